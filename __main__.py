@@ -1,0 +1,3 @@
+from pydoudou.contrib.cli import main
+
+main()

@@ -1,0 +1,159 @@
+"""The one reader of environment variables: typed, lenient about spelling, strict about values.
+
+go-doudou replaces a bad value silently by its default. Here every bad value is collected, and `Environment.check` raises
+one `SettingsError` that names each variable, its value and what would be accepted. An empty variable counts as unset, as
+in go-doudou; whole numbers may be written in Go's base prefixes (``0x10``); durations are Go's (``1m30s``, ``500ms``) or a
+bare number in the unit that go-doudou gives to that variable.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+from collections.abc import Mapping
+from typing import TypeVar
+
+import attrs
+
+from .contract import SettingsError
+
+__all__ = ["Environment", "Problem", "parse_duration"]
+
+E = TypeVar("E", bound=enum.Enum)
+
+_DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_TRUE = frozenset({"1", "t", "true"})
+_FALSE = frozenset({"0", "f", "false"})
+
+
+def parse_duration(text: str, bare_unit: float) -> float:
+    """Seconds of a Go duration such as ``1h15m30.5s``; a bare number counts in `bare_unit` seconds.
+
+    Raises:
+        ValueError: `text` is neither.
+    """
+    body, sign = (text[1:], -1.0) if text.startswith("-") else (text.removeprefix("+"), 1.0)
+    if re.fullmatch(r"\d+(\.\d*)?|\.\d+", body):
+        return sign * float(body) * bare_unit
+    parts = list(_DURATION_PART.finditer(body))
+    if not parts or "".join(part.group() for part in parts) != body:
+        raise ValueError(f"not a duration: {text!r}")
+    return sign * sum(float(part.group(1)) * _DURATION_UNITS[part.group(2)] for part in parts)
+
+
+@attrs.frozen
+class Problem:
+    """One variable that cannot be used."""
+
+    name: str
+    value: str | None
+    accepted: str
+
+    def __str__(self) -> str:
+        shown = "is not set" if self.value is None else f"is {self.value!r}"
+        return f"{self.name} {shown}; accepted: {self.accepted}"
+
+
+class Environment:
+    """Typed reads of a mapping of variables; bad values are collected in `problems`.
+
+    Every read returns its default for a bad value, so that reading goes on and all problems come out together.
+    """
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.problems: list[Problem] = []
+
+    def problem(self, name: str, accepted: str, value: str | None = None) -> None:
+        """Record that the variable `name` is unusable; `value` defaults to what it holds."""
+        held = value if value is not None else self._variables.get(name)
+        problem = Problem(name, held, accepted)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def check(self) -> None:
+        """Raise one `SettingsError` for everything found so far, or return."""
+        if self.problems:
+            lines = "\n".join(f"  - {problem}" for problem in self.problems)
+            count = len(self.problems)
+            raise SettingsError(f"{count} setting{'s' if count > 1 else ''} cannot be used:\n{lines}")
+
+    def names(self, prefix: str) -> list[str]:
+        """The variables that begin with `prefix` and are not empty, sorted."""
+        return sorted(name for name, value in self._variables.items() if name.startswith(prefix) and value.strip())
+
+    def text(self, name: str, default: str = "") -> str:
+        """The variable without surrounding blanks; `default` when unset or empty."""
+        return self._variables.get(name, "").strip() or default
+
+    def items(self, name: str) -> tuple[str, ...]:
+        """A comma list: items trimmed, empty ones dropped, repeated ones kept once, in order."""
+        parts = (part.strip() for part in self._variables.get(name, "").split(","))
+        return tuple(dict.fromkeys(part for part in parts if part))
+
+    def integer(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number from `least` to `most`."""
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            value = int(text, 0)
+        except ValueError:
+            value = least - 1
+        if least <= value <= most:
+            return value
+        self.problem(name, f"a whole number from {least} to {most}")
+        return default
+
+    def number(self, name: str, default: float, *, least: float, most: float) -> float:
+        """A number from `least` to `most`."""
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if least <= value <= most:
+            return value
+        self.problem(name, f"a number from {least:g} to {most:g}")
+        return default
+
+    def duration(self, name: str, default: float, *, bare_unit: float = 1.0, positive: bool = True) -> float:
+        """A duration in seconds; with `positive`, greater than zero, else zero or more."""
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            value = parse_duration(text, bare_unit)
+        except ValueError:
+            value = -1.0
+        if value > 0 or (value == 0 and not positive):
+            return value
+        unit = "seconds" if bare_unit == 1.0 else "milliseconds"
+        least = "greater than 0" if positive else "0 or more"
+        self.problem(name, f"a duration {least}, such as 500ms, 5s or 1m30s (a bare number counts {unit})")
+        return default
+
+    def flag(self, name: str, default: bool) -> bool:
+        """A truth value in Go's spellings: 1, t, true, 0, f, false."""
+        text = self.text(name).lower()
+        if not text:
+            return default
+        if text in _TRUE or text in _FALSE:
+            return text in _TRUE
+        self.problem(name, "true or false (or 1, t, 0, f)")
+        return default
+
+    def choice(self, name: str, default: E) -> E:
+        """One value of the enumeration that `default` belongs to, in any case."""
+        text = self.text(name).lower()
+        if not text:
+            return default
+        for value in type(default):
+            if value.value == text:
+                return value
+        self.problem(name, "one of " + ", ".join(str(value.value) for value in type(default)))
+        return default
