@@ -1,6 +1,7 @@
 """What a driver is given and what it promises.
 
-A *driver* finds members: by gossip, from a Nacos server, from fixed addresses. The registry starts every driver that the
+A *driver* finds members: by gossip, from a Nacos server, from fixed addresses. The registry starts every driver that
+the
 mode names, gives each one a `Sink`, and merges what they report into one view. Members travel upwards only:
 
     driver --observe()--> Sink (the registry's view) --snapshot--> balancer --pick()--> client

@@ -1,0 +1,110 @@
+"""The transmit-limited queue: what gossip still has to spread (SWIM section 4.1, "infection-style dissemination").
+
+Every message is sent a limited number of times, which grows with the logarithm of the cluster. Those sent least go
+first, among
+equals the longest that fits, then the newest. A message about a node replaces the older one about the same node.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Hashable
+
+import attrs
+
+__all__ = ["BroadcastQueue"]
+
+
+@attrs.define(eq=False)
+class _Broadcast:
+    message: bytes
+    name: Hashable | None
+    number: int
+    transmits: int
+    finished: Callable[[], None] | None
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        return (self.transmits, -len(self.message), -self.number)
+
+
+class BroadcastQueue:
+    """Messages ordered by (times sent, longest first, newest first).
+
+    A sorted list serves better than a tree here: it rarely holds more than a few thousand items, and moving a few
+    kilobytes of pointers costs less than one comparison in Python.
+    """
+
+    def __init__(self) -> None:
+        self._order: list[tuple[int, int, int]] = []
+        self._items: dict[int, _Broadcast] = {}
+        self._named: dict[Hashable, _Broadcast] = {}
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def queue(self, message: bytes, name: Hashable | None = None, finished: Callable[[], None] | None = None) -> None:
+        """Add `message`. With a `name`, it replaces the message of that name; `finished` is called once, when the
+        message
+        has been sent often enough or was replaced.
+        """
+        if name is not None:
+            self.invalidate(name)
+        if not self._order:
+            self._next = 0
+        self._next += 1
+        item = _Broadcast(message, name, self._next, 0, finished)
+        if name is not None:
+            self._named[name] = item
+        self._items[item.number] = item
+        bisect.insort(self._order, item.order)
+
+    def invalidate(self, name: Hashable) -> None:
+        """Drop the message of that name, if there is one."""
+        old = self._named.get(name)
+        if old is not None:
+            del self._order[bisect.bisect_left(self._order, old.order)]
+            self._finish(old)
+
+    def take(self, overhead: int, limit: int, transmit_limit: int) -> list[bytes]:
+        """Messages for one packet: together at most `limit` bytes, `overhead` bytes counted for each. Each one taken
+        has been
+        sent once more, and is done with after `transmit_limit` times.
+        """
+        if not self._order:
+            return []
+        taken: list[_Broadcast] = []
+        room = limit - overhead
+        tier, last = self._order[0][0], self._order[-1][0]
+        while tier <= last and room > 0:
+            # The first of this tier that is no longer than the room left.
+            at = bisect.bisect_left(self._order, (tier, -room, -self._next - 1))
+            if at >= len(self._order):
+                break
+            transmits, length, number = self._order[at]
+            if transmits != tier:
+                tier = transmits
+                continue
+            del self._order[at]
+            taken.append(self._items[-number])
+            room += length - overhead
+        for item in taken:
+            item.transmits += 1
+            if item.transmits >= transmit_limit:
+                self._finish(item)
+            else:
+                bisect.insort(self._order, item.order)
+        return [item.message for item in taken]
+
+    def prune(self, keep: int) -> None:
+        """Drop all but `keep` messages, those that were sent most often first."""
+        while len(self._order) > keep:
+            self._finish(self._items[-self._order.pop()[2]])
+
+    def _finish(self, item: _Broadcast) -> None:
+        del self._items[item.number]
+        if item.name is not None:
+            del self._named[item.name]
+        if item.finished is not None:
+            item.finished()

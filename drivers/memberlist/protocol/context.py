@@ -1,0 +1,151 @@
+"""What the parts of a node share: its configuration, the present moment, and where effects are collected.
+
+Nothing here or in any other module of this package reads a clock, draws from a global random source or does I/O.
+Whoever
+drives a node sets `now`, passes bytes in, and afterwards takes out what is to be sent and what has happened.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .awareness import Awareness
+from .broadcast import BroadcastQueue
+from .config import Config
+from .encryption import Keyring
+from .events import Address, Event, Problem
+from .packet import PacketCodec, compound
+from .suspicion import retransmit_limit
+from .timers import Timers
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from .stream import Exchange
+
+__all__ = ["Context", "Hooks"]
+
+_COMPOUND_HEADER = 2
+_PART_OVERHEAD = 2
+_USER_OVERHEAD = 3
+_CRC_BYTES = 5
+
+
+@attrs.define
+class Hooks:
+    """Decisions that an application may take part in. Called inside a state transition: they must not call back.
+
+    Attributes:
+        admit: `(name, host, port, meta) -> bool`, asked for every alive message, our own first one included.
+        merge: `(names) -> bool`, asked before the reply or request of a *join* is merged.
+        ack_payload: what to put into the ack of a ping.
+        local_state: what to send along with a push/pull; the argument tells whether it is a join.
+        load: `() -> (idle, unix_ms)`, the idle share of the processor, 0 to 1, and the time of the measurement.
+    """
+
+    admit: Callable[[str, str, int, bytes], bool] | None = None
+    merge: Callable[[list[str]], bool] | None = None
+    ack_payload: Callable[[], bytes] | None = None
+    local_state: Callable[[bool], bytes] | None = None
+    load: Callable[[], tuple[float, int]] | None = None
+
+
+class Context:
+    """Shared by all parts of one node.
+
+    Attributes:
+        now: seconds on the driver's monotonic clock.
+        packets: datagrams to send, as (destination, bytes).
+        streams: exchanges to open.
+        events: what happened, in order.
+        counters: how often what happened, by name.
+        nodes: how many nodes are known, ourselves and the dead included: the n of every logarithm.
+    """
+
+    def __init__(
+        self, config: Config, keyring: Keyring, random: Random, random_bytes: Callable[[int], bytes], now: float
+    ) -> None:
+        self.now = now
+        self.random = random
+        self.random_bytes = random_bytes
+        self.keyring = keyring
+        self.timers = Timers()
+        self.awareness = Awareness(config.awareness_max_multiplier)
+        self.broadcasts = BroadcastQueue()
+        self.user_broadcasts = BroadcastQueue()
+        self.hooks = Hooks()
+        self.packets: list[tuple[Address, bytes]] = []
+        self.streams: list[Exchange] = []
+        self.events: list[Event] = []
+        self.counters: collections.Counter[str] = collections.Counter()
+        self.nodes = 0
+        self._sequence = 0
+        self._configure(config)
+
+    def _configure(self, config: Config) -> None:
+        self._config = config
+        self.codec = PacketCodec(config, self.keyring, self.random_bytes)
+
+    @property
+    def config(self) -> Config:
+        """The settings in force; assigning replaces them all at once."""
+        return self._config
+
+    @config.setter
+    def config(self, config: Config) -> None:
+        self._configure(config)
+
+    def next_sequence(self) -> int:
+        """A number for a probe: 1, 2, … and around at 2**32."""
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        return self._sequence
+
+    def stagger(self, interval: float) -> float:
+        """A first delay, so that nodes started together do not act together."""
+        return self.random.random() * interval
+
+    def problem(self, kind: str, detail: object, source: object = "") -> None:
+        """Count and report what was dropped."""
+        self.counters[kind] += 1
+        self.events.append(Problem(kind, str(detail), str(source)))
+
+    def send(self, to: Address, message: bytes, *, crc: bool = False) -> None:
+        """Send one message as a datagram."""
+        self.packets.append((to, self.codec.wrap(message, crc=crc)))
+
+    def send_with_gossip(self, to: Address, message: bytes) -> None:
+        """Send one message and, in the room that is left in the datagram, what gossip has to spread (SWIM section
+        4.1).
+        """
+        if not self.broadcasts and not self.user_broadcasts:
+            self.packets.append((to, self.codec.wrap(message)))
+            return
+        parts = [message, *self.gossip(self._room(crc=False) - len(message) - _PART_OVERHEAD)]
+        for packet in compound(parts):
+            self.packets.append((to, self.codec.wrap(packet)))
+
+    def send_gossip(self, to: Address, *, crc: bool) -> bool:
+        """Send one datagram full of gossip; False if there was nothing to spread."""
+        parts = self.gossip(self._room(crc=crc))
+        for packet in compound(parts) if parts else ():
+            self.send(to, packet, crc=crc)
+        return bool(parts)
+
+    def _room(self, *, crc: bool) -> int:
+        """Bytes for the parts of a compound. Go does not count the checksum, so that its packets exceed the limit
+        by 5.
+        """
+        return self._config.udp_buffer_bytes - _COMPOUND_HEADER - self.codec.overhead - (_CRC_BYTES if crc else 0)
+
+    def gossip(self, room: int) -> list[bytes]:
+        """At most `room` bytes of messages to spread: those about nodes first, the application's in what is left."""
+        limit = retransmit_limit(self._config.retransmit_mult, self.nodes)
+        parts = self.broadcasts.take(_PART_OVERHEAD, room, limit)
+        if self.user_broadcasts:
+            room -= sum(len(part) + _PART_OVERHEAD for part in parts)
+            parts += [b"\x08" + payload for payload in self.user_broadcasts.take(_USER_OVERHEAD, room, limit)]
+        return parts

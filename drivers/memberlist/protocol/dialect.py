@@ -1,0 +1,71 @@
+"""The two dialects of one protocol: how a node's address is written, and which extras exist.
+
+`hashicorp` sends an IP as its 4 or 16 raw bytes. `doudou` (go-doudou's fork) sends text: an IP literal or a DNS name;
+it adds
+the weight message and has no cluster label. The two cannot be told apart on the wire (a name of four letters looks
+like an
+IPv4 address), so a cluster's dialect is a setting.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+
+from ...contract import ProtocolError
+
+__all__ = ["Dialect"]
+
+_LONGEST_HOST = 255
+
+
+class Dialect(str, enum.Enum):
+    """Whose spelling of addresses a cluster speaks."""
+
+    DOUDOU = "doudou"
+    HASHICORP = "hashicorp"
+
+    @property
+    def has_weight(self) -> bool:
+        """Whether the weight message (type 14) exists."""
+        return self is Dialect.DOUDOU
+
+    @property
+    def has_label(self) -> bool:
+        """Whether packets and streams may carry a cluster label."""
+        return self is Dialect.HASHICORP
+
+    def encode_host(self, host: str) -> bytes:
+        """`host` as an address field.
+
+        Raises:
+            ValueError: the dialect writes IP addresses only, and `host` is none.
+        """
+        if self is Dialect.DOUDOU:
+            return host.encode()
+        return ipaddress.ip_address(host).packed
+
+    def decode_host(self, addr: bytes) -> str:
+        """The host that an address field names, fit for a socket or a resolver.
+
+        An IPv4 address in its 16-byte spelling (a Go node bound to all interfaces sends that) is the same host.
+
+        Raises:
+            ProtocolError: nothing can be sent to this address. Go keeps such a member for ever, because its probes fail
+                before they are sent; we refuse it.
+        """
+        if self is Dialect.DOUDOU:
+            if not 0 < len(addr) <= _LONGEST_HOST:
+                raise ProtocolError(f"address of {len(addr)} bytes")
+            try:
+                host = addr.decode("ascii")
+            except UnicodeDecodeError:
+                raise ProtocolError(f"address is not text: {addr[:40]!r}") from None
+            if not host.isprintable() or " " in host or "/" in host:
+                raise ProtocolError(f"address is not a host name: {host[:40]!r}")
+            return host
+        if len(addr) not in (4, 16):
+            raise ProtocolError(f"address of {len(addr)} bytes, expected 4 or 16")
+        address = ipaddress.ip_address(addr)
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return str(mapped or address)

@@ -1,0 +1,149 @@
+"""What a node tells its owner. Events are values: they stay true after the state has moved on."""
+
+from __future__ import annotations
+
+import attrs
+
+from .messages import State
+
+__all__ = [
+    "Event",
+    "Node",
+    "NodeConflict",
+    "NodeJoined",
+    "NodeLeft",
+    "NodeRefuted",
+    "NodeSuspected",
+    "NodeUpdated",
+    "PingCompleted",
+    "Problem",
+    "RemoteState",
+    "UserMessage",
+    "WeightChanged",
+]
+
+Address = tuple[str, int]
+
+
+@attrs.frozen
+class Node:
+    """A member as this node knows it at one moment.
+
+    Attributes:
+        host, port: where its gossip is reached; `host` may be a DNS name in the dialect doudou.
+        vsn: protocol least, most, spoken, then the same of the application.
+        weight: the last dynamic weight, or None if none was announced.
+    """
+
+    name: str
+    host: str
+    port: int
+    meta: bytes
+    state: State
+    incarnation: int
+    vsn: bytes
+    weight: int | None = None
+
+
+@attrs.frozen
+class NodeJoined:
+    """A node is alive that was unknown, dead or gone. The first event of all is about this node itself."""
+
+    node: Node
+
+
+@attrs.frozen
+class NodeLeft:
+    """A node is gone: `node.state` is LEFT if it said so itself, DEAD if it failed."""
+
+    node: Node
+
+
+@attrs.frozen
+class NodeUpdated:
+    """A live node has other metadata."""
+
+    node: Node
+
+
+@attrs.frozen
+class NodeSuspected:
+    """A node did not answer; it is dead unless it refutes in time."""
+
+    node: Node
+
+
+@attrs.frozen
+class NodeRefuted:
+    """A suspect proved to be alive; its metadata may be new."""
+
+    node: Node
+
+
+@attrs.frozen
+class NodeConflict:
+    """Somebody else claims the name of `node` from another address; the claim was refused."""
+
+    node: Node
+    other: Address
+
+
+@attrs.frozen
+class WeightChanged:
+    """A node announced another dynamic weight."""
+
+    node: Node
+
+
+@attrs.frozen
+class UserMessage:
+    """An application's message; `reliable` if it came over a stream."""
+
+    payload: bytes
+    reliable: bool
+
+
+@attrs.frozen
+class RemoteState:
+    """The application's state that a peer sent along with a push/pull."""
+
+    payload: bytes
+    join: bool
+
+
+@attrs.frozen
+class PingCompleted:
+    """A probe was answered directly and in time: round-trip time in seconds, and what the application put into the
+    ack.
+    """
+
+    name: str
+    round_trip: float
+    payload: bytes
+
+
+@attrs.frozen
+class Problem:
+    """Something arrived that the protocol does not allow, or could not be sent; it was dropped.
+
+    `kind` is a short fixed phrase to count and to limit logging by.
+    """
+
+    kind: str
+    detail: str
+    source: str
+
+
+Event = (
+    NodeJoined
+    | NodeLeft
+    | NodeUpdated
+    | NodeSuspected
+    | NodeRefuted
+    | NodeConflict
+    | WeightChanged
+    | UserMessage
+    | RemoteState
+    | PingCompleted
+    | Problem
+)

@@ -1,0 +1,92 @@
+"""Healing: finding again whom we lost. Neither SWIM nor memberlist does it (hashicorp/memberlist issue 222).
+
+When a network splits, each half declares the other dead, stops talking to it, and some time later forgets it; nothing
+ever brings
+them together again. So a node remembers the addresses of members that *failed* (not of those that left) and of its
+seeds, and tries a
+push/pull with one of them now and then while no live member has that address.
+
+The waits grow and are jittered, up to the push/pull interval. In a large cluster with few failed members each node
+tries only with the
+probability failed / alive, as Serf does, so that the dead are not called by everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .context import Context
+from .events import Address
+from .push_pull import Synchronizer
+from .roster import NodeState, Roster
+from .stream import Exchange
+
+__all__ = ["Healer"]
+
+MAX_REMEMBERED = 1024
+FORGET_AFTER = 24 * 3600.0
+_FIRST_SHARE = 1 / 16
+_GROWTH = 1.5
+
+
+class Healer:
+    """Re-joins seeds and failed members."""
+
+    def __init__(self, context: Context, roster: Roster, synchronizer: Synchronizer) -> None:
+        self._context = context
+        self._roster = roster
+        self._synchronizer = synchronizer
+        self._seeds: tuple[Address, ...] = ()
+        self._lost: dict[str, tuple[Address, float]] = {}
+        self._wait = 0.0
+        self._trying = False
+
+    def remember_seeds(self, seeds: Iterable[Address]) -> None:
+        """The addresses by which the cluster is found."""
+        self._seeds = tuple(dict.fromkeys(seeds))
+
+    def lost(self, node: NodeState) -> None:
+        """A member failed: start looking for it soon."""
+        self._lost.pop(node.name, None)
+        self._lost[node.name] = (node.address, self._context.now)
+        while len(self._lost) > MAX_REMEMBERED:
+            del self._lost[next(iter(self._lost))]
+        self._wait = 0.0
+
+    def found(self, name: str) -> None:
+        """A member is back, or said that it left."""
+        self._lost.pop(name, None)
+
+    def next_wait(self) -> float:
+        """Seconds until the next attempt: growing, jittered, at most one push/pull interval."""
+        most = self._context.config.push_pull_interval or 60.0
+        self._wait = min(most, max(self._wait * _GROWTH, most * _FIRST_SHARE))
+        return self._wait * (0.5 + 0.5 * self._context.random.random())
+
+    def tick(self) -> None:
+        """Try one of those we lost, if there is one and it is our turn."""
+        if self._trying:
+            return
+        context = self._context
+        live = {node.address for node in self._roster if not node.gone}
+        since = context.now - FORGET_AFTER
+        self._lost = {name: lost for name, lost in self._lost.items() if lost[1] > since and lost[0] not in live}
+        candidates = [address for address, _ in self._lost.values()]
+        if len(live) <= 1:
+            candidates += [seed for seed in self._seeds if seed not in live]
+        elif not candidates:
+            # A seed that nobody lists may be the door to another part of the cluster, or simply be switched off.
+            candidates = [seed for seed in self._seeds if seed not in live]
+        if not candidates:
+            self._wait = 0.0
+            return
+        if context.random.random() * len(live) < len(candidates):
+            self._trying = True
+            address = context.random.choice(candidates)
+            context.counters["healing attempt"] += 1
+            context.streams.append(self._synchronizer.with_peer(address, join=True, on_end=self._tried))
+
+    def _tried(self, exchange: Exchange) -> None:
+        self._trying = False
+        if not exchange.failure:
+            self._context.counters["healed"] += 1

@@ -1,0 +1,397 @@
+"""What a message does to the node list: the rules of SWIM, with incarnations (section 4.2).
+
+A node's *incarnation* counts its own statements about itself; only the node raises it. Of two statements about a node
+the one
+of the higher incarnation wins; at equal incarnation dead beats suspect and suspect beats alive. So
+
+- alive at i overrides what is known below i;
+- suspect at i overrides alive up to i, and a further one about a suspect confirms it;
+- dead at i overrides alive and suspect up to i; a dead that names itself as accuser has left;
+- a node that hears itself accused refutes: it states that it is alive, above the accusation.
+
+Where this differs from the Go code, it is on purpose:
+
+- a member that nobody could ever reach or that would poison later joins (no usable address, broken version bytes, a
+name or
+  metadata beyond the limits) is refused;
+- incarnations close to 2**32 are refused: Go's counter wraps there, and the node can never refute again;
+- a node that was restarted, and is held dead at a higher incarnation than it now has, is told so directly; it then
+refutes at
+  once instead of staying dead until somebody's push/pull reaches it;
+- knowledge about the dead is monotone: a later accusation raises the incarnation that a return has to beat;
+- our refutation replaces the accusation in the gossip queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...contract import ProtocolError
+from .config import META_MAX_BYTES, PROTOCOL_MAX, PROTOCOL_MIN
+from .context import Context
+from .events import (
+    NodeConflict,
+    NodeJoined,
+    NodeLeft,
+    NodeRefuted,
+    NodeSuspected,
+    NodeUpdated,
+    WeightChanged,
+)
+from .gomsgpack import text_of, to_text
+from .messages import Alive, Dead, State, Suspect, Weight
+from .roster import NodeState, Roster
+from .suspicion import Suspicion, suspicion_timeout
+
+__all__ = ["MAX_INCARNATION", "MAX_NODES", "Membership"]
+
+MAX_INCARNATION = 2**32 - 2**16
+MAX_NAME_BYTES = 512
+MAX_NODES = 100_000
+_ACCUSE_AGAIN_AFTER = 1.0
+
+
+class Membership:
+    """The node list of one node, and the only code that changes it."""
+
+    def __init__(self, context: Context, roster: Roster) -> None:
+        self._context = context
+        self._roster = roster
+        self._incarnation = 0
+        self.leaving = False
+        self.left_announced = False
+
+    @property
+    def me(self) -> NodeState:
+        """Our own entry."""
+        node = self._roster.get(self._context.config.name)
+        if node is None:
+            raise RuntimeError("the node has not been started")
+        return node
+
+    def announce(self) -> None:
+        """State that we are alive, with the configured metadata, under a new incarnation."""
+        config = self._context.config
+        self._incarnation += 1
+        own = Alive(self._incarnation, config.name, config.addr, config.advertise_port, config.meta or None, config.vsn)
+        self.alive(own, own=True)
+
+    def is_stale(self, fields: Mapping[bytes, Any]) -> bool:
+        """Whether an alive message, not yet decoded, tells nothing new: the most frequent case by far, so it is checked
+        before anything is built.
+        """
+        name = fields.get(b"Node")
+        node = self._roster.get(to_text(name)) if type(name) is bytes else None
+        if node is None or node.gone:
+            return False
+        incarnation = fields.get(b"Incarnation")
+        return (
+            type(incarnation) is int
+            and 0 <= incarnation <= node.incarnation
+            and fields.get(b"Addr") == node.addr
+            and fields.get(b"Port") == node.port
+            and node.name != self._context.config.name
+        )
+
+    # -- alive ---------------------------------------------------------------------------------------------------------
+
+    def alive(self, message: Alive, *, own: bool = False) -> None:
+        """Apply an alive message; `own` marks our own statement about ourselves."""
+        context = self._context
+        is_me = message.node == context.config.name
+        if is_me and self.leaving and not own:
+            return
+        host = self._acceptable_host(message)
+        if host is None:
+            return
+        node = self._roster.get(message.node)
+        moved = False
+        if node is None:
+            if message.incarnation == 0 or len(self._roster) >= MAX_NODES:
+                context.problem("alive refused", f"{message.node}: incarnation 0, or too many members")
+                return
+            node = self._add(message, host)
+        elif (node.host, node.port) != (host, message.port):
+            moved = self._may_move(node)
+            if not moved:
+                context.counters["name conflict"] += 1
+                context.events.append(NodeConflict(node.snapshot(), (host, message.port)))
+                return
+        if is_me and not own:
+            self._answer_about_me(node, message)
+            return
+        if message.incarnation <= node.incarnation and not moved:
+            self._tell_the_restarted(node, message, host)
+            return
+        self._close_case(node)
+        context.broadcasts.queue(message.encode(), message.node)
+        self._update(node, message, host)
+
+    def _acceptable_host(self, message: Alive) -> str | None:
+        """The host of a member we would admit, else None."""
+        context, config = self._context, self._context.config
+        try:
+            self._check_fields(message)
+            host = config.dialect.decode_host(message.addr)
+        except ProtocolError as error:
+            context.problem("alive refused", f"{message.node[:80]}: {error}")
+            return None
+        if not config.allows(host):
+            context.problem("address not allowed", f"{message.node} at {host}")
+            return None
+        admit = context.hooks.admit
+        if admit is not None and not admit(message.node, host, message.port, message.meta or b""):
+            context.counters["not admitted"] += 1
+            return None
+        return host
+
+    def _check_fields(self, message: Alive) -> None:
+        size = len(text_of(message.node))
+        if not 0 < size <= MAX_NAME_BYTES:
+            raise ProtocolError(f"a name of {size} bytes")
+        if message.meta is not None and len(message.meta) > META_MAX_BYTES:
+            raise ProtocolError(f"metadata of {len(message.meta)} bytes")
+        if not 0 < message.port <= 0xFFFF:
+            raise ProtocolError("port 0")
+        if message.incarnation >= MAX_INCARNATION:
+            raise ProtocolError(f"incarnation {message.incarnation} is about to wrap")
+        check_versions(message.vsn, self._context.config.vsn)
+
+    def _add(self, message: Alive, host: str) -> NodeState:
+        """Insert an unknown node as dead, so that what follows is an ordinary return."""
+        node = NodeState(
+            message.node,
+            message.addr,
+            host,
+            message.port,
+            message.meta,
+            message.vsn[:6],
+            0,
+            State.DEAD,
+            self._context.now,
+        )
+        self._roster.add(node)
+        self._context.nodes = len(self._roster)
+        return node
+
+    def _may_move(self, node: NodeState) -> bool:
+        """Whether the name may be taken over from another address: at once after a leave, later after a failure."""
+        reclaim = self._context.config.dead_node_reclaim_time
+        if node.state is State.LEFT:
+            return True
+        return node.state is State.DEAD and 0 < reclaim < self._context.now - node.state_changed
+
+    def _answer_about_me(self, me: NodeState, message: Alive) -> None:
+        """Somebody repeats what we said, or what a former process under our name said."""
+        if message.incarnation < me.incarnation:
+            return
+        same = (message.meta or b"") == (me.meta or b"") and message.vsn == me.vsn
+        if message.incarnation > me.incarnation or not same:
+            self._refute(me, message.incarnation)
+
+    def _tell_the_restarted(self, node: NodeState, message: Alive, host: str) -> None:
+        context = self._context
+        if not node.gone or node.accused_at + _ACCUSE_AGAIN_AFTER > context.now:
+            return
+        if context.now - node.state_changed < context.config.gossip_interval * 4:
+            return  # old gossip about a node that has only just gone
+        node.accused_at = context.now
+        accusation = Suspect(node.incarnation, node.name, context.config.name)
+        context.send((host, message.port), accusation.encode())
+
+    def _update(self, node: NodeState, message: Alive, host: str) -> None:
+        context = self._context
+        before, meta_before = node.state, node.meta
+        node.incarnation = message.incarnation
+        node.meta = message.meta
+        node.addr, node.host, node.port = message.addr, host, message.port
+        node.vsn = message.vsn[:6]
+        if before is not State.ALIVE:
+            node.state = State.ALIVE
+            node.state_changed = context.now
+        context.counters["alive"] += 1
+        if before >= State.DEAD:
+            node.weight = None
+            context.events.append(NodeJoined(node.snapshot()))
+        elif before is State.SUSPECT:
+            context.events.append(NodeRefuted(node.snapshot()))
+        elif (meta_before or b"") != (node.meta or b""):
+            context.events.append(NodeUpdated(node.snapshot()))
+
+    # -- suspect -------------------------------------------------------------------------------------------------------
+
+    def suspect(self, message: Suspect) -> None:
+        """Apply a suspicion, ours or somebody else's."""
+        context = self._context
+        node = self._accused(message.node, message.incarnation)
+        if node is None:
+            return
+        if node.case is not None:
+            suspicion, timer = node.case
+            if suspicion.confirm(message.accuser, context.now):
+                timer.cancel()
+                self._open_case(node, suspicion)
+                context.broadcasts.queue(message.encode(), node.name)
+            return
+        if node.gone:
+            node.incarnation = message.incarnation
+            return
+        if node.state is not State.ALIVE:
+            return
+        if node.name == context.config.name:
+            self._refute(node, message.incarnation)
+            return
+        context.broadcasts.queue(message.encode(), node.name)
+        context.counters["suspect"] += 1
+        node.incarnation = message.incarnation
+        node.state = State.SUSPECT
+        node.state_changed = context.now
+        self._open_case(node, self._new_suspicion(message.accuser))
+        context.events.append(NodeSuspected(node.snapshot()))
+
+    def _new_suspicion(self, accuser: str) -> Suspicion:
+        context, config = self._context, self._context.config
+        expected = config.suspicion_mult - 2
+        if context.nodes - 2 < expected:
+            expected = 0  # too few nodes to confirm anything
+        least = suspicion_timeout(config.suspicion_mult, context.nodes, config.probe_interval)
+        return Suspicion(accuser, expected, least, config.suspicion_max_timeout_mult * least, context.now)
+
+    def _open_case(self, node: NodeState, suspicion: Suspicion) -> None:
+        node.case = (suspicion, self._context.timers.at(suspicion.deadline, self._suspicion_over, node, suspicion))
+
+    def _close_case(self, node: NodeState) -> None:
+        if node.case is not None:
+            node.case[1].cancel()
+            node.case = None
+
+    def _suspicion_over(self, node: NodeState, suspicion: Suspicion) -> None:
+        if suspicion.missing > 0:
+            self._context.counters["suspicion ended unconfirmed"] += 1
+        self.dead(Dead(node.incarnation, node.name, self._context.config.name))
+
+    def postpone_suspicions(self, seconds: float) -> None:
+        """We stood still for that long: whoever refuted meanwhile could not be heard."""
+        for node in self._roster:
+            if node.case is not None:
+                suspicion, timer = node.case
+                timer.cancel()
+                suspicion.postpone(seconds)
+                self._open_case(node, suspicion)
+
+    # -- dead, left ----------------------------------------------------------------------------------------------------
+
+    def dead(self, message: Dead) -> None:
+        """Apply a death or a leave."""
+        context = self._context
+        node = self._accused(message.node, message.incarnation)
+        if node is None:
+            return
+        self._close_case(node)
+        if node.gone:
+            node.incarnation = message.incarnation
+            return
+        is_me = node.name == context.config.name
+        if is_me and not self.leaving:
+            self._refute(node, message.incarnation)
+            return
+        context.broadcasts.queue(message.encode(), node.name, self._left_announced if is_me else None)
+        context.counters["dead"] += 1
+        node.incarnation = message.incarnation
+        node.state = State.LEFT if message.accuser == message.node else State.DEAD
+        node.state_changed = context.now
+        context.events.append(NodeLeft(node.snapshot()))
+
+    def leave(self) -> None:
+        """State that we leave. `left_announced` turns true when that was sent often enough, or nobody is there to
+        hear it.
+
+        From here on we say nothing more about ourselves.
+        """
+        if self.leaving:
+            return
+        self.leaving = True
+        me = self.me
+        self.dead(Dead(me.incarnation, me.name, me.name))
+        if not any(not node.gone for node in self._roster):
+            self.left_announced = True
+
+    def return_after_leave(self) -> None:
+        """Take part again after `leave`."""
+        self.leaving = self.left_announced = False
+        self._incarnation = max(self._incarnation, self.me.incarnation)
+        self.announce()
+
+    def _left_announced(self) -> None:
+        self.left_announced = True
+
+    def _accused(self, name: str, incarnation: int) -> NodeState | None:
+        """The node that an accusation is about, or None if the accusation is void."""
+        node = self._roster.get(name)
+        if node is None or incarnation < node.incarnation:
+            return None
+        if incarnation >= MAX_INCARNATION:
+            self._context.problem("incarnation refused", f"{name}: {incarnation} is about to wrap")
+            return None
+        return node
+
+    def _refute(self, me: NodeState, accused: int) -> None:
+        """State that we are alive, above the accusation. Having to is a sign that we answer too slowly."""
+        context = self._context
+        self._incarnation = max(self._incarnation, accused) + 1
+        me.incarnation = self._incarnation
+        context.awareness.apply(1)
+        context.counters["refuted"] += 1
+        own = Alive(self._incarnation, me.name, me.addr, me.port, me.meta, me.vsn)
+        context.broadcasts.queue(own.encode(), me.name)
+
+    def reap(self) -> list[NodeState]:
+        """Forget those that have been gone for so long that gossip no longer reaches them; shuffle the others."""
+        dropped = self._roster.drop_gone(self._context.now - self._context.config.gossip_to_the_dead_time)
+        self._context.nodes = len(self._roster)
+        return dropped
+
+    # -- weight --------------------------------------------------------------------------------------------------------
+
+    def weight(self, message: Weight) -> None:
+        """Apply a dynamic weight, and pass it on if it is news.
+
+        It does not touch the incarnation, and is kept while the node is suspected (Go forgets it there).
+        """
+        context = self._context
+        node = self._roster.get(message.node)
+        if node is None or node.state is not State.ALIVE or message.incarnation < node.incarnation:
+            return
+        before = node.weight
+        if before is not None and message.weight_at <= before[1]:
+            return
+        own = node.name == context.config.name
+        if own and message.sender != context.config.name:
+            return
+        node.weight = (message.weight, message.weight_at)
+        context.counters["weight"] += 1
+        context.broadcasts.queue(message.encode(), ("weight", node.name))
+        if before is None or before[0] != message.weight:
+            context.events.append(WeightChanged(node.snapshot()))
+
+
+def check_versions(vsn: bytes, ours: bytes) -> None:
+    """Whether a node of these versions and we can talk to each other.
+
+    Go compares the extremes of all nodes and refuses every merge when a single record is odd; here an odd record is
+    refused
+    by itself.
+
+    Raises:
+        ProtocolError: version bytes are missing, contradict themselves, or do not overlap with ours.
+    """
+    if len(vsn) < 6:
+        raise ProtocolError(f"{len(vsn)} version bytes, expected 6")
+    least, most, spoken, app_least, app_most, app_spoken = vsn[:6]
+    if not 0 < least <= spoken <= most:
+        raise ProtocolError(f"protocol version {spoken} is not within {least} to {most}")
+    if not (least <= ours[2] <= most and PROTOCOL_MIN <= spoken <= PROTOCOL_MAX):
+        raise ProtocolError(f"protocol versions {least} to {most} do not include ours, {ours[2]}")
+    if not (app_least <= ours[5] <= app_most and ours[3] <= app_spoken <= ours[4]):
+        raise ProtocolError(f"application versions {app_least} to {app_most} do not include ours, {ours[5]}")

@@ -1,0 +1,278 @@
+"""The failure detector (SWIM section 4.1; Lifeguard for the timing).
+
+Once per interval one node is pinged, in the order of the shuffled list. If no ack comes within the timeout, some
+others are asked
+to ping it for us, and we try a ping over TCP ourselves. If nothing came by the end of the interval, the node is
+suspected.
+
+Lifeguard adds: the interval is stretched while our own health is bad; helpers that fail to reach the target say so
+(nack), so that a
+missing nack tells us that *we* are cut off; a node that is already suspected is told so together with the ping, so
+that it can
+refute at once (the "buddy system").
+
+Helpers of the Go code send the nack when their own timeout is over, which is later than the end of the requester's
+interval:
+in its default profiles no nack ever counts. The Lifeguard paper sends it at 80 % of the timeout, and so do we,
+measured on the time
+that the requester has left. That repairs Go requesters too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from ...contract import ProtocolError
+from .context import Context
+from .events import Address, PingCompleted
+from .membership import Membership
+from .messages import Ack, IndirectPing, Nack, Ping, State, Suspect
+from .packet import compound
+from .roster import NodeState, Roster
+from .stream import Exchange, Message
+from .timers import Timer
+
+__all__ = ["Prober"]
+
+_NACK_SHARE = 0.8
+_TCP_PING_SINCE = 3
+_NACK_SINCE = 4
+_CRC_SINCE = 5
+
+
+@attrs.define(eq=False)
+class _Probe:
+    """One node under probe."""
+
+    node: NodeState
+    sequence: int
+    sent: float
+    deadline: float
+    timers: list[Timer] = attrs.field(factory=list)
+    indirect: bool = False
+    expected_nacks: int = 0
+    nacks: int = 0
+
+    def end(self) -> None:
+        for timer in self.timers:
+            timer.cancel()
+
+
+@attrs.define(eq=False)
+class _Relay:
+    """A probe that we make for somebody else."""
+
+    requester: Address
+    sequence: int
+    nack_timer: Timer | None = None
+
+
+class Prober:
+    """Probes others, answers their probes, and helps with probes of third nodes."""
+
+    def __init__(self, context: Context, roster: Roster, membership: Membership) -> None:
+        self._context = context
+        self._roster = roster
+        self._membership = membership
+        self._next = 0
+        self._current: _Probe | None = None
+        self._tick_waits = False
+        self._waiting: dict[int, _Probe | _Relay] = {}
+        self.on_stranger: Callable[[Ping], None] | None = None
+        """Called with the ping of a node that is not in the list."""
+
+    # -- probing -------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Probe the next node. While one is still under probe, the tick waits; it is the only one that does."""
+        if self._current is not None:
+            self._tick_waits = True
+            return
+        node = self._next_node()
+        if node is not None:
+            self._probe(node)
+
+    def _next_node(self) -> NodeState | None:
+        context, roster = self._context, self._roster
+        for _ in range(len(roster) + 1):
+            if self._next >= len(roster):
+                self._next = 0
+                self._membership.reap()
+                continue
+            node = roster[self._next]
+            self._next += 1
+            if not node.gone and node.name != context.config.name:
+                return node
+        return None
+
+    def _probe(self, node: NodeState) -> None:
+        context, config = self._context, self._context.config
+        if context.awareness.score:
+            context.counters["degraded probe"] += 1
+        sequence = context.next_sequence()
+        deadline = context.now + context.awareness.scale(config.probe_interval)
+        probe = _Probe(node, sequence, context.now, deadline)
+        self._current = self._waiting[sequence] = probe
+        timers = context.timers
+        probe.timers.append(timers.at(context.now + config.probe_timeout, self._no_direct_ack, probe))
+        probe.timers.append(timers.at(deadline, self._probe_failed, probe))
+        ping = self._ping(sequence, node.name).encode()
+        if node.state is State.ALIVE:
+            context.send_with_gossip(node.address, ping)
+            return
+        suspect = Suspect(node.incarnation, node.name, config.name).encode()
+        context.send(node.address, compound([ping, suspect])[0], crc=node.protocol_max >= _CRC_SINCE)
+
+    def _ping(self, sequence: int, name: str) -> Ping:
+        config = self._context.config
+        return Ping(sequence, name, config.addr, config.advertise_port, config.name)
+
+    def _no_direct_ack(self, probe: _Probe) -> None:
+        """Ask others, and try TCP ourselves: a firewall may let only one of the two through."""
+        context, config, target = self._context, self._context.config, probe.node
+        probe.indirect = True
+        if probe.deadline <= context.now:
+            return
+        helpers = self._roster.sample(
+            config.indirect_checks,
+            lambda node: node.state is State.ALIVE and node is not target and node.name != config.name,
+        )
+        for helper in helpers:
+            nack = helper.protocol_max >= _NACK_SINCE
+            probe.expected_nacks += nack
+            request = IndirectPing(
+                probe.sequence,
+                target.addr,
+                target.port,
+                target.name,
+                nack,
+                config.addr,
+                config.advertise_port,
+                config.name,
+            )
+            context.send_with_gossip(helper.address, request.encode())
+        if config.tcp_pings and target.protocol_max >= _TCP_PING_SINCE:
+            self._ping_over_tcp(probe)
+
+    def _ping_over_tcp(self, probe: _Probe) -> None:
+        context, sequence = self._context, probe.sequence
+
+        def acked(exchange: Exchange, message: Message) -> None:
+            if not isinstance(message, Ack) or message.seq_no != sequence:
+                raise ProtocolError(f"expected the ack {sequence}, got {type(message).__name__}")
+            if self._waiting.get(sequence) is probe:
+                context.counters["probe answered over TCP only"] += 1
+                self._end(probe, healthy=True)
+
+        exchange = Exchange(context, probe.node.address, probe.node.name, probe.deadline, acked)
+        exchange.write(self._ping(sequence, probe.node.name).encode())
+        context.streams.append(exchange)
+
+    def _probe_failed(self, probe: _Probe) -> None:
+        """The end of the interval without an ack. The nacks tell whose fault it may be."""
+        context = self._context
+        missing = probe.expected_nacks - probe.nacks if probe.expected_nacks else 1
+        context.awareness.apply(missing)
+        context.counters["probe failed"] += 1
+        node = probe.node
+        self._membership.suspect(Suspect(node.incarnation, node.name, context.config.name))
+        self._end(probe, healthy=False)
+
+    def _end(self, probe: _Probe, *, healthy: bool) -> None:
+        probe.end()
+        self._waiting.pop(probe.sequence, None)
+        if healthy:
+            self._context.awareness.apply(-1)
+        if self._current is probe:
+            self._current = None
+            if self._tick_waits:
+                self._tick_waits = False
+                self.tick()
+
+    def abandon(self) -> None:
+        """Drop the probe under way without a verdict: we stood still ourselves."""
+        probe = self._current
+        if probe is not None:
+            self._tick_waits = False
+            self._end(probe, healthy=False)
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def ack(self, message: Ack) -> None:
+        """An ack to a probe of ours, direct or relayed, or to one that we make for another."""
+        waiting = self._waiting.pop(message.seq_no, None)
+        if isinstance(waiting, _Relay):
+            self._context.send_with_gossip(waiting.requester, Ack(waiting.sequence).encode())
+            if waiting.nack_timer is not None:
+                waiting.nack_timer.cancel()
+        elif waiting is not None:
+            if not waiting.indirect:
+                round_trip = self._context.now - waiting.sent
+                payload = message.payload or b""
+                self._context.events.append(PingCompleted(waiting.node.name, round_trip, payload))
+            self._end(waiting, healthy=True)
+
+    def nack(self, message: Nack) -> None:
+        """A helper works, but did not reach the target; an ack may still come."""
+        waiting = self._waiting.get(message.seq_no)
+        if isinstance(waiting, _Probe):
+            waiting.nacks = min(waiting.nacks + 1, waiting.expected_nacks)
+
+    # -- being probed, helping -----------------------------------------------------------------------------------------
+
+    def pinged(self, ping: Ping, source: Address) -> None:
+        """Answer a ping, unless it is meant for a node that was at our address before."""
+        context, config = self._context, self._context.config
+        if ping.node and ping.node != config.name:
+            context.problem("ping for another node", ping.node[:80], source)
+            return
+        payload = context.hooks.ack_payload() if context.hooks.ack_payload else None
+        to = self._reply_address(ping.source_addr, ping.source_port, source)
+        if to is None:
+            return
+        context.send_with_gossip(to, Ack(ping.seq_no, payload).encode())
+        if self.on_stranger is not None and ping.source_node and self._roster.get(ping.source_node) is None:
+            self.on_stranger(ping)
+
+    def help(self, request: IndirectPing, source: Address) -> None:
+        """Ping a node for somebody else."""
+        context, config = self._context, self._context.config
+        requester = self._reply_address(request.source_addr, request.source_port, source)
+        target = self._reply_address(request.target, request.port, None)
+        if requester is None or target is None:
+            return
+        sequence = context.next_sequence()
+        relay = _Relay(requester, request.seq_no)
+        self._waiting[sequence] = relay
+        context.timers.at(context.now + config.probe_timeout, self._give_up_relay, sequence)
+        if request.nack:
+            left = min(config.probe_timeout, max(0.0, config.probe_interval - config.probe_timeout))
+            relay.nack_timer = context.timers.at(context.now + _NACK_SHARE * left, self._send_nack, relay)
+        context.send_with_gossip(target, self._ping(sequence, request.node).encode())
+
+    def _give_up_relay(self, sequence: int) -> None:
+        self._waiting.pop(sequence, None)
+
+    def _send_nack(self, relay: _Relay) -> None:
+        self._context.send_with_gossip(relay.requester, Nack(relay.sequence).encode())
+
+    def _reply_address(self, addr: bytes, port: int, source: Address | None) -> Address | None:
+        """The address that a message names, else the packet's source; None if it cannot be reached or is not
+        allowed.
+        """
+        context = self._context
+        if source is not None and not (addr and port):
+            return source
+        try:
+            host = context.config.dialect.decode_host(addr)
+            if not port:
+                raise ProtocolError("port 0")
+        except ProtocolError as error:
+            context.problem("unusable reply address", error, source)
+            return None
+        if not context.config.allows(host):
+            context.problem("address not allowed", host, source)
+            return None
+        return (host, port)

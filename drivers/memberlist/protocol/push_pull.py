@@ -1,0 +1,93 @@
+"""Anti-entropy: two nodes exchange everything they know (Go's push/pull; SWIM has no such thing).
+
+It is how a node joins, and how what gossip missed is found. The side that was dialled answers with its own state
+before it merges the
+other's. A merge takes nobody's word for a death: what a peer holds dead is suspected here, so that the accused can
+refute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ...contract import ProtocolError
+from .context import Context
+from .events import Address, RemoteState
+from .membership import Membership
+from .messages import Alive, Dead, ErrorReply, PushPullHeader, PushPullNode, State, Suspect
+from .roster import Roster
+from .stream import Exchange, Message, PushPull
+from .suspicion import push_pull_scale
+
+__all__ = ["Synchronizer"]
+
+_SLICE = 200
+"""Records merged before an event loop gets its turn: 2 ms at the most."""
+
+
+class Synchronizer:
+    """Exchanges full states."""
+
+    def __init__(self, context: Context, roster: Roster, membership: Membership) -> None:
+        self._context = context
+        self._roster = roster
+        self._membership = membership
+
+    def interval(self) -> float:
+        """Seconds until the next exchange, at the cluster's present size."""
+        return push_pull_scale(self._context.config.push_pull_interval, self._context.nodes)
+
+    def tick(self) -> None:
+        """Exchange states with a random live node."""
+        own = self._context.config.name
+        for node in self._roster.sample(1, lambda node: node.state is State.ALIVE and node.name != own):
+            self._context.streams.append(self.with_peer(node.address, join=False))
+
+    def with_peer(self, address: Address, *, join: bool, on_end: Callable[[Exchange], None] | None = None) -> Exchange:
+        """An exchange with the node at `address`, ready to be dialled."""
+        context = self._context
+
+        def replied(exchange: Exchange, message: Message) -> Iterator[None]:
+            if isinstance(message, ErrorReply):
+                raise ProtocolError(f"remote error: {message.error}")
+            if not isinstance(message, PushPull):
+                raise ProtocolError(f"expected a state, got {type(message).__name__}")
+            return self._merge(message, join=join)
+
+        deadline = context.now + 2 * context.config.tcp_timeout
+        exchange = Exchange(context, address, f"{address[0]}:{address[1]}", deadline, replied, on_end)
+        exchange.write(self._state(join=join))
+        context.counters["push/pull"] += 1
+        return exchange
+
+    def answer(self, exchange: Exchange, message: PushPull) -> Iterator[None]:
+        """Reply to a peer that dialled us, then merge what it sent."""
+        exchange.write(self._state(join=message.join))
+        return self._merge(message, join=message.join)
+
+    def _state(self, *, join: bool) -> bytes:
+        hook = self._context.hooks.local_state
+        user_state = hook(join) if hook is not None else b""
+        header = PushPullHeader(len(self._roster), len(user_state), join)
+        return b"".join((header.encode(), *(node.record().encode() for node in self._roster), user_state))
+
+    def _merge(self, remote: PushPull, *, join: bool) -> Iterator[None]:
+        context = self._context
+        merge = context.hooks.merge
+        if join and merge is not None and not merge([record.name for record in remote.nodes]):
+            raise ProtocolError("the application refused the merge")
+        for count, record in enumerate(remote.nodes, 1):
+            self._merge_record(record)
+            if count % _SLICE == 0:
+                yield
+        if remote.user_state:
+            context.events.append(RemoteState(remote.user_state, join))
+
+    def _merge_record(self, record: PushPullNode) -> None:
+        membership = self._membership
+        if record.state == State.ALIVE:
+            membership.alive(Alive(record.incarnation, record.name, record.addr, record.port, record.meta, record.vsn))
+        elif record.state == State.LEFT:
+            membership.dead(Dead(record.incarnation, record.name, record.name))
+        elif record.state in (State.SUSPECT, State.DEAD):
+            membership.suspect(Suspect(record.incarnation, record.name, self._context.config.name))

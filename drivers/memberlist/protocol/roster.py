@@ -1,0 +1,145 @@
+"""The node list: who is known, in which order they are probed, and how some of them are drawn at random.
+
+The probe order is the list's order. A new node is put at a random place in it, so that a joining node is not probed
+by everybody
+at once; after each full round the list is shuffled and the long dead are dropped (SWIM section 4.3, "round-robin
+probe target
+selection").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .events import Address, Node
+from .messages import PushPullNode, State
+from .suspicion import Suspicion
+from .timers import Timer
+
+if TYPE_CHECKING:
+    from random import Random
+
+__all__ = ["NodeState", "Roster"]
+
+
+@attrs.define(eq=False)
+class NodeState:
+    """What is known of one node.
+
+    Attributes:
+        addr: the address as it was received; it is passed on unchanged, because peers compare its bytes.
+        host: the same, fit for a socket.
+        state_changed: when `state` last changed.
+        case: the suspicion that is open against the node, and the timer that ends it.
+        weight: the last dynamic weight and when it was measured (Unix milliseconds). It outlives a suspicion.
+        accused_at: when we last told this node directly that it is held to be dead.
+    """
+
+    name: str
+    addr: bytes
+    host: str
+    port: int
+    meta: bytes | None
+    vsn: bytes
+    incarnation: int
+    state: State
+    state_changed: float
+    case: tuple[Suspicion, Timer] | None = None
+    weight: tuple[int, int] | None = None
+    accused_at: float = float("-inf")
+
+    @property
+    def address(self) -> Address:
+        """Where its gossip is reached."""
+        return (self.host, self.port)
+
+    @property
+    def gone(self) -> bool:
+        """Dead or left."""
+        return self.state >= State.DEAD
+
+    @property
+    def protocol_max(self) -> int:
+        """The newest protocol version the node speaks; 3 can be pinged over TCP, 4 sends nacks, 5 reads checksums."""
+        return self.vsn[1]
+
+    def snapshot(self) -> Node:
+        """The node as it is now."""
+        weight = self.weight[0] if self.weight else None
+        meta = self.meta or b""
+        return Node(self.name, self.host, self.port, meta, self.state, self.incarnation, self.vsn, weight)
+
+    def record(self) -> PushPullNode:
+        """The node as push/pull carries it."""
+        return PushPullNode(self.name, self.addr, self.port, self.meta, self.incarnation, self.state, self.vsn)
+
+
+class Roster:
+    """All known nodes, ourselves, the suspects and the recently dead included."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._order: list[NodeState] = []
+        self._by_name: dict[str, NodeState] = {}
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[NodeState]:
+        return iter(self._order)
+
+    def __getitem__(self, index: int) -> NodeState:
+        return self._order[index]
+
+    def get(self, name: str) -> NodeState | None:
+        """The node of that name."""
+        return self._by_name.get(name)
+
+    def add(self, node: NodeState) -> None:
+        """Put a new node at a random place."""
+        order = self._order
+        order.append(node)
+        at = int(self._random.random() * len(order))
+        order[at], order[-1] = order[-1], order[at]
+        self._by_name[node.name] = node
+
+    def drop_gone(self, before: float) -> list[NodeState]:
+        """Forget the nodes that have been dead or left since `before`, shuffle the others, and return the dropped."""
+        dropped = [node for node in self._order if node.gone and node.state_changed < before]
+        if dropped:
+            self._order = [node for node in self._order if not (node.gone and node.state_changed < before)]
+            for node in dropped:
+                del self._by_name[node.name]
+        self._random.shuffle(self._order)
+        return dropped
+
+    def sample(self, count: int, accept: Callable[[NodeState], bool]) -> list[NodeState]:
+        """Up to `count` different nodes that `accept` takes, drawn at random.
+
+        A small list is searched through; a large one is drawn from, which misses a node now and then but does not grow
+        with the cluster.
+        """
+        order, random = self._order, self._random
+        size = len(order)
+        chosen: list[NodeState] = []
+        if size <= 3 * count:
+            for node in random.sample(order, size):
+                if len(chosen) == count:
+                    break
+                if accept(node):
+                    chosen.append(node)
+            return chosen
+        seen: set[int] = set()
+        for _ in range(3 * size):
+            at = int(random.random() * size)
+            if at in seen:
+                continue
+            seen.add(at)
+            if accept(order[at]):
+                chosen.append(order[at])
+                if len(chosen) == count:
+                    break
+        return chosen

@@ -1,0 +1,389 @@
+"""One TCP connection, one exchange: the dialler sends one message, the other side answers with at most one and closes.
+
+    label | encryption | compression | message
+
+Only the dialler writes the label header. `StreamReader` takes the bytes of one side as they arrive, however they are
+cut, and reads
+each byte once: a push/pull of ten thousand nodes is decoded node by node while it comes in. Every length is checked
+before anything is
+allocated for it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import Any
+
+import attrs
+import msgpack
+
+from ...contract import ProtocolError
+from .context import Context
+from .encryption import decrypt, encrypt
+from .events import Address
+from .gomsgpack import as_struct, to_bytes, to_int
+from .label import label_header, split_label
+from .lzw import decompress
+from .messages import (
+    Ack,
+    ErrorReply,
+    MessageType,
+    Ping,
+    PushPullHeader,
+    PushPullNode,
+    stream_user_length,
+)
+from .packet import compressed
+
+__all__ = ["Exchange", "Message", "PushPull", "StreamReader", "framed"]
+
+MAX_ENCRYPTED_BYTES = 20 * 1024 * 1024
+MAX_INFLATED_BYTES = 40 * 1024 * 1024
+MAX_USER_BYTES = 20 * 1024 * 1024
+MAX_NODES = 131_072
+"""In one push/pull; Go allows a million and allocates them up front."""
+MAX_STREAM_BYTES = 64 * 1024 * 1024
+MAX_FIELD_BYTES = 65_536
+"""No field of a node record is longer than this; Go reads fields of any length into memory."""
+HEAVY_BYTES = 16 * 1024
+"""Compressed input beyond this size takes longer than an event loop should be held up."""
+
+
+def framed(context: Context, message: bytes, *, dialled: bool) -> bytes:
+    """`message` as it goes onto a stream; `dialled` tells whether we opened the connection."""
+    config = context.config
+    if config.compression:
+        message = compressed(message)
+    if context.codec.encrypts:
+        version = context.codec.encryption_version
+        sealed_bytes = _sealed_size(len(message), version)
+        header = bytes((MessageType.ENCRYPT,)) + sealed_bytes.to_bytes(4, "big")
+        message = header + encrypt(context.keyring, version, message, header + config.label, context.random_bytes)
+    return label_header(config.label) + message if dialled else message
+
+
+def _sealed_size(size: int, version: int) -> int:
+    """The size of an encrypted payload, which its own associated data contains."""
+    return 29 + (size if version else size + 16 - size % 16)
+
+
+@attrs.frozen
+class PushPull:
+    """A full state as it was received."""
+
+    join: bool
+    nodes: list[PushPullNode]
+    user_state: bytes
+
+
+Message = Ping | Ack | ErrorReply | PushPull | bytes
+"""What a stream can carry; bytes are a user message."""
+
+
+class _Phase(enum.Enum):
+    LABEL = enum.auto()
+    FRAME = enum.auto()
+    SEALED = enum.auto()
+    MESSAGE = enum.auto()
+    INFLATING = enum.auto()
+
+
+class StreamReader:
+    """Reads one message from one side of a stream.
+
+    Attributes:
+        message: the message, once it is complete.
+        heavy: work that takes long and touches nothing else: run it anywhere (a thread), then call `resume` with its
+        result.
+        answer_errors: whether a `ProtocolError` raised now is one that Go tells the dialler about.
+    """
+
+    def __init__(self, context: Context, *, accepted: bool) -> None:
+        self._context = context
+        self._phase = _Phase.LABEL if accepted else _Phase.FRAME
+        self._buffer = bytearray()
+        self._sealed_bytes = 0
+        self._received_bytes = 0
+        self._parse: Generator[None, None, None] | None = None
+        self._unpacker: Any = None
+        self.message: Message | None = None
+        self.heavy: Callable[[], bytes] | None = None
+        self.answer_errors = False
+
+    def feed(self, data: bytes) -> None:
+        """Take more bytes; those after the end of the message are ignored.
+
+        Raises:
+            ProtocolError: what came cannot be a message for us.
+        """
+        if self.message is not None or not data or self._phase is _Phase.INFLATING:
+            return
+        self._received_bytes += len(data)
+        if self._received_bytes > MAX_STREAM_BYTES:
+            raise ProtocolError(f"stream of more than {MAX_STREAM_BYTES} bytes")
+        if self._phase is _Phase.MESSAGE:
+            self._read_message(data)
+            return
+        self._buffer += data
+        if self._phase is _Phase.LABEL and not self._read_label():
+            return
+        if self._phase is _Phase.FRAME and not self._read_frame():
+            return
+        if self._phase is _Phase.SEALED:
+            self._read_sealed()
+
+    def resume(self, inflated: bytes) -> None:
+        """Go on with the result of `heavy`."""
+        self.heavy = None
+        self._start_message(inflated, inflated=True)
+
+    # -- layers --------------------------------------------------------------------------------------------------------
+
+    def _read_label(self) -> bool:
+        buffer, config = self._buffer, self._context.config
+        if buffer[0] == MessageType.HAS_LABEL and (len(buffer) < 2 or len(buffer) < 2 + buffer[1]):
+            return False
+        label, rest = split_label(bytes(buffer))
+        if config.skip_inbound_label_check:
+            if label:
+                raise ProtocolError("unexpected double label")
+        elif label != config.label:
+            raise ProtocolError(f"label {label[:40]!r} is not ours")
+        self._buffer = bytearray(rest)
+        self._phase = _Phase.FRAME
+        return True
+
+    def _read_frame(self) -> bool:
+        context, buffer = self._context, self._buffer
+        if not buffer:
+            return False
+        self.answer_errors = True
+        if buffer[0] != MessageType.ENCRYPT:
+            if context.keyring and context.config.verify_incoming:
+                raise ProtocolError("encryption is configured but remote state is not encrypted")
+            plain = bytes(buffer)
+            buffer.clear()
+            self._start_message(plain, inflated=False)
+            return False
+        if not context.keyring:
+            raise ProtocolError("remote state is encrypted and encryption is not configured")
+        if len(buffer) < 5:
+            return False
+        self._sealed_bytes = int.from_bytes(buffer[1:5], "big")
+        if self._sealed_bytes > MAX_ENCRYPTED_BYTES:
+            raise ProtocolError(f"remote node state is larger than limit ({self._sealed_bytes})")
+        self._phase = _Phase.SEALED
+        return True
+
+    def _read_sealed(self) -> None:
+        end = 5 + self._sealed_bytes
+        if len(self._buffer) < end:
+            return
+        header, payload = bytes(self._buffer[:5]), bytes(self._buffer[5:end])
+        self._buffer.clear()
+        plain = decrypt(self._context.keyring, payload, header + self._context.config.label)
+        self._start_message(plain, inflated=False)
+
+    def _start_message(self, data: bytes, *, inflated: bool) -> None:
+        self._phase = _Phase.MESSAGE
+        if not data:
+            raise ProtocolError("nothing inside the compression")
+        if data[0] == MessageType.COMPRESS and not inflated:
+            self._unpacker = _unpacker(MAX_ENCRYPTED_BYTES)
+            self._parse = self._parse_compressed()
+        else:
+            self.answer_errors = False
+            self._unpacker = _unpacker(MAX_FIELD_BYTES)
+            self._parse = self._parse_body(data[0])
+        self._read_message(data[1:])
+
+    def _read_message(self, data: bytes) -> None:
+        if self._parse is None:
+            return
+        try:
+            self._unpacker.feed(data)
+            next(self._parse, None)
+        except ProtocolError:
+            raise
+        except (ValueError, msgpack.UnpackException, TypeError, RecursionError, MemoryError) as error:
+            raise ProtocolError(f"not MessagePack: {error or type(error).__name__}") from None
+
+    # -- messages: generators that pause while bytes are missing -------------------------------------------------------
+
+    def _value(self) -> Generator[None, None, Any]:
+        while True:
+            try:
+                return self._unpacker.unpack()
+            except msgpack.OutOfData:
+                yield
+
+    def _bytes(self, size: int) -> Generator[None, None, bytes]:
+        parts = []
+        while size:
+            part = self._unpacker.read_bytes(size)
+            if not part:
+                yield
+                continue
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _parse_compressed(self) -> Generator[None, None, None]:
+        fields = as_struct((yield from self._value()), (b"Algo", b"Buf"))
+        if to_int(fields.get(b"Algo"), 0, 255) != 0:
+            raise ProtocolError(f"unknown compression algorithm {fields.get(b'Algo')}")
+        packed = to_bytes(fields.get(b"Buf"))
+        self._phase = _Phase.INFLATING
+        self._parse = None
+        self.heavy = partial(decompress, packed, MAX_INFLATED_BYTES)
+        if len(packed) <= HEAVY_BYTES:
+            self.resume(self.heavy())
+
+    def _parse_body(self, kind: int) -> Generator[None, None, None]:
+        if kind == MessageType.PUSH_PULL:
+            self.message = yield from self._parse_push_pull()
+        elif kind == MessageType.USER:
+            size = stream_user_length((yield from self._value()))
+            if not 0 <= size <= MAX_USER_BYTES:
+                raise ProtocolError(f"user message length ({size}) exceeds limit")
+            self.message = yield from self._bytes(size)
+        elif kind == MessageType.PING:
+            self.message = Ping.from_fields(as_struct((yield from self._value()), Ping.declared))
+        elif kind == MessageType.ACK:
+            self.message = Ack.from_fields(as_struct((yield from self._value()), Ack.declared))
+        elif kind == MessageType.ERROR:
+            self.message = ErrorReply.from_value((yield from self._value()))
+        else:
+            raise ProtocolError(f"message type {kind} on a stream")
+
+    def _parse_push_pull(self) -> Generator[None, None, PushPull]:
+        header = PushPullHeader.from_value((yield from self._value()))
+        if not 0 <= header.nodes <= MAX_NODES:
+            raise ProtocolError(f"number of nodes in header ({header.nodes}) exceeds limit")
+        if not 0 <= header.user_state_bytes <= MAX_USER_BYTES:
+            raise ProtocolError(f"user state length ({header.user_state_bytes}) exceeds limit")
+        nodes = []
+        for _ in range(header.nodes):
+            nodes.append(PushPullNode.from_value((yield from self._value())))  # noqa: PERF401
+        return PushPull(header.join, nodes, (yield from self._bytes(header.user_state_bytes)))
+
+
+def _unpacker(longest_field: int) -> Any:
+    return msgpack.Unpacker(
+        raw=True,
+        strict_map_key=False,
+        max_buffer_size=MAX_STREAM_BYTES,
+        max_str_len=longest_field,
+        max_bin_len=longest_field,
+        max_ext_len=longest_field,
+        max_array_len=1024,
+        max_map_len=1024,
+    )
+
+
+class Exchange:
+    """One connection from our side. Whoever owns the socket writes `to_send`, passes in what it reads, and closes
+    when `done`.
+
+    Attributes:
+        address: whom to dial, or None if they dialled us.
+        peer: the same for messages to a person.
+        deadline: when to give up, on the clock of `Context.now`.
+        to_send: bytes to write; take them out.
+        work: merging under way, in slices short enough for an event loop: call `step` until it returns False.
+        failure: why the exchange failed, "" if it did not.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        address: Address | None,
+        peer: str,
+        deadline: float,
+        on_message: Callable[[Exchange, Message], Iterator[None] | None] | None,
+        on_end: Callable[[Exchange], None] | None = None,
+    ) -> None:
+        self._context = context
+        self.address = address
+        self.peer = peer
+        self.deadline = deadline
+        self._on_message = on_message
+        self._on_end = on_end
+        self._reader = StreamReader(context, accepted=address is None)
+        self._handled = False
+        self.to_send = b""
+        self.work: Iterator[None] | None = None
+        self.done = False
+        self.failure = ""
+
+    @property
+    def expects_reply(self) -> bool:
+        """Whether there is anything to read."""
+        return self._on_message is not None
+
+    @property
+    def heavy(self) -> Callable[[], bytes] | None:
+        """See `StreamReader.heavy`; its result, or the `ProtocolError` it raised, goes into `resume`."""
+        return self._reader.heavy
+
+    def write(self, message: bytes) -> None:
+        """Queue one message."""
+        self.to_send += framed(self._context, message, dialled=self.address is not None)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the peer; an empty `data` is the end of its side."""
+        if self.done or self._handled:
+            return
+        if not data:
+            self.end("the peer closed the connection early")
+            return
+        self._guard(lambda: self._reader.feed(data))
+
+    def resume(self, result: bytes | ProtocolError) -> None:
+        """Go on after `heavy`."""
+        if isinstance(result, ProtocolError):
+            self._refuse(result)
+        else:
+            self._guard(lambda: self._reader.resume(result))
+
+    def _guard(self, read: Callable[[], None]) -> None:
+        try:
+            read()
+            message = self._reader.message
+            if message is not None and not self._handled and self._on_message is not None:
+                self._handled = True
+                self.work = self._on_message(self, message)
+                if self.work is None:
+                    self.end()
+        except ProtocolError as error:
+            self._refuse(error)
+
+    def step(self) -> bool:
+        """Do one slice of `work`; False when there is none left."""
+        if self.work is None:
+            return False
+        try:
+            next(self.work)
+        except StopIteration:
+            self.work = None
+            self.end()
+        except ProtocolError as error:
+            self.work = None
+            self._refuse(error)
+        return self.work is not None
+
+    def _refuse(self, error: ProtocolError) -> None:
+        self._context.problem("bad stream", error, self.peer)
+        if self.address is None and self._reader.answer_errors:
+            self.write(ErrorReply(str(error)).encode())
+        self.end(str(error))
+
+    def end(self, failure: str = "") -> None:
+        """The exchange is over: complete, failed, or given up by the socket's owner."""
+        if not self.done:
+            self.done = True
+            self.failure = failure
+            if self._on_end is not None:
+                self._on_end(self)

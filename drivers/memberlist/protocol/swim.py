@@ -1,0 +1,334 @@
+"""A gossip node without I/O: bytes, time and randomness in; packets, streams and events out.
+
+    packet_received(data, source, now)     a datagram came in
+    accept(source, now) -> Exchange        a connection came in
+    advance(now)                           time has passed (call at `wake_at`, or any time)
+    take() -> Effects                      what to send, what to dial, what happened
+
+Each rule stands in the module that bears its name in the papers: `probe`, `membership`, `suspicion`, `awareness`,
+`gossip`, `broadcast`,
+`push_pull`; this one connects them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ...contract import ProtocolError
+from .config import Config
+from .context import Context, Hooks
+from .encryption import Keyring
+from .events import Address, Event, Node, NodeJoined, NodeLeft, UserMessage
+from .gomsgpack import struct_fields
+from .gossip import Gossiper
+from .healing import Healer
+from .membership import Membership
+from .messages import (
+    Ack,
+    Alive,
+    Dead,
+    IndirectPing,
+    MessageType,
+    Nack,
+    Ping,
+    State,
+    Suspect,
+    Weight,
+    stream_user_header,
+)
+from .packet import messages
+from .probe import Prober
+from .push_pull import Synchronizer
+from .roster import Roster
+from .stream import Exchange, Message, PushPull
+from .weight import announce_weight
+
+if TYPE_CHECKING:
+    from random import Random
+
+__all__ = ["Effects", "Swim"]
+
+_LEAVE_GOSSIP_INTERVAL = 0.05
+"""A leaving node has no time to wait for the next tick."""
+
+
+@attrs.frozen
+class Effects:
+    """What a node wants done, in order, and what has happened.
+
+    Attributes:
+        packets: datagrams and where they go.
+        streams: exchanges to dial; each knows its address and deadline.
+        events: see `events`.
+    """
+
+    packets: list[tuple[Address, bytes]]
+    streams: list[Exchange]
+    events: list[Event]
+
+
+class Swim:
+    """One node of a gossip cluster.
+
+    Args:
+        keyring: an empty one means no encryption.
+        random: decides whom to probe and to gossip with; a seeded one makes a run repeatable.
+        random_bytes: nonces; must be fit for cryptography outside of tests.
+        now: seconds on any monotonic clock; the same clock is passed to every call.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        random: Random,
+        random_bytes: Callable[[int], bytes],
+        now: float,
+        keyring: Keyring | None = None,
+        hooks: Hooks | None = None,
+    ) -> None:
+        self._context = Context(config, keyring if keyring is not None else Keyring(()), random, random_bytes, now)
+        if hooks is not None:
+            self._context.hooks = hooks
+        self._roster = Roster(random)
+        self._membership = Membership(self._context, self._roster)
+        self._prober = Prober(self._context, self._roster, self._membership)
+        self._gossiper = Gossiper(self._context, self._roster)
+        self._synchronizer = Synchronizer(self._context, self._roster, self._membership)
+        self._healer = Healer(self._context, self._roster, self._synchronizer)
+        self._membership.announce()
+        self._start_ticking()
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self._context.config
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys in force; change it to rotate them."""
+        return self._context.keyring
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How often what happened since the start."""
+        return dict(self._context.counters)
+
+    @property
+    def health_score(self) -> int:
+        """Lifeguard's local health: 0 is healthy."""
+        return self._context.awareness.score
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `advance` is to be called at the latest."""
+        return self._context.timers.next_at
+
+    @property
+    def left(self) -> bool:
+        """Whether our leave has been told often enough, or there is nobody to tell."""
+        return self._membership.left_announced
+
+    @property
+    def known(self) -> int:
+        """How many nodes are in the list, ourselves and the recently dead included."""
+        return len(self._roster)
+
+    def nodes(self) -> list[Node]:
+        """All known nodes, ourselves, the suspects and the recently dead included."""
+        return [node.snapshot() for node in self._roster]
+
+    def members(self) -> list[Node]:
+        """Those that are neither dead nor gone."""
+        return [node.snapshot() for node in self._roster if not node.gone]
+
+    # -- time and effects ----------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Let time pass: fire the timers that are due.
+
+        If the process stood still for long (stopped, swapped out, starved), its timers judge others by its own
+        absence. Then the
+        probe under way is dropped and every suspect gets the lost time back.
+        """
+        context = self._context
+        due = context.timers.next_at
+        context.now = now
+        if due is None or due > now:
+            return
+        lost = now - due
+        if lost > context.config.probe_timeout:
+            context.counters["stood still"] += 1
+            context.awareness.apply(1)
+            self._prober.abandon()
+            self._membership.postpone_suspicions(lost)
+        context.timers.run(now)
+
+    def take(self) -> Effects:
+        """What has gathered since the last call."""
+        context = self._context
+        effects = Effects(context.packets, context.streams, context.events)
+        context.packets, context.streams, context.events = [], [], []
+        for event in effects.events:
+            if isinstance(event, NodeLeft) and event.node.state is State.DEAD:
+                node = self._roster.get(event.node.name)
+                if node is not None:
+                    self._healer.lost(node)
+            elif isinstance(event, (NodeJoined, NodeLeft)):
+                self._healer.found(event.node.name)
+        return effects
+
+    def _start_ticking(self) -> None:
+        config, timers, now = self._context.config, self._context.timers, self._context.now
+        ticks: list[tuple[Callable[[], float], Callable[[], None]]] = [
+            (lambda: self._context.config.probe_interval, self._prober.tick),
+            (lambda: self._context.config.gossip_interval, self._gossiper.tick),
+            (self._synchronizer.interval, self._synchronizer.tick),
+            (self._healer.next_wait, self._healer.tick),
+        ]
+        if config.dialect.has_weight and config.weight_interval:
+            ticks.append((lambda: self._context.config.weight_interval, self._announce_weight))
+        for interval, tick in ticks:
+            if interval() > 0:
+                timers.at(now + self._context.stagger(interval()), self._tick, interval, tick)
+
+    def _tick(self, interval: Callable[[], float], tick: Callable[[], None]) -> None:
+        """Do something periodic; a tick that was missed is not made up for."""
+        wait = interval()
+        if wait > 0:
+            self._context.timers.at(self._context.now + wait, self._tick, interval, tick)
+            tick()
+
+    def _announce_weight(self) -> None:
+        announce_weight(self._context, self._membership)
+
+    # -- packets -------------------------------------------------------------------------------------------------------
+
+    def packet_received(self, data: bytes, source: Address, now: float) -> None:
+        """Take a datagram. Whatever it contains, this does not raise: bad packets are counted and reported as
+        events.
+        """
+        context = self._context
+        context.now = now
+        try:
+            for kind, body in messages(context.codec.unwrap(data)):
+                try:
+                    self._dispatch(kind, body, source)
+                except ProtocolError as error:
+                    context.problem("bad message", f"type {kind}: {error}", f"{source[0]}:{source[1]}")
+        except ProtocolError as error:
+            context.problem("bad packet", error, f"{source[0]}:{source[1]}")
+
+    def _dispatch(self, kind: int, body: bytes, source: Address) -> None:
+        """The order follows the frequency."""
+        if kind == MessageType.ALIVE:
+            fields = struct_fields(body, Alive.declared)
+            if not self._membership.is_stale(fields):
+                self._membership.alive(Alive.from_fields(fields))
+        elif kind == MessageType.PING:
+            self._prober.pinged(Ping.decode(body), source)
+        elif kind == MessageType.ACK:
+            self._prober.ack(Ack.decode(body))
+        elif kind == MessageType.SUSPECT:
+            self._membership.suspect(Suspect.decode(body))
+        elif kind == MessageType.DEAD:
+            self._membership.dead(Dead.decode(body))
+        elif kind == MessageType.INDIRECT_PING:
+            self._prober.help(IndirectPing.decode(body), source)
+        elif kind == MessageType.NACK:
+            self._prober.nack(Nack.decode(body))
+        elif kind == MessageType.USER:
+            self._context.events.append(UserMessage(body, reliable=False))
+        elif kind == MessageType.WEIGHT and self._context.config.dialect.has_weight:
+            self._membership.weight(Weight.decode(body))
+        else:
+            raise ProtocolError("not allowed in a packet")
+
+    # -- streams -------------------------------------------------------------------------------------------------------
+
+    def accept(self, source: Address, now: float) -> Exchange:
+        """A peer dialled us."""
+        self._context.now = now
+        deadline = now + self._context.config.tcp_timeout
+        return Exchange(self._context, None, f"{source[0]}:{source[1]}", deadline, self._stream_message)
+
+    def _stream_message(self, exchange: Exchange, message: Message) -> Iterator[None] | None:
+        context = self._context
+        if isinstance(message, PushPull):
+            return self._synchronizer.answer(exchange, message)
+        if isinstance(message, bytes):
+            if message:
+                context.events.append(UserMessage(message, reliable=True))
+        elif isinstance(message, Ping):
+            if message.node and message.node != context.config.name:
+                raise ProtocolError(f"ping for another node, {message.node[:80]!r}")
+            exchange.write(Ack(message.seq_no).encode())
+        else:
+            raise ProtocolError(f"{type(message).__name__} without a question")
+        return None
+
+    def join(self, address: Address, now: float, on_end: Callable[[Exchange], None] | None = None) -> None:
+        """Exchange states with the node at `address`; `on_end` learns how it went."""
+        self._context.now = now
+        self._context.streams.append(self._synchronizer.with_peer(address, join=True, on_end=on_end))
+
+    def remember_seeds(self, seeds: Iterable[Address]) -> None:
+        """Addresses to go back to whenever no live member has them."""
+        self._healer.remember_seeds(seeds)
+
+    # -- what the owner wants ------------------------------------------------------------------------------------------
+
+    def reconfigure(self, config: Config, now: float) -> None:
+        """Replace the settings at once; new metadata is announced, intervals count from their next tick."""
+        context = self._context
+        context.now = now
+        announce = config.meta != context.config.meta
+        context.config = config
+        if announce and not self._membership.leaving:
+            self._membership.announce()
+            self._gossiper.tick()
+
+    def leave(self, now: float) -> None:
+        """Tell the others that we go; `left` turns true when they know. We go on answering meanwhile."""
+        self._context.now = now
+        self._membership.leave()
+        self._gossip_leave()
+
+    def _gossip_leave(self) -> None:
+        if not self._membership.left_announced:
+            self._gossiper.tick()
+            wait = min(_LEAVE_GOSSIP_INTERVAL, self._context.config.gossip_interval)
+            self._context.timers.at(self._context.now + wait, self._gossip_leave)
+
+    def rejoin(self, now: float) -> None:
+        """Take part again after a leave (Go's cannot)."""
+        self._context.now = now
+        self._membership.return_after_leave()
+
+    def broadcast(self, payload: bytes, now: float) -> None:
+        """Spread an application's message by gossip, after what gossip has to say itself."""
+        self._context.now = now
+        self._context.user_broadcasts.queue(payload)
+
+    def send_user(self, name: str, payload: bytes, now: float, *, reliable: bool) -> None:
+        """Send an application's message to one node, as a datagram or over a stream.
+
+        Raises:
+            KeyError: no node of that name is known.
+        """
+        context = self._context
+        context.now = now
+        node = self._roster.get(name)
+        if node is None:
+            raise KeyError(name)
+        if not reliable:
+            context.send(node.address, b"\x08" + payload, crc=node.protocol_max >= 5)
+            return
+        exchange = Exchange(context, node.address, name, now + context.config.tcp_timeout, None)
+        exchange.write(stream_user_header(len(payload)) + payload)
+        context.streams.append(exchange)
