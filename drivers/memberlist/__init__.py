@@ -1,0 +1,8 @@
+"""SWIM gossip: discovery without a server, on the wire protocol of go-doudou and of HashiCorp memberlist."""
+
+from . import plugin
+from .driver import MemberlistDriver
+from .node import Node
+from .settings import MemberlistSettings
+
+__all__ = ["MemberlistDriver", "MemberlistSettings", "Node", "plugin"]

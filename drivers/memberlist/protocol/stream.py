@@ -332,8 +332,9 @@ class Exchange:
         """Queue one message."""
         self.to_send += framed(self._context, message, dialled=self.address is not None)
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; an empty `data` is the end of its side."""
+        self._context.now = now
         if self.done or self._handled:
             return
         if not data:
@@ -341,8 +342,9 @@ class Exchange:
             return
         self._guard(lambda: self._reader.feed(data))
 
-    def resume(self, result: bytes | ProtocolError) -> None:
+    def resume(self, result: bytes | ProtocolError, now: float) -> None:
         """Go on after `heavy`."""
+        self._context.now = now
         if isinstance(result, ProtocolError):
             self._refuse(result)
         else:
@@ -360,8 +362,9 @@ class Exchange:
         except ProtocolError as error:
             self._refuse(error)
 
-    def step(self) -> bool:
+    def step(self, now: float) -> bool:
         """Do one slice of `work`; False when there is none left."""
+        self._context.now = now
         if self.work is None:
             return False
         try:

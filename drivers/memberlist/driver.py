@@ -1,0 +1,247 @@
+"""The gossip driver: a node of a cluster without a server, whose metadata says which service it offers."""
+
+from __future__ import annotations
+
+import collections
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import anyio
+import attrs
+import tenacity
+from anyio.abc import TaskStatus
+
+from ..contract import DriverStatus, Instance, JoinError, Member, MemberState, Sink, bracketed
+from ..environment import Environment
+from . import protocol
+from .load import LoadMeter
+from .metadata import decode_metadata, encode_metadata
+from .node import Node
+from .protocol import Config, Hooks, Keyring, State
+from .protocol.events import Event, NodeConflict
+from .settings import DYNAMIC, JoinPolicy, MemberlistSettings, dynamic_config
+
+__all__ = ["MemberlistDriver"]
+
+logger = logging.getLogger(__name__)
+
+_LEAVE_WITHIN = 5.0
+_FIRST_RETRY = 0.5
+_STATES = {
+    State.ALIVE: MemberState.ALIVE,
+    State.SUSPECT: MemberState.SUSPECT,
+    State.DEAD: MemberState.FAILED,
+    State.LEFT: MemberState.LEFT,
+}
+
+
+class MemberlistDriver:
+    """Runs one gossip node and reports what the other nodes offer."""
+
+    mode = "memberlist"
+
+    def __init__(self, settings: MemberlistSettings) -> None:
+        self._settings = settings
+        self.detection_bound = 3 * settings.config.probe_interval
+        self._keyring = Keyring(settings.keys)
+        self._node: Node | None = None
+        self._sink: Sink | None = None
+        self._offers: dict[str, tuple[Member, ...]] = {}
+        self._states: dict[str, State] = {}
+        self._judging = True
+        self._join = "has not joined yet" if settings.seeds else "founded a cluster: GDD_MEM_SEED names no seed"
+        self._joined = not settings.seeds
+        self._unreadable: collections.Counter[str] = collections.Counter()
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def run(self, sink: Sink, instance: Instance | None, *, task_status: TaskStatus[None]) -> None:
+        """See `Driver.run`.
+
+        Raises:
+            MetadataTooLarge: before anything is sent.
+            SettingsError: the port is taken.
+            JoinError: no seed answers, and ``GDD_MEM_JOIN=required``.
+        """
+        self._sink = sink
+        settings = self._settings
+        logging.getLogger(__package__).disabled = not settings.log
+        config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_metadata(instance))
+        hooks = Hooks(load=LoadMeter()) if config.weight_interval else Hooks()
+        self._node = Node(
+            config,
+            bind=settings.bind,
+            port=settings.port,
+            keyring=self._keyring,
+            hooks=hooks,
+            on_events=self._on_events,
+        )
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._node.run)
+            if settings.seeds:
+                await self._join_first(settings, tasks)
+            task_status.started()
+
+    async def _join_first(self, settings: MemberlistSettings, tasks: anyio.abc.TaskGroup) -> None:
+        """One attempt before the driver counts as started, the others in the background."""
+        try:
+            await self._try_to_join()
+        except JoinError as error:
+            if settings.join is JoinPolicy.REQUIRED:
+                raise JoinError(
+                    f"{error} (GDD_MEM_JOIN=required makes that an error; without it the node starts and keeps trying)"
+                ) from None
+            logger.warning("%s; trying again in the background", error)
+            tasks.start_soon(self._keep_trying_to_join)
+
+    async def _try_to_join(self) -> None:
+        node = self._running()
+        try:
+            contacted = await node.join(self._settings.seeds)
+        except JoinError as error:
+            self._join = str(error)
+            raise
+        self._joined = True
+        self._join = f"joined through {contacted} seed{'' if contacted == 1 else 's'}"
+        if not contacted:
+            self._join = "founded a cluster: this node is the only seed"
+
+    async def _keep_trying_to_join(self) -> None:
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(JoinError),
+            wait=tenacity.wait_random_exponential(
+                multiplier=_FIRST_RETRY, max=self._settings.config.push_pull_interval or 60.0
+            ),
+            sleep=anyio.sleep,
+            before_sleep=self._tell_next_try,
+        )
+        await anyio.sleep(_FIRST_RETRY)
+        await retrying(self._try_to_join)
+        logger.info("%s", self._join)
+
+    def _tell_next_try(self, retry: tenacity.RetryCallState) -> None:
+        wait = retry.next_action.sleep if retry.next_action is not None else 0.0
+        self._join = f"{self._join.split('; attempt')[0]}; attempt {retry.attempt_number + 2} in {wait:.1f} s"
+
+    def _running(self) -> Node:
+        if self._node is None:
+            raise RuntimeError("the driver is not running")
+        return self._node
+
+    async def update(self, instance: Instance) -> None:
+        """See `Driver.update`."""
+        node = self._running()
+        node.reconfigure(attrs.evolve(node.swim.config, meta=encode_metadata(instance)))
+
+    async def reconfigure(self, changes: Mapping[str, str]) -> None:
+        """Change dynamic variables of the running node, all of them or none; an empty value restores the default.
+
+        Raises:
+            SettingsError: a value is bad, or a variable cannot be changed at run time.
+        """
+        node = self._running()
+        environment = Environment(changes)
+        for name in changes:
+            if name not in DYNAMIC:
+                environment.problem(name, "nothing at run time; these can change: " + ", ".join(DYNAMIC))
+        config = dynamic_config(environment, self._with_defaults(node.swim.config, changes))
+        environment.check()
+        node.reconfigure(config)
+
+    def _with_defaults(self, config: Config, changes: Mapping[str, str]) -> Config:
+        restored = [DYNAMIC[name][0] for name, value in changes.items() if name in DYNAMIC and not value.strip()]
+        defaults: dict[str, Any] = {field.name: field.default for field in attrs.fields(Config)}
+        kept: Config = attrs.evolve(config, **{name: defaults[name] for name in restored})
+        return kept
+
+    async def leave(self) -> None:
+        """See `Driver.leave`."""
+        if self._node is not None and not await self._node.leave(_LEAVE_WITHIN):
+            logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
+
+    # -- what the cluster says -----------------------------------------------------------------------------------------
+
+    def _on_events(self, events: Sequence[Event]) -> None:
+        latest: dict[str, protocol.Node] = {}
+        for event in events:
+            if isinstance(event, NodeConflict):
+                logger.warning(
+                    "the node name %s is claimed from %s:%d too; set GDD_MEM_NAME so that every node has its own",
+                    event.node.name,
+                    bracketed(event.other[0]),
+                    event.other[1],
+                )
+            elif (node := getattr(event, "node", None)) is not None:
+                latest[node.name] = node
+        if not latest:
+            return
+        observed: list[Member] = []
+        for node in latest.values():
+            self._states[node.name] = node.state
+            observed += self._observed(node)
+        self._report(observed)
+
+    def _observed(self, node: protocol.Node) -> Iterable[Member]:
+        """What changed about the services of one node."""
+        before = self._offers.get(node.name, ())
+        state = _STATES[node.state]
+        if not state.present:
+            self._offers.pop(node.name, None)
+            if state is MemberState.LEFT:
+                self._states.pop(node.name, None)
+            return [attrs.evolve(member, state=state) for member in before]
+        metadata = decode_metadata(node.meta, host=node.host, node=node.name)
+        if not metadata.readable:
+            self._unreadable[node.name] += 1
+            logger.debug("the metadata of %s cannot be read: %r", node.name, node.meta[:80])
+        dynamic = metadata.weight <= 0 and node.weight is not None
+        now = tuple(
+            attrs.evolve(
+                member,
+                state=state,
+                weight=float(max(0, node.weight or 0)) if dynamic else member.weight,
+                dynamic_weight=dynamic,
+            )
+            for member in metadata.members
+        )
+        self._offers[node.name] = now
+        kept = {member.key for member in now}
+        return [*(attrs.evolve(m, state=MemberState.LEFT) for m in before if m.key not in kept), *now]
+
+    def _report(self, observed: list[Member]) -> None:
+        """Report, unless we are the ones who are cut off: then nobody else's disappearance means anything."""
+        sink = self._sink
+        if sink is None:
+            return
+        able = self._can_judge()
+        if able and not self._judging:
+            sink.judging(True)
+            observed = [member for offer in self._offers.values() for member in offer] + observed
+        elif not able and self._judging:
+            sink.judging(False, "gossip has lost all other nodes at once")
+        self._judging = able
+        if observed:
+            sink.observe(observed)
+
+    def _can_judge(self) -> bool:
+        """Losing two or more others, and thereby the last, says more about us than about them. One lost out of one may
+        be either; it is taken for a failure, as in any other cluster.
+        """
+        own = self._running().swim.config.name
+        others = [state for name, state in self._states.items() if name != own]
+        return State.ALIVE in others or len(others) < 2
+
+    def status(self) -> DriverStatus:
+        """See `Driver.status`."""
+        node = self._node
+        if node is None:
+            return DriverStatus(self.mode, False, "not started")
+        swim = node.swim
+        alive = sum(state is State.ALIVE for state in dict(self._states).values())
+        counters: dict[str, Any] = swim.counters | {"health score": swim.health_score}
+        if self._unreadable:
+            counters["unreadable metadata"] = sum(self._unreadable.values())
+        config = swim.config
+        message = f"{config.name} at {bracketed(config.advertise_host)}:{config.advertise_port}, {self._join}"
+        return DriverStatus(self.mode, self._joined, message, alive, counters)

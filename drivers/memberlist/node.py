@@ -1,0 +1,357 @@
+"""The sockets and timers of one gossip node: the only place here where anything is sent, received or waited for.
+
+It knows nothing of the protocol. Datagrams are read by waiting until the socket is readable and draining it, which
+costs a tenth of a
+datagram transport; what `Swim` wants done is done after every batch.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import logging
+import math
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import anyio
+import attrs
+from anyio import lowlevel, to_thread
+from anyio.abc import SocketAttribute, SocketStream, TaskGroup, TaskStatus
+
+from ..contract import JoinError, ProtocolError, bracketed
+from .protocol import Config, Effects, Hooks, Keyring, Swim
+from .protocol.events import Address, Event, Problem
+from .protocol.stream import Exchange
+from .resolver import Resolver, resolve_all
+from .sockets import Sockets, open_sockets
+
+__all__ = ["Node"]
+
+logger = logging.getLogger(__name__)
+
+_DRAIN = 64
+"""Datagrams read before the loop gets its turn."""
+_READ_BYTES = 65_536
+_MAX_STREAMS = 256
+_MAX_STREAMS_PER_SOURCE = 64
+_SAY_AGAIN_AFTER = 60.0
+
+
+class Node:
+    """A gossip node on real sockets.
+
+    ::
+
+        node = Node(config, on_events=print)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(node.run)
+            await node.join([("10.0.0.1", 7946)])
+
+    Args:
+        config: with `advertise_port` 0, whatever free port is bound is advertised.
+        bind: the address to listen on; "" is every interface.
+        port: the port to listen on, for UDP and TCP; 0 is any free one.
+        on_events: called with each batch of events, in order, on the event loop; it must not block.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        bind: str = "",
+        port: int = 0,
+        keyring: Keyring | None = None,
+        hooks: Hooks | None = None,
+        on_events: Callable[[Sequence[Event]], None] = lambda events: None,
+    ) -> None:
+        self._config = config
+        self._bind = bind
+        self._port = port
+        self._keyring = keyring
+        self._hooks = hooks
+        self._on_events = on_events
+        self._clock = time.monotonic
+        self._swim: Swim | None = None
+        self._udp: dict[int, socket.socket] = {}
+        self._tasks: TaskGroup | None = None
+        self._left = anyio.Event()
+        self._wake = anyio.Event()
+        self._sleeps_until = math.inf
+        self._streams_by_source: collections.Counter[str] = collections.Counter()
+        self._said: dict[str, float] = {}
+        self._resolver = Resolver(self._in_background, self._clock)
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            SettingsError: the port is taken or the address is not ours.
+        """
+        sockets = await open_sockets(self._bind, self._port)
+        try:
+            await self._serve(sockets, task_status)
+        finally:
+            self._tasks = None
+            with anyio.CancelScope(shield=True):
+                await sockets.aclose()
+
+    async def _serve(self, sockets: Sockets, task_status: TaskStatus[None]) -> None:
+        config = attrs.evolve(self._config, advertise_port=self._config.advertise_port or sockets.port)
+        self._udp = sockets.udp
+        self._swim = Swim(
+            config,
+            random=random.Random(os.urandom(16)),
+            random_bytes=os.urandom,
+            now=self._clock(),
+            keyring=self._keyring,
+            hooks=self._hooks,
+        )
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            for datagrams in sockets.udp.values():
+                tasks.start_soon(self._receive, datagrams)
+            for listener in sockets.tcp:
+                tasks.start_soon(listener.serve, self._accepted)
+            tasks.start_soon(self._keep_time)
+            self._flush()
+            logger.info("gossip node %s listens on port %d (%s)", config.name, sockets.port, config.dialect.value)
+            task_status.started()
+
+    @property
+    def swim(self) -> Swim:
+        """The protocol's side of the node: settings, members, counters.
+
+        Raises:
+            RuntimeError: `run` has not started.
+        """
+        if self._swim is None:
+            raise RuntimeError("the node is not running")
+        return self._swim
+
+    # -- what the owner wants ------------------------------------------------------------------------------------------
+
+    async def join(self, seeds: Sequence[Address]) -> int:
+        """Exchange states with all seeds at once, at every address that their names have; returns how many answered.
+
+        Our own address among them is skipped: all nodes may be given the same list.
+
+        Raises:
+            JoinError: there was somebody to ask and nobody answered; names every reason.
+        """
+        failures: list[str] = []
+        targets = await self._targets(seeds, failures)
+        self.swim.remember_seeds(targets)
+        finished = [anyio.Event() for _ in targets]
+        contacted = 0
+
+        def ended(done: anyio.Event, exchange: Exchange) -> None:
+            nonlocal contacted
+            if exchange.failure:
+                failures.append(f"{exchange.peer}: {exchange.failure}")
+            else:
+                contacted += 1
+            done.set()
+
+        for target, done in zip(targets, finished, strict=True):
+            self.swim.join(target, self._clock(), partial(ended, done))
+        self._flush()
+        for done in finished:
+            await done.wait()
+        if failures and not contacted:
+            raise JoinError("no seed answered: " + "; ".join(failures))
+        return contacted
+
+    async def _targets(self, seeds: Sequence[Address], failures: list[str]) -> list[Address]:
+        config = self.swim.config
+        own = {config.advertise_host}
+        with contextlib.suppress(OSError):
+            own.update(await resolve_all(config.advertise_host))
+        targets: dict[Address, None] = {}
+        for host, port in seeds:
+            try:
+                addresses = await resolve_all(host)
+            except (OSError, UnicodeError) as error:
+                failures.append(f"{host}: {error}")
+                continue
+            for address in addresses:
+                if address not in own or port != config.advertise_port:
+                    targets[(address, port)] = None
+        return list(targets)
+
+    def reconfigure(self, config: Config) -> None:
+        """Replace the settings of the running node; new metadata is announced at once."""
+        self.swim.reconfigure(config, self._clock())
+        self._flush()
+
+    async def leave(self, within: float) -> bool:
+        """Tell the others that we go, and wait until they know, at most `within` seconds; True if they do."""
+        self.swim.leave(self._clock())
+        self._flush()
+        with anyio.move_on_after(within):
+            await self._left.wait()
+        return self.swim.left
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    async def _keep_time(self) -> None:
+        while True:
+            wake_at = self.swim.wake_at
+            self._sleeps_until = math.inf if wake_at is None else wake_at
+            self._wake = anyio.Event()
+            with anyio.move_on_after(max(0.0, self._sleeps_until - self._clock())):
+                await self._wake.wait()
+            for datagrams in self._udp.values():
+                # What already arrived must count before a timer says that nothing did.
+                self._drain(datagrams)
+            self.swim.advance(self._clock())
+            self._flush()
+
+    def _flush(self) -> None:
+        """Do what the protocol wants done."""
+        swim = self.swim
+        effects = swim.take()
+        for address, datagram in effects.packets:
+            self._send(address, datagram)
+        for exchange in effects.streams:
+            self._in_background(self._dial, exchange)
+        if effects.events:
+            self._tell(effects)
+        if swim.left:
+            self._left.set()
+        wake_at = swim.wake_at
+        if wake_at is not None and wake_at < self._sleeps_until:
+            self._sleeps_until = wake_at
+            self._wake.set()
+
+    def _tell(self, effects: Effects) -> None:
+        for event in effects.events:
+            if isinstance(event, Problem):
+                self._log(event)
+        self._on_events(effects.events)
+
+    def _log(self, problem: Problem) -> None:
+        """Each kind once a minute: what strangers send must not fill the log."""
+        now = self._clock()
+        if self._said.get(problem.kind, -math.inf) + _SAY_AGAIN_AFTER <= now:
+            self._said[problem.kind] = now
+            logger.debug("%s: %s (from %s)", problem.kind, problem.detail, problem.source)
+
+    def _in_background(self, function: Callable[..., object], *arguments: object) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(function, *arguments)  # type: ignore[arg-type]
+
+    # -- datagrams -----------------------------------------------------------------------------------------------------
+
+    async def _receive(self, datagrams: socket.socket) -> None:
+        while True:
+            await anyio.wait_readable(datagrams)
+            self._drain(datagrams)
+            self._flush()
+
+    def _drain(self, datagrams: socket.socket) -> None:
+        swim, now = self.swim, self._clock()
+        for _ in range(_DRAIN):
+            try:
+                data, source = datagrams.recvfrom(_READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                logger.debug("receiving a datagram failed: %s", error)
+                return
+            swim.packet_received(data, (source[0], source[1]), now)
+
+    def _send(self, address: Address, datagram: bytes) -> None:
+        host, port = address
+        addresses = self._resolver.addresses(host, lambda: self._send(address, datagram))
+        for resolved in addresses:
+            datagrams = self._udp.get(socket.AF_INET6 if ":" in resolved else socket.AF_INET)
+            if datagrams is None:
+                continue
+            try:
+                datagrams.sendto(datagram, (resolved, port))
+            except OSError as error:
+                # Full buffers, no route, a refused broadcast: to the protocol a lost packet, which it is made for.
+                logger.debug("sending %d bytes to %s failed: %s", len(datagram), address, error)
+            return
+
+    # -- streams -------------------------------------------------------------------------------------------------------
+
+    async def _accepted(self, stream: SocketStream) -> None:
+        async with stream:
+            remote = stream.extra(SocketAttribute.remote_address)
+            host, port = str(remote[0]), int(remote[1])
+            counts = self._streams_by_source
+            if not self.swim.config.allows(host):
+                logger.debug("connection from %s refused: the address is not allowed", host)
+                return
+            if counts[host] >= _MAX_STREAMS_PER_SOURCE or counts.total() >= _MAX_STREAMS:
+                logger.debug("connection from %s refused: %d are open", host, counts.total())
+                return
+            counts[host] += 1
+            try:
+                exchange = self.swim.accept((host, port), self._clock())
+                await self._converse(exchange, stream)
+            finally:
+                counts[host] -= 1
+                if not counts[host]:
+                    del counts[host]
+
+    async def _dial(self, exchange: Exchange) -> None:
+        host, port = exchange.address or ("", 0)
+        try:
+            with anyio.fail_after(max(0.0, exchange.deadline - self._clock())):
+                stream = await anyio.connect_tcp(host, port)
+        except (OSError, UnicodeError) as error:
+            reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
+            exchange.end(f"cannot connect to {bracketed(host)}:{port}: {reason}")
+            self._flush()
+            return
+        async with stream:
+            await self._converse(exchange, stream)
+
+    async def _converse(self, exchange: Exchange, stream: SocketStream) -> None:
+        try:
+            with anyio.fail_after(max(0.0, exchange.deadline - self._clock())):
+                await self._exchange(exchange, stream)
+        except TimeoutError:
+            exchange.end("no answer in time")
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+            exchange.end(f"connection broken: {error.__cause__ or error}")
+        self._flush()
+
+    async def _exchange(self, exchange: Exchange, stream: SocketStream) -> None:
+        while True:
+            if exchange.to_send:
+                data, exchange.to_send = exchange.to_send, b""
+                await stream.send(data)
+            elif exchange.done:
+                return
+            elif exchange.heavy is not None:
+                result = await to_thread.run_sync(_attempt, exchange.heavy)
+                exchange.resume(result, self._clock())
+            elif exchange.work is not None:
+                exchange.step(self._clock())
+                self._flush()
+                await lowlevel.checkpoint()
+            elif not exchange.expects_reply:
+                exchange.end()
+            else:
+                try:
+                    received = await stream.receive(_READ_BYTES)
+                except anyio.EndOfStream:
+                    received = b""
+                exchange.feed(received, self._clock())
+
+
+def _attempt(work: Callable[[], bytes]) -> bytes | ProtocolError:
+    try:
+        return work()
+    except ProtocolError as error:
+        return error

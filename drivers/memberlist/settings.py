@@ -1,0 +1,247 @@
+"""The variables of the gossip driver: go-doudou's ``GDD_MEM_*`` with its units and defaults, and a few of ours."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import ipaddress
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from ..addresses import private_address
+from ..environment import Environment
+from .protocol import Config, Dialect
+from .protocol.config import Network
+from .protocol.events import Address
+from .protocol.label import LABEL_MAX_BYTES
+
+__all__ = ["DEFAULT_PORT", "DYNAMIC", "JoinPolicy", "MemberlistSettings", "parse_seed", "read_settings"]
+
+DEFAULT_PORT = 7946
+_MILLISECONDS = 1e-3
+_MAX_HOST_BYTES = 255
+
+
+class JoinPolicy(str, enum.Enum):
+    """What happens when no seed answers at the start: go on trying in the background, or fail."""
+
+    RETRY = "retry"
+    REQUIRED = "required"
+
+
+@attrs.frozen
+class MemberlistSettings:
+    """What the variables say.
+
+    Attributes:
+        config: the protocol's settings, as they would be on `config.advertise_port` 0 for any free port.
+        bind: the address to listen on, "" for every interface.
+        port: the port to listen on, 0 for any free one.
+        seeds: where to join; none founds a cluster.
+        keys: encryption keys, the first one encrypts; none sends plain text.
+    """
+
+    config: Config
+    bind: str = ""
+    port: int = DEFAULT_PORT
+    seeds: tuple[Address, ...] = ()
+    join: JoinPolicy = JoinPolicy.RETRY
+    keys: tuple[bytes, ...] = attrs.field(default=(), repr=False)
+    log: bool = True
+
+
+# Name, field of Config, how it is read. These ten can be changed while the node runs.
+_Reader = Callable[[Environment, str, Any], Any]
+
+
+def _seconds(environment: Environment, name: str, default: float) -> float:
+    return environment.duration(name, default)
+
+
+def _milliseconds(environment: Environment, name: str, default: float) -> float:
+    return environment.duration(name, default, bare_unit=_MILLISECONDS)
+
+
+def _seconds_or_off(environment: Environment, name: str, default: float) -> float:
+    return environment.duration(name, default, positive=False)
+
+
+def _count(least: int) -> _Reader:
+    return lambda environment, name, default: environment.integer(name, default, least=least, most=1000)
+
+
+DYNAMIC: Mapping[str, tuple[str, _Reader]] = {
+    "GDD_MEM_DEAD_TIMEOUT": ("gossip_to_the_dead_time", _seconds),
+    "GDD_MEM_SYNC_INTERVAL": ("push_pull_interval", _seconds_or_off),
+    "GDD_MEM_RECLAIM_TIMEOUT": ("dead_node_reclaim_time", _seconds_or_off),
+    "GDD_MEM_PROBE_INTERVAL": ("probe_interval", _seconds),
+    "GDD_MEM_PROBE_TIMEOUT": ("probe_timeout", _seconds),
+    "GDD_MEM_SUSPICION_MULT": ("suspicion_mult", _count(1)),
+    "GDD_MEM_RETRANSMIT_MULT": ("retransmit_mult", _count(1)),
+    "GDD_MEM_GOSSIP_NODES": ("gossip_nodes", _count(1)),
+    "GDD_MEM_GOSSIP_INTERVAL": ("gossip_interval", _milliseconds),
+    "GDD_MEM_INDIRECT_CHECKS": ("indirect_checks", _count(0)),
+}
+"""The variables that may change at run time: the field of `Config` and how the value is read."""
+
+
+def read_settings(environment: Environment) -> MemberlistSettings:
+    """Read every variable of the driver; bad ones are recorded on `environment`."""
+    port = environment.integer("GDD_MEM_PORT", DEFAULT_PORT, least=0, most=65535)
+    dialect = environment.choice("GDD_MEM_DIALECT", Dialect.DOUDOU)
+    host = _advertise_host(environment, dialect)
+    config = Config(
+        name=environment.text("GDD_MEM_NAME") or f"{socket.gethostname()}-{secrets.token_hex(3)}",
+        advertise_host=host,
+        advertise_port=port,
+        dialect=dialect,
+        tcp_timeout=environment.duration("GDD_MEM_TCP_TIMEOUT", 30.0),
+        weight_interval=_weight_interval(environment),
+        cidrs_allowed=_networks(environment),
+        label=_label(environment, dialect),
+    )
+    return MemberlistSettings(
+        config=dynamic_config(environment, config),
+        bind=environment.text("GDD_MEM_BIND"),
+        port=port,
+        seeds=_seeds(environment),
+        join=environment.choice("GDD_MEM_JOIN", JoinPolicy.RETRY),
+        keys=_keys(environment),
+        log=not environment.flag("GDD_MEM_LOG_DISABLE", False),
+    )
+
+
+def dynamic_config(environment: Environment, config: Config) -> Config:
+    """`config` with those fields replaced that a dynamic variable of `environment` names."""
+    changes = {field: read(environment, name, getattr(config, field)) for name, (field, read) in DYNAMIC.items()}
+    changed: Config = attrs.evolve(config, **changes)
+    if changed.probe_timeout >= changed.probe_interval:
+        environment.problem(
+            "GDD_MEM_PROBE_TIMEOUT",
+            f"less than the probe interval ({changed.probe_interval:g} s), within which helpers must answer too",
+            f"{changed.probe_timeout:g} s",
+        )
+    return changed
+
+
+def _advertise_host(environment: Environment, dialect: Dialect) -> str:
+    """The address that others are told; with a leading dot, this host's name in that domain (a StatefulSet's pod)."""
+    host = environment.text("GDD_MEM_HOST")
+    if not host:
+        bind = environment.text("GDD_MEM_BIND")
+        return bind if bind and bind not in ("0.0.0.0", "::") else private_address()
+    if host.startswith("."):
+        host = socket.gethostname() + host
+    host = host.removeprefix("[").removesuffix("]")
+    if len(host) > _MAX_HOST_BYTES or not host.isascii() or " " in host or "/" in host:
+        environment.problem("GDD_MEM_HOST", "an IP address or a host name")
+    elif dialect is Dialect.HASHICORP:
+        try:
+            dialect.encode_host(host)
+        except ValueError:
+            environment.problem("GDD_MEM_HOST", "an IP address (host names need GDD_MEM_DIALECT=doudou)")
+            return "127.0.0.1"
+    return host
+
+
+def _weight_interval(environment: Environment) -> float:
+    """Dynamic weights are announced only by a node without a static one, as in go-doudou."""
+    interval = environment.duration("GDD_MEM_WEIGHT_INTERVAL", 0.0, bare_unit=_MILLISECONDS, positive=False)
+    weight = environment.text("GDD_WEIGHT") or environment.text("GDD_MEM_WEIGHT") or "1"
+    try:
+        return 0.0 if int(weight, 0) > 0 else interval
+    except ValueError:
+        return 0.0
+
+
+def _networks(environment: Environment) -> tuple[Network, ...] | None:
+    """The allow-list. An invalid item is an error: go-doudou drops it, and an all-invalid list then admits
+    everybody.
+    """
+    items = environment.items("GDD_MEM_CIDRS_ALLOWED")
+    if not items:
+        return None
+    networks = []
+    for item in items:
+        try:
+            networks.append(ipaddress.ip_network(item, strict=False))
+        except ValueError:
+            environment.problem(
+                "GDD_MEM_CIDRS_ALLOWED", f"a comma list of networks such as 10.0.0.0/8 or fd00::/8 ({item!r} is none)"
+            )
+    return tuple(networks)
+
+
+def _label(environment: Environment, dialect: Dialect) -> bytes:
+    label = environment.text("GDD_MEM_LABEL").encode()
+    if len(label) > LABEL_MAX_BYTES:
+        environment.problem("GDD_MEM_LABEL", f"at most {LABEL_MAX_BYTES} bytes")
+    elif label and not dialect.has_label:
+        environment.problem("GDD_MEM_LABEL", "nothing: go-doudou knows no labels, they need GDD_MEM_DIALECT=hashicorp")
+    return label
+
+
+def _keys(environment: Environment) -> tuple[bytes, ...]:
+    keys = []
+    for item in environment.items("GDD_MEM_SECRET_KEY"):
+        try:
+            key = base64.b64decode(item, validate=True)
+        except binascii.Error:
+            key = b""
+        if len(key) in (16, 24, 32):
+            keys.append(key)
+        else:
+            environment.problem(
+                "GDD_MEM_SECRET_KEY",
+                "a comma list of base64 keys of 16, 24 or 32 bytes, the first one encrypts",
+                "(hidden)",
+            )
+    return tuple(keys)
+
+
+def _seeds(environment: Environment) -> tuple[Address, ...]:
+    seeds = []
+    for item in environment.items("GDD_MEM_SEED"):
+        try:
+            seeds.append(parse_seed(item))
+        except ValueError as error:
+            environment.problem(
+                "GDD_MEM_SEED", f"a comma list of host, host:port, IPv6 address or [IPv6]:port ({item!r}: {error})"
+            )
+    return tuple(dict.fromkeys(seeds))
+
+
+def parse_seed(item: str) -> Address:
+    """Host and port of one seed: ``host``, ``host:port``, a bare IPv6 address, ``[IPv6]:port``, each with or without
+    the
+    ``name/`` that memberlist puts before it. Without a port it is 7946.
+
+    Raises:
+        ValueError: none of these; the message says what is wrong.
+    """
+    _, _, address = item.rpartition("/")
+    if address.startswith("["):
+        host, closed, rest = address[1:].partition("]")
+        if not closed:
+            raise ValueError("the bracket is not closed")
+        if rest and not rest.startswith(":"):
+            raise ValueError("a colon and a port must follow the bracket")
+        port = rest[1:]
+    elif address.count(":") > 1:
+        host, port = address, ""
+    else:
+        host, _, port = address.partition(":")
+    if ":" in host:
+        ipaddress.IPv6Address(host)
+    if not host or " " in host or "]" in host:
+        raise ValueError("no host name or address")
+    if not port:
+        return (host, DEFAULT_PORT)
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) <= 65535:
+        raise ValueError(f"the port is {port!r}, not a number from 1 to 65535")
+    return (host, int(port))

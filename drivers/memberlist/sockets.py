@@ -1,0 +1,124 @@
+"""The sockets of a gossip node: UDP and TCP on one port, for IPv4 and IPv6."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterator
+
+import anyio
+import attrs
+from anyio.abc import SocketAttribute
+
+from ..contract import SettingsError
+
+__all__ = ["Sockets", "open_sockets"]
+
+_RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
+_FREE_PORT_TRIES = 10
+_BACKLOG = 128
+
+
+@attrs.frozen
+class Sockets:
+    """What a node listens on.
+
+    Attributes:
+        port: the port of all of them.
+        udp: one datagram socket per address family.
+        tcp: one listener per address family.
+    """
+
+    port: int
+    udp: dict[int, socket.socket]
+    tcp: list[anyio.abc.Listener[anyio.abc.SocketStream]]
+
+    async def aclose(self) -> None:
+        """Close them all."""
+        for datagrams in self.udp.values():
+            datagrams.close()
+        for listener in self.tcp:
+            await listener.aclose()
+
+
+async def open_sockets(host: str, port: int) -> Sockets:
+    """Listen on `host` ("" for every interface, IPv6 included where the machine has it). With port 0, UDP and TCP get
+    the same
+    free port.
+
+    Raises:
+        SettingsError: the port is taken, or the address is not this machine's; names the port and the protocol.
+    """
+    for attempts_left in reversed(range(_FREE_PORT_TRIES if port == 0 else 1)):
+        try:
+            return await _open(host, port)
+        except _PortTaken as taken:
+            if attempts_left == 0:
+                raise SettingsError(str(taken)) from taken.__cause__
+    raise AssertionError("unreachable")
+
+
+class _PortTaken(Exception):
+    pass
+
+
+async def _open(host: str, port: int) -> Sockets:
+    sockets = Sockets(port, {}, [])
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(sockets.aclose)
+        for family, address in _addresses(host):
+            required = family == socket.AF_INET or bool(host)
+            try:
+                port = await _open_family(sockets, family, address, port)
+            except OSError as error:
+                if required:
+                    raise SettingsError(f"GDD_MEM_BIND is {host!r}: cannot listen there: {error}") from error
+        stack.pop_all()
+        return attrs.evolve(sockets, port=port)
+
+
+def _addresses(host: str) -> Iterator[tuple[int, str]]:
+    if host:
+        try:
+            family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+        except ValueError:
+            for found_family, *_, sockaddr in socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM):
+                yield found_family, str(sockaddr[0])
+                return
+        yield family, host
+        return
+    yield socket.AF_INET, "0.0.0.0"
+    if socket.has_ipv6:
+        yield socket.AF_INET6, "::"
+
+
+async def _open_family(sockets: Sockets, family: int, address: str, port: int) -> int:
+    """Bind both protocols of one family, TCP first, as the Go code does; returns the port."""
+    with _naming(f"TCP port {port} of {address}"):
+        listener = await anyio.create_tcp_listener(local_host=address, local_port=port, backlog=_BACKLOG)
+    for each in listener.listeners:
+        sockets.tcp.append(each)
+    port = int(sockets.tcp[-1].extra(SocketAttribute.local_port))
+    datagrams = socket.socket(family, socket.SOCK_DGRAM)
+    sockets.udp[family] = datagrams
+    datagrams.setblocking(False)
+    if family == socket.AF_INET6:
+        datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+    with _naming(f"UDP port {port} of {address}"):
+        datagrams.bind((address, port))
+    return port
+
+
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _PortTaken(
+                f"{what} is already in use; set GDD_MEM_PORT to another port, or to 0 for any free one"
+            ) from error
+        raise
