@@ -2,7 +2,7 @@
 
 from . import plugin
 from .driver import MemberlistDriver
-from .node import Node
+from .node import GossipNode
 from .settings import MemberlistSettings
 
-__all__ = ["MemberlistDriver", "MemberlistSettings", "Node", "plugin"]
+__all__ = ["GossipNode", "MemberlistDriver", "MemberlistSettings", "plugin"]

@@ -17,7 +17,7 @@ from ..environment import Environment
 from . import protocol
 from .load import LoadMeter
 from .metadata import decode_metadata, encode_metadata
-from .node import Node
+from .node import GossipNode
 from .protocol import Config, Hooks, Keyring, State
 from .protocol.events import Event, NodeConflict
 from .settings import DYNAMIC, JoinPolicy, MemberlistSettings, dynamic_config
@@ -45,7 +45,7 @@ class MemberlistDriver:
         self._settings = settings
         self.detection_bound = 3 * settings.config.probe_interval
         self._keyring = Keyring(settings.keys)
-        self._node: Node | None = None
+        self._node: GossipNode | None = None
         self._sink: Sink | None = None
         self._offers: dict[str, tuple[Member, ...]] = {}
         self._states: dict[str, State] = {}
@@ -69,7 +69,7 @@ class MemberlistDriver:
         logging.getLogger(__package__).disabled = not settings.log
         config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_metadata(instance))
         hooks = Hooks(load=LoadMeter()) if config.weight_interval else Hooks()
-        self._node = Node(
+        self._node = GossipNode(
             config,
             bind=settings.bind,
             port=settings.port,
@@ -124,7 +124,7 @@ class MemberlistDriver:
         wait = retry.next_action.sleep if retry.next_action is not None else 0.0
         self._join = f"{self._join.split('; attempt')[0]}; attempt {retry.attempt_number + 2} in {wait:.1f} s"
 
-    def _running(self) -> Node:
+    def _running(self) -> GossipNode:
         if self._node is None:
             raise RuntimeError("the driver is not running")
         return self._node

@@ -30,7 +30,7 @@ from .protocol.stream import Exchange
 from .resolver import Resolver, resolve_all
 from .sockets import Sockets, open_sockets
 
-__all__ = ["Node"]
+__all__ = ["GossipNode"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +42,12 @@ _MAX_STREAMS_PER_SOURCE = 64
 _SAY_AGAIN_AFTER = 60.0
 
 
-class Node:
+class GossipNode:
     """A gossip node on real sockets.
 
     ::
 
-        node = Node(config, on_events=print)
+        node = GossipNode(config, on_events=print)
         async with anyio.create_task_group() as tasks:
             await tasks.start(node.run)
             await node.join([("10.0.0.1", 7946)])

@@ -1,0 +1,225 @@
+"""What real Go nodes sent: decoded to the listed fields, and written again byte for byte."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import Any
+
+import attrs
+import pytest
+from support.captured import Captured, all_captured, load, same
+
+from pydoudou.drivers.contract import ProtocolError
+from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
+from pydoudou.drivers.memberlist.protocol import messages as wire
+from pydoudou.drivers.memberlist.protocol.context import Context
+from pydoudou.drivers.memberlist.protocol.packet import compound, compressed, messages
+from pydoudou.drivers.memberlist.protocol.stream import PushPull, StreamReader
+
+CAPTURED = all_captured()
+_OVERFLOW = "hashicorp:compound_count_overflow_bug"
+
+_FIELDS = {
+    "SeqNo": "seq_no",
+    "Node": "node",
+    "Name": "name",
+    "SourceAddr": "source_addr",
+    "SourcePort": "source_port",
+    "SourceNode": "source_node",
+    "Target": "target",
+    "Port": "port",
+    "Nack": "nack",
+    "Payload": "payload",
+    "Incarnation": "incarnation",
+    "From": "accuser",
+    "Addr": "addr",
+    "Meta": "meta",
+    "Vsn": "vsn",
+    "State": "state",
+    "Weight": "weight",
+    "WeightAt": "weight_at",
+    "Error": "error",
+}
+_CLASSES: dict[str, Any] = {
+    "ping": wire.Ping,
+    "indirectPing": wire.IndirectPing,
+    "ackResp": wire.Ack,
+    "nackResp": wire.Nack,
+    "suspect": wire.Suspect,
+    "alive": wire.Alive,
+    "dead": wire.Dead,
+    "weight": wire.Weight,
+}
+_TYPES = {
+    "ping": 0,
+    "indirectPing": 1,
+    "ackResp": 2,
+    "suspect": 3,
+    "alive": 4,
+    "dead": 5,
+    "user": 8,
+    "nackResp": 11,
+    "weight": 14,
+}
+
+
+def context_for(captured: Captured) -> Context:
+    config = Config(
+        "reader",
+        "127.0.0.1",
+        7946,
+        dialect=Dialect(captured.dialect),
+        label=captured.label,
+        compression=captured.compression,
+    )
+    keyring = Keyring([captured.key] if captured.key else [])
+    return Context(config, keyring, random.Random(1), os.urandom, 0.0)
+
+
+def read_packet(captured: Captured) -> list[tuple[int, bytes]]:
+    return list(messages(context_for(captured).codec.unwrap(captured.data)))
+
+
+def read_stream(captured: Captured, cut: int = 0) -> Any:
+    """The message of a stream that arrives whole, or in pieces of `cut` bytes."""
+    reader = StreamReader(context_for(captured), accepted=captured.accepted)
+    step = cut or len(captured.data)
+    for start in range(0, len(captured.data), step):
+        reader.feed(captured.data[start : start + step])
+        if reader.heavy is not None:
+            reader.resume(reader.heavy())
+    return reader.message
+
+
+def fields_of(expected: dict[str, Any]) -> dict[str, Any]:
+    return expected.get("fields") or expected.get("body") or {}
+
+
+def assert_fields(message: Any, expected: dict[str, Any]) -> None:
+    for name, value in expected.items():
+        if name.startswith("_"):
+            continue
+        attribute = "sender" if name == "From" and isinstance(message, wire.Weight) else _FIELDS[name]
+        assert same(value, getattr(message, attribute)), (name, value, message)
+
+
+PACKETS = [c for c in CAPTURED if not c.stream and c.name != _OVERFLOW]
+STREAMS = [c for c in CAPTURED if c.stream]
+
+
+@pytest.mark.parametrize("captured", PACKETS, ids=lambda c: c.name)
+def test_a_captured_packet_decodes_to_the_listed_fields_and_encodes_to_the_same_bytes(captured: Captured) -> None:
+    found = read_packet(captured)
+    assert [kind for kind, _ in found] == [_TYPES[name] for name, _ in captured.messages]
+    for (kind, body), (name, expected) in zip(found, captured.messages, strict=True):
+        if name == "user":
+            payload = expected["payload"]
+            if captured.name.startswith("doudou:"):
+                assert same(payload, body)
+            else:
+                assert body == bytes.fromhex(payload)
+            continue
+        message = _CLASSES[name].decode(body)
+        assert_fields(message, fields_of(expected))
+        assert message.encode() == bytes((kind,)) + body
+
+
+@pytest.mark.parametrize("captured", PACKETS, ids=lambda c: c.name)
+def test_the_layers_of_a_captured_packet_are_written_as_go_writes_them(captured: Captured) -> None:
+    """Encryption has a random nonce, so the plaintext is compared; label, checksum, compression and compound are exact."""
+    context = context_for(captured)
+    parts = [bytes((kind,)) + body for kind, body in messages(context.codec.unwrap(captured.data))]
+    rebuilt = compound(parts)[0] if "compound" in captured.kinds else parts[0]
+    if "compress" in captured.kinds:
+        rebuilt = compressed(rebuilt)
+    plain = attrs.evolve(context.config, compression=False)
+    crc = "hasCrc" in captured.kinds
+    context.config = plain
+    if not captured.key:
+        assert context.codec.wrap(rebuilt, crc=crc) == captured.data
+        return
+    payload = captured.data[2 + len(captured.label) :] if captured.label else captured.data
+    context.config = attrs.evolve(plain, protocol_version=2 if payload[0] == 1 else 1)
+    again = context.codec.wrap(rebuilt, crc=crc)
+    assert len(again) == len(captured.data)
+    assert list(messages(context.codec.unwrap(again))) == list(messages(context.codec.unwrap(captured.data)))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7], ids=["whole", "byte by byte", "in sevens"])
+@pytest.mark.parametrize("captured", STREAMS, ids=lambda c: c.name)
+def test_a_captured_stream_decodes_to_the_listed_fields_however_it_is_cut(captured: Captured, cut: int) -> None:
+    message = read_stream(captured, cut)
+    ((name, expected),) = captured.messages
+    if name == "user":
+        header = expected["header"]
+        assert len(message) == header["UserMsgLen"]
+        if "payload" in expected:
+            payload = expected["payload"]
+            assert same(payload if captured.name.startswith("doudou:") else {"hex": payload}, message)
+    elif name == "pushPull":
+        assert isinstance(message, PushPull)
+        assert (message.join, len(message.nodes)) == (expected["header"]["Join"], expected["header"]["Nodes"])
+        assert len(message.user_state) == expected["header"]["UserStateLen"]
+        for node, listed in zip(message.nodes, expected["nodes"], strict=True):
+            assert_fields(node, listed)
+    else:
+        assert_fields(message, fields_of(expected))
+
+
+@pytest.mark.parametrize("captured", STREAMS, ids=lambda c: c.name)
+def test_a_captured_stream_encodes_to_the_same_bytes(captured: Captured) -> None:
+    message = read_stream(captured)
+    if isinstance(message, PushPull):
+        header = wire.PushPullHeader(len(message.nodes), len(message.user_state), message.join)
+        encoded = b"".join([header.encode(), *(node.encode() for node in message.nodes), message.user_state])
+    elif isinstance(message, bytes):
+        encoded = wire.stream_user_header(len(message)) + message
+    else:
+        encoded = message.encode()
+    plain = captured.data
+    if captured.accepted and captured.label:
+        plain = plain[2 + len(captured.label) :]
+    if captured.key:
+        return  # the plaintext was compared through its fields; a nonce never repeats
+    if "compress" in captured.kinds:
+        encoded = compressed(encoded)
+    assert encoded == plain
+
+
+def test_a_compound_whose_count_has_wrapped_around_is_dropped_without_harm() -> None:
+    """Go's piggyback path writes 301 parts with the count 45: what is decoded is noise."""
+    captured = next(c for c in CAPTURED if c.name == _OVERFLOW)
+    found = read_packet(captured)
+    assert len(found) == 45
+    for kind, body in found:
+        assert kind == wire.MessageType.PING
+        with pytest.raises(ProtocolError):
+            wire.Ping.decode(body)
+
+
+def test_every_kind_of_message_is_among_the_captured_ones(record_property: Any) -> None:
+    kinds = {kind for captured in CAPTURED for kind in captured.kinds}
+    record_property("kinds", sorted(kinds))
+    assert kinds == {
+        "ping", "indirectPing", "ackResp", "nackResp", "suspect", "alive", "dead", "weight", "user", "pushPull", "err",
+        "compound", "compress", "hasCrc", "hasLabel", "encrypt", "encrypted_packet", "sealed",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("vector", load("leniency"), ids=lambda v: v["name"])
+def test_we_accept_the_pings_that_go_accepts(vector: dict[str, Any]) -> None:
+    """The recorded node was called node-a; it acked, or it did not."""
+    config = Config.lan("node-a", "127.77.0.1", 21001, dialect=Dialect.HASHICORP)
+    node = Swim(config, random=random.Random(1), random_bytes=os.urandom, now=0.0)
+    node.take()
+    node.packet_received(bytes.fromhex(vector["sent_hex"]), ("127.79.0.9", 40000), 0.0)
+    acks = [
+        wire.Ack.decode(body)
+        for _, packet in node.take().packets
+        for kind, body in messages(context_for(CAPTURED[0]).codec.unwrap(packet))
+        if kind == wire.MessageType.ACK
+    ]
+    assert bool(acks) == vector["accepted_by_go"]
+    if acks and vector.get("ack_seq") is not None:
+        assert acks[0].seq_no == vector["ack_seq"]
