@@ -213,6 +213,7 @@ class DriverStatus:
         ready: joined or connected, and registered if there is something to register.
         message: one line for a person.
         nodes: how many processes (gossip) or instances (Nacos) the driver sees.
+        address: ``host:port`` under which other drivers of this kind reach this one; "" if they do not.
         counters: what happened since the start, by name.
     """
 
@@ -220,6 +221,7 @@ class DriverStatus:
     ready: bool
     message: str
     nodes: int = 0
+    address: str = ""
     counters: Mapping[str, int] = attrs.field(factory=dict, hash=False)
 
 

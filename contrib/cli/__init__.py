@@ -1,0 +1,5 @@
+"""The command line: ``pydoudou …``."""
+
+from .main import main
+
+__all__ = ["main"]

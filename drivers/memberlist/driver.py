@@ -243,5 +243,6 @@ class MemberlistDriver:
         if self._unreadable:
             counters["unreadable metadata"] = sum(self._unreadable.values())
         config = swim.config
-        message = f"{config.name} at {bracketed(config.advertise_host)}:{config.advertise_port}, {self._join}"
-        return DriverStatus(self.mode, self._joined, message, alive, counters)
+        address = f"{bracketed(config.advertise_host)}:{config.advertise_port}"
+        message = f"{config.name} at {address}, {self._join}"
+        return DriverStatus(self.mode, self._joined, message, alive, address, counters)

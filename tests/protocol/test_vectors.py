@@ -8,14 +8,13 @@ from typing import Any
 
 import attrs
 import pytest
-from support.captured import Captured, all_captured, load, same
-
 from pydoudou.drivers.contract import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol.context import Context
 from pydoudou.drivers.memberlist.protocol.packet import compound, compressed, messages
 from pydoudou.drivers.memberlist.protocol.stream import PushPull, StreamReader
+from support.captured import Captured, all_captured, load, same
 
 CAPTURED = all_captured()
 _OVERFLOW = "hashicorp:compound_count_overflow_bug"
@@ -127,7 +126,9 @@ def test_a_captured_packet_decodes_to_the_listed_fields_and_encodes_to_the_same_
 
 @pytest.mark.parametrize("captured", PACKETS, ids=lambda c: c.name)
 def test_the_layers_of_a_captured_packet_are_written_as_go_writes_them(captured: Captured) -> None:
-    """Encryption has a random nonce, so the plaintext is compared; label, checksum, compression and compound are exact."""
+    """Encryption has a random nonce, so the plaintext is compared; label, checksum, compression and compound are
+    exact.
+    """
     context = context_for(captured)
     parts = [bytes((kind,)) + body for kind, body in messages(context.codec.unwrap(captured.data))]
     rebuilt = compound(parts)[0] if "compound" in captured.kinds else parts[0]

@@ -1,6 +1,7 @@
 """Packets captured from real Go nodes, and what their capturing tools say they contain.
 
-Two tools wrote the files. `hashicorp.json` and `doudou-fork.json` list the layers from the outside in; `doudou.json` nests them.
+Two tools wrote the files. `hashicorp.json` and `doudou-fork.json` list the layers from the outside in; `doudou.json`
+nests them.
 Both are brought here to one form: the leaf messages in order, each as its wire name and its expected fields.
 """
 
@@ -109,7 +110,9 @@ def _unnest(node: dict[str, Any], kinds: list[str]) -> Iterator[tuple[str, dict[
 
 
 def same(expected: Any, actual: Any) -> bool:
-    """Whether a decoded field is what the capturing tool wrote: text, bytes as ``{"hex": …}``, JSON, a number, or null."""
+    """Whether a decoded field is what the capturing tool wrote: text, bytes as ``{"hex": …}``, JSON, a number, or
+    null.
+    """
     if isinstance(expected, dict):
         if "hex" in expected:
             return bool(actual == bytes.fromhex(expected["hex"]))

@@ -1,0 +1,32 @@
+"""The commands and their options; what they do stands in modules of their own."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pydoudou")
+def main() -> None:
+    """Service registration and discovery: SWIM gossip, Nacos, or both at once."""
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on the last line.")
+def demo(as_json: bool) -> None:
+    """Three services find each other by gossip and are called; one is killed, one leaves, and the calls go on."""
+    try:
+        import httpx  # noqa: F401
+        import requests  # noqa: F401
+    except ImportError as error:
+        raise click.ClickException(
+            f"the demo calls its services through requests and httpx, and {error.name} is not installed: "
+            "pip install 'pydoudou[requests,httpx]'"
+        ) from error
+    from .demo import run_demo
+
+    sys.exit(run_demo(as_json=as_json))
