@@ -1,0 +1,63 @@
+"""Service registration and discovery: SWIM gossip, Nacos, or both at once, compatible with go-doudou.
+
+::
+
+    import pydoudou
+
+    registry = pydoudou.new_node()  # settings from GDD_* variables
+    orders = pydoudou.RoundRobin("orders")
+    print(orders.pick().base_url)
+    pydoudou.shutdown()
+"""
+
+from .discovery import (
+    BackendStatus,
+    EventKind,
+    MemberEvent,
+    Registry,
+    RegistryStatus,
+    Settings,
+    Snapshot,
+    Watch,
+    new_node,
+    shutdown,
+)
+from .drivers.contract import (
+    Compat,
+    DiscoveryError,
+    DriverStatus,
+    JoinError,
+    Member,
+    MemberState,
+    MetadataTooLarge,
+    NoMemberAvailable,
+    ProtocolError,
+    RegistrationError,
+    RegistryStateError,
+    SettingsError,
+)
+
+__all__ = [
+    "BackendStatus",
+    "Compat",
+    "DiscoveryError",
+    "DriverStatus",
+    "EventKind",
+    "JoinError",
+    "Member",
+    "MemberEvent",
+    "MemberState",
+    "MetadataTooLarge",
+    "NoMemberAvailable",
+    "ProtocolError",
+    "RegistrationError",
+    "Registry",
+    "RegistryStateError",
+    "RegistryStatus",
+    "Settings",
+    "SettingsError",
+    "Snapshot",
+    "Watch",
+    "new_node",
+    "shutdown",
+]

@@ -1,0 +1,181 @@
+"""Everything that can be set, read once: the variables of the registry, and of every driver that the mode names.
+
+The variables are go-doudou's, with its defaults; where it has two spellings from two eras, both are read, the newer one
+first. A value that cannot be used is never replaced by a default: all of them, of the registry and of all drivers, are
+reported together, before anything is started.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from ..drivers.addresses import private_address
+from ..drivers.contract import Compat, DriverPlugin, Instance, SettingsError
+from ..drivers.environment import Environment
+from .plugins import PluginUnavailable, known_plugins
+
+__all__ = ["Settings"]
+
+logger = logging.getLogger(__name__)
+
+_MODE = "GDD_SERVICE_DISCOVERY_MODE"
+_DEFAULT_MODE = "memberlist"
+_MAX_NAME_BYTES = 128
+_MAX_WEIGHT = 10_000
+_HOST = re.compile(r"[^\s/\[\]@?#]{1,255}")
+_ROOT_PATH = re.compile(r"[^\s?#]*")
+
+
+@attrs.frozen
+class Settings:
+    """What a registry needs to know.
+
+    Attributes:
+        modes: the drivers to run, in the order in which their data is preferred.
+        plugins: what makes the driver, by mode.
+        drivers: what the plugin made of the driver's own variables, by mode.
+        register: False joins to look only; then the fields below say nothing.
+        service_name: the plain name under which others find this process.
+        register_host: the address under which others reach it.
+        port: the port of the service itself (not of the gossip), 1 to 65535.
+        root_path: what comes before every path, "" or with a leading slash.
+        weight: 1 to 10000 for a fixed share of the traffic, 0 for a dynamic one.
+        compat: which generations of go-doudou find the service.
+
+    Raises:
+        SettingsError: a mode has no plugin, or there is something to register and no name or host for it.
+    """
+
+    modes: tuple[str, ...]
+    plugins: Mapping[str, DriverPlugin] = attrs.field(repr=False, hash=False)
+    drivers: Mapping[str, Any] = attrs.field(repr=False, hash=False)
+    register: bool = True
+    service_name: str = ""
+    register_host: str = ""
+    port: int = 6060
+    root_path: str = ""
+    weight: int = 1
+    compat: Compat = Compat.BOTH
+
+    def __attrs_post_init__(self) -> None:
+        if not self.modes or set(self.modes) - set(self.plugins) or set(self.modes) - set(self.drivers):
+            raise SettingsError(f"modes {self.modes}: at least one is needed, each with a plugin and its settings")
+        if self.register and not (self.service_name and self.register_host):
+            raise SettingsError("service_name and register_host are needed unless register=False")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ, *, register: bool = True) -> Settings:
+        """Read and check every variable.
+
+        Args:
+            env: the variables, by name.
+            register: False for a process that only calls others; it needs no service name.
+
+        Raises:
+            SettingsError: names every bad variable, its value and what is accepted.
+        """
+        environment = Environment(env)
+        plugins = _plugins(environment)
+        fields: dict[str, Any] = _registration(environment) if register else {"register": False}
+        drivers = {mode: plugin.read_settings(environment) for mode, plugin in plugins.items()}
+        environment.check()
+        return cls(modes=tuple(plugins), plugins=MappingProxyType(plugins), drivers=MappingProxyType(drivers), **fields)
+
+    def instance(self, data: Mapping[str, Any], registered_at: datetime) -> Instance | None:
+        """What is to be registered with the metadata `data`; None if nothing is."""
+        if not self.register:
+            return None
+        return Instance(
+            service=self.service_name,
+            host=self.register_host,
+            port=self.port,
+            root_path=self.root_path,
+            weight=self.weight,
+            data=data,
+            registered_at=registered_at,
+            compat=self.compat,
+        )
+
+
+def _plugins(environment: Environment) -> dict[str, DriverPlugin]:
+    """The plugins that the mode names, in its order."""
+    known = known_plugins()
+    wanted = [item.lower() for item in environment.items(_MODE)] if environment.text(_MODE) else [_DEFAULT_MODE]
+    listed = ", ".join(sorted(known))
+    plugins: dict[str, DriverPlugin] = {}
+    named = False
+    for mode in dict.fromkeys(wanted):
+        if mode not in known:
+            logger.warning("%s: there is no mode %r and it is skipped; the known ones are %s", _MODE, mode, listed)
+            continue
+        named = True
+        try:
+            plugins[mode] = known[mode].load()
+        except PluginUnavailable as error:
+            environment.problem(_MODE, str(error))
+    if not named:
+        environment.problem(_MODE, f"a comma list of {listed}")
+    return plugins
+
+
+def _registration(environment: Environment) -> dict[str, Any]:
+    return {
+        "service_name": _service_name(environment),
+        "register_host": _register_host(environment),
+        "port": environment.integer("GDD_PORT", 6060, least=1, most=65535),
+        "root_path": _root_path(environment),
+        "weight": _weight(environment),
+        "compat": environment.choice("GDD_COMPAT", Compat.BOTH),
+    }
+
+
+def _service_name(environment: Environment) -> str:
+    name = environment.text("GDD_SERVICE_NAME")
+    if not name:
+        environment.problem(
+            "GDD_SERVICE_NAME",
+            "the name under which others find this service; "
+            "a process that only calls others needs none: new_node(register=False)",
+        )
+    elif len(name.encode()) > _MAX_NAME_BYTES or not name.isprintable() or re.search(r"[\s/]|@@", name):
+        environment.problem("GDD_SERVICE_NAME", f"up to {_MAX_NAME_BYTES} bytes without blanks, '/' and '@@'")
+    return name
+
+
+def _register_host(environment: Environment) -> str:
+    """The address of the service. One of the gossip that begins with a dot is completed by the gossip driver to a name
+    that only it resolves.
+    """
+    candidates = ["GDD_REGISTER_HOST", "GDD_NACOS_REGISTER_HOST"]
+    if not environment.text("GDD_MEM_HOST").startswith("."):
+        candidates.append("GDD_MEM_HOST")
+    for name in candidates:
+        host = environment.text(name)
+        if host:
+            host = host.removeprefix("[").removesuffix("]")
+            if not _HOST.fullmatch(host) or not host.isascii():
+                environment.problem(name, "an IP address or a host name")
+            return host
+    return private_address()
+
+
+def _root_path(environment: Environment) -> str:
+    """With one slash in front and none behind: Go clients append it to the address as it stands."""
+    path = environment.text("GDD_ROUTE_ROOT_PATH")
+    if not _ROOT_PATH.fullmatch(path):
+        environment.problem("GDD_ROUTE_ROOT_PATH", "a path such as /v1, without blanks, '?' and '#'")
+    stripped = path.strip("/")
+    return f"/{stripped}" if stripped else ""
+
+
+def _weight(environment: Environment) -> int:
+    name = "GDD_WEIGHT" if environment.text("GDD_WEIGHT") else "GDD_MEM_WEIGHT"
+    return max(0, environment.integer(name, 1, least=-_MAX_WEIGHT, most=_MAX_WEIGHT))

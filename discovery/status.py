@@ -1,0 +1,93 @@
+"""How the registry and its backends are doing, as plain data and as one line for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from ..drivers.contract import DriverStatus
+
+__all__ = ["BackendStatus", "RegistryStatus", "explanation"]
+
+_SHOWN_SERVICES = 5
+
+
+@attrs.frozen
+class BackendStatus:
+    """One backend.
+
+    Attributes:
+        running: whether the driver serves at present, rather than waiting to be restarted.
+        judging: whether it can tell who is gone; if not, what it reported last is kept and marked stale.
+        reason: why it cannot.
+        error: what ended its last run; "" if nothing ever did.
+        restarts: how often it was started again.
+        driver: what the driver says of itself.
+    """
+
+    mode: str
+    running: bool
+    judging: bool
+    reason: str
+    error: str
+    restarts: int
+    driver: DriverStatus
+
+    @property
+    def ready(self) -> bool:
+        """Joined or connected, and registered if there is something to register."""
+        return self.running and self.driver.ready
+
+    def __str__(self) -> str:
+        parts = [f"{self.mode}: {'ready' if self.ready else 'not ready'}"]
+        if not self.running:
+            parts.append(f"stopped by {self.error}" if self.error else "not started yet")
+        elif self.driver.message:
+            parts.append(self.driver.message)
+        if self.running and not self.judging:
+            parts.append(f"cannot judge at present ({self.reason or 'no reason given'})")
+        return ", ".join(parts)
+
+
+@attrs.frozen
+class RegistryStatus:
+    """The registry. A stopped one has no backends.
+
+    Attributes:
+        running: whether it was started and not stopped since.
+        services: how many services have members.
+        members: how many members they have.
+        stale: the services some of whose members are known only from backends that cannot judge at present.
+    """
+
+    running: bool
+    services: int = 0
+    members: int = 0
+    stale: tuple[str, ...] = ()
+    backends: tuple[BackendStatus, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every backend is ready."""
+        return self.running and all(backend.ready for backend in self.backends)
+
+
+def explanation(
+    service: str, backends: Sequence[BackendStatus], reported: Mapping[str, int], services: Sequence[str]
+) -> str:
+    """Why there may be nobody to pick: what each backend says about `service`, in one line.
+
+    Args:
+        reported: by mode, how many members of the service the backend has.
+        services: the names of the services that have members.
+    """
+    said = (f"{backend}, has {_members(reported[backend.mode])} of it" for backend in backends)
+    shown = ", ".join(services[:_SHOWN_SERVICES]) or "none"
+    more = f" and {len(services) - _SHOWN_SERVICES} more" if len(services) > _SHOWN_SERVICES else ""
+    modes = ", ".join(backend.mode for backend in backends)
+    return f"service {service!r}, modes {modes}; {'; '.join(said)}; services with members: {shown}{more}"
+
+
+def _members(count: int) -> str:
+    return f"{count or 'no'} member{'' if count == 1 else 's'}"
