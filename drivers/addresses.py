@@ -1,10 +1,8 @@
 """The address under which other machines reach this one.
 
-go-doudou advertises its private address: of the addresses of the interface that carries the default route, the first
-in a
-private range. A kernel that routes tells it without sending anything: a datagram socket that is "connected" to a far
-address has the
-address it would send from.
+go-doudou advertises its private address: of the addresses of the interface that carries the default route, the
+first in a private range. A kernel that routes tells it without sending anything: a datagram socket that is
+"connected" to a far address has the address it would send from.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """What a driver is given and what it promises.
 
-A *driver* finds members: by gossip, from a Nacos server, from fixed addresses. The registry starts every driver that
-the
-mode names, gives each one a `Sink`, and merges what they report into one view. Members travel upwards only:
+A *driver* finds members: by gossip, from a Nacos server, from fixed addresses. The registry starts every driver
+that the mode names, gives each one a `Sink`, and merges what they report into one view. Members travel upwards
+only:
 
     driver --observe()--> Sink (the registry's view) --snapshot--> balancer --pick()--> client
 
-A driver never imports the registry. A third party adds a mode by an entry point in the group ``pydoudou.drivers`` whose
-value is a `DriverPlugin`.
+A driver never imports the registry. A third party adds a mode by an entry point in the group ``pydoudou.drivers``
+whose value is a `DriverPlugin`.
 
 The errors of the project, all of them:
 

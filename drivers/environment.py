@@ -1,12 +1,9 @@
 """The one reader of environment variables: typed, lenient about spelling, strict about values.
 
 go-doudou replaces a bad value silently by its default. Here every bad value is collected, and `Environment.check`
-raises
-one `SettingsError` that names each variable, its value and what would be accepted. An empty variable counts as unset,
-as
-in go-doudou; whole numbers may be written in Go's base prefixes (``0x10``); durations are Go's (``1m30s``, ``500ms``)
-or a
-bare number in the unit that go-doudou gives to that variable.
+raises one `SettingsError` that names each variable, its value and what would be accepted. An empty variable counts
+as unset, as in go-doudou; whole numbers may be written in Go's base prefixes (``0x10``); durations are Go's
+(``1m30s``, ``500ms``) or a bare number in the unit that go-doudou gives to that variable.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The demo: real processes on loopback, real calls, and two of them go away while the calls continue.
 
-Nothing in it is scripted except the order of events: who answers, when a member is withdrawn and whether a call fails
-is measured.
+Nothing in it is scripted except the order of events: who answers, when a member is withdrawn and whether a call
+fails is measured.
 """
 
 from __future__ import annotations

@@ -1,15 +1,12 @@
 """The metadata of a gossip node: which services it offers, and where.
 
 go-doudou has two shapes, both MessagePack maps of at most 512 bytes: v1 puts one service under ``_meta`` and the
-user's data under ``data``;
-v2 lists services under ``serviceInfo``, their names with a suffix (``orders_rest``). Both decoders skip keys they do
-not know, so one blob
-can carry both, and v1 and v2 nodes find the same process.
+user's data under ``data``; v2 lists services under ``serviceInfo``, their names with a suffix (``orders_rest``).
+Both decoders skip keys they do not know, so one blob can carry both, and v1 and v2 nodes find the same process.
 
 What we write is exact to the byte: a Go process that cannot decode a peer's metadata dies. What we read is never
-trusted: anything
-unreadable means "offers nothing". Times are MessagePack timestamps without their extension header: 4, 8 or 12 raw
-bytes.
+trusted: anything unreadable means "offers nothing". Times are MessagePack timestamps without their extension
+header: 4, 8 or 12 raw bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The sockets and timers of one gossip node: the only place here where anything is sent, received or waited for.
 
 It knows nothing of the protocol. Datagrams are read by waiting until the socket is readable and draining it, which
-costs a tenth of a
-datagram transport; what `Swim` wants done is done after every batch.
+costs a tenth of a datagram transport; what `Swim` wants done is done after every batch.
 """
 
 from __future__ import annotations

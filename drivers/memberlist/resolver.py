@@ -1,10 +1,9 @@
 """Host names of members, resolved while packets are sent: go-doudou's addresses may be DNS names.
 
 Sending never waits. A name that is not known yet is looked up in the background, and what was to be sent meanwhile
-goes out then. A known
-name is looked up again when it is old, and its last addresses stay in use until the answer comes. A name that cannot
-be resolved is
-an address that does not answer: its packets are dropped, and the probe of the member fails.
+goes out then. A known name is looked up again when it is old, and its last addresses stay in use until the answer
+comes. A name that cannot be resolved is an address that does not answer: its packets are dropped, and the probe of
+the member fails.
 """
 
 from __future__ import annotations

@@ -218,8 +218,7 @@ def _seeds(environment: Environment) -> tuple[Address, ...]:
 
 def parse_seed(item: str) -> Address:
     """Host and port of one seed: ``host``, ``host:port``, a bare IPv6 address, ``[IPv6]:port``, each with or without
-    the
-    ``name/`` that memberlist puts before it. Without a port it is 7946.
+    the ``name/`` that memberlist puts before it. Without a port it is 7946.
 
     Raises:
         ValueError: none of these; the message says what is wrong.

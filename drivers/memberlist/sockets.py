@@ -45,8 +45,7 @@ class Sockets:
 
 async def open_sockets(host: str, port: int) -> Sockets:
     """Listen on `host` ("" for every interface, IPv6 included where the machine has it). With port 0, UDP and TCP get
-    the same
-    free port.
+    the same free port.
 
     Raises:
         SettingsError: the port is taken, or the address is not this machine's; names the port and the protocol.

@@ -1,8 +1,8 @@
 """The transmit-limited queue: what gossip still has to spread (SWIM section 4.1, "infection-style dissemination").
 
 Every message is sent a limited number of times, which grows with the logarithm of the cluster. Those sent least go
-first, among
-equals the longest that fits, then the newest. A message about a node replaces the older one about the same node.
+first, among equals the longest that fits, then the newest. A message about a node replaces the older one about the
+same node.
 """
 
 from __future__ import annotations
@@ -46,8 +46,7 @@ class BroadcastQueue:
 
     def queue(self, message: bytes, name: Hashable | None = None, finished: Callable[[], None] | None = None) -> None:
         """Add `message`. With a `name`, it replaces the message of that name; `finished` is called once, when the
-        message
-        has been sent often enough or was replaced.
+        message has been sent often enough or was replaced.
         """
         if name is not None:
             self.invalidate(name)
@@ -69,8 +68,7 @@ class BroadcastQueue:
 
     def take(self, overhead: int, limit: int, transmit_limit: int) -> list[bytes]:
         """Messages for one packet: together at most `limit` bytes, `overhead` bytes counted for each. Each one taken
-        has been
-        sent once more, and is done with after `transmit_limit` times.
+        has been sent once more, and is done with after `transmit_limit` times.
         """
         if not self._order:
             return []

@@ -1,8 +1,8 @@
 """What the parts of a node share: its configuration, the present moment, and where effects are collected.
 
 Nothing here or in any other module of this package reads a clock, draws from a global random source or does I/O.
-Whoever
-drives a node sets `now`, passes bytes in, and afterwards takes out what is to be sent and what has happened.
+Whoever drives a node sets `now`, passes bytes in, and afterwards takes out what is to be sent and what has
+happened.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """The two dialects of one protocol: how a node's address is written, and which extras exist.
 
-`hashicorp` sends an IP as its 4 or 16 raw bytes. `doudou` (go-doudou's fork) sends text: an IP literal or a DNS name;
-it adds
-the weight message and has no cluster label. The two cannot be told apart on the wire (a name of four letters looks
-like an
-IPv4 address), so a cluster's dialect is a setting.
+`hashicorp` sends an IP as its 4 or 16 raw bytes. `doudou` (go-doudou's fork) sends text: an IP literal or a DNS
+name; it adds the weight message and has no cluster label. The two cannot be told apart on the wire (a name of four
+letters looks like an IPv4 address), so a cluster's dialect is a setting.
 """
 
 from __future__ import annotations

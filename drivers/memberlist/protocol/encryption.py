@@ -1,10 +1,8 @@
 """AES-GCM for packets and streams, and the ring of keys that lets a cluster change its key while it runs.
 
 A payload is ``version | nonce:12 | ciphertext | tag:16``. Version 1 encrypts the plaintext as it is; version 0,
-spoken by
-nodes of protocol version 1, pads it to 16 bytes first (PKCS#7). The first key of the ring encrypts, every key
-decrypts: install
-the new key everywhere, then use it everywhere, then remove the old one.
+spoken by nodes of protocol version 1, pads it to 16 bytes first (PKCS#7). The first key of the ring encrypts, every
+key decrypts: install the new key everywhere, then use it everywhere, then remove the old one.
 """
 
 from __future__ import annotations

@@ -1,13 +1,10 @@
 """MessagePack as Go's codec writes it, and everything that codec reads.
 
-Go nodes use `hashicorp/go-msgpack` with its zero-value handle. What it writes is narrow: strings and byte slices both
-in the
-old *raw* family (never str8 or bin), unsigned Go fields in unsigned forms, signed Go fields (``int``, ``int64``) in
-signed
-forms. What it reads is wide: any raw form, a byte slice as an array of small integers, any integer width that fits,
-nil for
-any field, a struct as an array in declaration order, unknown keys, bytes after the end. We write the first and read the
-second; whatever else arrives is a `ProtocolError`.
+Go nodes use `hashicorp/go-msgpack` with its zero-value handle. What it writes is narrow: strings and byte slices
+both in the old *raw* family (never str8 or bin), unsigned Go fields in unsigned forms, signed Go fields (``int``,
+``int64``) in signed forms. What it reads is wide: any raw form, a byte slice as an array of small integers, any
+integer width that fits, nil for any field, a struct as an array in declaration order, unknown keys, bytes after the
+end. We write the first and read the second; whatever else arrives is a `ProtocolError`.
 """
 
 from __future__ import annotations

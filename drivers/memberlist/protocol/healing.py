@@ -1,14 +1,12 @@
 """Healing: finding again whom we lost. Neither SWIM nor memberlist does it (hashicorp/memberlist issue 222).
 
-When a network splits, each half declares the other dead, stops talking to it, and some time later forgets it; nothing
-ever brings
-them together again. So a node remembers the addresses of members that *failed* (not of those that left) and of its
-seeds, and tries a
-push/pull with one of them now and then while no live member has that address.
+When a network splits, each half declares the other dead, stops talking to it, and some time later forgets it;
+nothing ever brings them together again. So a node remembers the addresses of members that *failed* (not of those
+that left) and of its seeds, and tries a push/pull with one of them now and then while no live member has that
+address.
 
 The waits grow and are jittered, up to the push/pull interval. In a large cluster with few failed members each node
-tries only with the
-probability failed / alive, as Serf does, so that the dead are not called by everybody.
+tries only with the probability failed / alive, as Serf does, so that the dead are not called by everybody.
 """
 
 from __future__ import annotations

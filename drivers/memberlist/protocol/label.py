@@ -1,8 +1,7 @@
 """The cluster label: a prefix by which two clusters on one network refuse each other.
 
 ``0xf4``, one length byte, 1 to 255 bytes of label. It stands outside the encryption, and is repeated inside it as
-associated
-data. Every packet carries it; on a stream only the side that dialled writes it, once.
+associated data. Every packet carries it; on a stream only the side that dialled writes it, once.
 """
 
 from __future__ import annotations

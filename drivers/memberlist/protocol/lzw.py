@@ -1,12 +1,10 @@
 """LZW as Go's ``compress/lzw`` writes it: least significant bit first, 8-bit literals, codes of 9 to 12 bits.
 
-Code 256 clears the dictionary, 257 ends the stream. The width grows when the next code *reaches* a power of two; the
-variants
-of GIF and old TIFF grow elsewhere and cannot read this stream. The encoder is byte for byte Go's.
+Code 256 clears the dictionary, 257 ends the stream. The width grows when the next code *reaches* a power of two;
+the variants of GIF and old TIFF grow elsewhere and cannot read this stream. The encoder is byte for byte Go's.
 
 Pure Python decodes 5 to 20 MB/s. That is why nothing is sent compressed unless asked for, and why a large stream is
-decoded
-off the event loop.
+decoded off the event loop.
 """
 
 from __future__ import annotations

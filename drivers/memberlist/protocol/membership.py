@@ -1,8 +1,7 @@
 """What a message does to the node list: the rules of SWIM, with incarnations (section 4.2).
 
-A node's *incarnation* counts its own statements about itself; only the node raises it. Of two statements about a node
-the one
-of the higher incarnation wins; at equal incarnation dead beats suspect and suspect beats alive. So
+A node's *incarnation* counts its own statements about itself; only the node raises it. Of two statements about a
+node the one of the higher incarnation wins; at equal incarnation dead beats suspect and suspect beats alive. So
 
 - alive at i overrides what is known below i;
 - suspect at i overrides alive up to i, and a further one about a suspect confirms it;
@@ -12,12 +11,10 @@ of the higher incarnation wins; at equal incarnation dead beats suspect and susp
 Where this differs from the Go code, it is on purpose:
 
 - a member that nobody could ever reach or that would poison later joins (no usable address, broken version bytes, a
-name or
-  metadata beyond the limits) is refused;
+  name or metadata beyond the limits) is refused;
 - incarnations close to 2**32 are refused: Go's counter wraps there, and the node can never refute again;
 - a node that was restarted, and is held dead at a higher incarnation than it now has, is told so directly; it then
-refutes at
-  once instead of staying dead until somebody's push/pull reaches it;
+  refutes at once instead of staying dead until somebody's push/pull reaches it;
 - knowledge about the dead is monotone: a later accusation raises the incarnation that a return has to beat;
 - our refutation replaces the accusation in the gossip queue.
 """
@@ -213,6 +210,7 @@ class Membership:
         context.counters["alive"] += 1
         if before >= State.DEAD:
             node.weight = None
+            context.counters["joined"] += 1
             context.events.append(NodeJoined(node.snapshot()))
         elif before is State.SUSPECT:
             context.events.append(NodeRefuted(node.snapshot()))
@@ -380,8 +378,7 @@ def check_versions(vsn: bytes, ours: bytes) -> None:
     """Whether a node of these versions and we can talk to each other.
 
     Go compares the extremes of all nodes and refuses every merge when a single record is odd; here an odd record is
-    refused
-    by itself.
+    refused by itself.
 
     Raises:
         ProtocolError: version bytes are missing, contradict themselves, or do not overlap with ours.

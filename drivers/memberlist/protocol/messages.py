@@ -1,10 +1,8 @@
 """The messages of memberlist: one class each, with what it says in the paper's words and how it stands on the wire.
 
-Every plaintext message is a type byte and a body; the body is a Go struct as a MessagePack map whose keys are in byte
-order
-(`gomsgpack`). Field order here is the wire's. `declared` is the order in the Go source, which counts when a peer
-writes the
-struct as an array.
+Every plaintext message is a type byte and a body; the body is a Go struct as a MessagePack map whose keys are in
+byte order (`gomsgpack`). Field order here is the wire's. `declared` is the order in the Go source, which counts
+when a peer writes the struct as an array.
 """
 
 from __future__ import annotations

@@ -2,15 +2,12 @@
 
     label | encryption | CRC | compression or compound | message
 
-Sending goes from right to left, receiving from left to right. Compounds and compressed parts may contain each other;
-the CRC
-is recognised only as the outermost plaintext layer.
+Sending goes from right to left, receiving from left to right. Compounds and compressed parts may contain each
+other; the CRC is recognised only as the outermost plaintext layer.
 
 One datagram may describe far more work than its size: 16,000 compounds fit into each other, 24 KB inflate to 30 MB.
-So the
-parts are walked with a stack of our own, and depth, number of parts and inflated bytes are bounded per packet. Parts
-that were
-read before a bound was hit still count, as in Go.
+So the parts are walked with a stack of our own, and depth, number of parts and inflated bytes are bounded per
+packet. Parts that were read before a bound was hit still count, as in Go.
 """
 
 from __future__ import annotations
@@ -44,8 +41,7 @@ _HAS_CRC = MessageType.HAS_CRC.value
 
 def compound(parts: Sequence[bytes]) -> list[bytes]:
     """`parts` in as few messages as possible: bare if one, else compounds of at most 255 (Go's piggyback path writes
-    the
-    count modulo 256 and corrupts the packet).
+    the count modulo 256 and corrupts the packet).
     """
     if len(parts) == 1:
         return [parts[0]]

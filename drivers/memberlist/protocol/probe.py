@@ -1,21 +1,16 @@
 """The failure detector (SWIM section 4.1; Lifeguard for the timing).
 
 Once per interval one node is pinged, in the order of the shuffled list. If no ack comes within the timeout, some
-others are asked
-to ping it for us, and we try a ping over TCP ourselves. If nothing came by the end of the interval, the node is
-suspected.
+others are asked to ping it for us, and we try a ping over TCP ourselves. If nothing came by the end of the
+interval, the node is suspected.
 
 Lifeguard adds: the interval is stretched while our own health is bad; helpers that fail to reach the target say so
-(nack), so that a
-missing nack tells us that *we* are cut off; a node that is already suspected is told so together with the ping, so
-that it can
-refute at once (the "buddy system").
+(nack), so that a missing nack tells us that *we* are cut off; a node that is already suspected is told so together
+with the ping, so that it can refute at once (the "buddy system").
 
 Helpers of the Go code send the nack when their own timeout is over, which is later than the end of the requester's
-interval:
-in its default profiles no nack ever counts. The Lifeguard paper sends it at 80 % of the timeout, and so do we,
-measured on the time
-that the requester has left. That repairs Go requesters too.
+interval: in its default profiles no nack ever counts. The Lifeguard paper sends it at 80 % of the timeout, and so
+do we, measured on the time that the requester has left. That repairs Go requesters too.
 """
 
 from __future__ import annotations

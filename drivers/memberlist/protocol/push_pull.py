@@ -1,9 +1,11 @@
 """Anti-entropy: two nodes exchange everything they know (Go's push/pull; SWIM has no such thing).
 
-It is how a node joins, and how what gossip missed is found. The side that was dialled answers with its own state
-before it merges the
-other's. A merge takes nobody's word for a death: what a peer holds dead is suspected here, so that the accused can
-refute.
+It is how a node joins, and how what gossip missed is found. Gossip does miss something when many nodes join at
+once: every message is sent a limited number of times to random nodes, and now and then somebody is never drawn. In
+Go such a node waits for the next periodic exchange, 30 to 120 s later. Here a node whose list has grown by an
+eighth exchanges states once more as soon as gossip is quiet, and a node that is probed by a stranger asks the
+stranger. The side that was dialled answers with its own state before it merges the other's. A merge takes nobody's
+word for a death: what a peer holds dead is suspected here, so that the accused can refute.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ from ...contract import ProtocolError
 from .context import Context
 from .events import Address, RemoteState
 from .membership import Membership
-from .messages import Alive, Dead, ErrorReply, PushPullHeader, PushPullNode, State, Suspect
+from .messages import Alive, Dead, ErrorReply, Ping, PushPullHeader, PushPullNode, State, Suspect
 from .roster import Roster
 from .stream import Exchange, Message, PushPull
 from .suspicion import push_pull_scale
 
 __all__ = ["Synchronizer"]
 
+_SETTLE_SHARE = 8
 _SLICE = 200
 """Records merged before an event loop gets its turn: 2 ms at the most."""
 
@@ -32,6 +35,8 @@ class Synchronizer:
         self._context = context
         self._roster = roster
         self._membership = membership
+        self._settled_joins = 0
+        self._asked_stranger_at = float("-inf")
 
     def interval(self) -> float:
         """Seconds until the next exchange, at the cluster's present size."""
@@ -42,6 +47,27 @@ class Synchronizer:
         own = self._context.config.name
         for node in self._roster.sample(1, lambda node: node.state is State.ALIVE and node.name != own):
             self._context.streams.append(self.with_peer(node.address, join=False))
+
+    def settle(self) -> None:
+        """Gossip is quiet: if much of the cluster is new to us, look for what we missed."""
+        context = self._context
+        new = context.counters["joined"] - self._settled_joins
+        if new * _SETTLE_SHARE >= context.nodes and not self._membership.leaving:
+            self._settled_joins = context.counters["joined"]
+            self.tick()
+
+    def ask_stranger(self, ping: Ping) -> None:
+        """A node that is not in our list knows us: learn what else we missed."""
+        context, config = self._context, self._context.config
+        if self._membership.leaving or self._asked_stranger_at + config.probe_interval > context.now:
+            return
+        try:
+            host = config.dialect.decode_host(ping.source_addr)
+        except ProtocolError:
+            return
+        if ping.source_port and config.allows(host):
+            self._asked_stranger_at = context.now
+            context.streams.append(self.with_peer((host, ping.source_port), join=False))
 
     def with_peer(self, address: Address, *, join: bool, on_end: Callable[[Exchange], None] | None = None) -> Exchange:
         """An exchange with the node at `address`, ready to be dialled."""

@@ -1,10 +1,8 @@
 """The node list: who is known, in which order they are probed, and how some of them are drawn at random.
 
 The probe order is the list's order. A new node is put at a random place in it, so that a joining node is not probed
-by everybody
-at once; after each full round the list is shuffled and the long dead are dropped (SWIM section 4.3, "round-robin
-probe target
-selection").
+by everybody at once; after each full round the list is shuffled and the long dead are dropped (SWIM section 4.3,
+"round-robin probe target selection").
 """
 
 from __future__ import annotations
@@ -119,8 +117,8 @@ class Roster:
     def sample(self, count: int, accept: Callable[[NodeState], bool]) -> list[NodeState]:
         """Up to `count` different nodes that `accept` takes, drawn at random.
 
-        A small list is searched through; a large one is drawn from, which misses a node now and then but does not grow
-        with the cluster.
+        A small list is searched through; a large one is drawn from, which misses a node now and then but does not
+        grow with the cluster.
         """
         order, random = self._order, self._random
         size = len(order)

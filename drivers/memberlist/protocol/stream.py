@@ -2,11 +2,9 @@
 
     label | encryption | compression | message
 
-Only the dialler writes the label header. `StreamReader` takes the bytes of one side as they arrive, however they are
-cut, and reads
-each byte once: a push/pull of ten thousand nodes is decoded node by node while it comes in. Every length is checked
-before anything is
-allocated for it.
+Only the dialler writes the label header. `StreamReader` takes the bytes of one side as they arrive, however they
+are cut, and reads each byte once: a push/pull of ten thousand nodes is decoded node by node while it comes in.
+Every length is checked before anything is allocated for it.
 """
 
 from __future__ import annotations

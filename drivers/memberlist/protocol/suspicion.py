@@ -1,7 +1,7 @@
 """Suspicion (SWIM section 4.2, and Lifeguard's "LHA-Suspicion").
 
-A suspect has until a timeout to refute. The timeout starts long and shrinks with every *other* node that confirms the
-suspicion: one accuser may be the one at fault, several are probably right. With k confirmations expected,
+A suspect has until a timeout to refute. The timeout starts long and shrinks with every *other* node that confirms
+the suspicion: one accuser may be the one at fault, several are probably right. With k confirmations expected,
 
     timeout(C) = max(min, max - (max - min) * log(C + 1) / log(k + 1))
 

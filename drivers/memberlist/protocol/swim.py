@@ -6,8 +6,7 @@
     take() -> Effects                      what to send, what to dial, what happened
 
 Each rule stands in the module that bears its name in the papers: `probe`, `membership`, `suspicion`, `awareness`,
-`gossip`, `broadcast`,
-`push_pull`; this one connects them.
+`gossip`, `broadcast`, `push_pull`; this one connects them.
 """
 
 from __future__ import annotations
@@ -98,6 +97,7 @@ class Swim:
         self._prober = Prober(self._context, self._roster, self._membership)
         self._gossiper = Gossiper(self._context, self._roster)
         self._synchronizer = Synchronizer(self._context, self._roster, self._membership)
+        self._prober.on_stranger = self._synchronizer.ask_stranger
         self._healer = Healer(self._context, self._roster, self._synchronizer)
         self._membership.announce()
         self._start_ticking()
@@ -153,8 +153,7 @@ class Swim:
         """Let time pass: fire the timers that are due.
 
         If the process stood still for long (stopped, swapped out, starved), its timers judge others by its own
-        absence. Then the
-        probe under way is dropped and every suspect gets the lost time back.
+        absence. Then the probe under way is dropped and every suspect gets the lost time back.
         """
         context = self._context
         due = context.timers.next_at
@@ -187,7 +186,7 @@ class Swim:
         config, timers, now = self._context.config, self._context.timers, self._context.now
         ticks: list[tuple[Callable[[], float], Callable[[], None]]] = [
             (lambda: self._context.config.probe_interval, self._prober.tick),
-            (lambda: self._context.config.gossip_interval, self._gossiper.tick),
+            (lambda: self._context.config.gossip_interval, self._gossip),
             (self._synchronizer.interval, self._synchronizer.tick),
             (self._healer.next_wait, self._healer.tick),
         ]
@@ -203,6 +202,11 @@ class Swim:
         if wait > 0:
             self._context.timers.at(self._context.now + wait, self._tick, interval, tick)
             tick()
+
+    def _gossip(self) -> None:
+        self._gossiper.tick()
+        if not self._context.broadcasts:
+            self._synchronizer.settle()
 
     def _announce_weight(self) -> None:
         announce_weight(self._context, self._membership)

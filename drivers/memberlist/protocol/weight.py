@@ -2,9 +2,8 @@
 
     weight = round(0.6 * (M - score) + 0.4 * M * idle)
 
-with M the awareness multiplier (8), the local health score, and the idle share of the processor. Only nodes without a
-static weight
-announce one.
+with M the awareness multiplier (8), the local health score, and the idle share of the processor. Only nodes without
+a static weight announce one.
 """
 
 from __future__ import annotations
