@@ -62,7 +62,7 @@ def main(name: str, weight: str, seed: str = "") -> None:
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with pydoudou.new_node({"demo": name}) as registry:
-        gossip = registry.status().drivers["memberlist"].address
+        gossip = registry.status().backends[0].driver.address
         print(json.dumps({"name": name, "http": f"{HOST}:{server.server_address[1]}", "gossip": gossip}), flush=True)
         sys.stdin.read()
 

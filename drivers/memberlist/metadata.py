@@ -192,11 +192,10 @@ def _text(value: Any) -> Any:
 
 
 def _read(fields: Any, host: str, node: str) -> NodeMetadata:
-    if not isinstance(fields, dict):
-        raise TypeError("metadata is not a map")
-    v1 = fields.get("_meta") or {}
+    fields = _map(fields)
+    v1 = _map(fields.get("_meta"))
     weight = _integer((v1 if "weight" in v1 else fields).get("weight"))
-    data = fields.get("data") or {}
+    data = _map(fields.get("data"))
     registered_at = _decode_time(fields.get("registerAt") or v1.get("registerAt"))
     members: dict[str, Member] = {}
     for member in (*_v2_services(fields, host), *_v1_service(v1, host)):
@@ -215,7 +214,7 @@ def _read(fields: Any, host: str, node: str) -> NodeMetadata:
 
 
 def _v2_services(fields: Mapping[str, Any], host: str) -> Iterator[Member]:
-    for service in fields.get("serviceInfo") or ():
+    for service in map(_map, fields.get("serviceInfo") or ()):
         name = _string(service.get("name"))
         grpc = service.get("type") == "grpc" or name.endswith(_GRPC)
         yield _member(name.removesuffix(_REST), service.get("host") or host, service, "grpc" if grpc else "http")
@@ -231,7 +230,15 @@ def _member(service: str, host: Any, fields: Mapping[str, Any], scheme: str) -> 
     if not service or not 0 < port <= 0xFFFF:
         raise ValueError("a service without a name or a port")
     root_path = _string(fields.get("routeRootPath") or "")
-    return Member(service, _string(host), port, scheme, root_path, data=fields.get("data") or {})
+    return Member(service, _string(host), port, scheme, root_path, data=_map(fields.get("data")))
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise TypeError("not a map")
+    return value
 
 
 def _integer(value: Any) -> int:

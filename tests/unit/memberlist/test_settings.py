@@ -1,0 +1,138 @@
+"""The ``GDD_MEM_*`` variables: go-doudou's units and defaults, and errors where it is silent."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import pytest
+from pydoudou.drivers.contract import SettingsError
+from pydoudou.drivers.environment import Environment
+from pydoudou.drivers.memberlist.protocol import Dialect
+from pydoudou.drivers.memberlist.settings import JoinPolicy, MemberlistSettings, parse_seed, read_settings
+
+
+def settings(**variables: str) -> MemberlistSettings:
+    environment = Environment({"GDD_MEM_HOST": "127.0.0.1"} | variables)
+    read = read_settings(environment)
+    environment.check()
+    return read
+
+
+def test_the_defaults_are_go_doudous() -> None:
+    config = settings().config
+    assert (config.gossip_to_the_dead_time, config.push_pull_interval, config.dead_node_reclaim_time) == (60, 60, 3)
+    assert (config.probe_interval, config.probe_timeout, config.suspicion_mult) == (5, 3, 6)
+    assert (config.retransmit_mult, config.gossip_nodes, config.gossip_interval) == (4, 4, 0.5)
+    assert (config.indirect_checks, config.tcp_timeout, config.weight_interval) == (3, 30, 0)
+    assert (settings().port, settings().seeds, settings().join) == (7946, (), JoinPolicy.RETRY)
+    assert config.dialect is Dialect.DOUDOU
+
+
+def test_a_bare_number_counts_seconds_except_where_go_doudou_counts_milliseconds() -> None:
+    config = settings(GDD_MEM_PROBE_INTERVAL="7", GDD_MEM_GOSSIP_INTERVAL="300", GDD_MEM_DEAD_TIMEOUT="2m").config
+    assert (config.probe_interval, config.gossip_interval, config.gossip_to_the_dead_time) == (7.0, 0.3, 120.0)
+
+
+def test_the_node_name_is_the_host_name_and_six_random_hex_digits() -> None:
+    first, second = settings().config.name, settings().config.name
+    assert re.fullmatch(r".+-[0-9a-f]{6}", first)
+    assert first != second
+
+
+def test_dynamic_weights_are_announced_only_by_a_node_without_a_static_one() -> None:
+    assert settings(GDD_MEM_WEIGHT_INTERVAL="500").config.weight_interval == 0
+    assert settings(GDD_MEM_WEIGHT_INTERVAL="500", GDD_WEIGHT="0").config.weight_interval == 0.5
+    assert settings(GDD_MEM_WEIGHT_INTERVAL="500", GDD_MEM_WEIGHT="0").config.weight_interval == 0.5
+    assert settings(GDD_MEM_WEIGHT_INTERVAL="500", GDD_MEM_WEIGHT="0", GDD_WEIGHT="2").config.weight_interval == 0
+
+
+@pytest.mark.parametrize(
+    ("item", "seed"),
+    [
+        ("10.0.0.1", ("10.0.0.1", 7946)),
+        ("seed.example:8000", ("seed.example", 8000)),
+        ("fd00::1", ("fd00::1", 7946)),
+        ("[fd00::1]", ("fd00::1", 7946)),
+        ("[fd00::1]:8000", ("fd00::1", 8000)),
+        ("node-a/10.0.0.1:8000", ("10.0.0.1", 8000)),
+        ("seed:", ("seed", 7946)),
+    ],
+)
+def test_a_seed_is_a_host_with_or_without_a_port(item: str, seed: tuple[str, int]) -> None:
+    assert parse_seed(item) == seed
+
+
+def test_several_seeds_may_be_separated_by_commas_and_blanks() -> None:
+    assert settings(GDD_MEM_SEED=" a , b:1,a,, ::1 ").seeds == (("a", 7946), ("b", 1), ("::1", 7946))
+
+
+@pytest.mark.parametrize(
+    ("item", "fault"),
+    [
+        ("[fd00::1", "bracket is not closed"),
+        ("[fd00::1]8000", "must follow the bracket"),
+        ("seed:abc", "port is 'abc'"),
+        ("seed:0", "port is '0'"),
+        ("seed:70000", "port is '70000'"),
+        (":8000", "no host"),
+        ("1:2:3", "At least 3 parts"),
+    ],
+)
+def test_a_seed_that_is_none_of_these_is_named_with_its_fault(item: str, fault: str) -> None:
+    with pytest.raises(SettingsError, match=fault) as caught:
+        settings(GDD_MEM_SEED=item)
+    assert "GDD_MEM_SEED" in str(caught.value)
+
+
+def test_an_invalid_allow_list_is_an_error_instead_of_letting_everybody_in() -> None:
+    with pytest.raises(SettingsError, match="'10.0.0/8' is none"):
+        settings(GDD_MEM_CIDRS_ALLOWED="10.0.0/8, fd00::/8")
+
+
+def test_the_allow_list_admits_what_it_names() -> None:
+    config = settings(GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8, fd00::/8").config
+    assert config.allows("10.1.2.3")
+    assert config.allows("fd00::7")
+    assert not config.allows("192.168.0.1")
+
+
+def test_a_label_needs_the_dialect_that_has_labels() -> None:
+    with pytest.raises(SettingsError, match="GDD_MEM_DIALECT=hashicorp"):
+        settings(GDD_MEM_LABEL="blue")
+    assert settings(GDD_MEM_LABEL="blue", GDD_MEM_DIALECT="hashicorp").config.label == b"blue"
+
+
+def test_keys_are_base64_and_never_shown() -> None:
+    keys = [bytes(16), bytes(range(32))]
+    text = ",".join(base64.b64encode(key).decode() for key in keys)
+    read = settings(GDD_MEM_SECRET_KEY=text)
+    assert read.keys == tuple(keys)
+    assert base64.b64encode(keys[1]).decode() not in repr(read)
+    with pytest.raises(SettingsError) as caught:
+        settings(GDD_MEM_SECRET_KEY="c2hvcnQ=")
+    assert "GDD_MEM_SECRET_KEY" in str(caught.value)
+    assert "c2hvcnQ" not in str(caught.value)
+
+
+def test_a_host_name_is_advertised_only_in_the_dialect_that_can_write_one() -> None:
+    assert settings(GDD_MEM_HOST="node.example").config.addr == b"node.example"
+    with pytest.raises(SettingsError, match="host names need GDD_MEM_DIALECT=doudou"):
+        settings(GDD_MEM_HOST="node.example", GDD_MEM_DIALECT="hashicorp")
+
+
+def test_a_leading_dot_stands_for_this_hosts_name_in_that_domain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "pod-3")
+    assert settings(GDD_MEM_HOST=".svc.cluster.local").config.advertise_host == "pod-3.svc.cluster.local"
+
+
+def test_a_probe_timeout_beyond_the_interval_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="less than the probe interval"):
+        settings(GDD_MEM_PROBE_TIMEOUT="5s")
+
+
+def test_several_bad_variables_come_in_one_error() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(GDD_MEM_PORT="99999", GDD_MEM_SEED="[::1", GDD_MEM_JOIN="maybe", GDD_MEM_GOSSIP_NODES="none")
+    for name in ("GDD_MEM_PORT", "GDD_MEM_SEED", "GDD_MEM_JOIN", "GDD_MEM_GOSSIP_NODES"):
+        assert name in str(caught.value)
