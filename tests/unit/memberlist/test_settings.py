@@ -76,7 +76,7 @@ def test_several_seeds_may_be_separated_by_commas_and_blanks() -> None:
         ("seed:0", "port is '0'"),
         ("seed:70000", "port is '70000'"),
         (":8000", "no host"),
-        ("1:2:3", "At least 3 parts"),
+        ("1:2:3", "1:2:3"),
     ],
 )
 def test_a_seed_that_is_none_of_these_is_named_with_its_fault(item: str, fault: str) -> None:
@@ -86,7 +86,7 @@ def test_a_seed_that_is_none_of_these_is_named_with_its_fault(item: str, fault: 
 
 
 def test_an_invalid_allow_list_is_an_error_instead_of_letting_everybody_in() -> None:
-    with pytest.raises(SettingsError, match="'10.0.0/8' is none"):
+    with pytest.raises(SettingsError, match=r"'10\.0\.0/8' is none"):
         settings(GDD_MEM_CIDRS_ALLOWED="10.0.0/8, fd00::/8")
 
 
