@@ -10,6 +10,7 @@
     pydoudou.shutdown()
 """
 
+from .balancers import RoundRobin, SmoothWeighted, WeightedRandom
 from .discovery import (
     BackendStatus,
     EventKind,
@@ -54,10 +55,13 @@ __all__ = [
     "Registry",
     "RegistryStateError",
     "RegistryStatus",
+    "RoundRobin",
     "Settings",
     "SettingsError",
+    "SmoothWeighted",
     "Snapshot",
     "Watch",
+    "WeightedRandom",
     "new_node",
     "shutdown",
 ]

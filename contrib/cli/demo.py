@@ -29,7 +29,7 @@ from .demo_service import GOSSIP, SERVICE
 __all__ = ["run_demo"]
 
 _WEIGHTS = {"orders-1": 1, "orders-2": 2, "orders-3": 3}
-_CALLS_EACH = 250
+_CALLS_EACH = 500
 """Calls of each client through each balancer before anything is switched off: enough for shares within 5 points."""
 _PATIENCE = 20.0
 _CALLS_AFTERWARDS = 20
