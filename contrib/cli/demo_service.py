@@ -35,6 +35,7 @@ GOSSIP = {
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # one segment per answer: head and body apart wait for each other's acknowledgement
 
     def do_GET(self) -> None:
         body = json.dumps({"name": os.environ["GDD_MEM_NAME"], "path": self.path}).encode()
