@@ -86,8 +86,12 @@ def read_stream(captured: Captured, cut: int = 0) -> Any:
     step = cut or len(captured.data)
     for start in range(0, len(captured.data), step):
         reader.feed(captured.data[start : start + step])
+        while reader.paused:
+            reader.read_on()
         if reader.heavy is not None:
             reader.resume(reader.heavy())
+        while reader.paused:
+            reader.read_on()
     return reader.message
 
 

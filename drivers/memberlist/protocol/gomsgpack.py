@@ -105,7 +105,7 @@ def to_int(value: Any, least: int, most: int) -> int:
         return value
     if value is None:
         return 0
-    raise ProtocolError(f"not an integer from {least} to {most}: {value!r:.40}")
+    raise ProtocolError(f"not an integer from {least} to {most}: {_shown(value)}")
 
 
 def to_u16(value: Any) -> int:
@@ -122,7 +122,7 @@ def to_flag(value: Any) -> bool:
     """A Go bool field."""
     if value is None or type(value) is bool:
         return bool(value)
-    raise ProtocolError(f"not a bool: {value!r:.40}")
+    raise ProtocolError(f"not a bool: {_shown(value)}")
 
 
 def to_bytes(value: Any) -> bytes:
@@ -136,7 +136,14 @@ def to_bytes(value: Any) -> bytes:
             return bytes(value)
         except (TypeError, ValueError):
             pass
-    raise ProtocolError(f"not a string: {value!r:.40}")
+    raise ProtocolError(f"not a string: {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """A value of a wrong type, for a message to a person. Numbers only: an array may be nested too deeply for `repr`,
+    and a string too long.
+    """
+    return repr(value) if type(value) in (int, float, bool) else type(value).__name__
 
 
 def to_text(value: Any) -> str:

@@ -28,7 +28,8 @@ __all__ = ["MAX_COMPOUND_PARTS", "PacketCodec", "compound", "compressed", "infla
 
 MAX_COMPOUND_PARTS = 255
 MAX_DEPTH = 8
-MAX_PARTS = 4096
+MAX_PARTS = 1024
+"""An honest packet has at most 255 parts. Each may ask for an answer, so this bounds the time that one packet takes."""
 MAX_INFLATED_BYTES = 256 * 1024
 """What all compressed parts of one packet may inflate to. Gossip packets hold 1,400 bytes, the largest datagram 64
 KB.

@@ -5,10 +5,14 @@
 Only the dialler writes the label header. `StreamReader` takes the bytes of one side as they arrive, however they
 are cut, and reads each byte once: a push/pull of ten thousand nodes is decoded node by node while it comes in.
 Every length is checked before anything is allocated for it.
+
+A few bytes may stand for much work: 131,072 node records of one byte each, or a compressed message a thousand times
+its size. So what is decoded at a time is bounded as well (`PIECE_BYTES`), and an event loop gets its turn in between.
 """
 
 from __future__ import annotations
 
+import collections
 import enum
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -45,6 +49,19 @@ MAX_NODES = 131_072
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 MAX_FIELD_BYTES = 65_536
 """No field of a node record is longer than this; Go reads fields of any length into memory."""
+MAX_ELEMENTS = 1024
+"""In one array or map of a record."""
+MAX_RECORD_BYTES = 256 * 1024
+"""A message or node record without its user state. Empty arrays take sixty times their size in memory, and nothing can
+be
+checked before the record is complete.
+"""
+MAX_WRAPPER_CONTAINERS = 16
+"""Arrays and maps in a compress message, and elements in each. An honest one is a map of two; its size is bounded by
+that of its bytes alone.
+"""
+PIECE_BYTES = 16 * 1024
+"""Decoded in one go. The densest input, records of one byte, takes about 1 µs per byte."""
 HEAVY_BYTES = 16 * 1024
 """Compressed input beyond this size takes longer than an event loop should be held up."""
 
@@ -95,6 +112,7 @@ class StreamReader:
         message: the message, once it is complete.
         heavy: work that takes long and touches nothing else: run it anywhere (a thread), then call `resume` with its
         result.
+        paused: whether there is more to decode of what has been fed: call `read_on`.
         answer_errors: whether a `ProtocolError` raised now is one that Go tells the dialler about.
     """
 
@@ -106,6 +124,10 @@ class StreamReader:
         self._received_bytes = 0
         self._parse: Generator[None, None, None] | None = None
         self._unpacker: Any = None
+        self._unread: collections.deque[memoryview] = collections.deque()
+        self._fed_bytes = 0
+        self._longest_value = MAX_RECORD_BYTES
+        self._containers = 0
         self.message: Message | None = None
         self.heavy: Callable[[], bytes] | None = None
         self.answer_errors = False
@@ -131,6 +153,29 @@ class StreamReader:
             return
         if self._phase is _Phase.SEALED:
             self._read_sealed()
+
+    @property
+    def paused(self) -> bool:
+        return bool(self._unread) and self.message is None
+
+    def read_on(self) -> None:
+        """Decode the next piece.
+
+        Raises:
+            ProtocolError: what came cannot be a message for us.
+        """
+        if self._parse is None:
+            return
+        try:
+            if self._unread:
+                piece = self._unread.popleft()
+                self._fed_bytes += len(piece)
+                self._unpacker.feed(piece)
+            next(self._parse, None)
+        except ProtocolError:
+            raise
+        except (ValueError, msgpack.UnpackException, TypeError, RecursionError, MemoryError) as error:
+            raise ProtocolError(f"not MessagePack: {error or type(error).__name__}") from None
 
     def resume(self, inflated: bytes) -> None:
         """Go on with the result of `heavy`."""
@@ -189,32 +234,39 @@ class StreamReader:
         if not data:
             raise ProtocolError("nothing inside the compression")
         if data[0] == MessageType.COMPRESS and not inflated:
-            self._unpacker = _unpacker(MAX_ENCRYPTED_BYTES)
+            count = self._count_container
+            self._unpacker = _unpacker(MAX_ENCRYPTED_BYTES, MAX_WRAPPER_CONTAINERS, list_hook=count, object_hook=count)
+            self._longest_value = MAX_ENCRYPTED_BYTES
             self._parse = self._parse_compressed()
         else:
             self.answer_errors = False
-            self._unpacker = _unpacker(MAX_FIELD_BYTES)
+            self._unpacker = _unpacker(MAX_FIELD_BYTES, MAX_ELEMENTS)
+            self._longest_value = MAX_RECORD_BYTES
             self._parse = self._parse_body(data[0])
-        self._read_message(data[1:])
+        self._fed_bytes = 0
+        self._read_message(memoryview(data)[1:])
 
-    def _read_message(self, data: bytes) -> None:
-        if self._parse is None:
-            return
-        try:
-            self._unpacker.feed(data)
-            next(self._parse, None)
-        except ProtocolError:
-            raise
-        except (ValueError, msgpack.UnpackException, TypeError, RecursionError, MemoryError) as error:
-            raise ProtocolError(f"not MessagePack: {error or type(error).__name__}") from None
+    def _read_message(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        self._unread.extend(view[start : start + PIECE_BYTES] for start in range(0, len(view), PIECE_BYTES))
+        self.read_on()
+
+    def _count_container(self, container: Any) -> Any:
+        self._containers += 1
+        if self._containers > MAX_WRAPPER_CONTAINERS:
+            raise ProtocolError("a compress message of many parts")
+        return container
 
     # -- messages: generators that pause while bytes are missing -------------------------------------------------------
 
     def _value(self) -> Generator[None, None, Any]:
+        start = self._unpacker.tell()
         while True:
             try:
                 return self._unpacker.unpack()
             except msgpack.OutOfData:
+                if self._fed_bytes - start > self._longest_value:
+                    raise ProtocolError(f"a record of more than {self._longest_value} bytes") from None
                 yield
 
     def _bytes(self, size: int) -> Generator[None, None, bytes]:
@@ -235,6 +287,7 @@ class StreamReader:
         packed = to_bytes(fields.get(b"Buf"))
         self._phase = _Phase.INFLATING
         self._parse = None
+        self._unread.clear()
         self.heavy = partial(decompress, packed, MAX_INFLATED_BYTES)
         if len(packed) <= HEAVY_BYTES:
             self.resume(self.heavy())
@@ -268,7 +321,7 @@ class StreamReader:
         return PushPull(header.join, nodes, (yield from self._bytes(header.user_state_bytes)))
 
 
-def _unpacker(longest_field: int) -> Any:
+def _unpacker(longest_field: int, most_elements: int, **hooks: Callable[[Any], Any]) -> Any:
     return msgpack.Unpacker(
         raw=True,
         strict_map_key=False,
@@ -276,8 +329,9 @@ def _unpacker(longest_field: int) -> Any:
         max_str_len=longest_field,
         max_bin_len=longest_field,
         max_ext_len=longest_field,
-        max_array_len=1024,
-        max_map_len=1024,
+        max_array_len=most_elements,
+        max_map_len=most_elements,
+        **hooks,
     )
 
 
@@ -290,7 +344,8 @@ class Exchange:
         peer: the same for messages to a person.
         deadline: when to give up, on the clock of `Context.now`.
         to_send: bytes to write; take them out.
-        work: merging under way, in slices short enough for an event loop: call `step` until it returns False.
+        work: reading or merging under way, in slices short enough for an event loop: call `step` until it returns
+            False.
         failure: why the exchange failed, "" if it did not.
     """
 
@@ -351,14 +406,28 @@ class Exchange:
     def _guard(self, read: Callable[[], None]) -> None:
         try:
             read()
-            message = self._reader.message
-            if message is not None and not self._handled and self._on_message is not None:
-                self._handled = True
-                self.work = self._on_message(self, message)
-                if self.work is None:
-                    self.end()
+            if self._reader.paused:
+                self.work = self._read_on()
+                return
+            self.work = self._handle()
+            if self.work is None and self._handled:
+                self.end()
         except ProtocolError as error:
             self._refuse(error)
+
+    def _handle(self) -> Iterator[None] | None:
+        """What is to be done about the message, once it is complete."""
+        message = self._reader.message
+        if message is None or self._handled or self._on_message is None:
+            return None
+        self._handled = True
+        return self._on_message(self, message)
+
+    def _read_on(self) -> Iterator[None]:
+        while self._reader.paused:
+            yield
+            self._reader.read_on()
+        yield from self._handle() or ()
 
     def step(self, now: float) -> bool:
         """Do one slice of `work`; False when there is none left."""
@@ -369,7 +438,8 @@ class Exchange:
             next(self.work)
         except StopIteration:
             self.work = None
-            self.end()
+            if self._handled:
+                self.end()
         except ProtocolError as error:
             self.work = None
             self._refuse(error)
