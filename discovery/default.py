@@ -65,7 +65,7 @@ def current() -> Registry | None:
     In a process that was forked from one where it runs it is that one's, whose use tells what to do.
     """
     registry = _current
-    return registry if registry is not None and (registry.running or registry.inherited) else None
+    return None if registry is None or registry.stopped else registry
 
 
 def _after_fork() -> None:

@@ -11,15 +11,11 @@ from collections.abc import Mapping
 
 import attrs
 
-from ..drivers.contract import DriverPlugin
+from ..drivers.contract import DriverPlugin, SettingsError
 
-__all__ = ["GROUP", "Plugin", "PluginUnavailable", "known_plugins"]
+__all__ = ["GROUP", "Plugin", "known_plugins"]
 
 GROUP = "pydoudou.drivers"
-
-
-class PluginUnavailable(Exception):
-    """The plugin is installed but cannot be imported; the message says what to install."""
 
 
 @attrs.frozen
@@ -33,12 +29,12 @@ class Plugin:
         """Import it.
 
         Raises:
-            PluginUnavailable: something it imports is not installed.
+            SettingsError: something it imports is not installed; the message says what to install.
         """
         try:
             plugin: DriverPlugin = self.entry_point.load()
         except ImportError as error:
-            raise PluginUnavailable(
+            raise SettingsError(
                 f"{self.mode!r} after pip install '{self._requirement()}', for it cannot be imported now ({error})"
             ) from error
         return plugin

@@ -61,9 +61,9 @@ class Registry:
         return self._run is not None
 
     @property
-    def inherited(self) -> bool:
-        """Whether it ran in the parent when this process was forked, and is of no use here."""
-        return self._inherited
+    def stopped(self) -> bool:
+        """Whether it can be started. A copy that a fork left in the child neither runs nor can be started."""
+        return self._run is None and not self._inherited
 
     def start(self, data: Mapping[str, Any] | None = None) -> None:
         """Start all drivers; returns when they have joined and registered, or keep trying to.

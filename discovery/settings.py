@@ -20,7 +20,7 @@ import attrs
 from ..drivers.addresses import private_address
 from ..drivers.contract import Compat, DriverPlugin, Instance, SettingsError
 from ..drivers.environment import Environment
-from .plugins import PluginUnavailable, known_plugins
+from .plugins import known_plugins
 
 __all__ = ["Settings"]
 
@@ -119,7 +119,7 @@ def _plugins(environment: Environment) -> dict[str, DriverPlugin]:
         named = True
         try:
             plugins[mode] = known[mode].load()
-        except PluginUnavailable as error:
+        except SettingsError as error:
             environment.problem(_MODE, str(error))
     if not named:
         environment.problem(_MODE, f"a comma list of {listed}")

@@ -99,8 +99,10 @@ class Record:
         if voice is None:
             voice = Voice()
         voice.hear(report, now, able_since)
-        if voice.state is not None:
+        if voice.reports or (voice.state is not None and not voice.overruled):
             self.voices[mode] = voice
+        else:
+            self.voices.pop(mode, None)
 
     def settle(self, judges: Mapping[str, Judge], now: float) -> tuple[Member | None, float]:
         """The member as the view shows it, None if it is gone, and when to ask again although nothing was reported."""

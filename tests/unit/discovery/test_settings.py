@@ -1,0 +1,227 @@
+"""Variables in, settings or one complete complaint out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from pydoudou import Compat, Settings, SettingsError
+from pydoudou.discovery import settings as settings_module
+from support.scripted import ScriptedPlugin
+from support.scripted import settings as scripted_settings
+
+ENOUGH = {"GDD_SERVICE_NAME": "orders", "GDD_REGISTER_HOST": "10.0.0.7"}
+
+
+def read(**variables: str) -> Settings:
+    return Settings.from_env(ENOUGH | variables)
+
+
+def complaint(**variables: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read(**variables)
+    return str(caught.value)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder of installed packages, among them ``acme-drivers`` with the modes ``acme``, ``broken`` and ``extra``."""
+    (tmp_path / "acme.py").write_text(
+        "def read_settings(environment):\n"
+        "    return environment.integer('ACME_PORT', 1, least=1, most=9)\n"
+        "def create(settings):\n"
+        "    raise NotImplementedError\n"
+    )
+    (tmp_path / "acme_broken.py").write_text("import a_package_that_nobody_has\n")
+    information = tmp_path / "acme_drivers-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: acme-drivers\nVersion: 1.0\nProvides-Extra: extra\n"
+    )
+    (information / "entry_points.txt").write_text(
+        "[pydoudou.drivers]\nAcme = acme\nbroken = acme_broken\nextra = acme_broken\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    for module in ("acme", "acme_broken"):
+        sys.modules.pop(module, None)
+
+
+# -- the mode ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_mode_is_memberlist_unless_it_is_set() -> None:
+    assert read().modes == ("memberlist",)
+    assert read(GDD_SERVICE_DISCOVERY_MODE=" ").modes == ("memberlist",)
+
+
+def test_modes_keep_their_order_and_lose_blanks_case_and_repetitions(installed: None) -> None:
+    modes = read(GDD_SERVICE_DISCOVERY_MODE=" ACME , memberlist,acme, ").modes
+    assert modes == ("acme", "memberlist")
+
+
+def test_an_unknown_mode_is_skipped_with_a_warning_that_lists_the_known_ones(
+    installed: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read(GDD_SERVICE_DISCOVERY_MODE="zookeeper,acme").modes == ("acme",)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "'zookeeper'" in caplog.text
+    assert "acme, broken, extra, memberlist" in caplog.text
+
+
+@pytest.mark.parametrize("modes", ["zookeeper", ",", " , ,"])
+def test_no_known_mode_at_all_is_an_error(modes: str) -> None:
+    message = complaint(GDD_SERVICE_DISCOVERY_MODE=modes)
+    assert "GDD_SERVICE_DISCOVERY_MODE" in message
+    assert "memberlist" in message
+
+
+def test_a_driver_is_imported_only_when_the_mode_names_it(installed: None) -> None:
+    read()
+    assert "acme" not in sys.modules
+    assert read(GDD_SERVICE_DISCOVERY_MODE="acme").drivers == {"acme": 1}
+
+
+def test_a_mode_whose_extra_is_not_installed_says_what_to_install(installed: None) -> None:
+    message = complaint(GDD_SERVICE_DISCOVERY_MODE="extra")
+    assert "pip install 'acme-drivers[extra]'" in message
+    assert "a_package_that_nobody_has" in message
+
+
+def test_a_mode_that_cannot_be_imported_and_has_no_extra_names_its_package(installed: None) -> None:
+    assert "pip install 'acme-drivers'" in complaint(GDD_SERVICE_DISCOVERY_MODE="broken")
+
+
+# -- bad values --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("GDD_PORT", "abc", "a whole number from 1 to 65535"),
+        ("GDD_PORT", "0", "a whole number from 1 to 65535"),
+        ("GDD_PORT", "65536", "a whole number from 1 to 65535"),
+        ("GDD_WEIGHT", "heavy", "a whole number"),
+        ("GDD_WEIGHT", "10001", "a whole number"),
+        ("GDD_MEM_WEIGHT", "1.5", "a whole number"),
+        ("GDD_COMPAT", "v3", "both, v1, v2"),
+        ("GDD_ROUTE_ROOT_PATH", "/v 1", "a path such as /v1"),
+        ("GDD_ROUTE_ROOT_PATH", "/v1?x", "a path such as /v1"),
+        ("GDD_REGISTER_HOST", "http://10.0.0.1", "an IP address or a host name"),
+        ("GDD_REGISTER_HOST", "ordé", "an IP address or a host name"),
+        ("GDD_SERVICE_NAME", "or ders", "without blanks"),
+        ("GDD_SERVICE_NAME", "or/ders", "without blanks"),
+        ("GDD_SERVICE_NAME", "GROUP@@orders", "without blanks"),
+        ("GDD_SERVICE_NAME", "o" * 129, "up to 128 bytes"),
+        ("GDD_MEM_PORT", "99999", "a whole number from 0 to 65535"),
+        ("GDD_MEM_SEED", "[::1", "the bracket is not closed"),
+    ],
+)
+def test_a_bad_value_is_named_with_the_variable_and_what_is_accepted(name: str, value: str, accepted: str) -> None:
+    message = complaint(**{name: value})
+    assert f"{name} is {value!r}" in message
+    assert accepted in message
+    assert message.startswith("1 setting cannot be used:")
+
+
+def test_a_missing_service_name_is_an_error_that_mentions_how_to_do_without() -> None:
+    message = complaint(GDD_SERVICE_NAME="")
+    assert "GDD_SERVICE_NAME is" in message
+    assert "register=False" in message
+
+
+def test_all_bad_values_of_the_registry_and_of_all_drivers_come_in_one_error(installed: None) -> None:
+    message = complaint(
+        GDD_SERVICE_DISCOVERY_MODE="memberlist,acme",
+        GDD_SERVICE_NAME="",
+        GDD_PORT="abc",
+        GDD_MEM_PORT="99999",
+        GDD_MEM_SEED="[::1",
+        ACME_PORT="10",
+    )
+    assert message.startswith("5 settings cannot be used:")
+    for name in ("GDD_SERVICE_NAME", "GDD_PORT", "GDD_MEM_PORT", "GDD_MEM_SEED", "ACME_PORT"):
+        assert f"- {name} is" in message
+
+
+def test_a_bad_gossip_host_that_is_the_service_host_too_is_complained_about_once() -> None:
+    message = complaint(GDD_REGISTER_HOST="", GDD_MEM_HOST="a b")
+    assert message.count("GDD_MEM_HOST") == 1
+
+
+# -- what is registered ------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_only_looks_needs_no_service_name_and_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings_module, "private_address", lambda: pytest.fail("looked up an address"))
+    settings = Settings.from_env({"GDD_MEM_HOST": "127.0.0.1"}, register=False)
+    assert (settings.register, settings.service_name) == (False, "")
+
+
+def test_the_defaults_are_those_of_go_doudou() -> None:
+    settings = read()
+    assert (settings.port, settings.root_path, settings.weight, settings.compat) == (6060, "", 1, Compat.BOTH)
+
+
+@pytest.mark.parametrize(
+    ("variables", "weight"),
+    [
+        ({"GDD_WEIGHT": "3"}, 3),
+        ({"GDD_MEM_WEIGHT": "4"}, 4),
+        ({"GDD_WEIGHT": "3", "GDD_MEM_WEIGHT": "4"}, 3),
+        ({"GDD_WEIGHT": "0", "GDD_MEM_WEIGHT": "4"}, 0),
+        ({"GDD_WEIGHT": "-1"}, 0),
+        ({"GDD_WEIGHT": "0x10"}, 16),
+    ],
+)
+def test_the_weight_has_a_new_and_an_old_name_and_none_above_zero_means_dynamic(
+    variables: dict[str, str], weight: int
+) -> None:
+    assert read(**variables).weight == weight
+
+
+@pytest.mark.parametrize(
+    ("variables", "host"),
+    [
+        ({"GDD_REGISTER_HOST": "a", "GDD_NACOS_REGISTER_HOST": "b", "GDD_MEM_HOST": "c"}, "a"),
+        ({"GDD_NACOS_REGISTER_HOST": "b", "GDD_MEM_HOST": "c"}, "b"),
+        ({"GDD_MEM_HOST": "c"}, "c"),
+        ({"GDD_MEM_HOST": ".headless.svc"}, "192.168.9.9"),
+        ({}, "192.168.9.9"),
+        ({"GDD_REGISTER_HOST": "[fd00::1]"}, "fd00::1"),
+    ],
+)
+def test_the_host_is_looked_for_in_go_doudous_variables_and_then_on_the_machine(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], host: str
+) -> None:
+    monkeypatch.setattr(settings_module, "private_address", lambda: "192.168.9.9")
+    assert read(**{"GDD_REGISTER_HOST": ""} | variables).register_host == host
+
+
+@pytest.mark.parametrize(("path", "normal"), [("v1", "/v1"), ("/v1/", "/v1"), ("/", ""), ("/a/b", "/a/b")])
+def test_the_root_path_gets_one_slash_in_front_and_none_behind(path: str, normal: str) -> None:
+    assert read(GDD_ROUTE_ROOT_PATH=path).root_path == normal
+
+
+# -- made by hand ------------------------------------------------------------------------------------------------------
+
+
+def test_settings_made_by_hand_need_a_name_and_a_host_to_register() -> None:
+    with pytest.raises(SettingsError, match="register=False"):
+        scripted_settings(ScriptedPlugin(), register=True)
+
+
+@pytest.mark.parametrize("fields", [{"modes": ()}, {"modes": ("other",)}])
+def test_settings_made_by_hand_need_a_plugin_for_every_mode(fields: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="mode"):
+        attrs.evolve(scripted_settings(ScriptedPlugin()), **fields)
+
+
+def test_the_settings_of_drivers_which_may_be_secret_are_not_shown() -> None:
+    settings = attrs.evolve(scripted_settings(ScriptedPlugin()), drivers={"scripted": "password"})
+    assert "password" not in repr(settings)
