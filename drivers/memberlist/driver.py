@@ -20,7 +20,7 @@ from .metadata import decode_metadata, encode_metadata
 from .node import GossipNode
 from .protocol import Config, Hooks, Keyring, State
 from .protocol.events import Event, NodeConflict
-from .settings import DYNAMIC, JoinPolicy, MemberlistSettings, dynamic_config
+from .settings import DYNAMIC, SECRET_KEY, JoinPolicy, MemberlistSettings, dynamic_config, read_keys
 
 __all__ = ["MemberlistDriver"]
 
@@ -137,16 +137,24 @@ class MemberlistDriver:
     async def reconfigure(self, changes: Mapping[str, str]) -> None:
         """Change dynamic variables of the running node, all of them or none; an empty value restores the default.
 
+        ``GDD_MEM_SECRET_KEY`` rotates the keys: first ``old,new`` on every node, then ``new,old``, then ``new``.
+
         Raises:
             SettingsError: a value is bad, or a variable cannot be changed at run time.
         """
         node = self._running()
         environment = Environment(changes)
         for name in changes:
-            if name not in DYNAMIC:
-                environment.problem(name, "nothing at run time; these can change: " + ", ".join(DYNAMIC))
+            if name not in DYNAMIC and name != SECRET_KEY:
+                accepted = ", ".join((*DYNAMIC, SECRET_KEY))
+                environment.problem(name, f"nothing while the node runs; these can change: {accepted}")
         config = dynamic_config(environment, self._with_defaults(node.swim.config, changes))
+        keys = read_keys(environment)
+        if SECRET_KEY in changes and bool(keys) != bool(self._keyring):
+            environment.problem(SECRET_KEY, "keys where there were keys: encryption is switched on or off by a restart")
         environment.check()
+        if SECRET_KEY in changes:
+            self._keyring.replace(keys)
         node.reconfigure(config)
 
     def _with_defaults(self, config: Config, changes: Mapping[str, str]) -> Config:

@@ -20,9 +20,20 @@ from .protocol.config import Network
 from .protocol.events import Address
 from .protocol.label import LABEL_MAX_BYTES
 
-__all__ = ["DEFAULT_PORT", "DYNAMIC", "JoinPolicy", "MemberlistSettings", "parse_seed", "read_settings"]
+__all__ = [
+    "DEFAULT_PORT",
+    "DYNAMIC",
+    "SECRET_KEY",
+    "JoinPolicy",
+    "MemberlistSettings",
+    "dynamic_config",
+    "parse_seed",
+    "read_keys",
+    "read_settings",
+]
 
 DEFAULT_PORT = 7946
+SECRET_KEY = "GDD_MEM_SECRET_KEY"
 _MILLISECONDS = 1e-3
 _MAX_HOST_BYTES = 255
 
@@ -104,6 +115,9 @@ def read_settings(environment: Environment) -> MemberlistSettings:
         weight_interval=_weight_interval(environment),
         cidrs_allowed=_networks(environment),
         label=_label(environment, dialect),
+        compression=environment.flag("GDD_MEM_COMPRESSION", False),
+        verify_incoming=environment.flag("GDD_MEM_VERIFY_INCOMING", True),
+        verify_outgoing=environment.flag("GDD_MEM_VERIFY_OUTGOING", True),
     )
     return MemberlistSettings(
         config=dynamic_config(environment, config),
@@ -111,7 +125,7 @@ def read_settings(environment: Environment) -> MemberlistSettings:
         port=port,
         seeds=_seeds(environment),
         join=environment.choice("GDD_MEM_JOIN", JoinPolicy.RETRY),
-        keys=_keys(environment),
+        keys=read_keys(environment),
         log=not environment.flag("GDD_MEM_LOG_DISABLE", False),
     )
 
@@ -186,9 +200,10 @@ def _label(environment: Environment, dialect: Dialect) -> bytes:
     return label
 
 
-def _keys(environment: Environment) -> tuple[bytes, ...]:
+def read_keys(environment: Environment) -> tuple[bytes, ...]:
+    """The keys of `SECRET_KEY`, the first one encrypts; a bad one is recorded without being shown."""
     keys = []
-    for item in environment.items("GDD_MEM_SECRET_KEY"):
+    for item in environment.items(SECRET_KEY):
         try:
             key = base64.b64decode(item, validate=True)
         except binascii.Error:
@@ -197,7 +212,7 @@ def _keys(environment: Environment) -> tuple[bytes, ...]:
             keys.append(key)
         else:
             environment.problem(
-                "GDD_MEM_SECRET_KEY",
+                SECRET_KEY,
                 "a comma list of base64 keys of 16, 24 or 32 bytes, the first one encrypts",
                 "(hidden)",
             )

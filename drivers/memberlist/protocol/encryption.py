@@ -80,6 +80,17 @@ class Keyring:
             raise ValueError("this key is not installed: install it on every node before any node uses it")
         self._ciphers = {key: cipher} | self._ciphers
 
+    def replace(self, keys: Iterable[bytes]) -> None:
+        """Set all keys at once, the primary first; on an error the ring stays as it is.
+
+        Raises:
+            ValueError: a key is not 16, 24 or 32 bytes, or there is none left although there was one before.
+        """
+        new = Keyring(keys)
+        if self and not new:
+            raise ValueError("encryption cannot be switched off while the node runs")
+        self._ciphers = new._ciphers
+
     def remove(self, key: bytes) -> None:
         """Forget a key; one that is not installed is no error.
 

@@ -1,0 +1,47 @@
+# Everything below needs git, make and Python 3.10 or newer; `make peers` needs Go, and Java with Maven for Nacos.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: demo test unit lint parity fuzz bench peers clean
+.DEFAULT_GOAL := test
+
+$(STAMP): pyproject.toml setup.cfg
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer is needed, '$(PYTHON)' is not; name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	mkdir -p $(VENV)/src && ln -sfn ../.. $(VENV)/src/pydoudou
+	touch $@
+
+demo: $(STAMP)
+	@$(BIN)/pydoudou demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest tests/unit tests/protocol -q
+
+# mypy takes the root for the package through a link: it does not follow editable installs.
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=$(VENV)/src $(BIN)/mypy -p pydoudou
+	$(BIN)/lint-imports
+
+parity: $(STAMP)
+	$(BIN)/python tests/protocol/parity.py
+
+fuzz: $(STAMP)
+	$(BIN)/python tests/protocol/fuzz.py
+
+bench: $(STAMP)
+	@for figures in tests/benchmarks/*_bench.py; do echo "== $$figures"; $(BIN)/python $$figures || exit 1; done
+
+peers:
+	@tests/interop/build-peers
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,126 @@
+"""Clusters of our nodes and real Go nodes (HashiCorp memberlist)."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from pydoudou import MemberState, Registry
+from pydoudou.drivers.contract import Instance
+from pydoudou.drivers.memberlist.metadata import decode_metadata, encode_metadata
+from support.go_peer import GoPeer
+from support.gossip import gossip_address, gossip_nodes, gossiping
+from support.waiting import eventually
+
+
+def go_meta(service: str, port: int, **fields: Any) -> str:
+    """The metadata of a Go process that offers a service, as the peer takes it."""
+    when = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    return "hex:" + encode_metadata(Instance(service, "127.0.0.1", port, registered_at=when, **fields)).hex()
+
+
+@contextlib.contextmanager
+def python_node(service: str = "", **variables: str) -> Iterator[Registry]:
+    with gossiping(service, GDD_MEM_DIALECT="hashicorp", **variables) as registry:
+        yield registry
+
+
+def services(registry: Registry) -> set[str]:
+    return {member.service for member in registry.members()}
+
+
+def test_python_joins_go_and_both_see_each_other() -> None:
+    with GoPeer("go-1", "-meta", go_meta("users", 6060)) as go:
+        with python_node("orders", GDD_MEM_SEED=go.address, GDD_MEM_NAME="py-1", GDD_PORT="8080") as registry:
+            (users,) = registry.members("users")
+            assert (users.address, users.node) == ("127.0.0.1:6060", "go-1")
+            joined = go.wait_for("join", "py-1")
+            (seen,) = decode_metadata(
+                bytes.fromhex(joined["node"]["meta"]["hex"]), host="127.0.0.1", node="py-1"
+            ).members
+            assert (seen.service, seen.address) == ("orders", "127.0.0.1:8080")
+
+
+def test_go_joins_python_and_both_see_each_other() -> None:
+    with python_node("orders", GDD_MEM_NAME="py-1") as registry:
+        with GoPeer("go-1", "-meta", go_meta("users", 6060), "-join", gossip_address(registry)) as go:
+            eventually(lambda: services(registry) == {"orders", "users"})
+            assert go.members() == {"go-1", "py-1"}
+
+
+def test_metadata_updates_are_seen_both_ways() -> None:
+    with GoPeer("go-1", "-meta", go_meta("users", 6060)) as go:
+        with python_node("orders", GDD_MEM_SEED=go.address, GDD_MEM_NAME="py-1") as registry:
+            registry.update({"zone": "b"})
+            update = go.wait_for("update", "py-1")
+            (seen,) = decode_metadata(
+                bytes.fromhex(update["node"]["meta"]["hex"]), host="127.0.0.1", node="py-1"
+            ).members
+            assert seen.data == {"zone": "b"}
+            go.command("update " + go_meta("users", 6060, weight=7))
+            eventually(lambda: registry.members("users")[0].weight == 7)
+
+
+def test_a_killed_go_node_is_suspected_and_then_reported_failed() -> None:
+    with GoPeer("go-1", "-meta", go_meta("users", 6060)) as go, python_node(GDD_MEM_SEED=go.address) as registry:
+        with registry.watch("users") as watch:
+            assert services(registry) == {"users"}
+            go.kill()
+            eventually(lambda: [m.state for m in registry.members("users")] == [MemberState.SUSPECT], timeout=10)
+            eventually(lambda: not registry.members("users"), timeout=15)
+            states = []
+            for event in watch:
+                states.append((event.kind.value, event.member.state))
+                if event.kind.value == "left":
+                    break
+            assert states[-1] == ("left", MemberState.FAILED)
+
+
+def test_python_leaving_is_a_leave_to_go_and_not_a_failure() -> None:
+    """Go reports both alike, so two other things tell: it happens at once, long before a suspicion could end, and the
+    state that the others remember is `left`: the name may be taken over from another address at once.
+    """
+    with GoPeer("go-1", "-log", "json") as go, GoPeer("go-2", "-join", go.address) as other:
+        with python_node("orders", GDD_MEM_SEED=go.address, GDD_MEM_NAME="py-1"):
+            other.wait_for("join", "py-1")
+        left_at = time.time()
+        for peer in (go, other):
+            assert peer.wait_for("leave", "py-1")["ts"] - left_at < 1.0
+        assert not go.logged("Suspect py-1")
+        before = go.seen
+        with python_node("orders", GDD_MEM_SEED=go.address, GDD_MEM_NAME="py-1"):
+            go.wait_for("join", "py-1", after=before)
+        assert not go.events("conflict")
+
+
+def test_a_mixed_cluster_of_five_sees_five_everywhere() -> None:
+    with contextlib.ExitStack() as stack:
+        go = [stack.enter_context(GoPeer("go-0"))]
+        go += [stack.enter_context(GoPeer(f"go-{n}", "-join", go[0].address)) for n in (1, 2)]
+        python = [
+            stack.enter_context(
+                python_node("orders", GDD_MEM_SEED=go[1].address, GDD_MEM_NAME=f"py-{n}", GDD_PORT=str(n))
+            )
+            for n in (1, 2)
+        ]
+        for registry in python:
+            eventually(lambda registry=registry: gossip_nodes(registry) == 5, timeout=10)
+        for peer in go:
+            eventually(lambda peer=peer: peer.members() == {"go-0", "go-1", "go-2", "py-1", "py-2"}, timeout=10)
+
+
+@pytest.mark.upstream("TestMemberList_ProbeNode_Buddy")
+def test_a_go_node_that_stands_still_is_suspected_and_refutes() -> None:
+    with GoPeer("go-1", "-meta", go_meta("users", 6060)) as go, GoPeer("go-2", "-join", go.address) as other:
+        with python_node(GDD_MEM_SEED=f"{go.address},{other.address}", GDD_MEM_SUSPICION_MULT="8") as registry:
+            go.kill(signal.SIGSTOP)
+            try:
+                eventually(lambda: registry.members("users")[0].state is MemberState.SUSPECT, timeout=10)
+            finally:
+                go.kill(signal.SIGCONT)
+            eventually(lambda: registry.members("users")[0].state is MemberState.ALIVE, timeout=10)
