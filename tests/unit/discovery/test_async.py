@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Future
 
 import anyio
@@ -69,6 +70,19 @@ async def test_a_start_that_is_cancelled_is_undone(plugin: ScriptedPlugin) -> No
         tasks.cancel_scope.cancel()
         plugin.start_gate.set_result(None)
     assert not registry.running
+    assert plugin.driver.log == ["run", "leave", "end"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_start_whose_task_is_cancelled_by_asyncio_itself_is_undone(plugin: ScriptedPlugin) -> None:
+    plugin.start_gate = Future()
+    starting = asyncio.ensure_future(Registry(settings(plugin)).__aenter__())
+    await to_thread.run_sync(eventually, lambda: plugin.drivers and plugin.driver.log)
+    starting.cancel()
+    await anyio.wait_all_tasks_blocked()
+    plugin.start_gate.set_result(None)
+    with pytest.raises(asyncio.CancelledError):
+        await starting
     assert plugin.driver.log == ["run", "leave", "end"]
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 from pydoudou import EventKind, Member, MemberEvent, MemberState
@@ -312,6 +314,12 @@ def test_a_driver_that_cannot_judge_still_adds_new_members(scene: Scene) -> None
     assert scene.stale
 
 
+def test_a_suspect_that_only_a_driver_without_judgement_knows_is_better_than_nobody(scene: Scene) -> None:
+    scene.judging("fast", False)
+    scene.hears("fast", SUSPECT)
+    assert scene.shown is SUSPECT
+
+
 def test_bad_news_from_a_cut_counts_when_it_was_not_taken_back_in_time_after_the_cut(scene: Scene) -> None:
     scene.hears("fast", ALIVE)
     scene.judging("fast", False)
@@ -405,6 +413,11 @@ def test_a_dynamic_weight_comes_first(modes: tuple[str, ...]) -> None:
     assert weight_of(modes, memberlist=gossip, nacos=member(weight=3)) == 7
 
 
+def test_a_dynamic_weight_comes_first_whichever_driver_measures_it() -> None:
+    measured = member(weight=7, dynamic_weight=True)
+    assert weight_of(("memberlist", "other"), memberlist=member(weight=2), other=measured) == 7
+
+
 @pytest.mark.parametrize("modes", [("memberlist", "nacos"), ("nacos", "memberlist")])
 def test_the_static_weight_of_the_metadata_comes_before_the_instance_weight(modes: tuple[str, ...]) -> None:
     assert weight_of(modes, memberlist=member(weight=2), nacos=member(weight=3)) == 2
@@ -414,9 +427,12 @@ def test_the_instance_weight_counts_for_a_member_that_gossip_does_not_know() -> 
     assert weight_of(("memberlist", "nacos"), nacos=member(weight=3)) == 3
 
 
-def test_a_change_of_weight_is_an_event(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    "change", [{"weight": 4}, {"data": {"zone": "b"}}, {"root_path": "/v2"}, {"node": "successor"}]
+)
+def test_a_change_of_what_a_driver_says_is_an_event(scene: Scene, change: dict[str, Any]) -> None:
     scene.hears("fast", ALIVE)
-    scene.hears("fast", ALIVE, member(weight=4))
+    scene.hears("fast", ALIVE, member(**change))
     assert scene.kinds == [EventKind.JOINED, EventKind.UPDATED]
     assert scene.events[-1].previous == scene.events[0].member
 

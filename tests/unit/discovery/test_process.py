@@ -163,6 +163,14 @@ def test_a_forked_child_does_not_leave_for_its_parent() -> None:
     assert python(FORK.format(child="registry.stop(); pydoudou.shutdown()")) == ["parent goes on", "left"]
 
 
+@needs_fork
+def test_a_forked_child_that_drops_the_registry_does_not_disturb_its_parent() -> None:
+    child = (
+        "import gc; del registry, watch; pydoudou.shutdown(); pydoudou.discovery.default._current = None; gc.collect()"
+    )
+    assert python(FORK.format(child=child)) == ["parent goes on", "left"]
+
+
 # -- imports -----------------------------------------------------------------------------------------------------------
 
 

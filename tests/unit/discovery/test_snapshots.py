@@ -45,6 +45,16 @@ def test_a_service_that_nobody_offers_has_an_empty_snapshot_which_is_always_the_
     assert view.snapshot("orders") is empty
 
 
+def test_the_absence_of_a_service_is_stale_while_no_driver_can_judge(view: MergedView) -> None:
+    assert not view.snapshot("orders").stale
+    view.judging("a", False, "away", 1.0)
+    assert not view.snapshot("orders").stale
+    view.judging("b", False, "away", 2.0)
+    assert view.snapshot("orders").stale
+    view.judging("b", True, "", 3.0)
+    assert not view.snapshot("orders").stale
+
+
 def test_asking_for_any_number_of_unknown_services_keeps_a_bounded_number_of_them(view: MergedView) -> None:
     for n in range(5000):
         view.snapshot(f"service-{n}")
