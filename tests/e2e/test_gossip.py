@@ -1,0 +1,230 @@
+"""Registries that gossip over real sockets on loopback: what a user meets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pydoudou
+import pytest
+from pydoudou import JoinError, MetadataTooLarge, Registry, SettingsError
+from support.gossip import gossip_address, gossip_nodes, gossiping
+from support.waiting import eventually
+
+
+def free_port() -> int:
+    """A port that nobody listens on, over TCP or UDP."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def counter(registry: Registry, name: str) -> int:
+    return registry.status().backends[0].driver.counters.get(name, 0)
+
+
+def message(registry: Registry) -> str:
+    return registry.status().backends[0].driver.message
+
+
+def test_a_service_is_found_by_whoever_looks() -> None:
+    with gossiping("orders", GDD_PORT="8080", GDD_WEIGHT="3", GDD_ROUTE_ROOT_PATH="/api") as service:
+        with gossiping(GDD_MEM_SEED=gossip_address(service)) as looking:
+            (orders,) = looking.members("orders")
+            assert (orders.base_url, orders.weight) == ("http://127.0.0.1:8080/api", 3)
+            assert orders.sources == ("memberlist",)
+            assert {member.service for member in looking.members()} == {"orders"}
+
+
+def test_a_leaving_service_is_gone_at_once() -> None:
+    with gossiping() as looking, gossiping("orders", GDD_MEM_SEED=gossip_address(looking)):
+        eventually(lambda: looking.members("orders"))
+    with gossiping() as looking:
+        service = gossiping("orders", GDD_MEM_SEED=gossip_address(looking))
+        service.start()
+        eventually(lambda: looking.members("orders"))
+        service.stop()
+        eventually(lambda: not looking.members("orders"), timeout=1)
+
+
+@pytest.mark.parametrize("compat", ["v1", "v2", "both"])
+def test_a_service_is_found_whichever_generation_of_metadata_it_writes(compat: str) -> None:
+    with gossiping("orders", GDD_COMPAT=compat) as service:
+        with gossiping(GDD_MEM_SEED=gossip_address(service)) as looking:
+            assert len(looking.members("orders")) == len(looking.members("orders_rest")) == 1
+
+
+def test_ipv6_alone_is_enough() -> None:
+    loopback = {"GDD_MEM_HOST": "::1", "GDD_MEM_BIND": "::1", "GDD_REGISTER_HOST": "::1"}
+    with gossiping("orders", GDD_PORT="8080", **loopback) as service:
+        with gossiping(GDD_MEM_SEED=gossip_address(service), **loopback) as looking:
+            assert looking.members("orders")[0].base_url == "http://[::1]:8080"
+
+
+def test_a_host_name_as_address_is_resolved() -> None:
+    with gossiping("orders", GDD_MEM_HOST="localhost", GDD_MEM_BIND="") as service:
+        seed = f"localhost:{gossip_address(service).rpartition(':')[2]}"
+        with gossiping(GDD_MEM_SEED=seed, GDD_MEM_HOST="localhost", GDD_MEM_BIND="") as looking:
+            eventually(lambda: looking.members("orders"))
+            eventually(lambda: gossip_nodes(service) == 2)
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])
+def test_a_port_in_use_is_named_with_its_protocol(kind: socket.SocketKind) -> None:
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
+        port = taken.getsockname()[1]
+        protocol = "TCP" if kind is socket.SOCK_STREAM else "UDP"
+        with pytest.raises(
+            SettingsError, match=rf"{protocol} port {port} of 127\.0\.0\.1 is already in use.*GDD_MEM_PORT"
+        ):
+            gossiping("orders", GDD_MEM_PORT=str(port)).start()
+
+
+def test_port_zero_gives_both_protocols_the_same_free_port() -> None:
+    with gossiping("orders") as registry:
+        host, _, port = gossip_address(registry).rpartition(":")
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(socket.AF_INET, kind) as probe, pytest.raises(OSError, match="in use"):
+                probe.bind((host, int(port)))
+
+
+def test_a_node_whose_seed_is_down_starts_and_joins_when_the_seed_comes_up() -> None:
+    port = free_port()
+    with gossiping("orders", GDD_MEM_SEED=f"127.0.0.1:{port}") as early:
+        status = early.status().backends[0]
+        assert not status.ready
+        assert f"127.0.0.1:{port}" in message(early)
+        eventually(lambda: "attempt" in message(early))
+        with gossiping("users", GDD_MEM_PORT=str(port)) as seed:
+            eventually(lambda: seed.members("orders"), timeout=15)
+            eventually(lambda: early.status().ready)
+            assert "joined through 1 seed" in message(early)
+
+
+def test_a_required_join_that_fails_is_an_error_that_names_the_seed_and_the_variable() -> None:
+    port = free_port()
+    with pytest.raises(JoinError, match=rf"127\.0\.0\.1:{port}.*GDD_MEM_JOIN=required"):
+        gossiping("orders", GDD_MEM_SEED=f"127.0.0.1:{port}", GDD_MEM_JOIN="required").start()
+
+
+def test_one_seed_of_several_is_enough() -> None:
+    with gossiping("orders") as seed:
+        seeds = f"127.0.0.1:{free_port()} , {gossip_address(seed)}, no-such-host.invalid"
+        with gossiping(GDD_MEM_SEED=seeds, GDD_MEM_JOIN="required") as looking:
+            assert looking.members("orders")
+
+
+def test_a_node_may_be_its_own_seed() -> None:
+    port = free_port()
+    with gossiping(
+        "orders", GDD_MEM_PORT=str(port), GDD_MEM_SEED=f"127.0.0.1:{port}", GDD_MEM_JOIN="required"
+    ) as alone:
+        assert alone.status().ready
+        assert "only seed" in message(alone)
+
+
+PACKETS = (b"", b"\xff" * 40, b"GET / HTTP/1.1\r\n\r\n", b"\x07\xff", b"\x09\x82\xa4Algo\x00\xa3Buf\xa1\x00")
+STREAMS = (b"\x63", b"\x06\xc1", b"\xf4\x00", b"\x0a")
+
+
+def test_rubbish_is_counted_and_changes_nothing() -> None:
+    with gossiping("orders") as registry:
+        host, _, port = gossip_address(registry).rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for rubbish in (
+                b"",
+                b"\xff" * 40,
+                b"GET / HTTP/1.1\r\n\r\n",
+                b"\x07\xff",
+                b"\x09\x82\xa4Algo\x00\xa3Buf\xa1\x00",
+            ):
+                stranger.sendto(rubbish, (host, int(port)))
+        eventually(lambda: counter(registry, "bad packet") + counter(registry, "bad message") == 5)
+        for rubbish in STREAMS:
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port))) as stream:
+                stream.sendall(rubbish)
+                stream.shutdown(socket.SHUT_WR)
+                stream.settimeout(5)
+                while stream.recv(4096):
+                    pass
+        eventually(lambda: counter(registry, "bad stream") == 4)
+        assert len(registry.members("orders")) == 1
+        assert registry.status().ready
+
+
+def test_metadata_that_does_not_fit_is_refused_before_anything_is_sent() -> None:
+    with gossiping() as looking:
+        registry = gossiping("orders", GDD_MEM_SEED=gossip_address(looking))
+        with pytest.raises(MetadataTooLarge, match="'description'"):
+            registry.start({"description": "x" * 500})
+        assert not registry.running
+        assert gossip_nodes(looking) == 1
+
+
+def test_changed_metadata_reaches_the_others() -> None:
+    with gossiping("orders") as service, gossiping(GDD_MEM_SEED=gossip_address(service)) as looking:
+        service.update({"zone": "b"})
+        eventually(lambda: looking.members("orders")[0].data == {"zone": "b"})
+        with pytest.raises(MetadataTooLarge):
+            service.update({"zone": "x" * 500})
+        assert service.members("orders")[0].data == {"zone": "b"}
+
+
+def test_a_restart_under_another_name_at_the_same_address_is_one_member() -> None:
+    """A killed process comes back before the others have noticed that it was gone."""
+    with gossiping() as looking, gossiping(GDD_MEM_SEED=gossip_address(looking)):
+        seed = gossip_address(looking)
+        program = "import pydoudou, sys; pydoudou.new_node(); print('up', flush=True); sys.stdin.read()"
+        environment = os.environ | {
+            "GDD_SERVICE_NAME": "orders",
+            "GDD_PORT": "8080",
+            "GDD_REGISTER_HOST": "127.0.0.1",
+            "GDD_MEM_HOST": "127.0.0.1",
+            "GDD_MEM_BIND": "127.0.0.1",
+            "GDD_MEM_PORT": "0",
+            "GDD_MEM_SEED": seed,
+        }
+        for _ in range(2):
+            with subprocess.Popen(
+                [sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ) as process:
+                assert process.stdout is not None
+                assert process.stdout.readline() == b"up\n"
+                eventually(lambda: [m.address for m in looking.members("orders")] == ["127.0.0.1:8080"])
+                process.kill()
+        eventually(lambda: not looking.members("orders"), timeout=15)
+
+
+def test_a_process_that_just_ends_leaves() -> None:
+    with gossiping() as looking:
+        program = textwrap.dedent("""
+            import os, pydoudou
+            os.environ.update(
+                GDD_SERVICE_NAME="orders", GDD_REGISTER_HOST="127.0.0.1", GDD_MEM_HOST="127.0.0.1",
+                GDD_MEM_BIND="127.0.0.1", GDD_MEM_PORT="0",
+            )
+            pydoudou.new_node()
+            print("up", flush=True)
+            input()
+        """)
+        with subprocess.Popen(
+            [sys.executable, "-c", program],
+            env=os.environ | {"GDD_MEM_SEED": gossip_address(looking)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout.readline() == b"up\n"
+            with looking.watch("orders") as watch:
+                process.stdin.write(b"\n")
+                process.stdin.close()
+                assert process.wait(10) == 0
+                assert next(iter(watch)).member.state is pydoudou.MemberState.LEFT
