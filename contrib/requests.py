@@ -1,0 +1,264 @@
+"""requests: ``session.get("http://orders/items")`` goes to a member of the service ``orders``.
+
+    session = requests.Session()
+    mount(session, "orders")
+
+The request that the session made is never changed, and a request of its own goes out for every attempt. So redirects,
+cookies, hooks and `response.url` stay in terms of the service, and connections are pooled per member.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import sys
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+try:
+    import requests
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("pydoudou.contrib.requests needs requests: pip install 'pydoudou[requests]'") from error
+
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3 import Timeout
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+
+from ..balancers import RoundRobin
+from ..drivers.contract import Member, NoMemberAvailable
+from .addressing import LOGICAL_SCHEME, logical_location, member_base, member_scheme
+from .policy import Call, Failure, Picker, Policy, shorter
+
+__all__ = ["DiscoveryAdapter", "NoMemberError", "mount"]
+
+logger = logging.getLogger(__name__)
+
+_HOST = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class NoMemberError(requests.ConnectionError):
+    """No member of the service can be picked; the `NoMemberAvailable` that says why is the ``__cause__``."""
+
+
+def mount(
+    session: requests.Session,
+    service: str,
+    balancer: Picker | Callable[[str], Picker] | None = None,
+    *,
+    attempts: int = 3,
+    deadline: float | None = None,
+    pool_maxsize: int = 10,
+) -> DiscoveryAdapter:
+    """Send what `session` requests from ``http://service/…`` (``https:``, ``lb:``) to the members of `service`.
+
+    The arguments are those of `DiscoveryAdapter`, which is returned. Only URLs with exactly this host, no port and a
+    slash after it match: requests compares prefixes, and ``http://orders`` would catch ``http://orders.example.com``.
+
+    Raises:
+        ValueError: `service` cannot be a host in a URL.
+    """
+    if not _HOST.fullmatch(service):
+        raise ValueError(
+            f"{service!r} cannot be the host of a URL (accepted: letters, digits, '-', '_' and '.'); mount a name that "
+            f'can, and name the service in its balancer: mount(session, "orders", RoundRobin({service!r}))'
+        )
+    adapter = DiscoveryAdapter(service, balancer, attempts=attempts, deadline=deadline, pool_maxsize=pool_maxsize)
+    for scheme in ("http", "https", LOGICAL_SCHEME):
+        session.mount(f"{scheme}://{service}/", adapter)
+    return adapter
+
+
+class _Attempt(requests.PreparedRequest):
+    """A request as it goes to one member: a URL and headers of its own, everything else shared with the original."""
+
+    def __init__(self, original: requests.PreparedRequest, base: str, member: Member) -> None:
+        super().__init__()
+        self.original, self.member = original, member
+        self.asked = urlsplit(original.url or "")
+        self.method, self.body = original.method, original.body
+        self.url = base + original.path_url
+        # requests sends no Host header of its own, and urllib3 would send the address of the member. One that the
+        # caller set wins, and stands first too.
+        self.headers = CaseInsensitiveDict(Host=self.asked.netloc.rpartition("@")[2])
+        self.headers.update(original.headers)
+        # requests puts it there when it follows a redirect and the environment names a proxy with a password.
+        self.headers.pop("Proxy-Authorization", None)
+
+
+class DiscoveryAdapter(HTTPAdapter):
+    """Sends every request it is given to a member of one service.
+
+    Args:
+        service: the name of the service, and the host in the URL that TLS certificates of the members must carry.
+        balancer: chooses the member, or a function that makes the balancer from the name (`WeightedRandom`, say).
+            By default `RoundRobin` on the default registry.
+        attempts: the most members that one request tries.
+        deadline: seconds from the start of a request to the head of its answer, over all attempts; requests has one
+            read timeout for head and body, so what is left at the head is also the longest gap in the body. None:
+            the ``timeout=`` of the request decides, and all connecting together takes 30 s at most.
+        pool_maxsize: idle connections kept per member.
+
+    Proxies are not used, neither those of the environment nor those of the session: members are in reach.
+    With ``https://`` the connection is TLS whatever the member registered.
+
+    Raises, from a request:
+        NoMemberError: there is no member to send it to. Any other error is the one of the last attempt.
+
+    The response tells who answered: ``response.member``, a `Member`. An adapter can be pickled if its balancer can; one
+    with the default balancer then uses the default registry of the process it arrives in.
+    """
+
+    __attrs__ = [*HTTPAdapter.__attrs__, "_service", "_given", "_policy"]  # noqa: RUF012 (what HTTPAdapter pickles)
+
+    def __init__(
+        self,
+        service: str,
+        balancer: Picker | Callable[[str], Picker] | None = None,
+        *,
+        attempts: int = 3,
+        deadline: float | None = None,
+        pool_maxsize: int = 10,
+    ) -> None:
+        self._service = service
+        self._given = balancer
+        self._policy = Policy(attempts, deadline)
+        # One pool per member, however many there are. With the usual limit of 10 pools, round robin over 11 members
+        # finds every pool just dropped and connects anew for every request.
+        super().__init__(pool_connections=sys.maxsize, pool_maxsize=pool_maxsize)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Called by requests when the adapter is made and when it is unpickled."""
+        super().init_poolmanager(*args, **kwargs)
+        given = self._given or RoundRobin
+        self._balancer: Picker = given(self._service) if callable(given) else given
+        self._bases: dict[tuple[str, str, int, str], str] = {}
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        replayable = request.body is None or isinstance(request.body, (bytes, str))
+        call = Call(self._policy, self._balancer, request.method or "", replayable, monotonic())
+        try:
+            member = call.first()
+        except NoMemberAvailable as error:
+            raise NoMemberError(str(error), request=request) from error
+        while True:
+            try:
+                return super().send(self._attempt(request, member), stream, _cut(timeout, call), verify, cert)
+            except requests.RequestException as error:
+                error.request = request
+                following = call.next(_failure(error), monotonic())
+                if following is None:
+                    raise
+                logger.info(
+                    "%s %s: %s failed (%r), trying %s",
+                    request.method,
+                    request.url,
+                    member.address,
+                    error,
+                    following.address,
+                )
+                member = following
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Called by `send` with what a member answered; the response is in the caller's terms."""
+        if not isinstance(req, _Attempt):
+            return super().build_response(req, resp)
+        response = super().build_response(req.original, resp)
+        response.member = req.member  # type: ignore[attr-defined]
+        if response.status_code > 200 and "location" in response.headers:
+            location = logical_location(
+                response.headers["location"],
+                asked=req.asked,
+                member=req.member,
+                scheme=urlsplit(req.url or "").scheme,
+                members=self._balancer.members(),
+            )
+            if location is not None:
+                response.headers["location"] = location
+        return response
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        """Called by `send`: TLS to a member asks for, and verifies, the name in the caller's URL."""
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if isinstance(request, _Attempt) and host["scheme"] == "https":
+            name = request.asked.hostname
+            return host, {**pool, "server_hostname": name, "assert_hostname": name}
+        return host, pool
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Called by `send`: the connection pool of the member, without asking for a proxy."""
+        try:
+            host, pool = self.build_connection_pool_key_attributes(request, verify, cert)
+        except ValueError as error:
+            raise requests.exceptions.InvalidURL(error, request=request) from error
+        return self.poolmanager.connection_from_host(**host, pool_kwargs=pool)
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Called by `send`: what stands in the request line, which is the path wherever there is no proxy."""
+        return request.path_url
+
+    def _attempt(self, request: requests.PreparedRequest, member: Member) -> _Attempt:
+        scheme = member_scheme((request.url or "").partition(":")[0], member)
+        key = (scheme, member.host, member.port, member.root_path)
+        base = self._bases.get(key)
+        if base is None:
+            self._drop_pools_of_the_gone(member)
+            base = self._bases[key] = member_base(member, scheme)
+        return _Attempt(request, base, member)
+
+    def _drop_pools_of_the_gone(self, newcomer: Member) -> None:
+        """Close the idle connections to members that left. A member not seen before is the sign that the view moved."""
+        present = {(member.host.lower(), member.port) for member in (newcomer, *self._balancer.members())}
+        self._bases = {seen: base for seen, base in self._bases.items() if (seen[1].lower(), seen[2]) in present}
+        pools = self.poolmanager.pools
+        with pools.lock:
+            known = pools.keys()
+            for key in known:
+                if (key.key_host, key.key_port) not in present:
+                    del pools[key]
+
+
+def _failure(error: requests.RequestException) -> Failure:
+    """How far the attempt got: requests has one exception for a refused connection and for a broken one."""
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL)):
+        return Failure.UNSENT
+    if not isinstance(error, requests.ConnectionError):
+        return Failure.FINAL
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    if isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
+        return Failure.UNSENT
+    if isinstance(reason, SSLError) and isinstance(reason.args[0], ssl.SSLCertVerificationError):
+        return Failure.UNSENT
+    return Failure.UNANSWERED
+
+
+def _cut(timeout: Any, call: Call) -> Any:
+    """The ``timeout=`` of a request, in any form that requests takes, cut to what is left."""
+    now = monotonic()
+    connect_limit, answer_limit = call.connect_limit(now), call.answer_limit(now)
+    if isinstance(timeout, Timeout):
+        started = timeout.clone()
+        started.start_connect()
+        connect = timeout.connect_timeout if isinstance(timeout.connect_timeout, (int, float)) else None
+        read = started.read_timeout
+        return Timeout(total=timeout.total, connect=shorter(connect, connect_limit), read=shorter(read, answer_limit))
+    if isinstance(timeout, tuple) and len(timeout) != 2:
+        return timeout  # requests knows how to say what is wrong with it.
+    connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    return shorter(connect, connect_limit), shorter(read, answer_limit)

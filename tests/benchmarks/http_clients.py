@@ -1,0 +1,163 @@
+"""Requests per second through each HTTP integration, as a share of what the same client does on a fixed URL.
+
+    python tests/benchmarks/http_clients.py [--json] [--rounds N] [--requests N]
+
+The target is a server in a process of its own that answers from one buffer, on three ports of loopback: three members
+for the balanced calls, one of them for the fixed URL. Both kinds of call take turns within one run, first one and then
+the other, and the share is the median of the rounds: what disturbs the machine disturbs both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import requests
+from pydoudou.balancers import RoundRobin
+from pydoudou.contrib.httpx import DiscoveryTransport
+from pydoudou.contrib.requests import mount
+from pydoudou.discovery.view import Snapshot
+from pydoudou.drivers.contract import Member
+
+GOALS = {"requests": 0.95, "httpx.Client": 0.93, "httpx.AsyncClient": 0.93}
+MEMBERS = 3
+
+Batch = Callable[[int], None]
+"""Sends that many requests, one after the other."""
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[list[Member]]:
+    """The members, answered for by another process."""
+    command = [sys.executable, str(Path(__file__).with_name("http_target.py")), str(MEMBERS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield [Member("orders", "127.0.0.1", port) for port in json.loads(process.stdout.readline())]
+        finally:
+            process.stdin.close()
+
+
+class GivenMembers:
+    """What a balancer needs of a registry, with members that never change."""
+
+    def __init__(self, members: list[Member]) -> None:
+        self._snapshot = Snapshot("orders", tuple(members), tuple(members))
+
+    def snapshot(self, service: str) -> Snapshot:
+        return self._snapshot
+
+    def explain(self, service: str) -> str:
+        return f"{service}: given"
+
+
+def requests_batch(url: str, balancer: RoundRobin | None) -> Batch:
+    session = requests.Session()
+    if balancer is not None:
+        mount(session, "orders", balancer)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            session.get(url)
+
+    return run
+
+
+def httpx_batch(url: str, balancer: RoundRobin | None) -> Batch:
+    client = httpx.Client(
+        mounts=None if balancer is None else {"http://orders": DiscoveryTransport(balancer={"orders": balancer})}
+    )
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            client.get(url)
+
+    return run
+
+
+def async_batch(url: str, balancer: RoundRobin | None, loop: asyncio.AbstractEventLoop) -> Batch:
+    client = httpx.AsyncClient(
+        mounts=None if balancer is None else {"http://orders": DiscoveryTransport(balancer={"orders": balancer})}
+    )
+
+    async def get(count: int) -> None:
+        for _ in range(count):
+            await client.get(url)
+
+    return lambda count: loop.run_until_complete(get(count))
+
+
+def rate(batch: Batch, count: int) -> float:
+    """Requests per second."""
+    start = time.perf_counter()
+    batch(count)
+    return count / (time.perf_counter() - start)
+
+
+def compare(fixed: Batch, balanced: Batch, rounds: int, count: int) -> dict[str, float]:
+    """The medians over the rounds; who goes first alternates."""
+    fixed_rates: list[float] = []
+    balanced_rates: list[float] = []
+    for batch in (fixed, balanced):
+        batch(count)
+    for turn in range(rounds):
+        for batch, rates in ((fixed, fixed_rates), (balanced, balanced_rates))[:: 1 if turn % 2 else -1]:
+            rates.append(rate(batch, count))
+    shares = [ours / plain for ours, plain in zip(balanced_rates, fixed_rates, strict=True)]
+    return {
+        "fixed_per_s": statistics.median(fixed_rates),
+        "balanced_per_s": statistics.median(balanced_rates),
+        "share": statistics.median(shares),
+    }
+
+
+def run(rounds: int, count: int) -> dict[str, dict[str, float | bool]]:
+    loop = asyncio.new_event_loop()
+    results: dict[str, dict[str, float | bool]] = {}
+    with serving() as members:
+        fixed_url, balanced_url = f"{members[0].base_url}/items", "http://orders/items"
+        makers: dict[str, Callable[[str, RoundRobin | None], Batch]] = {
+            "requests": requests_batch,
+            "httpx.Client": httpx_batch,
+            "httpx.AsyncClient": lambda url, balancer: async_batch(url, balancer, loop),
+        }
+        for name, make in makers.items():
+            balancer = RoundRobin("orders", GivenMembers(members))
+            measured = compare(make(fixed_url, None), make(balanced_url, balancer), rounds, count)
+            results[name] = {**measured, "goal": GOALS[name], "met": measured["share"] >= GOALS[name]}
+    loop.close()
+    return results
+
+
+def report(results: dict[str, dict[str, float | bool]]) -> None:
+    print(f"{'client':18}{'fixed URL/s':>12}{'balanced/s':>12}{'share':>8}{'goal':>7}")
+    for name, result in results.items():
+        verdict = "goal met" if result["met"] else "goal missed"
+        print(
+            f"{name:18}{result['fixed_per_s']:12.0f}{result['balanced_per_s']:12.0f}"
+            f"{result['share']:8.3f}{result['goal']:7.2f}  {verdict}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of both kinds (default: %(default)s)")
+    parser.add_argument("--requests", type=int, default=200, help="requests per round and kind (default: %(default)s)")
+    arguments = parser.parse_args()
+    results = run(arguments.rounds, arguments.requests)
+    print(json.dumps(results)) if arguments.json else report(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""The connections of every HTTP client to the members: kept, closed, shared by threads, encrypted, never proxied."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import requests
+from pydoudou import Member, RoundRobin
+from support.certificates import self_signed
+from support.http_callers import CALLERS, AsyncHttpxCaller, Caller, HttpxCaller, RequestsCaller
+from support.http_members import GivenMembers, HttpMember, InOrder, in_two_pieces, redirect
+from support.waiting import eventually
+
+CallerClass = type[Caller]
+every_client = pytest.mark.parametrize("caller_class", CALLERS, ids=lambda one: one.__doc__)
+
+
+@contextlib.contextmanager
+def several(count: int) -> Iterator[list[HttpMember]]:
+    """So many members."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(HttpMember(str(number))) for number in range(count)]
+
+
+@every_client
+def test_a_connection_to_each_of_many_members_is_kept(caller_class: CallerClass) -> None:
+    with several(12) as members:
+        registry = GivenMembers(*(member.member() for member in members))
+        with caller_class(RoundRobin("orders", registry)) as caller:
+            for _ in range(36):
+                caller.call()
+        assert [len(member.connections) for member in members] == [1] * 12
+
+
+@every_client
+def test_connections_to_a_member_that_left_are_closed_once_another_appears(caller_class: CallerClass) -> None:
+    with several(3) as (stays, leaves, comes), caller_class(picker := InOrder(leaves.member())) as caller:
+        caller.call()
+        picker.all = (stays.member(),)
+        caller.call()
+        picker.all = (comes.member(), stays.member())
+        caller.call()
+        caller.call()
+        eventually(lambda: leaves.open_connections() == 0)
+        assert (stays.open_connections(), comes.open_connections()) == (1, 1)
+
+
+def test_an_answer_from_a_member_that_left_is_read_to_its_end() -> None:
+    rest = threading.Event()
+    with several(2) as (leaves, comes), HttpxCaller(picker := InOrder(leaves.member())) as caller:
+        leaves.answer = in_two_pieces(rest)
+        with caller.client.stream("GET", "http://orders/items") as response:
+            picker.all = (comes.member(),)
+            caller.call()
+            caller.call()
+            rest.set()
+            assert response.read() == b"0123456789abcdefghij"
+
+
+@pytest.mark.parametrize("caller_class", [RequestsCaller, HttpxCaller], ids=lambda one: one.__doc__)
+def test_threads_together_give_every_member_its_exact_share(
+    caller_class: type[RequestsCaller] | type[HttpxCaller],
+) -> None:
+    with several(4) as members:
+        registry = GivenMembers(*(member.member() for member in members))
+        with caller_class(RoundRobin("orders", registry)) as caller, ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(lambda _: caller.call().status == 200, range(200)))
+        assert [len(member.served) for member in members] == [50] * 4
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpMember]:
+    """A proxy that the environment names for everything."""
+    with HttpMember("proxy") as server:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://user:secret@127.0.0.1:{server.port}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        yield server
+
+
+@every_client
+def test_a_proxy_of_the_environment_gets_no_balanced_call(caller_class: CallerClass, proxy: HttpMember) -> None:
+    with HttpMember() as member, caller_class(InOrder(member.member())) as caller:
+        for url in ("http://orders/items", "lb://orders/items"):
+            assert caller.call(url=url).member == member.member()
+    assert proxy.served == []
+
+
+@every_client
+def test_the_password_of_a_proxy_does_not_reach_a_member(caller_class: CallerClass, proxy: HttpMember) -> None:
+    with (
+        HttpMember(answer=redirect("/after", on="/before")) as member,
+        caller_class(InOrder(member.member())) as caller,
+    ):
+        caller.call(url="http://orders/before", follow=True)
+        assert [request.path for request in member.served] == ["/before", "/after"]
+        assert all("proxy-authorization" not in request.headers for request in member.served)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for the name of the service, and its key, in one file."""
+    return self_signed("orders", tmp_path_factory.mktemp("tls") / "orders.pem")
+
+
+@pytest.fixture
+def encrypted(certificate: Path) -> Iterator[HttpMember]:
+    """A member that speaks TLS and has the certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with HttpMember(tls=context) as member:
+        yield member
+
+
+def trusting(caller_class: CallerClass, member: Member, certificate: Path) -> Caller:
+    """A client that trusts the certificate."""
+    if caller_class is RequestsCaller:
+        caller = RequestsCaller(InOrder(member))
+        caller.session.verify = str(certificate)
+        # With it, REQUESTS_CA_BUNDLE would win over what was just said.
+        caller.session.trust_env = False
+        return caller
+    context = ssl.create_default_context(cafile=str(certificate))
+    if caller_class is HttpxCaller:
+        return HttpxCaller(InOrder(member), transport=lambda: httpx.HTTPTransport(verify=context))
+    return AsyncHttpxCaller(InOrder(member), transport=lambda: httpx.AsyncHTTPTransport(verify=context))
+
+
+@every_client
+def test_a_member_is_known_by_the_name_of_the_service(
+    caller_class: CallerClass, encrypted: HttpMember, certificate: Path
+) -> None:
+    with trusting(caller_class, encrypted.member(scheme="https"), certificate) as caller:
+        assert caller.call().status == 200
+
+
+@every_client
+def test_https_is_never_sent_in_the_clear(caller_class: CallerClass, encrypted: HttpMember, certificate: Path) -> None:
+    with trusting(caller_class, encrypted.member(scheme="http"), certificate) as caller:
+        assert caller.call(url="https://orders/items").status == 200
+
+
+@every_client
+def test_a_certificate_for_another_name_is_refused(caller_class: CallerClass, tmp_path: Path) -> None:
+    certificate = self_signed("users", tmp_path / "users.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with (
+        HttpMember(tls=context) as member,
+        trusting(caller_class, member.member(scheme="https"), certificate) as caller,
+        pytest.raises(caller.connection_error, match=r"(?i)certificate"),
+    ):
+        caller.call("POST")
+    assert member.served == []
+
+
+def test_requests_moves_on_from_a_member_with_a_wrong_certificate(certificate: Path, tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed("users", tmp_path / "users.pem"))
+    with HttpMember(tls=context) as wrong, HttpMember() as good:
+        picker = InOrder(wrong.member(scheme="https"), good.member())
+        with RequestsCaller(picker) as caller:
+            assert caller.call("POST", verify=str(certificate)).member == good.member()
+
+
+def test_requests_reports_a_broken_tls_handshake_as_its_own_error(certificate: Path) -> None:
+    with HttpMember() as plain, RequestsCaller(InOrder(plain.member(scheme="https"))) as caller:
+        with pytest.raises(requests.exceptions.SSLError):
+            caller.call("POST")

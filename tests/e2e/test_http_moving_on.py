@@ -1,0 +1,208 @@
+"""A call whose member fails, through every HTTP client, on real sockets: when it moves on and when it must not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import requests
+from pydoudou import Member, NoMemberAvailable
+from support.http_callers import CALLERS, Caller
+from support.http_members import (
+    Behaviour,
+    HttpMember,
+    InOrder,
+    black_hole,
+    half_an_answer,
+    hang_up,
+    refusing,
+    reset,
+    silent,
+)
+
+pytestmark = pytest.mark.parametrize("caller_class", CALLERS, ids=lambda one: one.__doc__)
+CallerClass = type[Caller]
+
+
+@pytest.fixture
+def good() -> Iterator[HttpMember]:
+    with HttpMember("good") as member:
+        yield member
+
+
+class Stopwatch:
+    """Measures the seconds in a `with` block."""
+
+    def __enter__(self) -> Stopwatch:
+        self.seconds = -time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.monotonic()
+
+
+def parts() -> Iterator[bytes]:
+    yield b"one "
+    yield b"two"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+def test_a_refused_connection_moves_on_whatever_the_method(
+    caller_class: CallerClass, good: HttpMember, method: str
+) -> None:
+    with refusing() as gone, caller_class(InOrder(gone, good.member())) as caller:
+        answer = caller.call(method)
+    assert (answer.status, answer.member) == (200, good.member())
+
+
+def test_a_generator_body_arrives_whole_after_a_refused_connection(caller_class: CallerClass, good: HttpMember) -> None:
+    with refusing() as gone, caller_class(InOrder(gone, good.member())) as caller:
+        caller.call("POST", content=parts())
+    assert [request.body for request in good.served] == [b"one two"]
+
+
+@pytest.mark.parametrize("failure", [reset, hang_up])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
+def test_an_idempotent_request_without_an_answer_moves_on(
+    caller_class: CallerClass, good: HttpMember, method: str, failure: Behaviour
+) -> None:
+    with HttpMember("bad", answer=failure) as bad:
+        with caller_class(InOrder(bad.member(), good.member())) as caller:
+            answer = caller.call(method, content=b"body" if method == "PUT" else None)
+        assert len(bad.served) == 1
+    assert answer.member == good.member()
+    assert [request.body for request in good.served] == [b"body" if method == "PUT" else b""]
+
+
+@pytest.mark.parametrize("failure", [reset, hang_up])
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_request_that_must_not_act_twice_stays_where_it_was_sent(
+    caller_class: CallerClass, good: HttpMember, method: str, failure: Behaviour
+) -> None:
+    with (
+        HttpMember("bad", answer=failure) as bad,
+        caller_class(InOrder(bad.member(), good.member())) as caller,
+        pytest.raises(caller.broken),
+    ):
+        caller.call(method, content=b"body")
+    assert good.served == []
+
+
+def test_a_generator_body_is_never_sent_a_second_time(caller_class: CallerClass, good: HttpMember) -> None:
+    with (
+        HttpMember("bad", answer=hang_up) as bad,
+        caller_class(InOrder(bad.member(), good.member())) as caller,
+        pytest.raises(caller.broken),
+    ):
+        caller.call("PUT", content=parts())
+    assert good.served == []
+
+
+def test_an_answer_that_breaks_off_is_not_asked_for_again(caller_class: CallerClass, good: HttpMember) -> None:
+    with (
+        HttpMember("bad", answer=half_an_answer) as bad,
+        caller_class(InOrder(bad.member(), good.member())) as caller,
+        pytest.raises((requests.RequestException, httpx.HTTPError), match=r"10 bytes|Incomplete"),
+    ):
+        caller.call()
+    assert good.served == []
+
+
+def test_a_status_is_an_answer(caller_class: CallerClass, good: HttpMember) -> None:
+    with (
+        HttpMember("busy", answer=lambda handler: handler.reply(503)) as busy,
+        caller_class(InOrder(busy.member(), good.member())) as caller,
+    ):
+        assert caller.call().status == 503
+    assert good.served == []
+
+
+def test_no_more_members_are_tried_than_attempts(caller_class: CallerClass, good: HttpMember) -> None:
+    with (
+        refusing() as one,
+        refusing() as two,
+        caller_class(InOrder(one, two, good.member()), attempts=2) as caller,
+        pytest.raises(caller.connection_error),
+    ):
+        caller.call()
+    assert good.served == []
+
+
+def test_the_failure_of_the_last_member_is_the_outcome_when_nobody_is_left(caller_class: CallerClass) -> None:
+    with refusing() as gone, caller_class(InOrder(gone)) as caller, pytest.raises(caller.connection_error) as caught:
+        caller.call()
+    assert not isinstance(caught.value.__cause__, NoMemberAvailable)
+
+
+def test_an_error_names_the_request_that_the_caller_made(caller_class: CallerClass) -> None:
+    with refusing() as gone, caller_class(InOrder(gone)) as caller, pytest.raises(caller.connection_error) as caught:
+        caller.call()
+    assert caught.value.request.url == "http://orders/items"  # type: ignore[attr-defined]
+
+
+def test_nobody_to_call_is_a_connection_error_with_the_reason_as_its_cause(caller_class: CallerClass) -> None:
+    with caller_class(InOrder()) as caller, pytest.raises(caller.connection_error, match="nobody is left") as caught:
+        caller.call()
+    assert isinstance(caught.value.__cause__, NoMemberAvailable)
+
+
+def test_members_that_swallow_packets_leave_time_for_one_that_answers(
+    caller_class: CallerClass, good: HttpMember
+) -> None:
+    with (
+        black_hole() as one,
+        black_hole() as two,
+        caller_class(InOrder(one, two, good.member()), deadline=1.5) as caller,
+        Stopwatch() as taken,
+    ):
+        caller.call(timeout=None)
+    assert len(good.served) == 1
+    assert 0.9 < taken.seconds < 1.4
+
+
+def test_the_deadline_holds_over_all_attempts(caller_class: CallerClass) -> None:
+    with (
+        black_hole() as one,
+        black_hole() as two,
+        caller_class(InOrder(one, two), attempts=2, deadline=0.6) as caller,
+        Stopwatch() as taken,
+        pytest.raises(caller.timed_out),
+    ):
+        caller.call()
+    assert 0.5 < taken.seconds < 1.0
+
+
+def test_a_connect_timeout_of_the_caller_is_kept(caller_class: CallerClass, good: HttpMember) -> None:
+    with black_hole() as hole, caller_class(InOrder(hole, good.member())) as caller, Stopwatch() as taken:
+        caller.call(timeout=0.3)
+    assert len(good.served) == 1
+    assert 0.25 < taken.seconds < 0.8
+
+
+def test_the_deadline_ends_the_wait_for_an_answer(caller_class: CallerClass) -> None:
+    with (
+        HttpMember(answer=silent) as member,
+        caller_class(InOrder(member.member()), deadline=0.4) as caller,
+        Stopwatch() as taken,
+        pytest.raises(caller.timed_out),
+    ):
+        caller.call()
+    assert 0.3 < taken.seconds < 0.9
+
+
+def test_an_answer_that_takes_too_long_is_not_asked_for_elsewhere(caller_class: CallerClass, good: HttpMember) -> None:
+    with (
+        HttpMember(answer=silent) as slow,
+        caller_class(InOrder(slow.member(), good.member())) as caller,
+        pytest.raises(caller.timed_out),
+    ):
+        caller.call(timeout=0.3)
+    assert good.served == []
+
+
+def test_an_address_that_is_none_counts_as_a_refused_connection(caller_class: CallerClass, good: HttpMember) -> None:
+    nonsense = Member("orders", "not a host", 80)
+    with caller_class(InOrder(nonsense, good.member())) as caller:
+        assert caller.call("POST").member == good.member()

@@ -1,0 +1,276 @@
+"""Which requests the transport balances, what it hands to the transports behind it, and what it relies on in httpx."""
+
+from __future__ import annotations
+
+import anyio
+import httpx
+import pytest
+from pydoudou import Member, NoMemberAvailable
+from pydoudou.contrib.httpx import DiscoveryTransport, NoMemberError, _moved
+from support.http_members import InOrder
+
+MEMBER = Member("orders", "10.0.0.7", 8080, root_path="api")
+
+
+class Recorder:
+    """A transport that answers 204 and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.transport = httpx.MockTransport(self._answer)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(204)
+
+    @property
+    def urls(self) -> list[str]:
+        return [str(request.url) for request in self.requests]
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+def names_looked_up(transport_options: dict[str, object], url: str, recorder: Recorder) -> list[str]:
+    """The services whose balancers were asked for when `url` was requested."""
+    names: list[str] = []
+
+    def balancer(name: str) -> InOrder:
+        names.append(name)
+        return InOrder(MEMBER)
+
+    with httpx.Client(
+        transport=DiscoveryTransport(recorder.transport, balancer=balancer, **transport_options)  # type: ignore[arg-type]
+    ) as client:
+        client.get(url)
+    return names
+
+
+@pytest.mark.parametrize(
+    "url", ["http://orders/items", "https://orders/items", "http://ORDERS:99/items", "lb://orders/items"]
+)
+def test_a_host_of_one_label_is_a_service(recorder: Recorder, url: str) -> None:
+    assert names_looked_up({}, url, recorder) == ["orders"]
+    assert recorder.requests[0].url.path == "/api/items"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8000/items",
+        "http://127.0.0.1/items",
+        "http://[::1]:8000/items",
+        "http://example.com/items",
+        "http://orders.example.com/items",
+        "ws://orders/items",
+    ],
+)
+def test_every_other_request_passes_as_it_is(recorder: Recorder, url: str) -> None:
+    assert names_looked_up({}, url, recorder) == []
+    assert recorder.urls == [url]
+
+
+def test_a_request_that_passes_is_the_same_object(recorder: Recorder) -> None:
+    request = httpx.Request("GET", "http://example.com/")
+    DiscoveryTransport(recorder.transport).handle_request(request)
+    assert recorder.requests[0] is request
+
+
+def test_services_names_what_a_url_cannot_carry(recorder: Recorder) -> None:
+    services = {"Orders": "DEFAULT_GROUP@@Orders", "users.internal": "Users"}
+    assert names_looked_up({"services": services}, "http://orders/", recorder) == ["DEFAULT_GROUP@@Orders"]
+    assert names_looked_up({"services": services}, "http://users.internal/", recorder) == ["Users"]
+
+
+def test_under_lb_every_host_is_a_service(recorder: Recorder) -> None:
+    assert names_looked_up({}, "lb://orders.eu/items", recorder) == ["orders.eu"]
+
+
+def test_a_service_has_one_balancer_for_all_its_requests(recorder: Recorder) -> None:
+    made: list[str] = []
+
+    def balancer(name: str) -> InOrder:
+        made.append(name)
+        return InOrder(MEMBER)
+
+    with httpx.Client(transport=DiscoveryTransport(recorder.transport, balancer=balancer)) as client:
+        for _ in range(3):
+            client.get("http://orders/items")
+    assert made == ["orders"]
+
+
+def test_a_balancer_instead_of_a_function_is_a_clear_error() -> None:
+    with pytest.raises(TypeError, match="balancer is a InOrder; accepted: a function from a service name"):
+        DiscoveryTransport(balancer=InOrder(MEMBER))  # type: ignore[arg-type]
+
+
+def test_without_a_registry_a_request_says_what_to_start() -> None:
+    with httpx.Client(transport=DiscoveryTransport()) as client:
+        with pytest.raises(NoMemberError, match=r"pydoudou\.new_node") as caught:
+            client.get("http://orders/items")
+    assert isinstance(caught.value.__cause__, NoMemberAvailable)
+    assert str(caught.value.request.url) == "http://orders/items"
+
+
+def test_services_missing_from_a_mapping_use_the_default_registry(recorder: Recorder) -> None:
+    transport = DiscoveryTransport(recorder.transport, balancer={"orders": InOrder(MEMBER)})
+    with httpx.Client(transport=transport) as client:
+        assert client.get("http://orders/").status_code == 204
+        with pytest.raises(NoMemberError):
+            client.get("http://users/")
+
+
+def test_a_function_makes_one_transport_per_member_and_one_for_the_rest() -> None:
+    made: list[Recorder] = []
+
+    def transport() -> httpx.MockTransport:
+        made.append(Recorder())
+        return made[-1].transport
+
+    picker = InOrder(MEMBER)
+    with httpx.Client(transport=DiscoveryTransport(transport, balancer={"orders": picker})) as client:
+        client.get("http://orders/1")
+        picker.all = (Member("orders", "10.0.0.8", 8080),)
+        client.get("http://orders/2")
+        client.get("http://orders/3")
+        client.get("http://example.com/4")
+    assert [recorder.urls for recorder in made] == [
+        ["http://10.0.0.7:8080/api/1"],
+        ["http://10.0.0.8:8080/2", "http://10.0.0.8:8080/3"],
+        ["http://example.com/4"],
+    ]
+
+
+class Closing(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Counts how often it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(204)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(204)
+
+    def close(self) -> None:
+        self.closed += 1
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+def test_closing_the_client_closes_every_transport_once() -> None:
+    made: list[Closing] = []
+
+    def transport() -> Closing:
+        made.append(Closing())
+        return made[-1]
+
+    with httpx.Client(transport=DiscoveryTransport(transport, balancer={"orders": InOrder(MEMBER)})) as client:
+        client.get("http://orders/")
+        client.get("http://example.com/")
+    assert [one.closed for one in made] == [1, 1]
+
+
+def test_closing_an_async_client_closes_a_shared_transport_once() -> None:
+    shared = Closing()
+
+    async def use() -> None:
+        transport = DiscoveryTransport(shared, balancer={"orders": InOrder(MEMBER)})
+        async with httpx.AsyncClient(transport=transport) as client:
+            await client.get("http://orders/")
+            await client.get("http://example.com/")
+
+    anyio.run(use)
+    assert shared.closed == 1
+
+
+def test_a_client_that_sent_nothing_made_no_transport() -> None:
+    with httpx.Client(transport=DiscoveryTransport(lambda: pytest.fail("made"))):
+        pass
+
+
+@pytest.mark.parametrize("given", [httpx.AsyncHTTPTransport, httpx.AsyncHTTPTransport()], ids=["class", "instance"])
+def test_an_async_transport_in_a_sync_client_is_a_clear_error(given: object) -> None:
+    transport = DiscoveryTransport(given, balancer={"orders": InOrder(MEMBER)})  # type: ignore[arg-type]
+    with httpx.Client(transport=transport) as client:
+        with pytest.raises(TypeError, match=r"AsyncHTTPTransport, which httpx\.Client cannot use"):
+            client.get("http://orders/")
+
+
+def test_a_sync_transport_in_an_async_client_is_a_clear_error() -> None:
+    async def use() -> None:
+        transport = DiscoveryTransport(httpx.HTTPTransport, balancer={"orders": InOrder(MEMBER)})
+        async with httpx.AsyncClient(transport=transport) as client:
+            await client.get("http://orders/")
+
+    with pytest.raises(TypeError, match=r"HTTPTransport, which httpx\.AsyncClient cannot use"):
+        anyio.run(use)
+
+
+def test_timeouts_are_cut_to_what_is_left_for_each_phase(recorder: Recorder) -> None:
+    transport = DiscoveryTransport(recorder.transport, balancer={"orders": InOrder(MEMBER)}, attempts=2, deadline=4.0)
+    with httpx.Client(transport=transport, timeout=httpx.Timeout(None, read=1.0)) as client:
+        client.get("http://orders/")
+    sent = recorder.requests[0].extensions["timeout"]
+    assert sent["connect"] == pytest.approx(2.0, abs=0.2)
+    assert sent["pool"] == sent["write"] == pytest.approx(4.0, abs=0.2)
+    assert sent["read"] == 1.0
+
+
+def test_without_a_deadline_only_connecting_is_cut(recorder: Recorder) -> None:
+    transport = DiscoveryTransport(recorder.transport, balancer={"orders": InOrder(MEMBER)})
+    with httpx.Client(transport=transport, timeout=None) as client:
+        client.get("http://orders/")
+    sent = recorder.requests[0].extensions["timeout"]
+    assert sent == {"connect": pytest.approx(10.0, abs=0.2), "read": None, "write": None, "pool": None}
+
+
+def test_a_server_name_of_the_caller_is_kept(recorder: Recorder) -> None:
+    transport = DiscoveryTransport(recorder.transport, balancer={"orders": InOrder(MEMBER)})
+    with httpx.Client(transport=transport) as client:
+        client.get("https://orders/")
+        client.get("https://orders/", extensions={"sni_hostname": "shop.example"})
+        client.get("http://orders/")
+    assert [request.extensions.get("sni_hostname") for request in recorder.requests] == ["orders", "shop.example", None]
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/items", "/a%2Fb%20c;d", "/items?", "/items?q=a%26b&c=%C3%A9", "/items#top"]
+)
+@pytest.mark.parametrize("origin", ["http://10.0.0.7:8080", "http://10.0.0.7:8080/api", "https://[fd00::7]/a%20b"])
+def test_a_moved_url_equals_one_that_httpx_parses(origin: str, path: str) -> None:
+    moved = _moved(httpx.URL(f"http://orders{path}"), httpx.URL(origin))
+    target = path.partition("#")[0]
+    parsed = httpx.URL(origin + (target if target.startswith("/") else "/" + target))
+    assert (moved, moved.raw_path, moved.netloc, moved.raw_host, moved.port) == (
+        parsed,
+        parsed.raw_path,
+        parsed.netloc,
+        parsed.raw_host,
+        parsed.port,
+    )
+
+
+def test_a_url_moves_without_the_private_shortcut_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Elsewhere(httpx.URL):
+        """A URL of an httpx that keeps its parts under another name."""
+
+        def __init__(self, url: str) -> None:
+            self._whole = httpx.URL(url)
+
+        raw_path = property(lambda self: self._whole.raw_path)
+
+        def copy_with(self, **changes: object) -> httpx.URL:
+            return self._whole.copy_with(**changes)
+
+    moved = _moved(Elsewhere("http://orders/items?q=1"), Elsewhere("http://10.0.0.7:8080/api"))
+    assert str(moved) == "http://10.0.0.7:8080/api/items?q=1"
+
+
+def test_httpx_tells_which_connections_of_a_transport_are_busy() -> None:
+    for transport in (httpx.HTTPTransport(), httpx.AsyncHTTPTransport()):
+        assert transport._pool.connections == []

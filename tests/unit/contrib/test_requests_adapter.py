@@ -1,0 +1,142 @@
+"""What `mount` catches, what the adapter hands to requests, and what it relies on in requests and urllib3."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+import requests
+from pydoudou import Member, NoMemberAvailable, RoundRobin, WeightedRandom
+from pydoudou.contrib.requests import DiscoveryAdapter, NoMemberError, mount
+from requests.adapters import HTTPAdapter
+from support.http_members import GivenMembers, InOrder
+from urllib3 import Timeout
+from urllib3.poolmanager import PoolKey
+
+MEMBER = Member("orders", "10.0.0.7", 8080)
+
+
+@pytest.fixture
+def session() -> requests.Session:
+    return requests.Session()
+
+
+@pytest.mark.parametrize("url", ["http://orders/items", "https://orders/", "lb://orders/items", "http://Orders/items"])
+def test_mount_catches_the_service(session: requests.Session, url: str) -> None:
+    adapter = mount(session, "orders", InOrder(MEMBER))
+    assert session.get_adapter(url) is adapter
+
+
+@pytest.mark.parametrize(
+    "url", ["http://orders2/", "http://orders.example.com/", "http://my.orders/", "http://orders:8080/"]
+)
+def test_mount_catches_nothing_else(session: requests.Session, url: str) -> None:
+    mount(session, "orders", InOrder(MEMBER))
+    assert not isinstance(session.get_adapter(url), DiscoveryAdapter)
+
+
+@pytest.mark.parametrize("name", ["DEFAULT_GROUP@@Orders", "orders/v2", "orders:80", "", "bestellungen für"])
+def test_a_name_that_no_url_can_carry_is_refused(session: requests.Session, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the host of a URL"):
+        mount(session, name)
+
+
+def test_without_a_registry_a_request_says_what_to_start(session: requests.Session) -> None:
+    mount(session, "orders")
+    with pytest.raises(NoMemberError, match=r"pydoudou\.new_node") as caught:
+        session.get("http://orders/items")
+    assert isinstance(caught.value.__cause__, NoMemberAvailable)
+    assert caught.value.request is not None
+    assert caught.value.request.url == "http://orders/items"
+
+
+def test_a_function_makes_the_balancer(session: requests.Session) -> None:
+    registry = GivenMembers(MEMBER)
+    adapter = mount(session, "orders", lambda name: WeightedRandom(name, registry))
+    assert isinstance(adapter._balancer, WeightedRandom)
+    assert adapter._balancer.service == "orders"
+
+
+def test_a_pickled_session_calls_through_the_registry_it_arrives_in(session: requests.Session) -> None:
+    mount(session, "orders", attempts=5, deadline=2.0)
+    arrived = pickle.loads(pickle.dumps(session)).get_adapter("http://orders/")
+    assert isinstance(arrived, DiscoveryAdapter)
+    assert isinstance(arrived._balancer, RoundRobin)
+    assert (arrived._balancer.service, arrived._policy.attempts, arrived._policy.deadline) == ("orders", 5, 2.0)
+
+
+def test_a_pickled_adapter_takes_its_balancer_along() -> None:
+    arrived = pickle.loads(pickle.dumps(DiscoveryAdapter("orders", InOrder())))
+    assert isinstance(arrived._balancer, InOrder)
+
+
+def test_a_balancer_that_cannot_be_pickled_is_refused() -> None:
+    with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+        pickle.dumps(DiscoveryAdapter("orders", lambda name: InOrder(MEMBER)))
+
+
+def timeout_sent(monkeypatch: pytest.MonkeyPatch, timeout: Any, **options: Any) -> Any:
+    """The timeout that requests is told for one attempt."""
+    seen: list[Any] = []
+
+    def send(self: HTTPAdapter, request: Any, stream: bool, timeout: Any, *more: Any) -> requests.Response:
+        seen.append(timeout)
+        return requests.Response()
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    request = requests.Request("GET", "http://orders/").prepare()
+    DiscoveryAdapter("orders", InOrder(MEMBER), **options).send(request, timeout=timeout)
+    return seen[0]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "options", "connect", "read"),
+    [
+        (None, {}, 10.0, None),
+        (None, {"deadline": 3.0}, 1.0, 3.0),
+        (0.5, {"deadline": 3.0}, 0.5, 0.5),
+        ((0.5, None), {}, 0.5, None),
+        ((None, 9.0), {"attempts": 1, "deadline": 3.0}, 3.0, 3.0),
+    ],
+)
+def test_timeouts_are_cut_to_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, timeout: Any, options: Any, connect: float, read: float | None
+) -> None:
+    sent = timeout_sent(monkeypatch, timeout, **options)
+    assert sent == (pytest.approx(connect, abs=0.1), read if read is None else pytest.approx(read, abs=0.1))
+
+
+@pytest.mark.parametrize(
+    ("timeout", "connect", "read"),
+    [
+        (Timeout(connect=0.5, read=9.0), 0.5, 3.0),
+        (Timeout(connect=None, read=0.5), 1.0, 0.5),
+        (Timeout(), 1.0, 3.0),
+        (Timeout(total=0.5), 0.5, 0.5),
+    ],
+)
+def test_a_timeout_of_urllib3_is_cut_too(
+    monkeypatch: pytest.MonkeyPatch, timeout: Timeout, connect: float, read: float
+) -> None:
+    sent = timeout_sent(monkeypatch, timeout, deadline=3.0)
+    sent.start_connect()
+    assert sent.connect_timeout == pytest.approx(connect, abs=0.1)
+    assert sent.read_timeout == pytest.approx(read, abs=0.1)
+    assert sent.total == timeout.total
+
+
+def test_a_malformed_timeout_is_requests_own_error(session: requests.Session) -> None:
+    mount(session, "orders", InOrder(MEMBER))
+    with pytest.raises(ValueError, match="timeout"):
+        session.get("http://orders/", timeout=(1, 2, 3))  # type: ignore[arg-type]
+
+
+def test_urllib3_names_the_parts_of_a_pool_key_that_the_adapter_reads() -> None:
+    assert {"key_host", "key_port", "key_server_hostname", "key_assert_hostname"} <= set(PoolKey._fields)
+
+
+def test_urllib3_has_a_lock_and_a_set_of_keys_for_its_pools() -> None:
+    pools = DiscoveryAdapter("orders", InOrder(MEMBER)).poolmanager.pools
+    with pools.lock:
+        assert pools.keys() == set()
