@@ -11,12 +11,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import anyio
 import tenacity
 from anyio.abc import TaskStatus
 
-from ..drivers.contract import DiscoveryError, Driver, Instance
+from ..drivers.contract import DiscoveryError, Driver, Instance, ReconfigurableDriver
 from .shared_view import DriverSink, SharedView
 from .status import BackendStatus
 
@@ -33,16 +34,17 @@ class Backend:
     """Keeps a driver running.
 
     Args:
-        make: makes a driver; called for every run.
+        make: makes a driver; called for every run, with the settings in force then.
 
     Attributes:
         driver: the one that runs, or ran last.
         serving: whether it runs and has started.
     """
 
-    def __init__(self, mode: str, make: Callable[[], Driver]) -> None:
+    def __init__(self, mode: str, make: Callable[[Any], Driver], settings: Any) -> None:
         self.mode = mode
-        self.driver = make()
+        self.driver = make(settings)
+        self._settings = settings
         self.serving = False
         self._make = make
         self._runs = 0
@@ -77,7 +79,7 @@ class Backend:
         self._runs += 1
         try:
             if self._ever_served:
-                self.driver = self._make()
+                self.driver = self._make(self._settings)
             async with anyio.create_task_group() as running:
                 await running.start(self.driver.run, sink, instance())
                 self.serving = True
@@ -118,6 +120,12 @@ class Backend:
         """Register changed metadata; a driver that does not serve takes it up with its next run."""
         if self.serving:
             await self.driver.update(instance)
+
+    async def reconfigure(self, settings: Any) -> None:
+        """Go on with other settings; a driver that does not serve takes them up with its next run."""
+        self._settings = settings
+        if self.serving:
+            await cast(ReconfigurableDriver, self.driver).reconfigure(settings)
 
     def status(self, view: SharedView) -> BackendStatus:
         """How the driver is doing; from any thread."""

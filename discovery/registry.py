@@ -170,6 +170,28 @@ class Registry:
                 raise RegistryStateError("register=False: nothing is registered whose metadata could be updated")
             run.update(_frozen(data))
 
+    def reconfigure(self, changes: Mapping[str, str]) -> None:
+        """Change dynamic variables of the drivers while they run: all of them, or none if one is bad.
+
+        ::
+
+            registry.reconfigure({"GDD_MEM_PROBE_INTERVAL": "2s", "GDD_MEM_GOSSIP_NODES": ""})  # "": the default
+
+        Raises:
+            RegistryStateError: the registry does not run.
+            SettingsError: names every bad variable, and those that only count at the start.
+        """
+        with self._lock:
+            run = self._required_run()
+            settings = self.settings.changed(changes)
+            different = {
+                mode: settings.drivers[mode]
+                for mode in settings.modes
+                if settings.drivers[mode] is not self.settings.drivers[mode]
+            }
+            run.reconfigure(different)
+            self.settings = settings
+
     # -- how it goes ---------------------------------------------------------------------------------------------------
 
     def status(self) -> RegistryStatus:

@@ -46,7 +46,7 @@ class Run:
     def __init__(self, settings: Settings, instance: Instance | None) -> None:
         self._instance = instance
         self._backends = [
-            Backend(mode, partial(settings.plugins[mode].create, settings.drivers[mode])) for mode in settings.modes
+            Backend(mode, settings.plugins[mode].create, settings.drivers[mode]) for mode in settings.modes
         ]
         bounds = {backend.mode: backend.driver.detection_bound for backend in self._backends}
         self._loop = BackgroundLoop()
@@ -76,6 +76,12 @@ class Run:
             changed = attrs.evolve(self._instance, data=data)
             self._loop.portal.call(self._supervisor.update, changed)
             self._instance = changed
+
+    def reconfigure(self, drivers: Mapping[str, Any]) -> None:
+        """Have the drivers of these modes go on with these settings."""
+        for backend in self._backends:
+            if backend.mode in drivers:
+                self._loop.portal.call(backend.reconfigure, drivers[backend.mode])
 
     def backends(self) -> tuple[BackendStatus, ...]:
         """How the backends are doing, in the order of the modes."""

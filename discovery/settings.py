@@ -13,12 +13,12 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
 from ..drivers.addresses import private_address
-from ..drivers.contract import Compat, DriverPlugin, Instance, SettingsError
+from ..drivers.contract import Compat, DriverPlugin, Instance, ReconfigurablePlugin, SettingsError
 from ..drivers.environment import Environment
 from .plugins import known_plugins
 
@@ -88,6 +88,27 @@ class Settings:
         drivers = {mode: plugin.read_settings(environment) for mode, plugin in plugins.items()}
         environment.check()
         return cls(modes=tuple(plugins), plugins=MappingProxyType(plugins), drivers=MappingProxyType(drivers), **fields)
+
+    def changed(self, changes: Mapping[str, str]) -> Settings:
+        """These settings with some of the drivers' dynamic variables changed; an empty one returns to its default.
+
+        Raises:
+            SettingsError: a value is bad, or the variable cannot change while the drivers run.
+        """
+        environment = Environment(changes)
+        dynamic = {
+            mode: cast(ReconfigurablePlugin, plugin)
+            for mode, plugin in self.plugins.items()
+            if mode in self.modes and hasattr(plugin, "dynamic_variables")
+        }
+        known = frozenset[str]().union(*(plugin.dynamic_variables for plugin in dynamic.values()))
+        for name in changes:
+            if name not in known:
+                listed = ", ".join(sorted(known)) or "none"
+                environment.problem(name, f"only at the start; variables that can change while it runs: {listed}")
+        drivers = {mode: plugin.changed(self.drivers[mode], environment) for mode, plugin in dynamic.items()}
+        environment.check()
+        return attrs.evolve(self, drivers=MappingProxyType({**self.drivers, **drivers}))
 
     def instance(self, data: Mapping[str, Any], registered_at: datetime) -> Instance | None:
         """What is to be registered with the metadata `data`; None if nothing is."""

@@ -49,6 +49,8 @@ __all__ = [
     "MetadataTooLarge",
     "NoMemberAvailable",
     "ProtocolError",
+    "ReconfigurableDriver",
+    "ReconfigurablePlugin",
     "RegistrationError",
     "RegistryStateError",
     "SettingsError",
@@ -276,3 +278,22 @@ class DriverPlugin(Protocol):
 
     def create(self, settings: Any) -> Driver:
         """Make a driver from what `read_settings` returned. No I/O yet."""
+
+
+class ReconfigurablePlugin(DriverPlugin, Protocol):
+    """A plugin some of whose variables may change while its driver runs."""
+
+    dynamic_variables: frozenset[str]
+
+    def changed(self, settings: Any, environment: Environment) -> Any:
+        """`settings` with the dynamic variables that `environment` holds; an empty one returns to its default.
+
+        Bad values are recorded on `environment`, not raised.
+        """
+
+
+class ReconfigurableDriver(Driver, Protocol):
+    """The driver of such a plugin."""
+
+    async def reconfigure(self, settings: Any) -> None:
+        """Go on with what `changed` returned. It was checked, so this does not fail."""

@@ -80,6 +80,10 @@ class Environment:
             count = len(self.problems)
             raise SettingsError(f"{count} setting{'s' if count > 1 else ''} cannot be used:\n{lines}")
 
+    def __contains__(self, name: str) -> bool:
+        """Whether the variable is there, empty or not."""
+        return name in self._variables
+
     def names(self, prefix: str) -> list[str]:
         """The variables that begin with `prefix` and are not empty, sorted."""
         return sorted(name for name, value in self._variables.items() if name.startswith(prefix) and value.strip())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import anyio
@@ -13,14 +13,13 @@ import tenacity
 from anyio.abc import TaskStatus
 
 from ..contract import DriverStatus, Instance, JoinError, Member, MemberState, Sink, bracketed
-from ..environment import Environment
 from . import protocol
 from .load import LoadMeter
 from .metadata import decode_metadata, encode_metadata
 from .node import GossipNode
-from .protocol import Config, Hooks, Keyring, State
+from .protocol import Hooks, Keyring, State
 from .protocol.events import Event, NodeConflict
-from .settings import DYNAMIC, SECRET_KEY, JoinPolicy, MemberlistSettings, dynamic_config, read_keys
+from .settings import JoinPolicy, MemberlistSettings
 
 __all__ = ["MemberlistDriver"]
 
@@ -134,34 +133,13 @@ class MemberlistDriver:
         node = self._running()
         node.reconfigure(attrs.evolve(node.swim.config, meta=encode_metadata(instance)))
 
-    async def reconfigure(self, changes: Mapping[str, str]) -> None:
-        """Change dynamic variables of the running node, all of them or none; an empty value restores the default.
-
-        ``GDD_MEM_SECRET_KEY`` rotates the keys: first ``old,new`` on every node, then ``new,old``, then ``new``.
-
-        Raises:
-            SettingsError: a value is bad, or a variable cannot be changed at run time.
-        """
+    async def reconfigure(self, settings: MemberlistSettings) -> None:
+        """See `ReconfigurableDriver.reconfigure`."""
         node = self._running()
-        environment = Environment(changes)
-        for name in changes:
-            if name not in DYNAMIC and name != SECRET_KEY:
-                accepted = ", ".join((*DYNAMIC, SECRET_KEY))
-                environment.problem(name, f"nothing while the node runs; these can change: {accepted}")
-        config = dynamic_config(environment, self._with_defaults(node.swim.config, changes))
-        keys = read_keys(environment)
-        if SECRET_KEY in changes and bool(keys) != bool(self._keyring):
-            environment.problem(SECRET_KEY, "keys where there were keys: encryption is switched on or off by a restart")
-        environment.check()
-        if SECRET_KEY in changes:
-            self._keyring.replace(keys)
-        node.reconfigure(config)
-
-    def _with_defaults(self, config: Config, changes: Mapping[str, str]) -> Config:
-        restored = [DYNAMIC[name][0] for name, value in changes.items() if name in DYNAMIC and not value.strip()]
-        defaults: dict[str, Any] = {field.name: field.default for field in attrs.fields(Config)}
-        kept: Config = attrs.evolve(config, **{name: defaults[name] for name in restored})
-        return kept
+        self._settings = settings
+        self._keyring.replace(settings.keys)
+        now = node.swim.config
+        node.reconfigure(attrs.evolve(settings.config, meta=now.meta, advertise_port=now.advertise_port))
 
     async def leave(self) -> None:
         """See `Driver.leave`."""

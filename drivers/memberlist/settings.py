@@ -26,7 +26,7 @@ __all__ = [
     "SECRET_KEY",
     "JoinPolicy",
     "MemberlistSettings",
-    "dynamic_config",
+    "changed_settings",
     "parse_seed",
     "read_keys",
     "read_settings",
@@ -141,6 +141,24 @@ def dynamic_config(environment: Environment, config: Config) -> Config:
             f"{changed.probe_timeout:g} s",
         )
     return changed
+
+
+def changed_settings(settings: MemberlistSettings, environment: Environment) -> MemberlistSettings:
+    """`settings` with the dynamic variables of `environment`; those that are there but empty return to their defaults.
+
+    ``GDD_MEM_SECRET_KEY`` rotates the keys: ``old,new`` on every node, then ``new,old``, then ``new``.
+    """
+    defaults: dict[str, Any] = {field.name: field.default for field in attrs.fields(Config)}
+    restored = {field: defaults[field] for name, (field, _) in DYNAMIC.items() if name in environment}
+    config = dynamic_config(environment, attrs.evolve(settings.config, **restored))
+    if SECRET_KEY not in environment:
+        return attrs.evolve(settings, config=config)
+    keys = read_keys(environment)
+    if bool(keys) != bool(settings.keys):
+        environment.problem(
+            SECRET_KEY, "keys where there were keys: encryption is switched on or off by a restart", "(hidden)"
+        )
+    return attrs.evolve(settings, config=config, keys=keys)
 
 
 def _advertise_host(environment: Environment, dialect: Dialect) -> str:

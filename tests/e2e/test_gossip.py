@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import socket
 import subprocess
 import sys
 import textwrap
+from typing import cast
 
 import pydoudou
 import pytest
 from pydoudou import JoinError, MetadataTooLarge, Registry, SettingsError
+from pydoudou.drivers.memberlist import MemberlistDriver
+from pydoudou.drivers.memberlist.protocol import Config
+
+KEY = base64.b64encode(bytes(16)).decode()
 from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.waiting import eventually
 
@@ -228,3 +234,53 @@ def test_a_process_that_just_ends_leaves() -> None:
                 process.stdin.close()
                 assert process.wait(10) == 0
                 assert next(iter(watch)).member.state is pydoudou.MemberState.LEFT
+
+
+def config_of(registry: Registry) -> Config:
+    """The settings that the running gossip node uses."""
+    run = registry._run
+    assert run is not None
+    (backend,) = run._backends
+    return cast(MemberlistDriver, backend.driver)._running().swim.config
+
+
+def test_dynamic_variables_change_while_the_node_runs() -> None:
+    with gossiping("orders", GDD_MEM_GOSSIP_NODES="7") as service:
+        with gossiping(GDD_MEM_SEED=gossip_address(service)) as looking:
+            service.reconfigure({"GDD_MEM_PROBE_INTERVAL": "2s", "GDD_MEM_GOSSIP_NODES": ""})
+            config = config_of(service)
+            assert (config.probe_interval, config.gossip_nodes) == (2.0, 4)
+            assert config.advertise_port == int(gossip_address(service).rpartition(":")[2])
+            service.update({"zone": "b"})
+            eventually(lambda: looking.members("orders")[0].data == {"zone": "b"})
+
+
+def test_one_bad_change_changes_nothing_and_every_bad_one_is_named() -> None:
+    with gossiping("orders") as service:
+        before = config_of(service)
+        with pytest.raises(SettingsError) as caught:
+            service.reconfigure(
+                {
+                    "GDD_MEM_GOSSIP_NODES": "9",
+                    "GDD_MEM_PROBE_INTERVAL": "0",
+                    "GDD_MEM_PORT": "1",
+                    "GDD_MEM_SECRET_KEY": KEY,
+                }
+            )
+        for name in ("GDD_MEM_PROBE_INTERVAL", "GDD_MEM_PORT", "GDD_MEM_SECRET_KEY"):
+            assert name in str(caught.value)
+        assert config_of(service) == before
+
+
+def test_keys_rotate_while_the_cluster_runs() -> None:
+    old, new = KEY, base64.b64encode(bytes(range(32))).decode()
+    with gossiping("orders", GDD_MEM_SECRET_KEY=old) as service:
+        with gossiping(GDD_MEM_SECRET_KEY=old, GDD_MEM_SEED=gossip_address(service)) as looking:
+            for step, keys in enumerate((f"{old},{new}", f"{new},{old}", new)):
+                for registry in (service, looking):
+                    registry.reconfigure({"GDD_MEM_SECRET_KEY": keys})
+                service.update({"step": step})
+                eventually(lambda step=step: looking.members("orders")[0].data == {"step": step})
+            with gossiping(GDD_MEM_SECRET_KEY=old, GDD_MEM_SEED=gossip_address(service)) as late:
+                assert not late.status().ready
+            assert counter(service, "bad stream") > 0
