@@ -242,6 +242,12 @@ func main() {
 	)
 	flag.Parse()
 
+	// A process group of our own: if whoever started us dies while we are stopped (SIGSTOP), the kernel continues the
+	// orphaned group, and we notice that stdin is closed.
+	if err := syscall.Setpgid(0, 0); err != nil {
+		fmt.Fprintln(os.Stderr, "setpgid:", err)
+	}
+
 	a := &app{out: newEmitter()}
 	die := func(err error) {
 		a.out.emit("fatal", obj{"error": err.Error()})

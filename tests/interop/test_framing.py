@@ -1,0 +1,138 @@
+"""Mixed clusters, three real Go nodes and three of ours, under every way to frame what they say."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Iterator
+
+import attrs
+import pytest
+from pydoudou import Registry
+from support.go_peer import GoPeer
+from support.gossip import gossip_address, gossip_nodes, gossiping
+from support.waiting import eventually
+
+KEY = bytes(range(16))
+NEW_KEY = bytes(range(32, 64))
+COMPLAINTS = ("[ERR]", "[WARN]")
+
+
+def b64(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+@attrs.frozen
+class Framing:
+    """The same framing, as each side is told it."""
+
+    name: str
+    go: tuple[str, ...] = ()
+    python: dict[str, str] = attrs.field(factory=dict)
+
+
+FRAMINGS = [
+    Framing("plain, Go compresses", ("-compress=true",)),
+    Framing("plain, nobody compresses", ("-compress=false",)),
+    Framing("plain, both compress", ("-compress=true",), {"GDD_MEM_COMPRESSION": "true"}),
+    Framing("encryption version 1", ("-secret-key", "b64:" + b64(KEY)), {"GDD_MEM_SECRET_KEY": b64(KEY)}),
+    Framing(
+        "encryption version 0 from Go",
+        ("-secret-key", "b64:" + b64(KEY), "-protocol-version", "1"),
+        {"GDD_MEM_SECRET_KEY": b64(KEY)},
+    ),
+    Framing("AES-256", ("-secret-key", "b64:" + b64(NEW_KEY)), {"GDD_MEM_SECRET_KEY": b64(NEW_KEY)}),
+    Framing("label", ("-label", "blue"), {"GDD_MEM_LABEL": "blue"}),
+    Framing(
+        "label, encryption and compression",
+        ("-label", "blue", "-secret-key", "b64:" + b64(KEY)),
+        {"GDD_MEM_LABEL": "blue", "GDD_MEM_SECRET_KEY": b64(KEY), "GDD_MEM_COMPRESSION": "true"},
+    ),
+    Framing(
+        "IPv6",
+        ("-bind", "::1"),
+        {"GDD_MEM_HOST": "::1", "GDD_MEM_BIND": "::1", "GDD_REGISTER_HOST": "::1"},
+    ),
+]
+
+
+@contextlib.contextmanager
+def cluster(framing: Framing) -> Iterator[tuple[list[GoPeer], list[Registry]]]:
+    """Three Go nodes and three of ours, every one joined through another."""
+    with contextlib.ExitStack() as stack:
+        go = [stack.enter_context(GoPeer("go-0", "-log", "json", *framing.go))]
+        python = []
+        for number in range(3):
+            seed = gossip_address(python[-1]) if python else go[0].address
+            variables = framing.python | {"GDD_MEM_DIALECT": "hashicorp", "GDD_MEM_NAME": f"py-{number}"}
+            registry = gossiping("orders", GDD_PORT=str(number + 1), GDD_MEM_SEED=seed, **variables)
+            python.append(stack.enter_context(registry))
+            if number:
+                seed = gossip_address(python[-1])
+                go.append(stack.enter_context(GoPeer(f"go-{number}", "-log", "json", "-join", seed, *framing.go)))
+        yield go, python
+
+
+def assert_whole(go: list[GoPeer], python: list[Registry]) -> None:
+    for registry in python:
+        eventually(lambda registry=registry: gossip_nodes(registry) == 6, timeout=10)
+    for peer in go:
+        eventually(lambda peer=peer: len(peer.members()) == 6, timeout=10)
+
+
+@pytest.mark.parametrize("framing", FRAMINGS, ids=lambda framing: framing.name)
+@pytest.mark.upstream("TestMemberlist_Join_with_Labels", "TestMemberlist_Join_with_Labels_and_Encryption")
+@pytest.mark.upstream("TestMemberlist_Join_IPv6", "TestMemberlist_Join_protocolVersions")
+def test_a_mixed_cluster_agrees_and_passes_news_on(framing: Framing) -> None:
+    with cluster(framing) as (go, python):
+        assert_whole(go, python)
+        python[0].update({"news": 1})
+        for peer in go:
+            peer.wait_for("update", "py-0")
+        for registry in python[1:]:
+            eventually(
+                lambda registry=registry: {"news": 1} in [member.data for member in registry.members("orders")],
+                timeout=10,
+            )
+        assert not [line for peer in go for line in peer.logged(*COMPLAINTS)]
+        python[2].stop()
+        for peer in go:
+            peer.wait_for("leave", "py-2")
+
+
+@pytest.mark.upstream("TestMemberlist_Join_with_Labels", "TestGossip_MismatchedKeys")
+@pytest.mark.parametrize(
+    "stranger",
+    [{"GDD_MEM_LABEL": "red"}, {"GDD_MEM_SECRET_KEY": b64(NEW_KEY)}, {}],
+    ids=["another label", "another key", "neither"],
+)
+def test_a_node_of_another_cluster_is_refused(stranger: dict[str, str]) -> None:
+    with GoPeer("go-0", "-label", "blue", "-secret-key", "b64:" + b64(KEY)) as go:
+        with gossiping("orders", GDD_MEM_DIALECT="hashicorp", GDD_MEM_SEED=go.address, **stranger) as registry:
+            assert not registry.status().ready
+            assert gossip_nodes(registry) == 1
+            assert go.members() == {"go-0"}
+
+
+@pytest.mark.upstream("TestKeyRing_MultiKeyEncryptDecrypt", "TestMemberlist_EncryptedGossipTransition")
+def test_the_key_is_rotated_under_way() -> None:
+    old, new = "b64:" + b64(KEY), "b64:" + b64(NEW_KEY)
+    framing = Framing("rotation", ("-secret-key", old), {"GDD_MEM_SECRET_KEY": b64(KEY)})
+    steps = {
+        f"addkey {new}": f"{b64(KEY)},{b64(NEW_KEY)}",
+        f"usekey {new}": f"{b64(NEW_KEY)},{b64(KEY)}",
+        f"removekey {old}": b64(NEW_KEY),
+    }
+    with cluster(framing) as (go, python):
+        assert_whole(go, python)
+        for step, (command, keys) in enumerate(steps.items()):
+            for peer in go:
+                peer.command(command)
+            for registry in python:
+                registry.reconfigure({"GDD_MEM_SECRET_KEY": keys})
+            before = [peer.seen for peer in go]
+            python[1].update({"step": step})
+            for peer, after in zip(go, before, strict=True):
+                peer.wait_for("update", "py-1", after=after)
+        assert_whole(go, python)
+        assert not [line for peer in go for line in peer.logged("Suspect", "could not decrypt", "no installed keys")]
