@@ -33,7 +33,7 @@ __all__ = [
 
 # A hostile body may nest array headers that each claim many elements, and lists are allocated before their elements are
 # read; this bound keeps such a body under a few megabytes. No honest array is longer than a metadata blob.
-_LIMITS: dict[str, Any] = {"max_array_len": 1024, "max_map_len": 1024, "raw": True, "strict_map_key": False}
+_LIMITS: dict[str, Any] = {"max_array_len": 1024, "max_map_len": 1024, "raw": True}
 
 
 def raw(data: bytes) -> bytes:
@@ -77,12 +77,21 @@ def struct_fields(body: bytes | memoryview, declared: tuple[bytes, ...]) -> Mapp
         ProtocolError: `body` is not an encoded struct.
     """
     try:
-        value = msgpack.unpackb(body, **_LIMITS)
+        fields = msgpack.unpackb(body, strict_map_key=True, **_LIMITS)
+        if type(fields) is dict:
+            return fields
+    except (ValueError, msgpack.UnpackException):
+        pass  # bytes after the end, odd keys in a field that is not for us, or indeed no struct
+    return as_struct(_unpacked(body), declared)
+
+
+def _unpacked(body: bytes | memoryview) -> Any:
+    try:
+        return msgpack.unpackb(body, strict_map_key=False, **_LIMITS)
     except msgpack.ExtraData as extra:
-        value = extra.unpacked
+        return extra.unpacked
     except (ValueError, msgpack.UnpackException, TypeError, RecursionError, MemoryError) as error:
         raise ProtocolError(f"not MessagePack: {error or type(error).__name__}") from None
-    return as_struct(value, declared)
 
 
 def as_struct(value: Any, declared: tuple[bytes, ...]) -> Mapping[bytes, Any]:

@@ -99,10 +99,10 @@ class Membership:
         is_me = message.node == context.config.name
         if is_me and self.leaving and not own:
             return
-        host = self._acceptable_host(message)
+        node = self._roster.get(message.node)
+        host = self._acceptable_host(message, node)
         if host is None:
             return
-        node = self._roster.get(message.node)
         moved = False
         if node is None:
             if message.incarnation == 0 or len(self._roster) >= MAX_NODES:
@@ -125,12 +125,20 @@ class Membership:
         context.broadcasts.queue(message.encode(), message.node)
         self._update(node, message, host)
 
-    def _acceptable_host(self, message: Alive) -> str | None:
-        """The host of a member we would admit, else None."""
+    def _acceptable_host(self, message: Alive, known: NodeState | None) -> str | None:
+        """The host of a member we would admit, else None. What a known node repeats was checked before."""
         context, config = self._context, self._context.config
         try:
-            self._check_fields(message)
-            host = config.dialect.decode_host(message.addr)
+            if message.incarnation >= MAX_INCARNATION:
+                raise ProtocolError(f"incarnation {message.incarnation} is about to wrap")
+            if message.meta is not None and len(message.meta) > META_MAX_BYTES:
+                raise ProtocolError(f"metadata of {len(message.meta)} bytes")
+            if known is None or message.port != known.port or message.vsn != known.vsn:
+                self._check_fields(message)
+            if known is not None and message.addr == known.addr:
+                host = known.host
+            else:
+                host = config.dialect.decode_host(message.addr)
         except ProtocolError as error:
             context.problem("alive refused", f"{message.node[:80]}: {error}")
             return None
@@ -147,12 +155,8 @@ class Membership:
         size = len(text_of(message.node))
         if not 0 < size <= MAX_NAME_BYTES:
             raise ProtocolError(f"a name of {size} bytes")
-        if message.meta is not None and len(message.meta) > META_MAX_BYTES:
-            raise ProtocolError(f"metadata of {len(message.meta)} bytes")
         if not 0 < message.port <= 0xFFFF:
             raise ProtocolError("port 0")
-        if message.incarnation >= MAX_INCARNATION:
-            raise ProtocolError(f"incarnation {message.incarnation} is about to wrap")
         check_versions(message.vsn, self._context.config.vsn)
 
     def _add(self, message: Alive, host: str) -> NodeState:

@@ -37,7 +37,6 @@ KB.
 
 _COMPOUND = MessageType.COMPOUND.value
 _COMPRESS = MessageType.COMPRESS.value
-_HAS_CRC = MessageType.HAS_CRC.value
 
 
 def compound(parts: Sequence[bytes]) -> list[bytes]:
@@ -106,7 +105,12 @@ def messages(plaintext: bytes) -> Iterator[tuple[int, bytes]]:
         parts_left -= len(parts)
         if parts_left < 0:
             raise ProtocolError(f"more than {MAX_PARTS} parts")
-        waiting.extend((part, depth + 1) for part in reversed(parts))
+        for at, part in enumerate(parts):
+            if not part or part[0] in (_COMPOUND, _COMPRESS):
+                # The rest waits behind what this part contains, so that the order is kept.
+                waiting.extend((later, depth + 1) for later in reversed(parts[at:]))
+                break
+            yield part[0], part[1:]
     if fault:
         raise ProtocolError(fault)
 
