@@ -69,12 +69,10 @@ class Healer:
         live = {node.address for node in self._roster if not node.gone}
         since = context.now - FORGET_AFTER
         self._lost = {name: lost for name, lost in self._lost.items() if lost[1] > since and lost[0] not in live}
-        candidates = [address for address, _ in self._lost.values()]
-        if len(live) <= 1:
-            candidates += [seed for seed in self._seeds if seed not in live]
-        elif not candidates:
-            # A seed that nobody lists may be the door to another part of the cluster, or simply be switched off.
-            candidates = [seed for seed in self._seeds if seed not in live]
+        # A seed that nobody lists may be the door to another part of the cluster, or simply be switched off. It counts
+        # as much as a member we lost: one that crashed for good must not keep us from looking behind the door.
+        lost = (address for address, _ in self._lost.values())
+        candidates = list(dict.fromkeys((*lost, *(seed for seed in self._seeds if seed not in live))))
         if not candidates:
             self._wait = 0.0
             return
