@@ -36,7 +36,7 @@ from .events import (
     NodeUpdated,
     WeightChanged,
 )
-from .gomsgpack import text_of, to_text
+from .gomsgpack import text_of
 from .messages import Alive, Dead, State, Suspect, Weight
 from .roster import NodeState, Roster
 from .suspicion import Suspicion, suspicion_timeout
@@ -78,18 +78,17 @@ class Membership:
         """Whether an alive message, not yet decoded, tells nothing new: the most frequent case by far, so it is checked
         before anything is built.
         """
-        name = fields.get(b"Node")
-        node = self._roster.get(to_text(name)) if type(name) is bytes else None
-        if node is None or node.gone:
+        try:
+            node = self._roster.by_raw_name[fields[b"Node"]]
+            return (
+                fields[b"Incarnation"] <= node.incarnation
+                and fields[b"Addr"] == node.addr
+                and fields[b"Port"] == node.port
+                and node.state < State.DEAD
+                and node.name != self._context.config.name
+            )
+        except (KeyError, TypeError):
             return False
-        incarnation = fields.get(b"Incarnation")
-        return (
-            type(incarnation) is int
-            and 0 <= incarnation <= node.incarnation
-            and fields.get(b"Addr") == node.addr
-            and fields.get(b"Port") == node.port
-            and node.name != self._context.config.name
-        )
 
     # -- alive ---------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from .events import Address, Node
+from .gomsgpack import text_of
 from .messages import PushPullNode, State
 from .suspicion import Suspicion
 from .timers import Timer
@@ -76,12 +77,17 @@ class NodeState:
 
 
 class Roster:
-    """All known nodes, ourselves, the suspects and the recently dead included."""
+    """All known nodes, ourselves, the suspects and the recently dead included.
+
+    Attributes:
+        by_raw_name: the nodes by their name as it stands on the wire.
+    """
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._order: list[NodeState] = []
         self._by_name: dict[str, NodeState] = {}
+        self.by_raw_name: dict[bytes, NodeState] = {}
 
     def __len__(self) -> int:
         return len(self._order)
@@ -103,6 +109,7 @@ class Roster:
         at = int(self._random.random() * len(order))
         order[at], order[-1] = order[-1], order[at]
         self._by_name[node.name] = node
+        self.by_raw_name[text_of(node.name)] = node
 
     def drop_gone(self, before: float) -> list[NodeState]:
         """Forget the nodes that have been dead or left since `before`, shuffle the others, and return the dropped."""
@@ -111,6 +118,7 @@ class Roster:
             self._order = [node for node in self._order if not (node.gone and node.state_changed < before)]
             for node in dropped:
                 del self._by_name[node.name]
+                del self.by_raw_name[text_of(node.name)]
         self._random.shuffle(self._order)
         return dropped
 
