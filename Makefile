@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,picks.py http_clients.py gossip.py))
 
-.PHONY: demo test unit lint parity fuzz bench peers clean
+.PHONY: venv demo test unit lint parity fuzz bench peers clean
 .DEFAULT_GOAL := test
+
+venv: $(STAMP)
 
 $(STAMP): pyproject.toml setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -38,10 +41,10 @@ fuzz: $(STAMP)
 	$(BIN)/python tests/protocol/fuzz.py
 
 bench: $(STAMP)
-	@for figures in tests/benchmarks/picks.py tests/benchmarks/http_clients.py tests/benchmarks/gossip.py; do echo "== $$figures"; $(BIN)/python $$figures || exit 1; done
+	@for figures in $(BENCHMARKS); do echo "== $$figures"; $(BIN)/python $$figures || exit 1; done
 
 peers:
 	@tests/interop/build-peers
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -109,7 +109,8 @@ def test_go_hears_of_a_leaving_python_node_at_once_and_without_suspecting_it() -
 
 def test_go_remembers_a_python_node_that_left_as_left_and_a_killed_one_as_dead() -> None:
     """Go's application hears the same event of both; what it tells other nodes differs."""
-    with GoPeer("go-1", "-compress=false") as go, GoPeer("go-2", "-join", go.address) as killed:
+    alone = ("-compress=false", "-suspicion-max-timeout-mult", "1")  # nobody is left to confirm the suspicion
+    with GoPeer("go-1", *alone) as go, GoPeer("go-2", "-join", go.address) as killed:
         with python_node("orders", GDD_MEM_SEED=go.address, GDD_MEM_NAME="py-1"):
             go.wait_for("join", "py-1")
         killed.kill()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -28,15 +30,20 @@ class GoPeer:
         address: ``host:port`` of its gossip.
     """
 
-    def __init__(self, name: str, *flags: str, fast: bool = True) -> None:
-        command = [str(locate("memberlist") / "peer"), "-name", name, *(FAST if fast else ()), *flags]
+    def __init__(self, name: str, *flags: str, fast: bool = True, enter: Sequence[str] = ()) -> None:
+        command = [*enter, str(locate("memberlist") / "peer"), "-name", name, *(FAST if fast else ()), *flags]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._events: list[dict[str, Any]] = []
+        self._ended = False
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.name = name
-        ready = self.wait_for("ready")
+        try:
+            ready = self.wait_for("ready")
+        except BaseException:
+            self.close()
+            raise
         self.pid = int(ready["pid"])
         bind = str(ready["bind"])
         self.address = f"[{bind}]:{ready['port']}" if ":" in bind else f"{bind}:{ready['port']}"
@@ -47,6 +54,9 @@ class GoPeer:
             with self._changed:
                 self._events.append(json.loads(line))
                 self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """All events of one kind so far."""
@@ -57,22 +67,28 @@ class GoPeer:
         """Log lines that contain one of the words (needs ``-log json``)."""
         return [event["line"] for event in self.events("log") if any(word in event["line"] for word in words)]
 
-    def wait_for(self, kind: str, node: str | None = None, *, after: int = 0, timeout: float = 10.0) -> dict[str, Any]:
-        """The first event of this kind, about this node, among those from number `after` on; waits for it.
+    def wait_for(
+        self, kind: str, node: str | None = None, *, after: int = 0, timeout: float = 10.0, **fields: Any
+    ) -> dict[str, Any]:
+        """The first event of this kind, about this node, with these fields, among those from number `after` on; waits
+        for it.
 
         Raises:
-            AssertionError: it does not come in time.
+            AssertionError: it does not come in time, or the process ends before it does.
         """
 
         def find() -> dict[str, Any] | None:
             for event in self._events[after:]:
-                if event["event"] == kind and (node is None or event.get("node", {}).get("name") == node):
+                about = node is None or event.get("node", {}).get("name") == node
+                if event["event"] == kind and about and fields.items() <= event.items():
                     return event
             return None
 
         with self._changed:
-            found = self._changed.wait_for(find, timeout)
-            assert found is not None, f"{self.name}: no {kind} of {node} in {timeout} s: {self._events[after:][-10:]}"
+            self._changed.wait_for(lambda: self._ended or find(), timeout)
+            found = find()
+            why = "it ended" if self._ended else f"{timeout} s"
+            assert found is not None, f"{self.name}: no {kind} of {node} until {why}: {self._events[after:][-10:]}"
             return found
 
     @property
@@ -91,7 +107,7 @@ class GoPeer:
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        result = self.wait_for("result", after=after, timeout=timeout)
+        result = self.wait_for("result", after=after, timeout=timeout, cmd=line.split()[0])
         assert result["ok"], f"{self.name}: {line}: {result}"
         return result
 
@@ -100,8 +116,10 @@ class GoPeer:
         return {member["name"] for member in self.command("members")["members"]}
 
     def kill(self, signal_number: int = signal.SIGKILL) -> None:
-        """Send a signal: SIGKILL, SIGSTOP, SIGCONT."""
+        """Send a signal: SIGKILL, SIGSTOP, SIGCONT. After SIGSTOP it stands still when this returns."""
         self._process.send_signal(signal_number)
+        if signal_number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def close(self) -> None:
         """End it, however it is."""

@@ -1,0 +1,97 @@
+"""What is installed is what stands in the repository, and importing it costs only what it needs."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOT_PACKAGES = {"tests", "docs", "build", "dist"}
+
+
+def package_folders() -> list[Path]:
+    """The folders that a user imports, the root first."""
+    inside = (path.parent for path in ROOT.rglob("__init__.py"))
+    return sorted(folder for folder in inside if not _left_out(folder.relative_to(ROOT)))
+
+
+def _left_out(relative: Path) -> bool:
+    return any(part in NOT_PACKAGES or part.startswith(".") for part in relative.parts)
+
+
+def dotted(folder: Path) -> str:
+    return ".".join(("pydoudou", *folder.relative_to(ROOT).parts))
+
+
+def run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
+    """The files of a wheel. Built from a copy: setuptools leaves its workings beside the sources, and takes them along
+    the next time.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info")
+    shutil.copytree(ROOT, folder / "source", ignore=ignored)
+    build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    run(sys.executable, "-c", build, str(folder), cwd=folder / "source")
+    (built,) = folder.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        return frozenset(archive.namelist())
+
+
+def test_every_package_folder_is_listed_in_setup_cfg() -> None:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert sorted(parser["options"]["packages"].split()) == sorted(map(dotted, package_folders()))
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    with_modules = {path.parent for path in ROOT.rglob("*.py") if not _left_out(path.parent.relative_to(ROOT))}
+    assert sorted(with_modules) == package_folders()
+
+
+def test_no_module_stands_at_the_root() -> None:
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+def test_a_wheel_has_every_module_and_no_tests(wheel: frozenset[str]) -> None:
+    modules = {path for folder in package_folders() for path in folder.glob("*.py")}
+    assert {name for name in wheel if name.endswith(".py")} == {
+        f"pydoudou/{path.relative_to(ROOT).as_posix()}" for path in modules
+    }
+
+
+def test_a_wheel_says_that_it_is_typed(wheel: frozenset[str]) -> None:
+    assert "pydoudou/py.typed" in wheel
+
+
+@pytest.mark.parametrize("optional", ["requests", "httpx", "grpc", "v2.nacos", "rich", "click"])
+def test_importing_the_package_does_not_import(optional: str, imported: frozenset[str]) -> None:
+    assert optional not in imported
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
+    """The modules that `import pydoudou` loads."""
+    program = "import json, sys, pydoudou; print(json.dumps(sorted(sys.modules)))"
+    output = run(sys.executable, "-c", program, cwd=tmp_path_factory.mktemp("elsewhere"))
+    modules = frozenset(json.loads(output))
+    assert "pydoudou.discovery" in modules
+    return modules
+
+
+def test_imports_point_one_way() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    assert "0 broken" in run(str(linter), "--no-cache", cwd=ROOT)
