@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.go_peer import GoPeer
+from support.peers import locate
 from support.waiting import eventually
 
 TESTS = Path(__file__).parents[1]
@@ -46,6 +47,7 @@ def test_closing_ends_a_peer_that_stands_still() -> None:
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_peer_ends_with_a_test_run_that_is_killed(stopped: bool) -> None:
+    locate("memberlist")
     program = (
         "import signal\n"
         "from support.go_peer import GoPeer\n"
