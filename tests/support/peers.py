@@ -11,12 +11,18 @@ import pytest
 _SOURCES = Path(__file__).parents[1] / "interop" / "peers"
 
 
-def locate(name: str) -> Path:
-    """The folder that the peer `name` was built into; skips the test without it, fails it in CI."""
+def built_folder(name: str) -> Path | None:
+    """The folder that the peer `name` was built into, or None."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     cache = Path(os.environ.get("PYDOUDOU_PEERS") or f"{base}/pydoudou/peers")
     built = cache / f"{name}-{_key(_SOURCES / name)}"
-    if (built / "built").exists():
+    return built if (built / "built").exists() else None
+
+
+def locate(name: str) -> Path:
+    """The folder that the peer `name` was built into; skips the test without it, fails it in CI."""
+    built = built_folder(name)
+    if built is not None:
         return built
     message = f"the peer {name!r} is not built: run make peers"
     if os.environ.get("CI"):

@@ -25,7 +25,8 @@ __all__ = ["Synchronizer"]
 
 _SETTLE_SHARE = 8
 _SLICE = 200
-"""Records merged before an event loop gets its turn: 2 ms at the most."""
+_ENCODED_SLICE = 2000
+"""Records merged, or encoded, before an event loop gets its turn: a few milliseconds at the most."""
 
 
 class Synchronizer:
@@ -82,20 +83,27 @@ class Synchronizer:
 
         deadline = context.now + 2 * context.config.tcp_timeout
         exchange = Exchange(context, address, f"{address[0]}:{address[1]}", deadline, replied, on_end)
-        exchange.write(self._state(join=join))
+        exchange.work = self._write_state(exchange, join=join)
+        exchange.step(context.now)
         context.counters["push/pull"] += 1
         return exchange
 
     def answer(self, exchange: Exchange, message: PushPull) -> Iterator[None]:
         """Reply to a peer that dialled us, then merge what it sent."""
-        exchange.write(self._state(join=message.join))
-        return self._merge(message, join=message.join)
+        yield from self._write_state(exchange, join=message.join)
+        yield from self._merge(message, join=message.join)
 
-    def _state(self, *, join: bool) -> bytes:
+    def _write_state(self, exchange: Exchange, *, join: bool) -> Iterator[None]:
+        """Everything we know, as it is at the beginning."""
         hook = self._context.hooks.local_state
         user_state = hook(join) if hook is not None else b""
-        header = PushPullHeader(len(self._roster), len(user_state), join)
-        return b"".join((header.encode(), *(node.record().encode() for node in self._roster), user_state))
+        nodes = list(self._roster)
+        parts = [PushPullHeader(len(nodes), len(user_state), join).encode()]
+        for start in range(0, len(nodes), _ENCODED_SLICE):
+            if start:
+                yield
+            parts += [node.record().encode() for node in nodes[start : start + _ENCODED_SLICE]]
+        exchange.write(b"".join((*parts, user_state)))
 
     def _merge(self, remote: PushPull, *, join: bool) -> Iterator[None]:
         context = self._context

@@ -6,7 +6,7 @@ Only the dialler writes the label header. `StreamReader` takes the bytes of one 
 are cut, and reads each byte once: a push/pull of ten thousand nodes is decoded node by node while it comes in.
 Every length is checked before anything is allocated for it.
 
-A few bytes may stand for much work: 131,072 node records of one byte each, or a compressed message a thousand times
+A few bytes may stand for much work: 65,536 node records of one byte each, or a compressed message a thousand times
 its size. So what is decoded at a time is bounded as well (`PIECE_BYTES`), and an event loop gets its turn in between.
 """
 
@@ -44,7 +44,7 @@ __all__ = ["Exchange", "Message", "PushPull", "StreamReader", "framed"]
 MAX_ENCRYPTED_BYTES = 20 * 1024 * 1024
 MAX_INFLATED_BYTES = 40 * 1024 * 1024
 MAX_USER_BYTES = 20 * 1024 * 1024
-MAX_NODES = 131_072
+MAX_NODES = 65_536
 """In one push/pull; Go allows a million and allocates them up front."""
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 MAX_FIELD_BYTES = 65_536

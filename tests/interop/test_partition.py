@@ -1,0 +1,121 @@
+"""Three Go nodes and three of ours on six hosts, cut apart, brought together, and on a network that loses packets."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import attrs
+import pytest
+from support.go_peer import GoPeer
+from support.namespaces import Host, network
+from support.python_peer import PythonPeer
+from support.waiting import eventually
+
+PUSH_PULL_INTERVAL = 15.0
+CUT_FOR = 60.0
+LOSSY_FOR = 120.0
+LAN = {
+    "GDD_SERVICE_DISCOVERY_MODE": "memberlist",
+    "GDD_SERVICE_NAME": "orders",
+    "GDD_MEM_DIALECT": "hashicorp",
+    "GDD_MEM_PROBE_INTERVAL": "1s",
+    "GDD_MEM_PROBE_TIMEOUT": "500ms",
+    "GDD_MEM_SUSPICION_MULT": "4",
+    "GDD_MEM_GOSSIP_INTERVAL": "200ms",
+    "GDD_MEM_GOSSIP_NODES": "3",
+    "GDD_MEM_DEAD_TIMEOUT": "30s",
+    "GDD_MEM_TCP_TIMEOUT": "10s",
+    "GDD_MEM_SYNC_INTERVAL": f"{PUSH_PULL_INTERVAL:g}s",
+}
+"""memberlist's LAN profile, as the Go nodes have it, with a shorter push/pull interval on both sides."""
+
+
+@attrs.frozen
+class Cluster:
+    hosts: list[Host]
+    go: list[GoPeer]
+    python: list[PythonPeer]
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls) -> Iterator[Cluster]:
+        """Host 1, 3 and 5 run Go, 2, 4 and 6 run ours; everybody joins the first."""
+        with network(6) as hosts, contextlib.ExitStack() as stack:
+            cluster = cls(hosts, [], [])
+            for number, host in enumerate(hosts):
+                if number % 2 == 0:
+                    flags = ["-bind", host.address, "-pushpull-interval", f"{PUSH_PULL_INTERVAL:g}s"]
+                    flags += ["-join", cluster.go[0].address] if cluster.go else []
+                    peer = GoPeer(f"go-{host.address}", *flags, fast=False, enter=host.enter)
+                    cluster.go.append(stack.enter_context(peer))
+                    continue
+                own = {
+                    "GDD_REGISTER_HOST": host.address,
+                    "GDD_MEM_HOST": host.address,
+                    "GDD_MEM_BIND": host.address,
+                    "GDD_MEM_PORT": "0",
+                    "GDD_MEM_NAME": f"py-{host.address}",
+                    "GDD_MEM_SEED": cluster.go[0].address,
+                }
+                cluster.python.append(stack.enter_context(PythonPeer(host.enter, LAN | own)))
+            yield cluster
+
+    def views(self) -> list[int]:
+        """How many live nodes each node sees."""
+        return [len(peer.members()) for peer in self.go] + [peer.ask()["nodes"] for peer in self.python]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster.start() as started:
+        eventually(lambda: started.views() == [6] * 6, timeout=20)
+        yield started
+
+
+@pytest.mark.timeout(240)
+def test_two_halves_that_were_cut_apart_become_one_again_by_themselves(
+    cluster: Cluster, record_property: Callable[[str, object], None]
+) -> None:
+    """After a minute both sides have declared each other dead and forgotten each other (the dead are kept for 30 s)."""
+    left, right = cluster.hosts[:3], cluster.hosts[3:]
+    for host in left:
+        host.cut_off_from(right)
+    for host in right:
+        host.cut_off_from(left)
+    cut_at = time.monotonic()
+    eventually(lambda: cluster.views() == [3] * 6, timeout=CUT_FOR)
+    apart_after = time.monotonic() - cut_at
+    time.sleep(max(0.0, CUT_FOR - apart_after))  # the cut itself is what lasts a minute
+    for host in cluster.hosts:
+        host.heal()
+    healed_at = time.monotonic()
+    eventually(lambda: cluster.views() == [6] * 6, timeout=2 * PUSH_PULL_INTERVAL)
+    together_after = time.monotonic() - healed_at
+    record_property(
+        "figures",
+        f"3/3 cut for {CUT_FOR:g} s: apart after {apart_after:.1f} s, one view {together_after:.1f} s after healing "
+        f"(push/pull every {PUSH_PULL_INTERVAL:g} s)",
+    )
+
+
+@pytest.mark.timeout(300)
+def test_with_a_fifth_of_all_packets_lost_for_two_minutes_no_live_node_is_declared_dead(
+    cluster: Cluster, record_property: Callable[[str, object], None]
+) -> None:
+    eventually(lambda: cluster.views() == [6] * 6, timeout=2 * PUSH_PULL_INTERVAL)
+    before = [len(peer.events("leave")) for peer in cluster.go]
+    deaths = [peer.ask()["counters"].get("dead", 0) for peer in cluster.python]
+    for host in cluster.hosts:
+        host.lose(20)
+    time.sleep(LOSSY_FOR)  # the loss itself is what lasts two minutes
+    for host in cluster.hosts:
+        host.heal()
+    for peer, known in zip(cluster.go, before, strict=True):
+        assert [event["node"]["name"] for event in peer.events("leave")[known:]] == []
+    counters = [peer.ask()["counters"] for peer in cluster.python]
+    assert [count.get("dead", 0) for count in counters] == deaths
+    eventually(lambda: cluster.views() == [6] * 6, timeout=20)
+    suspected = sum(count.get("suspect", 0) for count in counters)
+    record_property("figures", f"20 % loss for {LOSSY_FOR:g} s: {suspected} suspicions, no death")

@@ -1,0 +1,110 @@
+"""Hosts on one machine: network namespaces on a bridge, and what can go wrong between them.
+
+Made and removed by the test. Needs root, ``ip`` (iproute2) and ``nft`` (nftables); `network` skips with the reason
+where one is missing, and fails in CI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+
+import attrs
+import pytest
+
+__all__ = ["Host", "network"]
+
+_PREFIX = "pdou"
+
+
+def _run(*command: str, given: str | None = None) -> None:
+    done = subprocess.run(command, input=given, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+
+
+@attrs.frozen
+class Host:
+    """One namespace with one address."""
+
+    name: str
+    address: str
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """What to put before a command that is to run there."""
+        return ("ip", "netns", "exec", self.name)
+
+    def _rules(self, rules: str) -> None:
+        _run(*self.enter, "nft", "flush", "ruleset")
+        if rules:
+            table = f"table inet fault {{\n chain arriving {{\n type filter hook input priority 0;\n {rules}\n }}\n}}\n"
+            _run(*self.enter, "nft", "-f", "-", given=table)
+
+    def cut_off_from(self, others: Sequence[Host]) -> None:
+        """Hear nothing from these hosts."""
+        self._rules(f"ip saddr {{ {', '.join(other.address for other in others)} }} drop;")
+
+    def lose(self, percent: int) -> None:
+        """Lose this share of what arrives, at random."""
+        self._rules(f"numgen random mod 100 < {percent} drop;")
+
+    def heal(self) -> None:
+        """Hear everything again."""
+        self._rules("")
+
+
+def _missing() -> str:
+    if os.geteuid() != 0:
+        return "network namespaces need root: run the tests as root"
+    for program, package in (("ip", "iproute2"), ("nft", "nftables")):
+        if shutil.which(program) is None:
+            return f"network namespaces need {program!r}: install {package}"
+    tried = subprocess.run(["ip", "netns", "add", f"{_PREFIX}-try"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        return f"network namespaces are not permitted here: {tried.stderr.strip()}"
+    _run("ip", "netns", "del", f"{_PREFIX}-try")
+    return ""
+
+
+@contextlib.contextmanager
+def network(count: int) -> Iterator[list[Host]]:
+    """That many hosts on one bridge, 10.77.0.1 and up; the bridge stands in a namespace of its own."""
+    missing = _missing()
+    if missing and os.environ.get("CI"):
+        pytest.fail(missing)
+    if missing:
+        pytest.skip(missing)
+    bridge = f"{_PREFIX}{os.getpid()}b"
+    hosts = [Host(f"{_PREFIX}{os.getpid()}h{number}", f"10.77.0.{number}") for number in range(1, count + 1)]
+    try:
+        _run("ip", "netns", "add", bridge)
+        _run("ip", "-n", bridge, "link", "add", "br0", "type", "bridge")
+        _run("ip", "-n", bridge, "link", "set", "br0", "up")
+        for number, host in enumerate(hosts, 1):
+            _run("ip", "netns", "add", host.name)
+            _run(
+                "ip",
+                "-n",
+                bridge,
+                "link",
+                "add",
+                f"p{number}",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                host.name,
+            )
+            _run("ip", "-n", bridge, "link", "set", f"p{number}", "master", "br0", "up")
+            _run("ip", "-n", host.name, "addr", "add", f"{host.address}/24", "dev", "eth0")
+            for device in ("eth0", "lo"):
+                _run("ip", "-n", host.name, "link", "set", device, "up")
+        yield hosts
+    finally:
+        for name in (bridge, *(host.name for host in hosts)):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
