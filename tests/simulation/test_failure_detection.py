@@ -1,0 +1,133 @@
+"""The failure detector is complete and, while the network is no worse than assumed, accurate.
+
+Sizes, times, noise and seeds are hypothesis' choice; a failing run prints them, and they repeat it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydoudou.drivers.memberlist.protocol import State
+from pydoudou.drivers.memberlist.protocol.events import Event, NodeLeft
+from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect
+from support.invariants import Watch, agreed, lan, watched
+from support.simulator import Network, Process, Simulation
+
+PERIOD = 1.0
+LEAST_SUSPICION, MOST_SUSPICION = 4.0, 24.0
+"""Of up to ten nodes, with the LAN profile."""
+
+seeds = st.integers(0, 2**32)
+sizes = st.integers(3, 8)
+networks = st.builds(
+    Network,
+    loss=st.floats(0, 0.1),
+    duplication=st.floats(0, 0.2),
+    reordering=st.floats(0, 0.2),
+    held_up=st.floats(0, 0.3),
+    most_latency=st.floats(0.001, 0.05),
+)
+thorough = settings(max_examples=100, deadline=None, derandomize=True)
+
+
+def cluster(seed: int, size: int, network: Network) -> tuple[Simulation, Watch]:
+    """Nodes that have known each other for a while."""
+    simulation, watch = watched(seed, network)
+    simulation.form([lan(number) for number in range(size)])
+    simulation.run(5.0)
+    return simulation, watch
+
+
+@thorough
+@given(seeds, sizes, networks, st.lists(st.tuples(st.integers(0, 7), st.floats(0, 2), st.booleans()), max_size=20))
+def test_a_live_and_reachable_node_is_not_declared_dead(
+    seed: int, size: int, network: Network, pauses: list[tuple[int, float, bool]]
+) -> None:
+    """Not even if it stands still, or is not heard, for half of the shortest suspicion."""
+    simulation, watch = cluster(seed, size, network)
+    for number, seconds, stands_still in pauses:
+        process = simulation.live[number % size]
+        (simulation.suspend if stands_still else simulation.mute)(process, seconds)
+        simulation.run(seconds + LEAST_SUSPICION)
+    simulation.run(2 * MOST_SUSPICION)
+    assert watch.deaths == [], simulation
+
+
+@thorough
+@given(seeds, sizes, networks, st.integers(0, 7))
+def test_a_crash_is_known_to_everyone_within_the_bound(seed: int, size: int, network: Network, number: int) -> None:
+    """Whoever is the first to probe it does so within 2N - 1 periods; then comes a suspicion that nobody may confirm,
+    and gossip.
+    """
+    simulation, watch = cluster(seed, size, network)
+    victim = simulation.live[number % size]
+    simulation.crash(victim)
+    within = (2 * size - 1) * PERIOD + PERIOD + MOST_SUSPICION + math.log2(size) * PERIOD
+    took = simulation.run_until(lambda: agreed(simulation), within)
+    assert took is not None, f"not within {within} s: {simulation}"
+    assert took >= LEAST_SUSPICION
+    assert {death.observer for death in watch.deaths} == {process.name for process in simulation.live}
+    assert watch.false_deaths == []
+
+
+def no_trace_of(accused: Process, simulation: Simulation) -> bool:
+    """Whether nobody suspects the node, waits for its death, doubts its own health, or talks about it any more."""
+    return agreed(simulation) and all(
+        process.core._roster.get(accused.name).case is None
+        and process.core.health_score == 0
+        and not process.core._context.broadcasts
+        for process in simulation.live
+    )
+
+
+@thorough
+@given(
+    seeds,
+    sizes,
+    networks,
+    st.integers(0, 7),
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=12),
+)
+def test_a_refuted_suspicion_leaves_no_trace(
+    seed: int, size: int, network: Network, number: int, accusations: list[tuple[int, int]]
+) -> None:
+    """Accusations out of the blue, by several nodes and heard by several: enough to shorten the timeout."""
+    simulation, watch = cluster(seed, size, network)
+    accused = simulation.live[number % size]
+    before = accused.view()[accused.name][0]
+    for accuser, hearer in accusations:
+        suspicion = Suspect(before, accused.name, f"node-{accuser % size}")
+        simulation.inject(simulation.live[hearer % size], suspicion.encode())
+    simulation.run_until(lambda: accused.view()[accused.name][0] > before, LEAST_SUSPICION)
+    assert accused.view()[accused.name][0] > before, f"not refuted: {simulation}"
+    simulation.stop_faults()
+    took = simulation.run_until(lambda: no_trace_of(accused, simulation), LEAST_SUSPICION + 4 * PERIOD)
+    assert took is not None, simulation
+    simulation.run(2 * MOST_SUSPICION)
+    assert watch.deaths == [], simulation
+    assert no_trace_of(accused, simulation), simulation
+
+
+@thorough
+@given(seeds, sizes, networks, st.integers(0, 7), st.integers(0, 7))
+def test_a_live_node_that_is_said_to_be_dead_returns(
+    seed: int, size: int, network: Network, number: int, hearer: int
+) -> None:
+    """It hears of its own death, because the recently dead are gossiped to."""
+    departures: list[str] = []
+    simulation, _ = cluster(seed, size, network)
+    accused = simulation.live[number % size]
+
+    def note(process: Process, event: Event) -> None:
+        if isinstance(event, NodeLeft):
+            assert (event.node.name, event.node.state) == (accused.name, State.DEAD)
+            departures.append(process.name)
+
+    simulation.on_event = note
+    slander = Dead(accused.view()[accused.name][0], accused.name, "nobody")
+    simulation.inject(simulation.live[hearer % size], slander.encode())
+    took = simulation.run_until(lambda: agreed(simulation), 10 * PERIOD)
+    assert took is not None, simulation
+    assert departures.count(accused.name) == 0
