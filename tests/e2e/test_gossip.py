@@ -284,3 +284,25 @@ def test_keys_rotate_while_the_cluster_runs() -> None:
             with gossiping(GDD_MEM_SECRET_KEY=old, GDD_MEM_SEED=gossip_address(service)) as late:
                 assert not late.status().ready
             assert counter(service, "bad stream") > 0
+
+
+def test_a_node_without_a_static_weight_announces_one_and_the_others_use_it() -> None:
+    with gossiping("orders", GDD_WEIGHT="0", GDD_MEM_WEIGHT_INTERVAL="50") as service:
+        with gossiping(GDD_MEM_SEED=gossip_address(service)) as looking:
+            eventually(lambda: looking.members("orders")[0].dynamic_weight)
+            assert 0 <= looking.members("orders")[0].weight <= 8
+            eventually(lambda: service.members("orders")[0].dynamic_weight)
+
+
+def test_a_static_weight_is_not_overridden() -> None:
+    with gossiping("orders", GDD_WEIGHT="5", GDD_MEM_WEIGHT_INTERVAL="50") as service:
+        with gossiping(GDD_MEM_SEED=gossip_address(service)) as looking:
+            assert looking.members("orders")[0].weight == 5
+            assert counter(service, "weight") == 0
+
+
+def test_members_outside_the_allow_list_are_not_admitted() -> None:
+    with gossiping("orders") as stranger:
+        with gossiping(GDD_MEM_SEED=gossip_address(stranger), GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8") as guarded:
+            assert guarded.members("orders") == ()
+            assert counter(guarded, "address not allowed") > 0

@@ -157,3 +157,48 @@ def test_a_go_node_that_stands_still_is_suspected_and_refutes() -> None:
             finally:
                 go.kill(signal.SIGCONT)
             eventually(lambda: registry.members("users")[0].state is MemberState.ALIVE, timeout=10)
+
+
+LAN = {
+    "GDD_MEM_PROBE_INTERVAL": "1s",
+    "GDD_MEM_PROBE_TIMEOUT": "500ms",
+    "GDD_MEM_SUSPICION_MULT": "4",
+    "GDD_MEM_GOSSIP_INTERVAL": "200ms",
+    "GDD_MEM_GOSSIP_NODES": "3",
+}
+
+
+def test_on_default_settings_a_pause_of_three_seconds_is_suspected_refuted_and_nobody_is_declared_dead() -> None:
+    """Whether a node is probed in a given second is chance, so it may take several pauses until one is noticed."""
+    with contextlib.ExitStack() as stack:
+        go = [stack.enter_context(GoPeer("go-0", "-meta", go_meta("users", 6060), fast=False))]
+        go += [stack.enter_context(GoPeer(f"go-{n}", "-join", go[0].address, fast=False)) for n in (1, 2)]
+        python = [
+            stack.enter_context(python_node(GDD_MEM_SEED=go[1].address, GDD_MEM_NAME=f"py-{n}", **LAN))
+            for n in range(3)
+        ]
+        watches = [stack.enter_context(registry.watch("users")) for registry in python]
+        for registry in python:
+            eventually(lambda registry=registry: gossip_nodes(registry) == 6, timeout=10)
+
+        def states() -> set[MemberState]:
+            return {member.state for registry in python for member in registry.members("users")}
+
+        suspected = False
+        for _ in range(4):
+            go[0].kill(signal.SIGSTOP)
+            resumes_at = time.monotonic() + 3.0
+            while time.monotonic() < resumes_at:
+                suspected = suspected or MemberState.SUSPECT in states()
+                time.sleep(0.01)
+            go[0].kill(signal.SIGCONT)
+            eventually(lambda: states() == {MemberState.ALIVE}, timeout=10)
+            if suspected:
+                break
+        assert suspected
+        assert all(len(registry.members("users")) == 1 for registry in python)
+        for watch in watches:
+            watch.close()
+            assert [event for event in watch if event.kind.value == "left"] == []
+        for peer in go[1:]:
+            assert peer.events("leave") == []
