@@ -133,7 +133,7 @@ class DiscoveryAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Called by requests when the adapter is made and when it is unpickled."""
         super().init_poolmanager(*args, **kwargs)
-        given = self._given or RoundRobin
+        given = RoundRobin if self._given is None else self._given
         self._balancer: Picker = given(self._service) if callable(given) else given
         self._bases: dict[tuple[str, str, int, str], str] = {}
 
@@ -255,10 +255,14 @@ def _cut(timeout: Any, call: Call) -> Any:
     if isinstance(timeout, Timeout):
         started = timeout.clone()
         started.start_connect()
-        connect = timeout.connect_timeout if isinstance(timeout.connect_timeout, (int, float)) else None
-        read = started.read_timeout
+        connect, read = _seconds(started.connect_timeout), _seconds(started.read_timeout)
         return Timeout(total=timeout.total, connect=shorter(connect, connect_limit), read=shorter(read, answer_limit))
     if isinstance(timeout, tuple) and len(timeout) != 2:
         return timeout  # requests knows how to say what is wrong with it.
     connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     return shorter(connect, connect_limit), shorter(read, answer_limit)
+
+
+def _seconds(timeout: object) -> float | None:
+    """A part of an urllib3 `Timeout`, which has a marker of its own for what was not said."""
+    return timeout if isinstance(timeout, (int, float)) else None

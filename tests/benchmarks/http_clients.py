@@ -152,8 +152,8 @@ def report(results: dict[str, dict[str, float | bool]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument("--rounds", type=int, default=15, help="rounds of both kinds (default: %(default)s)")
-    parser.add_argument("--requests", type=int, default=200, help="requests per round and kind (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=201, help="rounds of both kinds (default: %(default)s)")
+    parser.add_argument("--requests", type=int, default=20, help="requests per round and kind (default: %(default)s)")
     arguments = parser.parse_args()
     results = run(arguments.rounds, arguments.requests)
     print(json.dumps(results)) if arguments.json else report(results)

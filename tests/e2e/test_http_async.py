@@ -41,12 +41,12 @@ async def test_a_streamed_answer_is_read_as_it_arrives() -> None:
 async def test_a_deadline_ends_with_the_head_of_the_answer() -> None:
     rest = threading.Event()
     with HttpMember(answer=in_two_pieces(rest)) as member:
-        transport = DiscoveryTransport(balancer={"orders": InOrder(member.member())}, deadline=0.3)
+        transport = DiscoveryTransport(balancer={"orders": InOrder(member.member())}, deadline=0.6)
         async with (
             httpx.AsyncClient(transport=transport) as client,
             client.stream("GET", "http://orders/items") as response,
         ):
-            threading.Timer(0.5, rest.set).start()
+            threading.Timer(0.9, rest.set).start()
             assert await response.aread() == b"0123456789abcdefghij"
 
 

@@ -52,6 +52,15 @@ def test_connections_to_a_member_that_left_are_closed_once_another_appears(calle
         assert (stays.open_connections(), comes.open_connections()) == (1, 1)
 
 
+def test_a_transport_that_all_members_share_stays_open_when_one_leaves() -> None:
+    picker = InOrder()
+    with several(3) as (stays, leaves, comes), HttpxCaller(picker, transport=httpx.HTTPTransport()) as caller:
+        for member in (leaves, stays, comes, stays):
+            picker.all = (member.member(),)
+            caller.call()
+        assert len(stays.connections) == 1
+
+
 def test_an_answer_from_a_member_that_left_is_read_to_its_end() -> None:
     rest = threading.Event()
     with several(2) as (leaves, comes), HttpxCaller(picker := InOrder(leaves.member())) as caller:

@@ -271,6 +271,17 @@ def test_a_url_moves_without_the_private_shortcut_too(monkeypatch: pytest.Monkey
     assert str(moved) == "http://10.0.0.7:8080/api/items?q=1"
 
 
+def test_members_that_come_and_go_leave_nothing_behind(recorder: Recorder) -> None:
+    picker = InOrder()
+    transport = DiscoveryTransport(recorder.transport, balancer={"orders": picker})
+    with httpx.Client(transport=transport) as client:
+        for port in range(1, 100):
+            picker.all = (Member("orders", "10.0.0.7", port),)
+            client.get("http://orders/")
+        assert len(transport._services["orders"]._origins) <= 3
+        assert len(transport._sync._pools) == 1
+
+
 def test_httpx_tells_which_connections_of_a_transport_are_busy() -> None:
     for transport in (httpx.HTTPTransport(), httpx.AsyncHTTPTransport()):
         assert transport._pool.connections == []
