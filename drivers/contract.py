@@ -167,6 +167,11 @@ class Member:
     registered_at: datetime | None = None
     dynamic_weight: bool = False
 
+    def __reduce__(self) -> tuple[type[Member], tuple[Any, ...]]:
+        # A mapping proxy cannot be pickled; a plain dictionary compares equal to it.
+        fields = attrs.astuple(self, recurse=False)
+        return (Member, tuple(dict(field) if isinstance(field, MappingProxyType) else field for field in fields))
+
     @property
     def key(self) -> tuple[str, str, int]:
         """`(service, host, port)`, by which two backends agree that they mean the same member."""
