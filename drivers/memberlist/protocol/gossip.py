@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from .context import Context
 from .messages import State
-from .roster import NodeState, Roster
+from .roster import CRC_SINCE, NodeState, Roster
 
 __all__ = ["Gossiper"]
-
-_CRC_SINCE = 5
 
 
 class Gossiper:
@@ -27,7 +25,7 @@ class Gossiper:
         if not context.broadcasts and not context.user_broadcasts:
             return
         for node in self._roster.sample(context.config.gossip_nodes, self._listens):
-            if not context.send_gossip(node.address, crc=node.protocol_max >= _CRC_SINCE):
+            if not context.send_gossip(node.address, crc=node.protocol_max >= CRC_SINCE):
                 return
 
     def _listens(self, node: NodeState) -> bool:

@@ -16,7 +16,9 @@ Where this differs from the Go code, it is on purpose:
 - a node that was restarted, and is held dead at a higher incarnation than it now has, is told so directly; it then
   refutes at once instead of staying dead until somebody's push/pull reaches it;
 - knowledge about the dead is monotone: a later accusation raises the incarnation that a return has to beat;
-- our refutation replaces the accusation in the gossip queue.
+- our refutation replaces the accusation in the gossip queue;
+- a suspect is told by its accuser directly, and refutes directly to it, beside the gossip: with a fifth of all packets
+  lost, gossip alone now and then takes longer than the four seconds that a small cluster gives a suspect.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from .events import (
 )
 from .gomsgpack import text_of
 from .messages import Alive, Dead, State, Suspect, Weight
-from .roster import NodeState, Roster
+from .roster import CRC_SINCE, NodeState, Roster
 from .suspicion import Suspicion, suspicion_timeout
 
 __all__ = ["MAX_INCARNATION", "MAX_NODES", "Membership"]
@@ -241,9 +243,11 @@ class Membership:
         if node.state is not State.ALIVE:
             return
         if node.name == context.config.name:
-            self._refute(node, message.incarnation)
+            self._refute(node, message.incarnation, message.accuser)
             return
         context.broadcasts.queue(message.encode(), node.name)
+        if message.accuser == context.config.name:
+            context.send(node.address, message.encode(), crc=node.protocol_max >= CRC_SINCE)
         context.counters["suspect"] += 1
         node.incarnation = message.incarnation
         node.state = State.SUSPECT
@@ -295,7 +299,7 @@ class Membership:
             return
         is_me = node.name == context.config.name
         if is_me and not self.leaving:
-            self._refute(node, message.incarnation)
+            self._refute(node, message.incarnation, message.accuser)
             return
         context.broadcasts.queue(message.encode(), node.name, self._left_announced if is_me else None)
         context.counters["dead"] += 1
@@ -337,15 +341,20 @@ class Membership:
             return None
         return node
 
-    def _refute(self, me: NodeState, accused: int) -> None:
-        """State that we are alive, above the accusation. Having to is a sign that we answer too slowly."""
+    def _refute(self, me: NodeState, accused: int, accuser: str = "") -> None:
+        """State that we are alive, above the accusation, and tell the accuser first. Having to is a sign that we answer
+        too slowly.
+        """
         context = self._context
         self._incarnation = max(self._incarnation, accused) + 1
         me.incarnation = self._incarnation
         context.awareness.apply(1)
         context.counters["refuted"] += 1
-        own = Alive(self._incarnation, me.name, me.addr, me.port, me.meta, me.vsn)
-        context.broadcasts.queue(own.encode(), me.name)
+        own = Alive(self._incarnation, me.name, me.addr, me.port, me.meta, me.vsn).encode()
+        context.broadcasts.queue(own, me.name)
+        node = self._roster.get(accuser)
+        if node is not None and node is not me:
+            context.send(node.address, own, crc=node.protocol_max >= CRC_SINCE)
 
     def reap(self) -> list[NodeState]:
         """Forget those that have been gone for so long that gossip no longer reaches them; shuffle the others."""

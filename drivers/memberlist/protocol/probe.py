@@ -25,7 +25,7 @@ from .events import Address, PingCompleted
 from .membership import Membership
 from .messages import Ack, IndirectPing, Nack, Ping, State, Suspect
 from .packet import compound
-from .roster import NodeState, Roster
+from .roster import CRC_SINCE, NodeState, Roster
 from .stream import Exchange, Message
 from .timers import Timer
 
@@ -34,7 +34,6 @@ __all__ = ["Prober"]
 _NACK_SHARE = 0.8
 _TCP_PING_SINCE = 3
 _NACK_SINCE = 4
-_CRC_SINCE = 5
 
 
 @attrs.define(eq=False)
@@ -118,7 +117,7 @@ class Prober:
             context.send_with_gossip(node.address, ping)
             return
         suspect = Suspect(node.incarnation, node.name, config.name).encode()
-        context.send(node.address, compound([ping, suspect])[0], crc=node.protocol_max >= _CRC_SINCE)
+        context.send(node.address, compound([ping, suspect])[0], crc=node.protocol_max >= CRC_SINCE)
 
     def _ping(self, sequence: int, name: str) -> Ping:
         config = self._context.config

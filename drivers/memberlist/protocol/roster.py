@@ -21,7 +21,10 @@ from .timers import Timer
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["NodeState", "Roster"]
+__all__ = ["CRC_SINCE", "NodeState", "Roster"]
+
+CRC_SINCE = 5
+"""The protocol version since which a node reads checksums; 3 can be pinged over TCP, 4 sends nacks."""
 
 
 @attrs.define(eq=False)
@@ -62,7 +65,7 @@ class NodeState:
 
     @property
     def protocol_max(self) -> int:
-        """The newest protocol version the node speaks; 3 can be pinged over TCP, 4 sends nacks, 5 reads checksums."""
+        """The newest protocol version the node speaks."""
         return self.vsn[1]
 
     def snapshot(self) -> Node:

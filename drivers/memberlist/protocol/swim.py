@@ -41,7 +41,7 @@ from .messages import (
 from .packet import messages
 from .probe import Prober
 from .push_pull import Synchronizer
-from .roster import Roster
+from .roster import CRC_SINCE, Roster
 from .stream import Exchange, Message, PushPull
 from .weight import announce_weight
 
@@ -331,7 +331,7 @@ class Swim:
         if node is None:
             raise KeyError(name)
         if not reliable:
-            context.send(node.address, b"\x08" + payload, crc=node.protocol_max >= 5)
+            context.send(node.address, b"\x08" + payload, crc=node.protocol_max >= CRC_SINCE)
             return
         exchange = Exchange(context, node.address, name, now + context.config.tcp_timeout, None)
         exchange.write(stream_user_header(len(payload)) + payload)
