@@ -1,0 +1,332 @@
+"""Feeds the gossip protocol with broken input: no exception escapes, memory stays small, and no input takes long.
+
+    python tests/protocol/fuzz.py --inputs 2000000 --seconds 900 --seed 1
+
+Inputs are captured messages that were changed, and random structures with the protocol's own field names; half of the
+inputs are then wrapped in the layers a peer may use (compound, compression, checksum, encryption with the right key,
+label), so that what is behind those layers is reached. Datagrams go to `packet_received`, streams to `accept`, whole
+or cut at random places. One seed gives one run, and a failure prints the input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import itertools
+import random
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from zlib import crc32
+
+import attrs
+import msgpack
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pydoudou.drivers.contract import ProtocolError
+from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
+from pydoudou.drivers.memberlist.protocol import messages as wire
+from pydoudou.drivers.memberlist.protocol.encryption import encrypt
+from pydoudou.drivers.memberlist.protocol.label import label_header
+from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed
+from pydoudou.drivers.memberlist.protocol.exchange import Exchange
+from support.captured import all_captured, load
+
+__all__ = ["Fuzzer", "Report"]
+
+SLOW_AFTER = 0.050
+MAX_RESIDENT_BYTES = 200 * 1024 * 1024
+SOURCE = ("10.0.0.9", 7946)
+_KEY = bytes(range(16))
+_FRESH_AFTER = 2_000
+_LOOK_AFTER = 50
+_EDGES = bytes.fromhex("00 01 1f 7f 80 90 9f a0 bf c0 c1 c4 cf d3 d9 db dd df f4 ff")
+_NUMBERS = (0, 1, -1, 127, 128, 255, 256, 65_535, 65_536, 2**31, 2**32 - 2**16, 2**32 - 1, 2**32, 2**63 - 1, -(2**63))
+_FIELDS = tuple(
+    sorted({name for kind in vars(wire).values() for name in getattr(kind, "declared", ())} | {b"Algo", b"Buf"})
+)
+_PACKET_TYPES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 14)
+_STREAM_TYPES = (0, 2, 6, 8, 9, 13)
+
+
+@attrs.define
+class Report:
+    """What a run found.
+
+    Attributes:
+        reached: what the nodes reported, by class of event: an input that is dropped at the first byte proves little.
+    """
+
+    inputs: int = 0
+    packets: int = 0
+    streams: int = 0
+    seconds: float = 0.0
+    slowest_seconds: float = 0.0
+    slowest_input: bytes = b""
+    resident_bytes: int = 0
+    reached: collections.Counter[str] = attrs.field(factory=collections.Counter)
+    failures: list[str] = attrs.field(factory=list)
+
+    def __str__(self) -> str:
+        rate = self.inputs / self.seconds if self.seconds else 0.0
+        return (
+            f"{self.inputs:,} inputs ({self.packets:,} packets, {self.streams:,} streams) in {self.seconds:.0f} s, "
+            f"{rate:,.0f} a second; slowest {self.slowest_seconds * 1e3:.1f} ms ({len(self.slowest_input)} bytes: "
+            f"{self.slowest_input[:40].hex()}); {self.resident_bytes / 2**20:.0f} MB resident; "
+            f"{len(self.failures)} failures"
+        )
+
+
+@attrs.frozen
+class _Setup:
+    """How a node that is fed is configured."""
+
+    dialect: Dialect
+    key: bytes
+    label: bytes
+
+    def start(self, seed: int) -> Swim:
+        config = Config.lan("victim", "10.0.0.1", 7946, dialect=self.dialect, label=self.label)
+        seeded = random.Random(seed)
+        keyring = Keyring([self.key] if self.key else [])
+        return Swim(config, random=seeded, random_bytes=seeded.randbytes, now=0.0, keyring=keyring)
+
+
+SETUPS = (
+    _Setup(Dialect.HASHICORP, b"", b""),
+    _Setup(Dialect.DOUDOU, b"", b""),
+    _Setup(Dialect.HASHICORP, _KEY, b"blue"),
+)
+
+
+class Fuzzer:
+    """One run, from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._random = random.Random(seed)
+        self._packets, self._streams = _corpus()
+        self.report = Report()
+
+    def run(self, inputs: int, seconds: float) -> Report:
+        """Feed up to so many inputs for up to so long."""
+        started = time.perf_counter()
+        report = self.report
+        while report.inputs < inputs and report.seconds < seconds and not report.failures:
+            setup = SETUPS[report.inputs // _FRESH_AFTER % len(SETUPS)]
+            self._feed_one_node(setup, min(_FRESH_AFTER, inputs - report.inputs), started + seconds)
+            report.seconds = time.perf_counter() - started
+            report.resident_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            if report.resident_bytes > MAX_RESIDENT_BYTES:
+                report.failures.append(f"{report.resident_bytes / 2**20:.0f} MB resident")
+        return report
+
+    def _feed_one_node(self, setup: _Setup, count: int, until: float) -> None:
+        swim = setup.start(self._seed)
+        now = 0.0
+        for number in range(count):
+            as_stream = self._random.random() < 0.3
+            data, feed = self._input(setup, as_stream=as_stream)
+            try:
+                took = feed(swim, now)
+            except Exception:
+                self.report.failures.append(f"{traceback.format_exc()}\n{setup}\nstream: {as_stream}\n{data.hex()}")
+                return
+            self.report.inputs += 1
+            if as_stream:
+                self.report.streams += 1
+            else:
+                self.report.packets += 1
+            if took > self.report.slowest_seconds:
+                self._slow(setup, data, feed, took)
+            if number % _LOOK_AFTER == 0:
+                now += 0.1
+                swim.advance(now)
+                effects = swim.take()
+                self.report.reached.update(type(event).__name__ for event in effects.events)
+                for exchange in effects.streams:
+                    exchange.end("not dialled")
+                if time.perf_counter() > until:
+                    return
+
+    def _slow(self, setup: _Setup, data: bytes, feed: Callable[[Swim, float], float], took: float) -> None:
+        """Note the slowest input; a machine that is shared stalls now and then, so one that seems slow is repeated."""
+        if took > SLOW_AFTER:
+            took = min(took, *(feed(setup.start(self._seed), 0.0) for _ in range(3)))
+        if took > self.report.slowest_seconds:
+            self.report.slowest_seconds, self.report.slowest_input = took, data
+        if took > SLOW_AFTER:
+            self.report.failures.append(f"{took * 1e3:.0f} ms\n{setup}\n{data.hex()}")
+
+    def _input(self, setup: _Setup, *, as_stream: bool) -> tuple[bytes, Callable[[Swim, float], float]]:
+        chance = self._random.random()
+        types = _STREAM_TYPES if as_stream else _PACKET_TYPES
+        if chance < 0.25:
+            plain = bytes((self._random.choice(types),)) + b"".join(self._structures())
+        else:
+            plain = self._mutated(self._random.choice(self._streams if as_stream else self._packets))
+        if as_stream:
+            data = self._stream_layers(plain, setup)
+            cuts = self._cuts(len(data))
+            return data, lambda swim, now: _feed_stream(swim, data, cuts, now)
+        data = self._packet_layers(plain, setup)
+        return data, lambda swim, now: _feed_packet(swim, data, now)
+
+    # -- contents ------------------------------------------------------------------------------------------------------
+
+    def _mutated(self, data: bytes) -> bytes:
+        rng = self._random
+        changed = bytearray(data)
+        for _ in range(rng.choice((0, 1, 1, 1, 2, 4, 8))):
+            size = len(changed)
+            at = rng.randrange(size + 1)
+            how = rng.randrange(7)
+            if how == 0 and at < size:
+                changed[at] ^= 1 << rng.randrange(8)
+            elif how == 1 and at < size:
+                changed[at] = rng.choice(_EDGES)
+            elif how == 2:
+                del changed[at : at + rng.choice((1, 2, 4, 16, size))]
+            elif how == 3:
+                changed[at:at] = changed[rng.randrange(size + 1) :][: rng.choice((1, 4, 32, 256))]
+            elif how == 4:
+                changed[at:at] = rng.randbytes(rng.choice((1, 2, 5, 40)))
+            elif how == 5:
+                changed[at:] = rng.choice(self._packets)[rng.randrange(40) :]
+            else:
+                changed[at:at] = msgpack.packb(self._value(0), use_bin_type=rng.random() < 0.5)
+        return bytes(changed)
+
+    def _structures(self) -> Iterator[bytes]:
+        for _ in range(self._random.choice((1, 1, 2, 5))):
+            yield msgpack.packb(self._value(3), use_bin_type=self._random.random() < 0.2)
+        if self._random.random() < 0.2:
+            yield self._random.randbytes(self._random.randrange(40))
+
+    def _value(self, depth: int) -> object:
+        rng = self._random
+        how = rng.randrange(12) if depth else rng.randrange(2, 9)
+        if how == 2:
+            return rng.choice(_NUMBERS[: -2 if rng.random() < 0.5 else None])
+        if how < 6:
+            return rng.choice((b"", b"x", b"victim", b"\x0a\x00\x00\x05", b"10.0.0.5", rng.randbytes(6), b"\xff" * 300))
+        if how == 6:
+            return rng.choice((None, True, False, 0.5, b"\x01\x05\x02\x00\x00\x00"))
+        if how < 9:
+            return rng.randrange(200)
+        if how == 9:
+            return [self._value(depth - 1) for _ in range(rng.randrange(9))]
+        return {rng.choice(_FIELDS): self._value(depth - 1) for _ in range(rng.randrange(9))}
+
+    # -- layers --------------------------------------------------------------------------------------------------------
+
+    def _packet_layers(self, plain: bytes, setup: _Setup) -> bytes:
+        rng = self._random
+        while rng.random() < 0.25:
+            others = [rng.choice(self._packets)[:1400] for _ in range(rng.choice((0, 1, 3)))]
+            plain = compound([plain[:65_535], *others, b""])[0]
+        if rng.random() < 0.02 and len(plain) < 4096:
+            plain = compressed(plain)
+        if rng.random() < 0.2:
+            plain = b"\x0c" + crc32(plain).to_bytes(4, "big") + plain
+        if rng.random() < 0.05:
+            return plain
+        if setup.key:
+            plain = encrypt(Keyring([setup.key]), rng.randrange(2), plain, setup.label, rng.randbytes)
+        return label_header(setup.label) + plain
+
+    def _stream_layers(self, plain: bytes, setup: _Setup) -> bytes:
+        rng = self._random
+        if rng.random() < 0.02 and len(plain) < 4096:
+            plain = compressed(plain)
+        if setup.key and rng.random() < 0.9:
+            header = b"\x0a" + (29 + len(plain)).to_bytes(4, "big")
+            plain = header + encrypt(Keyring([setup.key]), 1, plain, header + setup.label, rng.randbytes)
+        return (label_header(setup.label) if rng.random() < 0.95 else b"") + plain
+
+    def _cuts(self, size: int) -> tuple[int, ...]:
+        rng = self._random
+        how = rng.random()
+        if how < 0.5 or size < 2:
+            return (0, size)
+        if how < 0.6 and size <= 200:
+            return tuple(range(size + 1))
+        return (0, *sorted(rng.randrange(size) for _ in range(rng.choice((1, 2, 5)))), size)
+
+
+def _corpus() -> tuple[list[bytes], list[bytes]]:
+    """Plaintexts of captured and hostile packets, and of streams."""
+    packets, streams = [], []
+    for captured in all_captured():
+        config = Config("reader", "10.0.0.1", 7946, dialect=Dialect(captured.dialect), label=captured.label)
+        codec = PacketCodec(config, Keyring([captured.key] if captured.key else []), random.Random(0).randbytes)
+        if not captured.stream:
+            packets.append(codec.unwrap(captured.data))
+        elif not captured.key and not captured.label:
+            streams.append(captured.data)
+    for vector in (*load("hostile"), *load("leniency")):
+        data = bytes.fromhex(vector["sent_hex"])
+        if data and vector.get("transport") == "tcp":
+            streams.append(data)
+        elif data:
+            packets.append(data)
+    return [p for p in packets if len(p) < 8192], [s for s in streams if len(s) < 8192]
+
+
+def _feed_packet(swim: Swim, data: bytes, now: float) -> float:
+    start = time.perf_counter()
+    swim.packet_received(data, SOURCE, now)
+    return time.perf_counter() - start
+
+
+def _feed_stream(swim: Swim, data: bytes, cuts: tuple[int, ...], now: float) -> float:
+    """The longest time that one call took."""
+    exchange = swim.accept(SOURCE, now)
+    longest = 0.0
+    for begin, end in itertools.pairwise(cuts):
+        start = time.perf_counter()
+        exchange.feed(data[begin:end], now)
+        longest = max(longest, time.perf_counter() - start)
+        longest = max(longest, _work(exchange, now))
+    exchange.feed(b"", now)
+    return longest
+
+
+def _work(exchange: Exchange, now: float) -> float:
+    longest = 0.0
+    while not exchange.done and (exchange.heavy is not None or exchange.work is not None):
+        result: bytes | ProtocolError = b""
+        if exchange.heavy is not None:
+            try:
+                result = exchange.heavy()
+            except ProtocolError as error:
+                result = error
+            exchange.resume(result, now)
+            continue
+        start = time.perf_counter()
+        exchange.step(now)
+        longest = max(longest, time.perf_counter() - start)
+    return longest
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--inputs", type=int, default=2_000_000)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after so long")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    report = Fuzzer(arguments.seed).run(arguments.inputs, arguments.seconds)
+    print(report)
+    print("reported:", ", ".join(f"{name} {count:,}" for name, count in report.reached.most_common()))
+    for failure in report.failures:
+        print(f"\nFAILED (seed {arguments.seed}): {failure}")
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
