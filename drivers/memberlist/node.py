@@ -25,7 +25,7 @@ from anyio.abc import SocketAttribute, SocketStream, TaskGroup, TaskStatus
 from ..contract import JoinError, ProtocolError, bracketed
 from .protocol import Config, Effects, Hooks, Keyring, Swim
 from .protocol.events import Address, Event, Problem
-from .protocol.stream import Exchange
+from .protocol.exchange import Exchange
 from .resolver import Resolver, resolve_all
 from .sockets import Sockets, open_sockets
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from pydoudou.drivers.memberlist.protocol import messages as wire
+from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.gomsgpack import raw
 from pydoudou.drivers.memberlist.protocol.lzw import compress
 from pydoudou.drivers.memberlist.protocol.packet import compound
@@ -21,7 +21,7 @@ def compress_message(plain: bytes) -> bytes:
 
 
 def push_pull_header(nodes: int, user_state_bytes: int = 0) -> bytes:
-    return wire.PushPullHeader(nodes, user_state_bytes, False).encode()
+    return stream_wire.PushPullHeader(nodes, user_state_bytes, False).encode()
 
 
 def slowest(call: Callable[[], object]) -> float:
@@ -85,7 +85,7 @@ STALLS = {
     "empty records": push_pull_header(65_536) + b"\x80" * 65_536,
     "compressed empty records": compress_message(push_pull_header(65_536) + b"\x80" * 65_536),
     "compressed short records": compress_message(push_pull_header(65_536) + b"\x91\xa1x" * 65_536),
-    "compressed bomb": compress_message(wire.stream_user_header(19_000_000) + b"x" * 19_000_000),
+    "compressed bomb": compress_message(stream_wire.stream_user_header(19_000_000) + b"x" * 19_000_000),
 }
 
 

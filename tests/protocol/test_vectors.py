@@ -11,6 +11,7 @@ import pytest
 from pydoudou.drivers.contract import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
+from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.context import Context
 from pydoudou.drivers.memberlist.protocol.packet import compound, compressed, messages
 from pydoudou.drivers.memberlist.protocol.stream import PushPull, StreamReader
@@ -176,10 +177,10 @@ def test_a_captured_stream_decodes_to_the_listed_fields_however_it_is_cut(captur
 def test_a_captured_stream_encodes_to_the_same_bytes(captured: Captured) -> None:
     message = read_stream(captured)
     if isinstance(message, PushPull):
-        header = wire.PushPullHeader(len(message.nodes), len(message.user_state), message.join)
+        header = stream_wire.PushPullHeader(len(message.nodes), len(message.user_state), message.join)
         encoded = b"".join([header.encode(), *(node.encode() for node in message.nodes), message.user_state])
     elif isinstance(message, bytes):
-        encoded = wire.stream_user_header(len(message)) + message
+        encoded = stream_wire.stream_user_header(len(message)) + message
     else:
         encoded = message.encode()
     plain = captured.data

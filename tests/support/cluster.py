@@ -14,9 +14,10 @@ import attrs
 from pydoudou.drivers.contract import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Hooks, Keyring, Node, State, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
+from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.events import Address, Event, Problem
+from pydoudou.drivers.memberlist.protocol.exchange import Exchange
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, messages
-from pydoudou.drivers.memberlist.protocol.stream import Exchange
 
 __all__ = ["PEER", "VSN", "Lone", "World", "alive", "decoded", "serve"]
 
@@ -215,9 +216,9 @@ class Lone:
         exchange = self.swim.accept(PEER, self.now)
         return serve(exchange, data, self.now, cut=cut), exchange
 
-    def push_pull(self, *records: wire.PushPullNode, join: bool = False, user_state: bytes = b"") -> Exchange:
+    def push_pull(self, *records: stream_wire.PushPullNode, join: bool = False, user_state: bytes = b"") -> Exchange:
         """A peer dials and sends its state."""
-        header = wire.PushPullHeader(len(records), len(user_state), join)
+        header = stream_wire.PushPullHeader(len(records), len(user_state), join)
         data = b"".join([header.encode(), *(record.encode() for record in records), user_state])
         return self.accept(data)[1]
 

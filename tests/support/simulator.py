@@ -24,8 +24,8 @@ from typing import Any
 import attrs
 from pydoudou.drivers.memberlist.protocol import Config, Swim
 from pydoudou.drivers.memberlist.protocol.events import Address, Event, Node
+from pydoudou.drivers.memberlist.protocol.exchange import Exchange
 from pydoudou.drivers.memberlist.protocol.messages import Alive, State
-from pydoudou.drivers.memberlist.protocol.stream import Exchange
 
 __all__ = ["Network", "Process", "Simulation"]
 

@@ -25,7 +25,7 @@ from .timers import Timers
 if TYPE_CHECKING:
     from random import Random
 
-    from .stream import Exchange
+    from .exchange import Exchange
 
 __all__ = ["Context", "Hooks"]
 

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 
 from .context import Context
 from .events import Address
+from .exchange import Exchange
 from .push_pull import Synchronizer
 from .roster import NodeState, Roster
-from .stream import Exchange
 
 __all__ = ["Healer"]
 

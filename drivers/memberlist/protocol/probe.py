@@ -22,11 +22,12 @@ import attrs
 from ...contract import ProtocolError
 from .context import Context
 from .events import Address, PingCompleted
+from .exchange import Exchange
 from .membership import Membership
 from .messages import Ack, IndirectPing, Nack, Ping, State, Suspect
 from .packet import compound
 from .roster import CRC_SINCE, NodeState, Roster
-from .stream import Exchange, Message
+from .stream import Message
 from .timers import Timer
 
 __all__ = ["Prober"]

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 from ...contract import ProtocolError
 from .context import Context
 from .events import Address, RemoteState
+from .exchange import Exchange
 from .membership import Membership
-from .messages import Alive, Dead, ErrorReply, Ping, PushPullHeader, PushPullNode, State, Suspect
+from .messages import Alive, Dead, Ping, State, Suspect
 from .roster import Roster
-from .stream import Exchange, Message, PushPull
+from .stream import Message, PushPull
+from .stream_messages import ErrorReply, PushPullHeader, PushPullNode
 from .suspicion import push_pull_scale
 
 __all__ = ["Synchronizer"]

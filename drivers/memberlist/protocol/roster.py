@@ -14,7 +14,8 @@ import attrs
 
 from .events import Address, Node
 from .gomsgpack import text_of
-from .messages import PushPullNode, State
+from .messages import State
+from .stream_messages import PushPullNode
 from .suspicion import Suspicion
 from .timers import Timer
 

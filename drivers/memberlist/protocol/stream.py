@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import collections
 import enum
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
@@ -23,23 +23,14 @@ import msgpack
 
 from ...contract import ProtocolError
 from .context import Context
-from .encryption import decrypt, encrypt
-from .events import Address
+from .encryption import decrypt
 from .gomsgpack import as_struct, to_bytes, to_int
-from .label import label_header, split_label
+from .label import split_label
 from .lzw import decompress
-from .messages import (
-    Ack,
-    ErrorReply,
-    MessageType,
-    Ping,
-    PushPullHeader,
-    PushPullNode,
-    stream_user_length,
-)
-from .packet import compressed
+from .messages import Ack, MessageType, Ping
+from .stream_messages import ErrorReply, PushPullHeader, PushPullNode, stream_user_length
 
-__all__ = ["Exchange", "Message", "PushPull", "StreamReader", "framed"]
+__all__ = ["Message", "PushPull", "StreamReader"]
 
 MAX_ENCRYPTED_BYTES = 20 * 1024 * 1024
 MAX_INFLATED_BYTES = 40 * 1024 * 1024
@@ -52,9 +43,8 @@ MAX_FIELD_BYTES = 65_536
 MAX_ELEMENTS = 1024
 """In one array or map of a record."""
 MAX_RECORD_BYTES = 256 * 1024
-"""A message or node record without its user state. Empty arrays take sixty times their size in memory, and nothing can
-be
-checked before the record is complete.
+"""A message or node record without its user state. Empty arrays take sixty times their size in memory, and nothing
+can be checked before the record is complete.
 """
 MAX_WRAPPER_CONTAINERS = 16
 """Arrays and maps in a compress message, and elements in each. An honest one is a map of two; its size is bounded by
@@ -64,24 +54,6 @@ PIECE_BYTES = 16 * 1024
 """Decoded in one go. The densest input, records of one byte, takes about 1 µs per byte."""
 HEAVY_BYTES = 16 * 1024
 """Compressed input beyond this size takes longer than an event loop should be held up."""
-
-
-def framed(context: Context, message: bytes, *, dialled: bool) -> bytes:
-    """`message` as it goes onto a stream; `dialled` tells whether we opened the connection."""
-    config = context.config
-    if config.compression:
-        message = compressed(message)
-    if context.codec.encrypts:
-        version = context.codec.encryption_version
-        sealed_bytes = _sealed_size(len(message), version)
-        header = bytes((MessageType.ENCRYPT,)) + sealed_bytes.to_bytes(4, "big")
-        message = header + encrypt(context.keyring, version, message, header + config.label, context.random_bytes)
-    return label_header(config.label) + message if dialled else message
-
-
-def _sealed_size(size: int, version: int) -> int:
-    """The size of an encrypted payload, which its own associated data contains."""
-    return 29 + (size if version else size + 16 - size % 16)
 
 
 @attrs.frozen
@@ -333,128 +305,3 @@ def _unpacker(longest_field: int, most_elements: int, **hooks: Callable[[Any], A
         max_map_len=most_elements,
         **hooks,
     )
-
-
-class Exchange:
-    """One connection from our side. Whoever owns the socket writes `to_send`, passes in what it reads, and closes
-    when `done`.
-
-    Attributes:
-        address: whom to dial, or None if they dialled us.
-        peer: the same for messages to a person.
-        deadline: when to give up, on the clock of `Context.now`.
-        to_send: bytes to write; take them out.
-        work: reading or merging under way, in slices short enough for an event loop: call `step` until it returns
-            False.
-        failure: why the exchange failed, "" if it did not.
-    """
-
-    def __init__(
-        self,
-        context: Context,
-        address: Address | None,
-        peer: str,
-        deadline: float,
-        on_message: Callable[[Exchange, Message], Iterator[None] | None] | None,
-        on_end: Callable[[Exchange], None] | None = None,
-    ) -> None:
-        self._context = context
-        self.address = address
-        self.peer = peer
-        self.deadline = deadline
-        self._on_message = on_message
-        self._on_end = on_end
-        self._reader = StreamReader(context, accepted=address is None)
-        self._handled = False
-        self.to_send = b""
-        self.work: Iterator[None] | None = None
-        self.done = False
-        self.failure = ""
-
-    @property
-    def expects_reply(self) -> bool:
-        """Whether there is anything to read."""
-        return self._on_message is not None
-
-    @property
-    def heavy(self) -> Callable[[], bytes] | None:
-        """See `StreamReader.heavy`; its result, or the `ProtocolError` it raised, goes into `resume`."""
-        return self._reader.heavy
-
-    def write(self, message: bytes) -> None:
-        """Queue one message."""
-        self.to_send += framed(self._context, message, dialled=self.address is not None)
-
-    def feed(self, data: bytes, now: float) -> None:
-        """Take bytes from the peer; an empty `data` is the end of its side."""
-        self._context.now = now
-        if self.done or self._handled:
-            return
-        if not data:
-            self.end("the peer closed the connection early")
-            return
-        self._guard(lambda: self._reader.feed(data))
-
-    def resume(self, result: bytes | ProtocolError, now: float) -> None:
-        """Go on after `heavy`."""
-        self._context.now = now
-        if isinstance(result, ProtocolError):
-            self._refuse(result)
-        else:
-            self._guard(lambda: self._reader.resume(result))
-
-    def _guard(self, read: Callable[[], None]) -> None:
-        try:
-            read()
-            if self._reader.paused:
-                self.work = self._read_on()
-                return
-            self.work = self._handle()
-            if self.work is None and self._handled:
-                self.end()
-        except ProtocolError as error:
-            self._refuse(error)
-
-    def _handle(self) -> Iterator[None] | None:
-        """What is to be done about the message, once it is complete."""
-        message = self._reader.message
-        if message is None or self._handled or self._on_message is None:
-            return None
-        self._handled = True
-        return self._on_message(self, message)
-
-    def _read_on(self) -> Iterator[None]:
-        while self._reader.paused:
-            yield
-            self._reader.read_on()
-        yield from self._handle() or ()
-
-    def step(self, now: float) -> bool:
-        """Do one slice of `work`; False when there is none left."""
-        self._context.now = now
-        if self.work is None:
-            return False
-        try:
-            next(self.work)
-        except StopIteration:
-            self.work = None
-            if self._handled:
-                self.end()
-        except ProtocolError as error:
-            self.work = None
-            self._refuse(error)
-        return self.work is not None
-
-    def _refuse(self, error: ProtocolError) -> None:
-        self._context.problem("bad stream", error, self.peer)
-        if self.address is None and self._reader.answer_errors:
-            self.write(ErrorReply(str(error)).encode())
-        self.end(str(error))
-
-    def end(self, failure: str = "") -> None:
-        """The exchange is over: complete, failed, or given up by the socket's owner."""
-        if not self.done:
-            self.done = True
-            self.failure = failure
-            if self._on_end is not None:
-                self._on_end(self)

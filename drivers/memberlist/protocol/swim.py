@@ -21,6 +21,7 @@ from .config import Config
 from .context import Context, Hooks
 from .encryption import Keyring
 from .events import Address, Event, Node, NodeJoined, NodeLeft, UserMessage
+from .exchange import Exchange
 from .gomsgpack import struct_fields
 from .gossip import Gossiper
 from .healing import Healer
@@ -36,13 +37,13 @@ from .messages import (
     State,
     Suspect,
     Weight,
-    stream_user_header,
 )
 from .packet import messages
 from .probe import Prober
 from .push_pull import Synchronizer
 from .roster import CRC_SINCE, Roster
-from .stream import Exchange, Message, PushPull
+from .stream import Message, PushPull
+from .stream_messages import stream_user_header
 from .weight import announce_weight
 
 if TYPE_CHECKING:
