@@ -31,9 +31,9 @@ from pydoudou.drivers.contract import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol.encryption import encrypt
+from pydoudou.drivers.memberlist.protocol.exchange import Exchange
 from pydoudou.drivers.memberlist.protocol.label import label_header
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed
-from pydoudou.drivers.memberlist.protocol.exchange import Exchange
 from support.captured import all_captured, load
 
 __all__ = ["Fuzzer", "Report"]
