@@ -270,6 +270,8 @@ class GossipNode:
         host, port = address
         addresses = self._resolver.addresses(host, lambda: self._send(address, datagram))
         for resolved in addresses:
+            if resolved != host and not self.swim.config.allows(resolved):
+                continue  # a name may resolve to anything
             datagrams = self._udp.get(socket.AF_INET6 if ":" in resolved else socket.AF_INET)
             if datagrams is None:
                 continue
@@ -306,7 +308,7 @@ class GossipNode:
         host, port = exchange.address or ("", 0)
         try:
             with anyio.fail_after(max(0.0, exchange.deadline - self._clock())):
-                stream = await anyio.connect_tcp(host, port)
+                stream = await anyio.connect_tcp(await self._allowed_address(host), port)
         except (OSError, UnicodeError) as error:
             reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
             exchange.end(f"cannot connect to {bracketed(host)}:{port}: {reason}")
@@ -314,6 +316,20 @@ class GossipNode:
             return
         async with stream:
             await self._converse(exchange, stream)
+
+    async def _allowed_address(self, host: str) -> str:
+        """`host`, or the address of it that the allow-list admits.
+
+        Raises:
+            OSError: there is none.
+        """
+        config = self.swim.config
+        if config.cidrs_allowed is None:
+            return host
+        for address in await resolve_all(host):
+            if config.allows(address):
+                return address
+        raise OSError(f"no address of {host} is allowed")
 
     async def _converse(self, exchange: Exchange, stream: SocketStream) -> None:
         try:

@@ -306,3 +306,15 @@ def test_members_outside_the_allow_list_are_not_admitted() -> None:
         with gossiping(GDD_MEM_SEED=gossip_address(stranger), GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8") as guarded:
             assert guarded.members("orders") == ()
             assert counter(guarded, "address not allowed") > 0
+
+
+def test_a_packet_from_outside_the_allow_list_is_dropped_unread() -> None:
+    with gossiping("orders", GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8,127.0.0.1/32") as guarded:
+        host, _, port = gossip_address(guarded).rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.bind(("127.0.0.2", 0))
+            stranger.sendto(b"\x00\x80", (host, int(port)))
+            eventually(lambda: counter(guarded, "address not allowed") == 1)
+            stranger.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                stranger.recv(100)

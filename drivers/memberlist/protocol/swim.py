@@ -220,6 +220,9 @@ class Swim:
         """
         context = self._context
         context.now = now
+        if context.config.cidrs_allowed is not None and not context.config.allows(source[0]):
+            context.problem("address not allowed", "a packet", f"{source[0]}:{source[1]}")
+            return
         try:
             for kind, body in messages(context.codec.unwrap(data)):
                 try:
