@@ -28,7 +28,7 @@ import msgpack
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pydoudou.drivers.contract import ProtocolError
-from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
+from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim, stream_messages
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol.encryption import encrypt
 from pydoudou.drivers.memberlist.protocol.exchange import Exchange
@@ -46,9 +46,8 @@ _FRESH_AFTER = 2_000
 _LOOK_AFTER = 50
 _EDGES = bytes.fromhex("00 01 1f 7f 80 90 9f a0 bf c0 c1 c4 cf d3 d9 db dd df f4 ff")
 _NUMBERS = (0, 1, -1, 127, 128, 255, 256, 65_535, 65_536, 2**31, 2**32 - 2**16, 2**32 - 1, 2**32, 2**63 - 1, -(2**63))
-_FIELDS = tuple(
-    sorted({name for kind in vars(wire).values() for name in getattr(kind, "declared", ())} | {b"Algo", b"Buf"})
-)
+_CLASSES = (*vars(wire).values(), *vars(stream_messages).values())
+_FIELDS = tuple(sorted({name for each in _CLASSES for name in getattr(each, "declared", ())} | {b"Algo", b"Buf"}))
 _PACKET_TYPES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 14)
 _STREAM_TYPES = (0, 2, 6, 8, 9, 13)
 

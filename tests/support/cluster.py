@@ -147,6 +147,17 @@ class Lone:
             self.swim.advance(self.now)
             self._take()
 
+    def until_sent(self, kind: type[_E], within: float = 10.0) -> list[tuple[Address, _E]]:
+        """Let time pass until messages of one class are sent; returns those that are sent then."""
+        found: list[tuple[Address, _E]] = []
+
+        def sent() -> bool:
+            found.extend(self.sent(kind))
+            return bool(found)
+
+        self.run_until(sent, within)
+        return found
+
     def _take(self) -> None:
         effects = self.swim.take()
         self._packets += effects.packets
