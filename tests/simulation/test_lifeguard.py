@@ -16,6 +16,7 @@ The buddy system stays on in both, which makes the difference smaller than it wo
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -44,7 +45,7 @@ class Outcome:
     by_healthy: int
 
 
-def outcome(seed: int, held_back: float, **changes: int) -> Outcome:
+def outcome(seed: int, held_back: float, **changes: Any) -> Outcome:
     """What happens in a cluster with slow members."""
     watch = Watch()
     simulation = watch.simulation = Simulation(seed, on_event=watch.event)
