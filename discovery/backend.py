@@ -17,7 +17,7 @@ import anyio
 import tenacity
 from anyio.abc import TaskStatus
 
-from ..drivers.contract import DiscoveryError, Driver, Instance, ReconfigurableDriver
+from ..drivers.contract import DiscoveryError, Driver, Instance, ReconfigurableDriver, SubscribingDriver
 from .shared_view import DriverSink, SharedView
 from .status import BackendStatus
 
@@ -50,6 +50,7 @@ class Backend:
         self._runs = 0
         self._ever_served = False
         self._short_runs = 0
+        self._wanted: dict[str | None, None] = {}
         self._error = ""
 
     async def run(
@@ -84,6 +85,8 @@ class Backend:
                 await running.start(self.driver.run, sink, instance())
                 self.serving = True
                 sink.started()
+                for service in tuple(self._wanted):
+                    running.start_soon(self._tell_wanted, service)
                 if not self._ever_served:
                     self._ever_served = True
                     task_status.started()
@@ -126,6 +129,16 @@ class Backend:
         self._settings = settings
         if self.serving:
             await cast(ReconfigurableDriver, self.driver).reconfigure(settings)
+
+    async def want(self, service: str | None) -> None:
+        """Have a driver that only reports what somebody asked for report this service too, in every run."""
+        self._wanted[service] = None
+        if self.serving:
+            await self._tell_wanted(service)
+
+    async def _tell_wanted(self, service: str | None) -> None:
+        if hasattr(self.driver, "want"):
+            await cast(SubscribingDriver, self.driver).want(service)
 
     def status(self, view: SharedView) -> BackendStatus:
         """How the driver is doing; from any thread."""

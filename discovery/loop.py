@@ -46,6 +46,11 @@ class BackgroundLoop:
         self._entrance = entered.result()
         self.portal = self._entrance.portal
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the calling thread is the loop's."""
+        return threading.current_thread() is self._thread
+
     def call_soon(self, action: Callable[[], None]) -> None:
         """Have the loop call `action`; from any thread, without waiting. Nothing happens once the loop is closed."""
         with contextlib.suppress(RuntimeError):

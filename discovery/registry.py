@@ -50,6 +50,7 @@ class Registry:
         self._lock = threading.RLock()
         self._run: Run | None = None
         self._view = _NOBODY
+        self._wanted: set[str | None] = set()
         self._inherited = False
         _registries.add(self)
 
@@ -86,6 +87,7 @@ class Registry:
             if self._run is not None:
                 raise RegistryStateError("the registry runs already: stop() it first, or make another one")
             run = Run(self.settings, self.settings.instance(_frozen(data), datetime.now(timezone.utc)))
+            self._wanted = set()
             self._run, self._view = run, run.view.merged
             _live.add(self)
 
@@ -135,14 +137,25 @@ class Registry:
     def snapshot(self, service: str) -> Snapshot:
         """The members of `service` now: no lock, no waiting, and the same object until they change.
 
+        Except for the first time that a service is asked for: some backends report only services that somebody wants,
+        and they get half a second for their first answer if nobody else knows a member.
+
         ``orders_rest`` means ``orders`` if there is no such service. A stopped registry knows nobody.
         """
-        return self._view.snapshot(service)
+        found = self._view.snapshot(service)
+        if service not in self._wanted and self._want(service, 0.0 if found.members else _FIRST_ANSWER_WITHIN):
+            return self._view.snapshot(service)
+        return found
 
     def members(self, service: str | None = None) -> tuple[Member, ...]:
-        """The members of `service`, or of all services; suspects included, ordered by service, host and port."""
+        """The members of `service`, or of all services; suspects included, ordered by service, host and port.
+
+        The first call waits for the backends like the first call of `snapshot`.
+        """
         if service is not None:
-            return self._view.snapshot(service).members
+            return self.snapshot(service).members
+        if None not in self._wanted:
+            self._want(None, _FIRST_ANSWER_WITHIN)
         return tuple(member for snapshot in self._view.snapshots() for member in snapshot.members)
 
     def watch(self, service: str | None = None) -> Watch:
@@ -153,7 +166,22 @@ class Registry:
         Raises:
             RegistryStateError: the registry does not run.
         """
-        return self._required_run().view.watch(service)
+        watch = self._required_run().view.watch(service)
+        if service not in self._wanted:
+            self._want(service, 0.0)
+        return watch
+
+    def _want(self, service: str | None, within: float) -> bool:
+        """Tell the backends that somebody asks for this service, None for all; False if that is not possible."""
+        run = self._run
+        if run is None or len(self._wanted) >= _MAX_WANTED:
+            return False
+        self._wanted.add(service)
+        try:
+            run.want(service, within)
+        except RuntimeError:  # it is being stopped
+            return False
+        return True
 
     def update(self, data: Mapping[str, Any]) -> None:
         """Register `data` in place of the old metadata, with every backend or, if one refuses, with none.
@@ -253,6 +281,12 @@ def _inherited_error() -> RegistryStateError:
         "the registry was started before fork() and its threads stayed in the parent process: "
         "call pydoudou.new_node() in the worker itself (gunicorn: in the post_fork hook)"
     )
+
+
+_FIRST_ANSWER_WITHIN = 0.5
+
+_MAX_WANTED = 4096
+"""What is asked for may come from a request; nobody has that many services."""
 
 
 def _frozen(data: Mapping[str, Any] | None) -> Mapping[str, Any]:

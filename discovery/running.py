@@ -77,6 +77,14 @@ class Run:
             self._loop.portal.call(self._supervisor.update, changed)
             self._instance = changed
 
+    def want(self, service: str | None, within: float) -> None:
+        """Have the backends report this service, None for all of them; waits up to `within` seconds for the first
+        answers, but never on the event loop itself.
+        """
+        asked = self._loop.portal.start_task_soon(self._supervisor.want, service)
+        if within > 0 and not self._loop.is_current:
+            concurrent.futures.wait([asked], within)
+
     def reconfigure(self, drivers: Mapping[str, Any]) -> None:
         """Have the drivers of these modes go on with these settings."""
         for backend in self._backends:

@@ -73,6 +73,10 @@ class Supervisor:
                 logger.error("%s keeps metadata that another backend refused: %s", mode, error)
         raise _one_error("refused the metadata", failures)
 
+    async def want(self, service: str | None) -> None:
+        """Have every backend report this service, None for all of them; returns when each one that can has done so."""
+        await self._each(self._backends, lambda backend: backend.want(service))
+
     async def _start(self, tasks: TaskGroup, backend: Backend) -> None:
         await tasks.start(partial(backend.run, self._view, lambda: self._instance), name=backend.mode)
 

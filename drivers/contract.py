@@ -44,6 +44,7 @@ __all__ = [
     "DriverStatus",
     "Instance",
     "JoinError",
+    "JoinPolicy",
     "Member",
     "MemberState",
     "MetadataTooLarge",
@@ -55,6 +56,7 @@ __all__ = [
     "RegistryStateError",
     "SettingsError",
     "Sink",
+    "SubscribingDriver",
     "bracketed",
 ]
 
@@ -129,6 +131,13 @@ class Compat(str, enum.Enum):
     @property
     def writes_v2(self) -> bool:
         return self is not Compat.V1
+
+
+class JoinPolicy(str, enum.Enum):
+    """What a driver does when nobody answers at the start: go on trying in the background, or fail."""
+
+    RETRY = "retry"
+    REQUIRED = "required"
 
 
 def bracketed(host: str) -> str:
@@ -273,6 +282,17 @@ class Driver(Protocol):
 
     def status(self) -> DriverStatus:
         """How the driver is doing; callable from any thread."""
+
+
+class SubscribingDriver(Driver, Protocol):
+    """A driver that reports only the members of services that somebody asked for."""
+
+    async def want(self, service: str | None) -> None:
+        """Report the members of this service from now on, None for those of all services.
+
+        Returns once they were reported, or at once if that has to wait until the backend can be reached. It may be
+        called again for the same service, and before the backend was ever reached; it raises nothing.
+        """
 
 
 class DriverPlugin(Protocol):

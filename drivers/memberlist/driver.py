@@ -12,14 +12,14 @@ import attrs
 import tenacity
 from anyio.abc import TaskStatus
 
-from ..contract import DriverStatus, Instance, JoinError, Member, MemberState, Sink, bracketed
+from ..contract import DriverStatus, Instance, JoinError, JoinPolicy, Member, MemberState, Sink, bracketed
 from . import protocol
 from .load import LoadMeter
 from .metadata import decode_metadata, encode_metadata
 from .node import GossipNode
 from .protocol import Hooks, Keyring, State
 from .protocol.events import Event, NodeConflict
-from .settings import JoinPolicy, MemberlistSettings
+from .settings import MemberlistSettings
 
 __all__ = ["MemberlistDriver"]
 

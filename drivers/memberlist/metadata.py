@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import struct
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -23,12 +22,10 @@ import attrs
 import msgpack
 
 from ..contract import Compat, Instance, Member, MetadataTooLarge, RegistrationError
+from ..runtime import RUNTIME
 from .protocol.config import META_MAX_BYTES
 
-__all__ = ["RUNTIME", "NodeMetadata", "decode_metadata", "encode_metadata"]
-
-RUNTIME = f"py{sys.version_info.major}.{sys.version_info.minor}"
-"""What we put where Go nodes put their Go version."""
+__all__ = ["NodeMetadata", "decode_metadata", "encode_metadata"]
 
 _REST = "_rest"
 _GRPC = "_grpc"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import enum
 import ipaddress
 import secrets
 import socket
@@ -14,6 +13,7 @@ from typing import Any
 import attrs
 
 from ..addresses import private_address
+from ..contract import JoinPolicy
 from ..environment import Environment
 from .protocol import Config, Dialect
 from .protocol.config import Network
@@ -24,7 +24,6 @@ __all__ = [
     "DEFAULT_PORT",
     "DYNAMIC",
     "SECRET_KEY",
-    "JoinPolicy",
     "MemberlistSettings",
     "changed_settings",
     "parse_seed",
@@ -36,13 +35,6 @@ DEFAULT_PORT = 7946
 SECRET_KEY = "GDD_MEM_SECRET_KEY"
 _MILLISECONDS = 1e-3
 _MAX_HOST_BYTES = 255
-
-
-class JoinPolicy(str, enum.Enum):
-    """What happens when no seed answers at the start: go on trying in the background, or fail."""
-
-    RETRY = "retry"
-    REQUIRED = "required"
 
 
 @attrs.frozen

@@ -6,10 +6,10 @@ import base64
 import re
 
 import pytest
-from pydoudou.drivers.contract import SettingsError
+from pydoudou.drivers.contract import JoinPolicy, SettingsError
 from pydoudou.drivers.environment import Environment
 from pydoudou.drivers.memberlist.protocol import Dialect
-from pydoudou.drivers.memberlist.settings import JoinPolicy, MemberlistSettings, parse_seed, read_settings
+from pydoudou.drivers.memberlist.settings import MemberlistSettings, parse_seed, read_settings
 
 
 def settings(**variables: str) -> MemberlistSettings:

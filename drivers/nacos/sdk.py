@@ -1,0 +1,406 @@
+"""One connection to a Nacos server: the only module that knows ``nacos-sdk-python``, and that imports it.
+
+A `Session` lives on the loop of an `SdkThread`, and is thrown away at the first sign that its connection is not what it
+was. The SDK would connect again by itself, but then registers again only after up to 30 s, and takes a connection that
+the server has evicted for a healthy one; a new session knows where it stands.
+
+What else the SDK does that a library must not, and what is done about it:
+
+- It writes files to the home directory: it gets folders of ours, and its log handler is taken off.
+- Its loggers are those of Python's root, or one called ``naming`` that passes nothing on; at level INFO it logs the
+  access token, and at DEBUG the password. `_quiet` and `_SecretsFilter` mend that.
+- It refuses to work on a machine whose only address is loopback, because it wants to tell the server its own address.
+- With TLS it insists on a client certificate. It gets one made up on the spot, which no server asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import logging
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from v2.nacos import (
+    ClientConfig,
+    DeregisterInstanceParam,
+    GRPCConfig,
+    ListServiceParam,
+    NacosException,
+    NacosNamingService,
+    RegisterInstanceParam,
+    SubscribeServiceParam,
+)
+from v2.nacos.common.client_config import TLSConfig
+from v2.nacos.transport import rpc_client as sdk_rpc_client
+from v2.nacos.utils.net_util import NetUtils
+
+from .errors import NacosRefused, NacosUnavailable
+from .instances import Listed, Registration
+from .naming import ServiceName
+from .settings import LogLevel, NacosSettings, Server, TlsFiles
+from .thread import owned_tasks
+
+__all__ = ["Session"]
+
+T = TypeVar("T")
+
+_MOST_GRPC_TIMEOUT = 3.0
+"""Seconds for one gRPC call or one attempt to connect; the SDK makes up to three."""
+
+_CLOSE_WITHIN = 1.0
+_PAGE = 500
+_DENIED = ("user not found", "unknown user", "authorization failed", "access denied", "no permission")
+_LEVELS = {
+    LogLevel.DEBUG: logging.DEBUG,
+    LogLevel.INFO: logging.INFO,
+    LogLevel.WARN: logging.WARNING,
+    LogLevel.ERROR: logging.ERROR,
+}
+_log = logging.getLogger("naming")
+
+
+class Session:
+    """A client of the SDK, connected. All methods belong to the loop that it was opened on.
+
+    Attributes:
+        server: ``host:port`` of the server that it is connected to.
+    """
+
+    def __init__(self, settings: NacosSettings) -> None:
+        self._settings = settings
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._handlers: list[logging.Handler] = []
+        self._naming: NacosNamingService | None = None
+        self._connection: object = None
+        self.server = ""
+
+    @classmethod
+    async def open(cls, settings: NacosSettings, servers: Sequence[Server], folder: Path) -> Session:
+        """Connect to one of `servers`, and log in.
+
+        Args:
+            folder: where the SDK may write.
+
+        Raises:
+            NacosUnavailable: nobody answers as a Nacos server does.
+            NacosRefused: the credentials are wrong.
+        """
+        session = cls(settings)
+        try:
+            await session._open(servers, folder)
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    async def _open(self, servers: Sequence[Server], folder: Path) -> None:
+        owned_tasks.set(self._tasks)
+        configuration = _configuration(self._settings, servers, folder)
+        known_handlers = list(_log.handlers)
+        try:
+            self._naming = NacosNamingService(configuration)
+        finally:
+            self._handlers = [handler for handler in _log.handlers if handler not in known_handlers]
+            _quiet(self._settings, self._handlers)
+        await _asked(self._naming.grpc_client_proxy.start())
+        if not await self._naming.server_health():
+            raise NacosUnavailable(f"no connection to {_listed(servers)}")
+        self._connection = self._current_connection()
+        self.server = _listed(servers) if len(servers) == 1 else self._current_server(servers)
+        if self._settings.username:
+            await self._log_in()
+
+    async def _log_in(self) -> None:
+        """Find out now, and why, what the SDK would only call a failed request later."""
+        naming, settings = self._service(), self._settings
+        try:
+            await naming.grpc_client_proxy.nacos_server_connector.auth_client.get_access_token(True)
+            return
+        except NacosException:
+            address = naming.client_config.server_list[0]
+        path = f"{address}{naming.client_config.build_context_prefix()}/v1/auth/users/login"
+        credentials = {"username": settings.username, "password": settings.password}
+        answer, error = await naming.http_agent.request(path, "POST", None, credentials, None)
+        if answer is None and not isinstance(error, str):
+            raise NacosUnavailable(f"cannot log in at {address}: {type(error).__name__}")
+        if answer is None:
+            raise NacosRefused(
+                f"the Nacos server at {address} does not let the user {settings.username!r} log in ({error}): check "
+                "GDD_NACOS_USERNAME and GDD_NACOS_PASSWORD"
+            )
+
+    def _service(self) -> NacosNamingService:
+        if self._naming is None:
+            raise NacosUnavailable("the session is closed")
+        return self._naming
+
+    # -- the connection ------------------------------------------------------------------------------------------------
+
+    async def healthy(self) -> bool:
+        """Whether the connection is still the one that was opened, as far as the client knows; asks nobody."""
+        naming = self._naming
+        return naming is not None and await naming.server_health() and self._current_connection() == self._connection
+
+    def _current_connection(self) -> object:
+        client = getattr(self._service().grpc_client_proxy, "rpc_client", None)
+        return getattr(getattr(client, "current_connection", None), "connection_id", None)
+
+    def _current_server(self, servers: Sequence[Server]) -> str:
+        client = getattr(self._service().grpc_client_proxy, "rpc_client", None)
+        server = getattr(getattr(client, "current_connection", None), "server_info", None)
+        return next((str(each) for each in servers if server is not None and _is_at(each, server)), _listed(servers))
+
+    async def close(self) -> None:
+        """Close the connection, whereby the server forgets what was registered; no task of the SDK is left."""
+        naming, self._naming = self._naming, None
+        if naming is not None and getattr(naming.grpc_client_proxy, "rpc_client", None) is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(naming.shutdown(), _CLOSE_WITHIN)
+        remaining = self._tasks - {asyncio.current_task()}
+        for task in remaining:
+            task.cancel()
+        if remaining:
+            await asyncio.wait(remaining, timeout=_CLOSE_WITHIN)
+        for handler in self._handlers:
+            _log.removeHandler(handler)
+            handler.close()
+        self._handlers = []
+
+    # -- what is registered and listed ---------------------------------------------------------------------------------
+
+    async def register(self, registration: Registration) -> None:
+        """Register, or replace what was registered for the service.
+
+        Raises:
+            NacosUnavailable: no answer, or a passing fault.
+            NacosRefused: the server does not want it.
+        """
+        await _asked(
+            self._service().register_instance(
+                RegisterInstanceParam(
+                    service_name=registration.service.name,
+                    group_name=registration.service.group,
+                    cluster_name=registration.cluster,
+                    ip=registration.host,
+                    port=registration.port,
+                    weight=registration.weight,
+                    metadata=dict(registration.metadata),
+                )
+            )
+        )
+
+    async def deregister(self, registration: Registration) -> None:
+        """Take it back.
+
+        Raises:
+            NacosUnavailable: no answer, or a passing fault.
+            NacosRefused: the server does not want it.
+        """
+        await _asked(
+            self._service().deregister_instance(
+                DeregisterInstanceParam(
+                    service_name=registration.service.name,
+                    group_name=registration.service.group,
+                    cluster_name=registration.cluster,
+                    ip=registration.host,
+                    port=registration.port,
+                )
+            )
+        )
+
+    async def subscribe(
+        self, service: ServiceName, on_list: Callable[[Session, ServiceName, tuple[Listed, ...]], None]
+    ) -> None:
+        """Have `on_list` called with everybody who offers `service`, before this returns and at every change.
+
+        Raises:
+            NacosUnavailable: no answer, or a passing fault.
+            NacosRefused: the server does not want it.
+        """
+
+        async def changed(instances: Sequence[Any]) -> None:
+            on_list(self, service, tuple(map(_listed_instance, instances)))
+
+        await _asked(
+            self._service().subscribe(
+                SubscribeServiceParam(service_name=service.name, group_name=service.group, subscribe_callback=changed)
+            )
+        )
+
+    async def query(self, service: ServiceName) -> tuple[Listed, ...]:
+        """Ask the server, not the client's cache, who offers `service`.
+
+        Raises:
+            NacosUnavailable: no answer, or a passing fault.
+            NacosRefused: the server does not want it.
+        """
+        proxy = self._service().grpc_client_proxy
+        found = await _asked(proxy.query_instance_of_service(service.name, service.group, "", False))
+        return tuple(map(_listed_instance, found.hosts)) if found is not None else ()
+
+    async def names(self, group: str, page_size: int = _PAGE) -> list[str]:
+        """The names of all services of a group.
+
+        Raises:
+            NacosUnavailable: no answer, or a passing fault.
+            NacosRefused: the server does not want it.
+        """
+        names: list[str] = []
+        page = 1
+        while True:
+            param = ListServiceParam(
+                namespace_id=self._settings.namespace, group_name=group, page_no=page, page_size=page_size
+            )
+            found = await _asked(self._service().list_services(param))
+            names += found.services
+            if page_size == 1 or len(found.services) < page_size or len(names) >= found.count:
+                return names
+            page += 1
+
+
+async def _asked(question: Awaitable[T]) -> T:
+    """The answer, with the SDK's one error sorted into those that pass and those that stay."""
+    try:
+        return await question
+    except NacosException as error:
+        text = str(error.message)
+        denied = error.error_code in (400, 403) or any(words in text.lower() for words in _DENIED)
+        raise (NacosRefused if denied else NacosUnavailable)(text or f"error {error.error_code}") from error
+    except OSError as error:
+        raise NacosUnavailable(str(error)) from error
+
+
+def _listed(servers: Sequence[Server]) -> str:
+    return ", ".join(map(str, servers))
+
+
+def _is_at(server: Server, connected: Any) -> bool:
+    host, port = getattr(connected, "server_ip", None), getattr(connected, "server_port", None)
+    return server.host == host and str(port) == str(server.port + 1000)
+
+
+def _listed_instance(instance: Any) -> Listed:
+    key = instance.instanceId or f"{instance.ip}#{instance.port}#{instance.clusterName}#{instance.serviceName}"
+    return Listed(
+        key=key,
+        host=instance.ip,
+        port=instance.port,
+        weight=instance.weight,
+        healthy=instance.healthy,
+        enabled=instance.enabled,
+        cluster=instance.clusterName or "DEFAULT",
+        metadata={str(name): str(value) for name, value in (instance.metadata or {}).items()},
+    )
+
+
+# -- taming ------------------------------------------------------------------------------------------------------------
+
+
+def _configuration(settings: NacosSettings, servers: Sequence[Server], folder: Path) -> ClientConfig:
+    configuration = ClientConfig(
+        # With a scheme, for the SDK finds one in any address that has "http" in it somewhere.
+        server_addresses=",".join(f"{settings.scheme}://{server}" for server in servers),
+        namespace_id=settings.namespace,
+        context_path=settings.context_path,
+        username=settings.username or None,
+        password=settings.password or None,
+        access_key=settings.access_key or None,
+        secret_key=settings.secret_key or None,
+        log_dir=settings.log_dir or str(folder / "log"),
+        log_level=_LEVELS[settings.log_level],
+    )
+    configuration.set_cache_dir(settings.cache_dir or str(folder / "cache"))
+    configuration.set_load_cache_at_start(False)
+    configuration.set_update_cache_when_empty(True)
+    configuration.set_timeout_ms(settings.request_timeout)  # which the SDK takes for seconds
+    grpc_timeout = min(settings.request_timeout, _MOST_GRPC_TIMEOUT)
+    configuration.set_grpc_config(GRPCConfig(grpc_timeout=round(grpc_timeout * 1000)))
+    if settings.tls is not None:
+        configuration.set_tls_config(_tls(settings.tls, folder))
+    return configuration
+
+
+def _tls(files: TlsFiles, folder: Path) -> TLSConfig:
+    certificate, key = files.certificate, files.key
+    if not certificate:
+        certificate, key = _made_up_certificate(folder)
+    return TLSConfig(enabled=True, ca_file=files.ca or _system_ca(), cert_file=certificate, key_file=key)
+
+
+def _system_ca() -> str:
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.openssl_cafile
+
+
+def _made_up_certificate(folder: Path) -> tuple[str, str]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pydoudou")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=3650))
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "client.pem", folder / "client.key"
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.touch(mode=0o600)
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return str(certificate_file), str(key_file)
+
+
+class _SecretsFilter(logging.Filter):
+    """Takes passwords and tokens out of what the SDK logs."""
+
+    _SECRET = re.compile(r"(?i)(password|accessToken|secret\w*|signature)(['\"]?\s*[:=]\s*['\"]?)[^\s'\"&,}]+")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._SECRET.sub(r"\1\2***", record.getMessage()), ()
+        return True
+
+
+_secrets = _SecretsFilter()
+
+
+def _quiet(settings: NacosSettings, handlers: list[logging.Handler]) -> None:
+    """Keep the SDK's log file only if it was asked for, and let Python's logging have the rest."""
+    if _secrets not in _log.filters:
+        _log.addFilter(_secrets)
+    if settings.log_discard:
+        _log.setLevel(logging.CRITICAL + 1)
+    if settings.log_dir is not None and not settings.log_discard:
+        return
+    _log.propagate = True
+    for handler in tuple(handlers):
+        _log.removeHandler(handler)
+        handler.close()
+        handlers.remove(handler)
+
+
+def _own_address_or_loopback() -> None:
+    """The SDK sends its own address along for information, and fails without one that is not loopback."""
+    try:
+        NetUtils.get_local_ip()
+    except Exception:
+        NetUtils.get_local_ip = staticmethod(lambda: "127.0.0.1")
+
+
+_own_address_or_loopback()
+# Its one use of the root logger, which in a program that has not set up logging writes to standard error.
+sdk_rpc_client.logging = _log
