@@ -53,6 +53,9 @@ _POLL_EVERY = 30.0
 """Seconds after which everything that is subscribed is asked for: a push may get lost."""
 
 _OPEN_WITHIN = 10.0
+_PATIENT_OPENS = 100
+"""So many sessions that could not be opened are about half a minute."""
+
 _TCP_WITHIN = 1.0
 _LEAVE_WITHIN = 2.0
 _CLOSE_WITHIN = 2.5
@@ -151,17 +154,15 @@ class NacosDriver:
         tasks.start_soon(self._close, session)
 
     def _next_wait(self, state: tenacity.RetryCallState) -> float:
-        """Short where only a connection attempt is lost, so that a server is used as soon as it is back; longer, and
-        growing, where a server was bothered; and long where it refused.
+        """Short while nobody is there, and while a server starts, which takes some seconds from its first open port to
+        its first answer: a server is to be used as soon as it can be. Then growing; and long where it refused.
         """
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, NacosRefused):
             return random.uniform(15.0, 30.0)
-        if isinstance(error, _NobodyThere):
-            self._failed_opens = 0
-            return random.uniform(0.1, 0.3)
-        self._failed_opens += 1
-        return random.uniform(0.5, 1.0) * min(5.0, 0.2 * 2.0**self._failed_opens)
+        self._failed_opens = 0 if isinstance(error, _NobodyThere) else self._failed_opens + 1
+        longer = max(0, self._failed_opens - _PATIENT_OPENS)
+        return random.uniform(0.5, 1.0) * min(5.0, 0.4 * 1.5**longer)
 
     def _tell(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None

@@ -7,8 +7,8 @@ the server has evicted for a healthy one; a new session knows where it stands.
 What else the SDK does that a library must not, and what is done about it:
 
 - It writes files to the home directory: it gets folders of ours, and its log handler is taken off.
-- Its loggers are those of Python's root, or one called ``naming`` that passes nothing on; at level INFO it logs the
-  access token, and at DEBUG the password. `_quiet` and `_SecretsFilter` mend that.
+- Its loggers are Python's root, and one called ``naming`` that passes nothing on and repeats itself; at level INFO it
+  logs the access token, and at DEBUG the password. `_quiet` and `_SecretsFilter` mend that.
 - It refuses to work on a machine whose only address is loopback, because it wants to tell the server its own address.
 - With TLS it insists on a client certificate. It gets one made up on the spot, which no server asks for.
 """
@@ -55,6 +55,7 @@ _CLOSE_WITHIN = 1.0
 _PAGE = 500
 _DENIED = ("user not found", "unknown user", "authorization failed", "access denied", "no permission")
 _LEVELS = {
+    None: logging.CRITICAL + 1,
     LogLevel.DEBUG: logging.DEBUG,
     LogLevel.INFO: logging.INFO,
     LogLevel.WARN: logging.WARNING,
@@ -310,7 +311,7 @@ def _configuration(settings: NacosSettings, servers: Sequence[Server], folder: P
         password=settings.password or None,
         access_key=settings.access_key or None,
         secret_key=settings.secret_key or None,
-        log_dir=settings.log_dir or str(folder / "log"),
+        log_dir=settings.log_dir if settings.log_dir and settings.log_level else str(folder / "log"),
         log_level=_LEVELS[settings.log_level],
     )
     configuration.set_cache_dir(settings.cache_dir or str(folder / "cache"))
@@ -382,9 +383,7 @@ def _quiet(settings: NacosSettings, handlers: list[logging.Handler]) -> None:
     """Keep the SDK's log file only if it was asked for, and let Python's logging have the rest."""
     if _secrets not in _log.filters:
         _log.addFilter(_secrets)
-    if settings.log_discard:
-        _log.setLevel(logging.CRITICAL + 1)
-    if settings.log_dir is not None and not settings.log_discard:
+    if settings.log_dir is not None and settings.log_level is not None:
         return
     _log.propagate = True
     for handler in tuple(handlers):

@@ -2,9 +2,9 @@
 
 Ours are the credentials (``GDD_NACOS_USERNAME`` with ``GDD_NACOS_PASSWORD``, or ``GDD_NACOS_ACCESS_KEY`` with
 ``GDD_NACOS_SECRET_KEY``), ``GDD_NACOS_TLS`` and its files, ``GDD_NACOS_JOIN`` and ``GDD_NACOS_CHECK_INTERVAL``.
-Different from go-doudou: the SDK writes files only where ``GDD_NACOS_LOG_DIR`` or ``GDD_NACOS_CACHE_DIR`` say so, it
-logs warnings rather than everything (its level INFO logs the access token), and its disk cache is never read: it would
-bring back the instances of yesterday.
+Different from go-doudou: the SDK writes files only where ``GDD_NACOS_LOG_DIR`` or ``GDD_NACOS_CACHE_DIR`` say so; it
+logs only if one of ``GDD_NACOS_LOG_DIR`` and ``GDD_NACOS_LOG_LEVEL`` is set, for the driver itself tells what matters;
+and its disk cache is never read: it would bring back the instances of yesterday.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class NacosSettings:
         scheme: of the servers' HTTP port, which is used for logging in only.
         context_path: what comes before every path there.
         request_timeout: seconds that one question to the server may take.
-        log_dir: the folder for the SDK's log file; None passes its warnings on to Python's logging.
+        log_dir: the folder for the SDK's log file; None passes what it logs on to Python's logging.
+        log_level: from which level on the SDK logs; None for nothing.
         cache_dir: the folder for the SDK's cache; None for one that is removed at the end.
         check_interval: seconds between two questions whether the server still has what this process registered.
         tls: None for plain text.
@@ -88,8 +89,7 @@ class NacosSettings:
     access_key: str = ""
     secret_key: str = attrs.field(default="", repr=False)
     log_dir: str | None = None
-    log_level: LogLevel = LogLevel.WARN
-    log_discard: bool = False
+    log_level: LogLevel | None = None
     cache_dir: str | None = None
     check_interval: float = 3.0
     join: JoinPolicy = JoinPolicy.RETRY
@@ -116,13 +116,19 @@ def read_settings(environment: Environment) -> NacosSettings:
         access_key=access_key,
         secret_key=secret_key,
         log_dir=environment.text("GDD_NACOS_LOG_DIR") or None,
-        log_level=environment.choice("GDD_NACOS_LOG_LEVEL", LogLevel.WARN),
-        log_discard=environment.flag("GDD_NACOS_LOG_DISCARD", False),
+        log_level=_log_level(environment),
         cache_dir=environment.text("GDD_NACOS_CACHE_DIR") or None,
         check_interval=environment.duration("GDD_NACOS_CHECK_INTERVAL", 3.0),
         join=environment.choice("GDD_NACOS_JOIN", JoinPolicy.RETRY),
         tls=_tls(environment, scheme),
     )
+
+
+def _log_level(environment: Environment) -> LogLevel | None:
+    level = environment.choice("GDD_NACOS_LOG_LEVEL", LogLevel.WARN)
+    asked = bool(environment.text("GDD_NACOS_LOG_LEVEL") or environment.text("GDD_NACOS_LOG_DIR"))
+    discard = environment.flag("GDD_NACOS_LOG_DISCARD", False)
+    return level if asked and not discard else None
 
 
 def _servers(environment: Environment) -> tuple[tuple[Server, ...], str, str]:
