@@ -11,12 +11,12 @@ last is kept.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import random
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,21 +24,13 @@ import anyio
 import tenacity
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..contract import (
-    DriverStatus,
-    Instance,
-    JoinError,
-    JoinPolicy,
-    Member,
-    RegistrationError,
-    Sink,
-)
+from ..contract import DriverStatus, Instance, JoinError, JoinPolicy, Member, RegistrationError, Sink
+from .connector import Connector
 from .errors import NacosRefused, NacosUnavailable
-from .instances import Listed, registrations
-from .listings import Listings
-from .naming import ServiceName, asked_for
+from .instances import registrations
 from .registrar import Registrar
-from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
+from .settings import NacosSettings
+from .subscriber import Subscriber
 from .thread import SdkThread, open_thread
 
 if TYPE_CHECKING:
@@ -50,23 +42,8 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.25
 _POLL_EVERY = 30.0
-"""Seconds after which everything that is subscribed is asked for: a push may get lost."""
-
-_OPEN_WITHIN = 10.0
-_PATIENT_OPENS = 100
-"""So many sessions that could not be opened are about half a minute."""
-
-_TCP_WITHIN = 1.0
 _LEAVE_WITHIN = 2.0
 _CLOSE_WITHIN = 2.5
-_LOST_AFTER = 2
-"""Failed checks in a row after which a connection that looks healthy is given up."""
-
-_AT_ONCE = 16
-
-
-class _NobodyThere(NacosUnavailable):
-    """No server accepts connections: asking again costs next to nothing."""
 
 
 class NacosDriver:
@@ -78,18 +55,14 @@ class NacosDriver:
 
     def __init__(self, settings: NacosSettings) -> None:
         self._settings = settings
-        self._listings = Listings()
         self._registrar = Registrar(self._ask)
+        self._subscriber = Subscriber(settings.group, self._ask, self._from_thread, self._observe)
         self._sink: Sink | None = None
         self._thread: SdkThread | None = None
         self._session: Session | None = None
-        self._subscribed: set[ServiceName] = set()
-        self._subscribing = anyio.Lock()
-        self._everything = False
         self._message = "not started"
-        self._failed_opens = 0
-        self._connects = 0
-        self._pushes = 0
+        self._sessions = 0
+        self._unanswered = 0
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -109,16 +82,17 @@ class NacosDriver:
         folder = Path(tempfile.mkdtemp(prefix="pydoudou-nacos-"))
         try:
             async with open_thread() as self._thread, anyio.create_task_group() as tasks:
-                session = await self._first_session(folder)
+                connector = Connector(settings, self._thread, folder)
+                session = await self._first_session(connector)
                 task_status.started()
-                await self._keep_session(session, folder, tasks)
+                await self._keep_session(session, connector, tasks)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def _first_session(self, folder: Path) -> Session | None:
+    async def _first_session(self, connector: Connector) -> Session | None:
         """One attempt before the driver counts as started, the others in the background."""
         try:
-            return await self._new_session(folder)
+            return await self._new_session(connector)
         except NacosRefused as error:
             raise RegistrationError(str(error)) from error
         except NacosUnavailable as error:
@@ -130,112 +104,67 @@ class NacosDriver:
             self._disconnected(str(error))
             return None
 
-    async def _keep_session(self, session: Session | None, folder: Path, tasks: TaskGroup) -> None:
-        """Watch the session, and open another one when it is lost; never returns."""
+    async def _keep_session(self, session: Session | None, connector: Connector, tasks: TaskGroup) -> None:
+        """Watch the session, and open another one when it is lost; never returns.
+
+        A connection that is merely silent is kept until the next one stands: if the server is only slow, it would take
+        the end of the connection for the end of this process.
+        """
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type((NacosUnavailable, NacosRefused)),
-            wait=self._next_wait,
+            wait=connector.wait,
             before_sleep=self._tell,
             sleep=anyio.sleep,
         )
-        while True:
-            if session is not None:
-                await self._watch_one(session, tasks)
-            session = await retrying(self._new_session, folder)
-
-    async def _watch_one(self, session: Session, tasks: TaskGroup) -> None:
-        """Returns when the session is lost."""
+        silent: Session | None = None
         try:
-            reason = await self._watch(session)
-        except BaseException:
-            await self._close(session)
-            raise
-        self._disconnected(reason)
-        tasks.start_soon(self._close, session)
+            while True:
+                if session is not None:
+                    reason, broken = await self._watch(session)
+                    self._disconnected(reason)
+                    if broken:
+                        tasks.start_soon(self._close, session)
+                    else:
+                        silent = session
+                    session = None
+                session = await retrying(self._new_session, connector)
+                if silent is not None:
+                    tasks.start_soon(self._close, silent)
+                    silent = None
+        finally:
+            for each in (session, silent):
+                if each is not None:
+                    await self._close(each)
 
-    def _next_wait(self, state: tenacity.RetryCallState) -> float:
-        """Short while nobody is there, and while a server starts, which takes some seconds from its first open port to
-        its first answer: a server is to be used as soon as it can be. Then growing; and long where it refused.
-        """
-        error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, NacosRefused):
-            return random.uniform(15.0, 30.0)
-        self._failed_opens = 0 if isinstance(error, _NobodyThere) else self._failed_opens + 1
-        longer = max(0, self._failed_opens - _PATIENT_OPENS)
-        return random.uniform(0.5, 1.0) * min(5.0, 0.4 * 1.5**longer)
-
-    def _tell(self, state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, NacosRefused) and str(error) not in self._message:
-            logger.error("Nacos refuses: %s", error)
-        self._message = f"{error}; trying again"
-
-    async def _new_session(self, folder: Path) -> Session:
+    async def _new_session(self, connector: Connector) -> Session:
         """Open a session, register in it, and subscribe.
 
         Raises:
             NacosUnavailable: no server is there, or it does not answer.
             NacosRefused: the server refuses the credentials; or, with the first session, the registration.
         """
-        servers = await self._reachable()
-        session = await self._open(servers, folder)
+        session = await connector.open()
         try:
-            await self._establish(session)
+            await self._begin(session)
         except BaseException:
             self._session = None
-            with anyio.CancelScope(shield=True):
-                await self._close(session)
+            self._subscriber.end()
+            await self._close(session)
             raise
         return session
 
-    async def _reachable(self) -> list[Server]:
-        """The servers that accept connections: the SDK needs seconds to find out that one does not."""
-        accepting: list[Server] = []
-        refusals: list[str] = []
-
-        async def knock(server: Server) -> None:
-            try:
-                with anyio.fail_after(_TCP_WITHIN):
-                    stream = await anyio.connect_tcp(server.host, server.port + GRPC_PORT_OFFSET)
-                await stream.aclose()
-            except (OSError, UnicodeError) as error:
-                reason = "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-                refusals.append(f"{server} (gRPC port {server.port + GRPC_PORT_OFFSET}): {reason}")
-            else:
-                accepting.append(server)
-
-        async with anyio.create_task_group() as knocking:
-            for server in self._settings.servers:
-                knocking.start_soon(knock, server)
-        if not accepting:
-            raise _NobodyThere(f"cannot reach the Nacos server: {'; '.join(refusals)}")
-        return accepting
-
-    async def _open(self, servers: list[Server], folder: Path) -> Session:
-        thread = self._running_thread()
-        session_class: type[Session] = await thread.call(_import_session)
-        try:
-            with anyio.fail_after(_OPEN_WITHIN):
-                return await thread.call(session_class.open, self._settings, servers, folder)
-        except TimeoutError:
-            raise NacosUnavailable(f"no Nacos session within {_OPEN_WITHIN:g} s") from None
-
-    async def _establish(self, session: Session) -> None:
-        first = self._connects == 0
-        now = time.monotonic()
-        self._listings.connected(now)
-        self._subscribed.clear()
+    async def _begin(self, session: Session) -> None:
+        first = self._sessions == 0
         self._session = session
         try:
-            await self._registrar.register(session, now)
+            await self._registrar.register(session, time.monotonic())
             await self._ask(session.names, self._settings.group, 1)
         except NacosRefused as error:
             if first:
                 raise
             logger.error("Nacos refuses: %s", error)
-        await self._look_around(session)
-        self._connects += 1
-        self._failed_opens = 0
+        await self._subscriber.begin(session)
+        self._sessions += 1
         self._message = f"connected to {session.server}"
         if not first:
             logger.info("connected to the Nacos server %s again", session.server)
@@ -243,9 +172,16 @@ class NacosDriver:
 
     def _disconnected(self, reason: str) -> None:
         self._session = None
+        self._subscriber.end()
         self._message = f"{reason}; trying again"
         self._running_sink().judging(False, reason)
         logger.warning("%s; trying again in the background", reason)
+
+    def _tell(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, NacosRefused) and str(error) not in self._message:
+            logger.error("Nacos refuses: %s", error)
+        self._message = f"{error}; trying again"
 
     async def _close(self, session: Session) -> None:
         with anyio.move_on_after(_CLOSE_WITHIN, shield=True):
@@ -285,131 +221,58 @@ class NacosDriver:
         if deadline.cancelled_caught:
             logger.warning("the Nacos server did not confirm the deregistration within %g s", _LEAVE_WITHIN)
 
-    # -- the watchdog --------------------------------------------------------------------------------------------------
-
-    async def _watch(self, session: Session) -> str:
-        """Returns why the session is lost."""
-        check_at = poll_at = time.monotonic()
-        check_at += self._settings.check_interval
-        poll_at += _POLL_EVERY
-        failures = 0
-        while True:
-            await anyio.sleep(_LOOK_EVERY)
-            now = time.monotonic()
-            self._observe(self._listings.expire(now))
-            if await self._is_lost(session):
-                return f"the connection to the Nacos server {session.server} is lost"
-            if now < check_at:
-                continue
-            try:
-                await self._check(session, now, poll=now >= poll_at)
-                failures = 0
-            except (NacosUnavailable, NacosRefused) as error:
-                failures += 1
-                if failures == _LOST_AFTER or await self._is_lost(session):
-                    return f"the Nacos server {session.server} does not answer: {error}"
-            poll_at = now + _POLL_EVERY if now >= poll_at else poll_at
-            check_at = time.monotonic() + self._settings.check_interval
-
-    async def _is_lost(self, session: Session) -> bool:
-        return not await self._running_thread().call(session.healthy)
-
-    async def _check(self, session: Session, now: float, *, poll: bool) -> None:
-        """Ask the server for what should be there; whatever the answer is, it keeps the connection honest."""
-        if self._registrar.wanted:
-            await self._registrar.check(session, now)
-        elif not self._everything:
-            await self._ask(session.names, self._settings.group, 1)
-        await self._look_around(session)
-        if poll:
-            await self._at_once(self._poll, session, self._listings.services)
-
-    async def _poll(self, session: Session, service: ServiceName) -> None:
-        self._listed(session, service, await self._ask(session.query, service))
-
-    # -- what the server lists -----------------------------------------------------------------------------------------
-
     async def want(self, service: str | None) -> None:
         """See `SubscribingDriver.want`."""
-        session = self._session
-        try:
-            if service is not None:
-                for name, shown in asked_for(service, self._settings.group).items():
-                    self._observe(self._listings.ask(name, shown))
-            else:
-                self._everything = True
-            if session is not None:
-                await self._look_around(session)
-        except NacosUnavailable as error:
-            logger.debug("asking for %s failed, and will be repeated: %s", service or "all services", error)
+        await self._subscriber.want(service)
 
-    async def _look_around(self, session: Session) -> None:
-        """Subscribe what is wanted and not yet subscribed on this connection.
+    # -- the watchdog --------------------------------------------------------------------------------------------------
+
+    async def _watch(self, session: Session) -> tuple[str, bool]:
+        """Returns why the session is lost, and whether the connection is broken rather than silent.
+
+        Two thirds of the interval pass between two questions, and the server has the last third to answer; twice as
+        long each time that it did not, for a new connection to a slow server is no faster.
+        """
+        interval = self._settings.check_interval
+        check_at = time.monotonic() + interval * 2 / 3
+        poll_at = time.monotonic() + _POLL_EVERY
+        while True:
+            await anyio.sleep(min(_LOOK_EVERY, interval / 3))
+            now = time.monotonic()
+            self._subscriber.expire()
+            if await self._is_broken(session):
+                return f"the connection to the Nacos server {session.server} is lost", True
+            if now < check_at:
+                continue
+            within = min(self._settings.request_timeout, interval / 3 * 2.0**self._unanswered)
+            try:
+                with anyio.fail_after(within):
+                    await self._check(session, now)
+                self._unanswered = 0
+                if now >= poll_at:
+                    await self._subscriber.poll()
+                    poll_at = now + _POLL_EVERY
+            except (NacosUnavailable, TimeoutError) as error:
+                self._unanswered += 1
+                reason = str(error) or f"no answer within {within:g} s"
+                return f"the Nacos server {session.server} does not answer: {reason}", await self._is_broken(session)
+            check_at = time.monotonic() + interval * 2 / 3
+
+    async def _is_broken(self, session: Session) -> bool:
+        return not await self._running_thread().call(session.healthy)
+
+    async def _check(self, session: Session, now: float) -> None:
+        """Ask the server for what should be there; whatever the answer is, it keeps the connection honest.
 
         Raises:
             NacosUnavailable: no answer.
         """
-        if self._everything:
-            try:
-                names = await self._ask(session.names, self._settings.group)
-            except NacosRefused as error:
-                logger.warning("Nacos refuses to list the services of group %s: %s", self._settings.group, error)
-                names = []
-            for service in names:
-                for name, shown in asked_for(service, self._settings.group).items():
-                    if name.name == service:
-                        self._observe(self._listings.ask(name, shown))
-        async with self._subscribing:
-            missing = [service for service in self._listings.services if service not in self._subscribed]
-            await self._at_once(self._subscribe_one, session, missing)
-
-    async def _subscribe_one(self, session: Session, service: ServiceName) -> None:
-        thread = self._running_thread()
-
-        def on_list(*listed: Any) -> None:
-            thread.report(self._listed, *listed)
-
-        await self._ask(session.subscribe, service, on_list)
-        if session is self._session:
-            self._subscribed.add(service)
-
-    async def _at_once(
-        self,
-        action: Callable[[Session, ServiceName], Awaitable[None]],
-        session: Session,
-        services: Iterable[ServiceName],
-    ) -> None:
-        """Do something for many services, a few at a time.
-
-        Raises:
-            NacosUnavailable: one got no answer; the others were tried too.
-        """
-        few = anyio.Semaphore(_AT_ONCE)
-        errors: list[NacosUnavailable] = []
-
-        async def one(service: ServiceName) -> None:
-            async with few:
-                try:
-                    await action(session, service)
-                except NacosUnavailable as error:
-                    errors.append(error)
-                except NacosRefused as error:
-                    logger.warning("Nacos refuses to tell who offers %s: %s", service, error)
-
-        async with anyio.create_task_group() as tasks:
-            for service in services:
-                tasks.start_soon(one, service)
-        if errors:
-            raise errors[0]
-
-    def _listed(self, session: Session, service: ServiceName, instances: tuple[Listed, ...]) -> None:
-        if session is self._session:
-            self._pushes += 1
-            self._observe(self._listings.listed(service, instances, time.monotonic()))
-
-    def _observe(self, members: list[Member]) -> None:
-        if members:
-            self._running_sink().observe(members)
+        if self._registrar.wanted:
+            await self._registrar.check(session, now)
+        else:
+            with contextlib.suppress(NacosRefused):
+                await self._ask(session.names, self._settings.group, 1)
+        await self._subscriber.look_around()
 
     # -- small things --------------------------------------------------------------------------------------------------
 
@@ -427,6 +290,13 @@ class NacosDriver:
         except TimeoutError:
             raise NacosUnavailable(f"no answer within {within:g} s") from None
 
+    def _from_thread(self, action: Callable[..., object], *arguments: Any) -> None:
+        self._running_thread().report(action, *arguments)
+
+    def _observe(self, members: list[Member]) -> None:
+        if members:
+            self._running_sink().observe(members)
+
     def _running_thread(self) -> SdkThread:
         if self._thread is None:
             raise RuntimeError("the driver is not running")
@@ -439,23 +309,16 @@ class NacosDriver:
 
     def status(self) -> DriverStatus:
         """See `Driver.status`."""
-        registrar = self._registrar
+        registrar, subscriber = self._registrar, self._subscriber
         names = ", ".join(str(registration.service) for registration in registrar.wanted)
         registered = registrar.problem or (f"registered {names}" if names else "")
         connected = self._session is not None
         message = f"{self._message}, {registered}" if connected and registered else self._message
         counters = {
-            "connects": self._connects,
-            "lists": self._pushes,
+            "sessions": self._sessions,
+            "lists": subscriber.lists,
             "repaired registrations": registrar.repairs,
-            "subscribed services": len(self._subscribed),
+            "subscribed services": subscriber.services,
         }
         ready = connected and not (registrar.wanted and registrar.problem)
-        return DriverStatus(self.mode, ready, message, len(self._listings), "", counters)
-
-
-async def _import_session() -> type[Session]:
-    """On the other thread: the SDK takes a second to import."""
-    from .sdk import Session
-
-    return Session
+        return DriverStatus(self.mode, ready, message, subscriber.instances, "", counters)

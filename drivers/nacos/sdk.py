@@ -1,67 +1,42 @@
-"""One connection to a Nacos server: the only module that knows ``nacos-sdk-python``, and that imports it.
+"""One connection to a Nacos server. Only this module and `taming` know ``nacos-sdk-python``, and import it.
 
 A `Session` lives on the loop of an `SdkThread`, and is thrown away at the first sign that its connection is not what it
 was. The SDK would connect again by itself, but then registers again only after up to 30 s, and takes a connection that
 the server has evicted for a healthy one; a new session knows where it stands.
-
-What else the SDK does that a library must not, and what is done about it:
-
-- It writes files to the home directory: it gets folders of ours, and its log handler is taken off.
-- Its loggers are Python's root, and one called ``naming`` that passes nothing on and repeats itself; at level INFO it
-  logs the access token, and at DEBUG the password. `_quiet` and `_SecretsFilter` mend that.
-- It refuses to work on a machine whose only address is loopback, because it wants to tell the server its own address.
-- With TLS it insists on a client certificate. It gets one made up on the spot, which no server asks for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import logging
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from v2.nacos import (
-    ClientConfig,
     DeregisterInstanceParam,
-    GRPCConfig,
     ListServiceParam,
     NacosException,
     NacosNamingService,
     RegisterInstanceParam,
     SubscribeServiceParam,
 )
-from v2.nacos.common.client_config import TLSConfig
-from v2.nacos.transport import rpc_client as sdk_rpc_client
-from v2.nacos.utils.net_util import NetUtils
 
 from .errors import NacosRefused, NacosUnavailable
 from .instances import Listed, Registration
 from .naming import ServiceName
-from .settings import LogLevel, NacosSettings, Server, TlsFiles
+from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
+from .taming import configuration, quiet, sdk_log
 from .thread import owned_tasks
 
 __all__ = ["Session"]
 
 T = TypeVar("T")
 
-_MOST_GRPC_TIMEOUT = 3.0
-"""Seconds for one gRPC call or one attempt to connect; the SDK makes up to three."""
-
 _CLOSE_WITHIN = 1.0
 _PAGE = 500
 _DENIED = ("user not found", "unknown user", "authorization failed", "access denied", "no permission")
-_LEVELS = {
-    None: logging.CRITICAL + 1,
-    LogLevel.DEBUG: logging.DEBUG,
-    LogLevel.INFO: logging.INFO,
-    LogLevel.WARN: logging.WARNING,
-    LogLevel.ERROR: logging.ERROR,
-}
-_log = logging.getLogger("naming")
 
 
 class Session:
@@ -100,13 +75,12 @@ class Session:
 
     async def _open(self, servers: Sequence[Server], folder: Path) -> None:
         owned_tasks.set(self._tasks)
-        configuration = _configuration(self._settings, servers, folder)
-        known_handlers = list(_log.handlers)
+        known_handlers = list(sdk_log.handlers)
         try:
-            self._naming = NacosNamingService(configuration)
+            self._naming = NacosNamingService(configuration(self._settings, servers, folder))
         finally:
-            self._handlers = [handler for handler in _log.handlers if handler not in known_handlers]
-            _quiet(self._settings, self._handlers)
+            self._handlers = [handler for handler in sdk_log.handlers if handler not in known_handlers]
+            quiet(self._settings, self._handlers)
         await _asked(self._naming.grpc_client_proxy.start())
         if not await self._naming.server_health():
             raise NacosUnavailable(f"no connection to {_listed(servers)}")
@@ -167,7 +141,7 @@ class Session:
         if remaining:
             await asyncio.wait(remaining, timeout=_CLOSE_WITHIN)
         for handler in self._handlers:
-            _log.removeHandler(handler)
+            sdk_log.removeHandler(handler)
             handler.close()
         self._handlers = []
 
@@ -281,7 +255,7 @@ def _listed(servers: Sequence[Server]) -> str:
 
 def _is_at(server: Server, connected: Any) -> bool:
     host, port = getattr(connected, "server_ip", None), getattr(connected, "server_port", None)
-    return server.host == host and str(port) == str(server.port + 1000)
+    return server.host == host and str(port) == str(server.port + GRPC_PORT_OFFSET)
 
 
 def _listed_instance(instance: Any) -> Listed:
@@ -296,110 +270,3 @@ def _listed_instance(instance: Any) -> Listed:
         cluster=instance.clusterName or "DEFAULT",
         metadata={str(name): str(value) for name, value in (instance.metadata or {}).items()},
     )
-
-
-# -- taming ------------------------------------------------------------------------------------------------------------
-
-
-def _configuration(settings: NacosSettings, servers: Sequence[Server], folder: Path) -> ClientConfig:
-    configuration = ClientConfig(
-        # With a scheme, for the SDK finds one in any address that has "http" in it somewhere.
-        server_addresses=",".join(f"{settings.scheme}://{server}" for server in servers),
-        namespace_id=settings.namespace,
-        context_path=settings.context_path,
-        username=settings.username or None,
-        password=settings.password or None,
-        access_key=settings.access_key or None,
-        secret_key=settings.secret_key or None,
-        log_dir=settings.log_dir if settings.log_dir and settings.log_level else str(folder / "log"),
-        log_level=_LEVELS[settings.log_level],
-    )
-    configuration.set_cache_dir(settings.cache_dir or str(folder / "cache"))
-    configuration.set_load_cache_at_start(False)
-    configuration.set_update_cache_when_empty(True)
-    configuration.set_timeout_ms(settings.request_timeout)  # which the SDK takes for seconds
-    grpc_timeout = min(settings.request_timeout, _MOST_GRPC_TIMEOUT)
-    configuration.set_grpc_config(GRPCConfig(grpc_timeout=round(grpc_timeout * 1000)))
-    if settings.tls is not None:
-        configuration.set_tls_config(_tls(settings.tls, folder))
-    return configuration
-
-
-def _tls(files: TlsFiles, folder: Path) -> TLSConfig:
-    certificate, key = files.certificate, files.key
-    if not certificate:
-        certificate, key = _made_up_certificate(folder)
-    return TLSConfig(enabled=True, ca_file=files.ca or _system_ca(), cert_file=certificate, key_file=key)
-
-
-def _system_ca() -> str:
-    import ssl
-
-    paths = ssl.get_default_verify_paths()
-    return paths.cafile or paths.openssl_cafile
-
-
-def _made_up_certificate(folder: Path) -> tuple[str, str]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pydoudou")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=3650))
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "client.pem", folder / "client.key"
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.touch(mode=0o600)
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return str(certificate_file), str(key_file)
-
-
-class _SecretsFilter(logging.Filter):
-    """Takes passwords and tokens out of what the SDK logs."""
-
-    _SECRET = re.compile(r"(?i)(password|accessToken|secret\w*|signature)(['\"]?\s*[:=]\s*['\"]?)[^\s'\"&,}]+")
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self._SECRET.sub(r"\1\2***", record.getMessage()), ()
-        return True
-
-
-_secrets = _SecretsFilter()
-
-
-def _quiet(settings: NacosSettings, handlers: list[logging.Handler]) -> None:
-    """Keep the SDK's log file only if it was asked for, and let Python's logging have the rest."""
-    if _secrets not in _log.filters:
-        _log.addFilter(_secrets)
-    if settings.log_dir is not None and settings.log_level is not None:
-        return
-    _log.propagate = True
-    for handler in tuple(handlers):
-        _log.removeHandler(handler)
-        handler.close()
-        handlers.remove(handler)
-
-
-def _own_address_or_loopback() -> None:
-    """The SDK sends its own address along for information, and fails without one that is not loopback."""
-    try:
-        NetUtils.get_local_ip()
-    except Exception:
-        NetUtils.get_local_ip = staticmethod(lambda: "127.0.0.1")
-
-
-_own_address_or_loopback()
-# Its one use of the root logger, which in a program that has not set up logging writes to standard error.
-sdk_rpc_client.logging = _log

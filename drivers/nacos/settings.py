@@ -73,7 +73,7 @@ class NacosSettings:
         log_dir: the folder for the SDK's log file; None passes what it logs on to Python's logging.
         log_level: from which level on the SDK logs; None for nothing.
         cache_dir: the folder for the SDK's cache; None for one that is removed at the end.
-        check_interval: seconds between two questions whether the server still has what this process registered.
+        check_interval: seconds within which it is noticed that the server has not what this process registered.
         tls: None for plain text.
     """
 
