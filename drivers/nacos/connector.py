@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,11 @@ class Connector:
 
 
 async def _import_session() -> type[Session]:
-    """On the other thread: the SDK takes a second to import."""
+    """On the other thread: the SDK takes a second to import.
+
+    It does so with deprecation warnings, which must not break programs that turn warnings into errors.
+    """
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"v2\.nacos")
     from .sdk import Session
 
     return Session

@@ -28,6 +28,7 @@ from ..contract import DriverStatus, Instance, JoinError, JoinPolicy, Member, Re
 from .connector import Connector
 from .errors import NacosRefused, NacosUnavailable
 from .instances import registrations
+from .naming import ServiceName
 from .registrar import Registrar
 from .settings import NacosSettings
 from .subscriber import Subscriber
@@ -55,6 +56,7 @@ class NacosDriver:
 
     def __init__(self, settings: NacosSettings) -> None:
         self._settings = settings
+        self._anything = ServiceName(settings.group, "pydoudou")
         self._registrar = Registrar(self._ask)
         self._subscriber = Subscriber(settings.group, self._ask, self._from_thread, self._observe)
         self._sink: Sink | None = None
@@ -158,7 +160,7 @@ class NacosDriver:
         self._session = session
         try:
             await self._registrar.register(session, time.monotonic())
-            await self._ask(session.names, self._settings.group, 1)
+            await self._ask(session.query, self._anything)
         except NacosRefused as error:
             if first:
                 raise
@@ -271,7 +273,7 @@ class NacosDriver:
             await self._registrar.check(session, now)
         else:
             with contextlib.suppress(NacosRefused):
-                await self._ask(session.names, self._settings.group, 1)
+                await self._ask(session.query, self._anything)
         await self._subscriber.look_around()
 
     # -- small things --------------------------------------------------------------------------------------------------

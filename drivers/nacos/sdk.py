@@ -36,7 +36,10 @@ T = TypeVar("T")
 
 _CLOSE_WITHIN = 1.0
 _PAGE = 500
-_DENIED = ("user not found", "unknown user", "authorization failed", "access denied", "no permission")
+_DENIED = (
+    *("user not found", "unknown user", "authorization failed", "access denied", "no permission"),
+    "validation error for servicelistresponse",  # what the SDK makes of a refusal to list services
+)
 
 
 class Session:
@@ -217,7 +220,7 @@ class Session:
         found = await _asked(proxy.query_instance_of_service(service.name, service.group, "", False))
         return tuple(map(_listed_instance, found.hosts)) if found is not None else ()
 
-    async def names(self, group: str, page_size: int = _PAGE) -> list[str]:
+    async def names(self, group: str) -> list[str]:
         """The names of all services of a group.
 
         Raises:
@@ -228,11 +231,11 @@ class Session:
         page = 1
         while True:
             param = ListServiceParam(
-                namespace_id=self._settings.namespace, group_name=group, page_no=page, page_size=page_size
+                namespace_id=self._settings.namespace, group_name=group, page_no=page, page_size=_PAGE
             )
             found = await _asked(self._service().list_services(param))
             names += found.services
-            if page_size == 1 or len(found.services) < page_size or len(names) >= found.count:
+            if len(found.services) < _PAGE or len(names) >= found.count:
                 return names
             page += 1
 

@@ -72,11 +72,13 @@ class NacosApi:
     enter: Sequence[str] = ()
     timeout: float = 5.0
 
-    def instances(self, service: str, *, group: str = "DEFAULT_GROUP", namespace: str = "public") -> list[Listed]:
-        """All instances of a service by address, the unhealthy and the disabled too; of an unknown one none."""
-        answer = self._call(
-            "GET", "/v3/admin/ns/instance/list", serviceName=service, groupName=group, namespaceId=namespace
-        )
+    def instances(
+        self, service: str, *, group: str = "DEFAULT_GROUP", namespace: str = "public", cluster: str = "DEFAULT"
+    ) -> list[Listed]:
+        """All instances of a service in one cluster by address, the unhealthy and the disabled too; of an unknown
+        service none."""
+        query = {"serviceName": service, "groupName": group, "namespaceId": namespace, "clusterName": cluster}
+        answer = self._call("GET", "/v3/admin/ns/instance/list", **query)
         return sorted((Listed.from_json(entry) for entry in answer["data"]), key=lambda listed: listed.address)
 
     def services(self, *, group: str = "DEFAULT_GROUP", namespace: str = "public") -> list[str]:
