@@ -249,7 +249,7 @@ class NacosDriver:
             within = min(self._settings.request_timeout, interval / 3 * 2.0**self._unanswered)
             try:
                 with anyio.fail_after(within):
-                    await self._check(session, now)
+                    await self._check_unless_broken(session, now)
                 self._unanswered = 0
                 if now >= poll_at:
                     await self._subscriber.poll()
@@ -259,6 +259,28 @@ class NacosDriver:
                 reason = str(error) or f"no answer within {within:g} s"
                 return f"the Nacos server {session.server} does not answer: {reason}", await self._is_broken(session)
             check_at = time.monotonic() + interval * 2 / 3
+
+    async def _check_unless_broken(self, session: Session, now: float) -> None:
+        """Check, and give up as soon as the client knows that its connection is broken: it goes on trying for a while.
+
+        Raises:
+            NacosUnavailable: no answer, or the connection is broken.
+        """
+        broken = False
+
+        async def look() -> None:
+            nonlocal broken
+            while not broken:
+                await anyio.sleep(_LOOK_EVERY / 10)
+                broken = await self._is_broken(session)
+            tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+            await self._check(session, now)
+            tasks.cancel_scope.cancel()
+        if broken:
+            raise NacosUnavailable("the server has closed the connection")
 
     async def _is_broken(self, session: Session) -> bool:
         return not await self._running_thread().call(session.healthy)

@@ -67,11 +67,11 @@ class Scene:
 
 
 @contextlib.contextmanager
-def scene(address: str, *, looks_at: str = "", **variables: str) -> Iterator[Scene]:
+def scene(address: str, *, first_at: str = "", **variables: str) -> Iterator[Scene]:
     """The services registered at the server at `address`, seen by the one that looks, and called all the time.
 
     Args:
-        looks_at: the server of the one that looks, if it is another.
+        first_at: where the first service reaches the server, if not there.
     """
     service = fresh_service()
     with contextlib.ExitStack() as stack:
@@ -79,9 +79,10 @@ def scene(address: str, *, looks_at: str = "", **variables: str) -> Iterator[Sce
         for name in ("a", "b"):
             server = stack.enter_context(HttpMember(name))
             addresses.add(f"127.0.0.1:{server.port}")
-            registry = on_nacos(address, service, GDD_PORT=str(server.port), **variables)
+            where = first_at if name == "a" and first_at else address
+            registry = on_nacos(where, service, GDD_PORT=str(server.port), **variables)
             registries.append(stack.enter_context(registry))
-        looker = stack.enter_context(on_nacos(looks_at or address, **variables))
+        looker = stack.enter_context(on_nacos(address, **variables))
         eventually(lambda: {member.address for member in looker.members(service)} == addresses)
         caller = stack.enter_context(SteadyCaller(looker, service))
         yield Scene(service, frozenset(addresses), registries, looker, caller)
