@@ -7,15 +7,32 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-__all__ = ["Driven"]
+__all__ = ["Driven", "spawn"]
 
 Event = dict[str, Any]
 _D = TypeVar("_D", bound="Driven")
+_IN_OWN_GROUP = "import os, sys; os.setpgid(0, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+def spawn(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """Start a process in a process group of its own; its standard input is a pipe.
+
+    When the test run is killed, the kernel ends with SIGHUP what stands still in a group that nobody is left to wake.
+    Everything else sees its standard input close.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _IN_OWN_GROUP, *command], stdin=subprocess.PIPE, **options
+    )
+    while process.poll() is None and os.getpgid(process.pid) != process.pid:
+        time.sleep(0.001)
+    return process
 
 
 class Driven:
@@ -27,7 +44,7 @@ class Driven:
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+        self._process = spawn(command, stdout=subprocess.PIPE, encoding="utf-8")
         self._events: list[Event] = []
         self._ended = False
         self._changed = threading.Condition()
@@ -92,11 +109,17 @@ class Driven:
         assert result["ok"], f"{self.name}: {line}: {result}"
         return result
 
-    def kill(self, signal_number: int = signal.SIGKILL) -> None:
-        """Send a signal: SIGKILL, SIGSTOP, SIGCONT. After SIGSTOP it stands still when this returns."""
+    def kill(self, signal_number: int = signal.SIGKILL) -> float:
+        """Send a signal: SIGKILL, SIGSTOP, SIGCONT. After SIGSTOP it stands still when this returns.
+
+        Returns:
+            Unix time just before.
+        """
+        began = time.time()
         self._process.send_signal(signal_number)
         if signal_number == signal.SIGSTOP:
             os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        return began
 
     def close(self) -> None:
         """End it, however it is."""

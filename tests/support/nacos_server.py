@@ -19,10 +19,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from .driven import spawn
 from .nacos_api import NacosApi
 from .peers import locate
+from .tcp_proxy import TcpProxy
 
-__all__ = ["PASSWORD", "USER", "NacosServer", "fresh_service", "nacos_cluster", "pick_ports", "running"]
+__all__ = ["PASSWORD", "USER", "NacosServer", "fresh_service", "nacos_cluster", "pick_ports", "proxy_of", "running"]
 
 USER, PASSWORD = "nacos", "correct-horse"
 """Who may use a server with authentication."""
@@ -129,9 +131,7 @@ class NacosServer:
             shutil.copytree(locate("nacos-server") / "home", self.home)
         with self._log.open("ab") as log:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environment
-            )
+            self._process = spawn(self._command, stdout=log, stderr=log, env=self._environment)
 
     def wait_ready(self) -> None:
         """Wait until it serves. A start that hangs is killed and tried once more.
@@ -174,7 +174,7 @@ class NacosServer:
             log.seek(self._log_start)
             return log.read()
 
-    def log_tail(self, lines: int = 40) -> str:
+    def log_tail(self, lines: int = 20) -> str:
         """The last lines that it printed. The details are in files under ``home/nacos/logs``."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:]) if self._log.exists() else ""
 
@@ -222,6 +222,13 @@ class NacosServer:
         self.kill()
         if self in _running:
             _running.remove(self)
+
+
+def proxy_of(server: NacosServer) -> TcpProxy:
+    """A proxy before what clients use of a server: HTTP, and gRPC on the port that they compute from it."""
+    port = pick_ports(offsets=(0, 1000))[0]
+    host, server_port = server.address.rsplit(":", 1)
+    return TcpProxy({port + offset: int(server_port) + offset for offset in (0, 1000)}, host)
 
 
 @contextlib.contextmanager

@@ -50,6 +50,11 @@ class TcpProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="tcp-proxy", daemon=True)
 
     @property
+    def address(self) -> str:
+        """``host:port`` of the first port."""
+        return f"{self._host}:{next(iter(self._ports))}"
+
+    @property
     def connections(self) -> int:
         """How many connections stand, also those that lost something, or one of their ends."""
         return len(self._links)
