@@ -31,7 +31,7 @@ unit: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=$(VENV)/src $(BIN)/mypy -p pydoudou
+	MYPYPATH=$(VENV)/src:docs/examples/third-party-driver $(BIN)/mypy -p pydoudou -m pydoudou_file
 	$(BIN)/lint-imports
 
 parity: $(STAMP)
