@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,picks.py http_clients.py gossip.py))
+BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_clients.py gossip.py))
 
 .PHONY: venv demo test unit lint parity fuzz bench peers clean
 .DEFAULT_GOAL := test
@@ -31,7 +31,7 @@ unit: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=$(VENV)/src $(BIN)/mypy -p pydoudou
+	MYPYPATH=$(VENV)/src:docs/examples/third-party-driver $(BIN)/mypy -p pydoudou -m pydoudou_file
 	$(BIN)/lint-imports
 
 parity: $(STAMP)

@@ -65,7 +65,8 @@ class MemberlistDriver:
         """
         self._sink = sink
         settings = self._settings
-        logging.getLogger(__package__).disabled = not settings.log
+        if not settings.log:
+            logging.getLogger(__package__).setLevel(logging.CRITICAL + 1)  # its modules' loggers inherit this
         config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_metadata(instance))
         hooks = Hooks(load=LoadMeter()) if config.weight_interval else Hooks()
         self._node = GossipNode(

@@ -22,9 +22,11 @@ class StaticDriver:
 
     def __init__(self, settings: StaticSettings) -> None:
         self._settings = settings
+        self._instance: Instance | None = None
 
     async def run(self, sink: Sink, instance: Instance | None, *, task_status: TaskStatus[None]) -> None:
         """See `Driver.run`."""
+        self._instance = instance
         sink.observe(self._settings.members)
         task_status.started()
         await anyio.sleep_forever()
@@ -37,6 +39,15 @@ class StaticDriver:
 
     def status(self) -> DriverStatus:
         """See `Driver.status`."""
-        count = len(self._settings.members)
+        addresses = len(self._settings.members)
         services = len({member.service for member in self._settings.members})
-        return DriverStatus(self.mode, True, f"{count} fixed addresses of {services} services", count)
+        message = f"{_counted(addresses, 'fixed address', 'es')} of {_counted(services, 'service', 's')}"
+        if not addresses:
+            message = "no addresses, for no variable GDD_STATIC_<SERVICE> is set"
+        if self._instance is not None:
+            message += f"; {self._instance.service} is not registered, which this mode cannot do"
+        return DriverStatus(self.mode, True, message, addresses)
+
+
+def _counted(count: int, one: str, more: str) -> str:
+    return f"{count} {one}{more if count != 1 else ''}"

@@ -4,14 +4,16 @@
 ``http://10.0.0.1:8080/api;weight=2,http://10.0.0.2:8080``. The service's name is the rest of the variable's name in
 lower case, with ``-`` for ``_``: ``GDD_STATIC_USER_SVC`` is ``user-svc``.
 
-go-doudou's generated clients read one address each from a variable of any name (``USERSVC``).
-``GDD_STATIC_VARIABLES`` says which of them belongs to which service:
-``wordcloud-usersvc=USERSVC,wordcloud-seg=WORDCLOUDSEG``.
+``GDD_STATIC_VARIABLES`` names services that no variable can spell, and the variables that have their addresses:
+``user_svc=GDD_STATIC_USER_SVC,Orders=ORDERS``. That is also how the variables of go-doudou's generated clients are
+used, which have one address each and any name: ``wordcloud-usersvc=USERSVC,wordcloud-seg=WORDCLOUDSEG``.
 """
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -23,7 +25,9 @@ __all__ = ["StaticSettings", "parse_member", "read_settings"]
 _PREFIX = "GDD_STATIC_"
 _VARIABLES = "GDD_STATIC_VARIABLES"
 _ACCEPTED = "a comma list of URLs such as http://10.0.0.1:8080/api;weight=2"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443, "grpc": 50051}
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_MAX_WEIGHT = 10_000
 
 
 @attrs.frozen
@@ -35,53 +39,101 @@ class StaticSettings:
 
 def read_settings(environment: Environment) -> StaticSettings:
     """Read every address; bad ones are recorded on `environment`."""
-    sources = {name.removeprefix(_PREFIX).lower().replace("_", "-"): name for name in environment.names(_PREFIX)}
-    sources.pop("variables", None)
-    for item in environment.items(_VARIABLES):
-        service, named, variable = item.partition("=")
-        if not (service.strip() and named and variable.strip()):
-            environment.problem(_VARIABLES, "a comma list of service=VARIABLE, such as wordcloud-usersvc=USERSVC")
-        elif not environment.text(variable.strip()):
-            environment.problem(variable.strip(), f"{_ACCEPTED} ({_VARIABLES} says that {service.strip()} is there)")
-        else:
-            sources[service.strip()] = variable.strip()
-    members: list[Member] = []
-    for service, variable in sources.items():
+    members: dict[tuple[str, str, int], Member] = {}
+    for service, variable in _variables(environment).items():
+        if "@" in environment.text(variable):
+            environment.problem(variable, f"{_ACCEPTED}; no user and no password stands before the host", "(hidden)")
+            continue
         for item in environment.items(variable):
             try:
-                members.append(parse_member(service, item))
+                member = parse_member(service, item)
+                if member.key in members:
+                    raise ValueError(f"{member.address} is there already, and its path and weight can only be one")
             except ValueError as error:
                 environment.problem(variable, f"{_ACCEPTED} ({item!r}: {error})")
-    return StaticSettings(tuple(members))
+            else:
+                members[member.key] = member
+    return StaticSettings(tuple(members.values()))
+
+
+def _variables(environment: Environment) -> dict[str, str]:
+    """By service, the variable that has its addresses."""
+    found: dict[str, str] = {}
+    for item in environment.items(_VARIABLES):
+        named, _, variable = (part.strip() for part in item.partition("="))
+        service = named.removesuffix("_rest")  # go-doudou v2's name of a service, of which every driver says `orders`
+        if not (service and variable):
+            environment.problem(_VARIABLES, "a comma list of service=VARIABLE, such as wordcloud-usersvc=USERSVC")
+        elif service in found:
+            environment.problem(_VARIABLES, f"every service once ({service!r} is there twice)")
+        elif not environment.text(variable):
+            environment.problem(variable, f"{_ACCEPTED} ({_VARIABLES} says that {service} is there)")
+        else:
+            found[service] = variable
+    named_elsewhere = {_VARIABLES, *found.values()}
+    for variable in environment.names(_PREFIX):
+        if variable in named_elsewhere:
+            continue
+        service = variable.removeprefix(_PREFIX).lower().replace("_", "-")
+        if not service:
+            environment.problem(variable, f"nothing: the name of a service is missing after {_PREFIX}", "(hidden)")
+        elif service in found:
+            environment.problem(
+                variable, f"nothing: {found[service]} has the addresses of {service!r} already", "(hidden)"
+            )
+        else:
+            found[service] = variable
+    return found
 
 
 def parse_member(service: str, text: str) -> Member:
     """One address with its options.
 
     Raises:
-        ValueError: not an http or https URL, or an unknown or bad option; the message says what is wrong.
+        ValueError: not a URL of http, https or grpc, or an unknown or bad option; the message says what is wrong.
     """
     url, *options = (part.strip() for part in text.split(";"))
+    if " " in url or not url.isprintable():
+        raise ValueError("a URL has no blanks")
+    parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise ValueError(f"the scheme must be one of {', '.join(_DEFAULT_PORTS)}")
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("nothing may follow the path, and no user stands before the host")
+    if ":" in parts.netloc.partition(":")[2] and not parts.netloc.startswith("["):
+        raise ValueError("an IPv6 address stands in brackets")
+    if parts.port == 0:
+        raise ValueError("nobody can be called at port 0")
+    root_path = parts.path.strip("/")
+    return Member(
+        service,
+        _host(parts),
+        parts.port or _DEFAULT_PORTS[parts.scheme],
+        parts.scheme,
+        f"/{root_path}" if root_path else "",
+        _weight(options),
+    )
+
+
+def _host(parts: SplitResult) -> str:
+    """The host as other drivers would report it, so that the same member is the same."""
+    if parts.netloc.startswith("["):
+        return str(ipaddress.IPv6Address(parts.hostname or ""))
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname):
+        raise ValueError("no host name and no address")
+    return parts.hostname
+
+
+def _weight(options: list[str]) -> float:
     weight = 1.0
     for option in options:
         name, _, value = option.partition("=")
-        if name != "weight":
+        if name.strip() != "weight":
             raise ValueError(f"unknown option {option!r}, there is only weight=…")
-        weight = float(value)
-        if not 0 <= weight <= 10_000:
-            raise ValueError("the weight must be from 0 to 10000")
-    parts = urlsplit(url)
-    if parts.scheme not in _DEFAULT_PORTS:
-        raise ValueError("the scheme must be http or https")
-    if not parts.hostname:
-        raise ValueError("no host")
-    if parts.query or parts.fragment or parts.username:
-        raise ValueError("nothing may follow the path, and no user stands before the host")
-    return Member(
-        service,
-        parts.hostname,
-        parts.port or _DEFAULT_PORTS[parts.scheme],
-        parts.scheme,
-        parts.path.rstrip("/"),
-        weight,
-    )
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight <= _MAX_WEIGHT:
+            raise ValueError(f"the weight must be a number from 0 to {_MAX_WEIGHT}, not {value!r}")
+    return weight

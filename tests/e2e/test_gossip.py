@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -112,6 +113,16 @@ def test_a_node_whose_seed_is_down_starts_and_joins_when_the_seed_comes_up() -> 
             eventually(lambda: seed.members("orders"), timeout=15)
             eventually(lambda: early.status().ready)
             assert "joined through 1 seed" in message(early)
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_the_log_can_be_disabled(disabled: bool, caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        with gossiping("orders", GDD_MEM_SEED=f"127.0.0.1:{free_port()}", GDD_MEM_LOG_DISABLE=str(disabled)):
+            pass
+    finally:
+        logging.getLogger("pydoudou.drivers.memberlist").setLevel(logging.NOTSET)
+    assert ("no seed answered" in caplog.text) is not disabled
 
 
 def test_a_required_join_that_fails_is_an_error_that_names_the_seed_and_the_variable() -> None:

@@ -1,4 +1,4 @@
-"""What only a process of its own can show: its exit, its fork, its imports."""
+"""What only a process of its own can show: its exit and its fork."""
 
 from __future__ import annotations
 
@@ -169,13 +169,3 @@ def test_a_forked_child_that_drops_the_registry_does_not_disturb_its_parent() ->
         "import gc; del registry, watch; pydoudou.shutdown(); pydoudou.discovery.default._current = None; gc.collect()"
     )
     assert python(FORK.format(child=child)) == ["parent goes on", "left"]
-
-
-# -- imports -----------------------------------------------------------------------------------------------------------
-
-
-def test_importing_the_package_imports_no_client_no_server_and_no_event_loop() -> None:
-    script = "import sys, pydoudou; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    imported = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
-    unwanted = {"requests", "httpx", "grpc", "v2", "rich", "click", "cryptography", "msgpack", "anyio", "asyncio"}
-    assert unwanted.isdisjoint(imported.stdout.split())

@@ -1,0 +1,255 @@
+"""The example of the manual's page on third-party drivers: installed as a package of its own, and used."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+from support.waiting import eventually
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLE = DOCS / "examples" / "third-party-driver"
+PAGE = (DOCS / "third-party-drivers.md").read_text(encoding="utf-8")
+LOOPBACK = {"GDD_MEM_HOST": "127.0.0.1", "GDD_MEM_BIND": "127.0.0.1", "GDD_MEM_PORT": "0"}
+
+# Tells of every change, and answers each line on its standard input with what it knows.
+PROGRAM = """
+import json, os, sys, threading
+import pydoudou
+
+one_at_a_time = threading.Lock()
+
+def tell(**facts):
+    with one_at_a_time:
+        print(json.dumps(facts), flush=True)
+
+try:
+    registry = pydoudou.new_node(register="GDD_SERVICE_NAME" in os.environ)
+except pydoudou.SettingsError as error:
+    sys.exit(str(error))
+
+def follow(changes):
+    for event in changes:
+        tell(event=event.kind.value, host=event.member.host, weight=event.member.weight)
+
+changes = registry.watch("orders")
+threading.Thread(target=follow, args=(changes,), daemon=True).start()
+for _ in sys.stdin:
+    status = registry.status()
+    tell(
+        members={member.address: member.sources for member in registry.members("orders")},
+        url=[member.base_url for member in registry.members("orders")],
+        backends=[str(backend) for backend in status.backends],
+        ready=status.ready,
+        stale=status.stale,
+    )
+pydoudou.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which pip has installed a copy of the example: a build leaves its workings beside the sources."""
+    folder = tmp_path_factory.mktemp("third-party")
+    shutil.copytree(EXAMPLE, folder / "source")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run(
+        [*pip, *offline, "--target", str(folder / "site"), str(folder / "source")],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "site"
+
+
+class Program:
+    """A running process with `PROGRAM`, as a context manager."""
+
+    def __init__(self, installed: Path, **variables: str) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GDD_")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", PROGRAM],
+            env=inherited | {"PYTHONPATH": str(installed)} | variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._events: list[dict[str, Any]] = []
+
+    def ask(self) -> dict[str, Any]:
+        """What it knows now; changes that it tells of meanwhile are kept for `event`."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        while "event" in (answer := self._read()):
+            self._events.append(answer)
+        return answer
+
+    def event(self) -> dict[str, Any]:
+        """The next change, as soon as there is one."""
+        return self._events.pop(0) if self._events else self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, self.end()
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def end(self) -> str:
+        """End it; what it wrote to its standard error."""
+        _, complaint = self._process.communicate(timeout=20)
+        return complaint
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            try:
+                complaint = self.end()
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                complaint = self.end()
+            if error is None:
+                assert (complaint, self._process.returncode) == ("", 0)
+
+
+@pytest.fixture
+def members_file(tmp_path: Path) -> Path:
+    path = tmp_path / "members.json"
+    write(path, "10.0.0.1")
+    return path
+
+
+@pytest.fixture
+def program(installed: Path, members_file: Path) -> Iterator[Program]:
+    """In the mode ``file`` alone."""
+    with Program(
+        installed,
+        GDD_SERVICE_DISCOVERY_MODE="file",
+        GDD_FILE_PATH=str(members_file),
+        GDD_FILE_INTERVAL="50ms",
+    ) as program:
+        yield program
+
+
+def write(path: Path, *hosts: str, weight: int = 1) -> None:
+    """Replace the file at once, as the page advises."""
+    members = [{"host": host, "port": 8080, "weight": weight} for host in hosts]
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps({"orders": members}))
+    new.replace(path)
+
+
+def ask_until(program: Program, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Its first answer that is as `wanted`."""
+    answer: dict[str, Any] = {}
+
+    def answered() -> bool:
+        answer.update(program.ask())
+        return wanted(answer)
+
+    eventually(answered, timeout=20)
+    return answer
+
+
+def test_members_appear_and_every_change_of_the_file_is_followed(program: Program, members_file: Path) -> None:
+    first = program.ask()
+    assert first["members"] == {"10.0.0.1:8080": ["file"]}
+    assert first["url"] == ["http://10.0.0.1:8080"]
+    assert first["ready"]
+    assert first["backends"] == [f"file: ready, members in {members_file}: 1"]
+    write(members_file, "10.0.0.1", "10.0.0.2")
+    assert program.event() == {"event": "joined", "host": "10.0.0.2", "weight": 1}
+    write(members_file, "10.0.0.2", weight=3)
+    changes = [program.event(), program.event()]
+    assert {"event": "left", "host": "10.0.0.1", "weight": 1} in changes
+    assert {"event": "updated", "host": "10.0.0.2", "weight": 3} in changes
+
+
+@pytest.mark.parametrize(
+    "text", ['{"orders": [{"host": "10.0', "[]", '{"orders": [{"host": "h"}]}', '{"orders": [1]}', None]
+)
+def test_a_file_that_cannot_be_read_costs_nobody_and_is_told(
+    program: Program, members_file: Path, text: str | None
+) -> None:
+    assert program.ask()["ready"]
+    if text is None:
+        members_file.unlink()
+    else:
+        members_file.write_text(text)
+    blind = ask_until(program, lambda answer: not answer["ready"])
+    assert blind["members"] == {"10.0.0.1:8080": ["file"]}
+    assert blind["stale"] == ["orders"]
+    assert "cannot judge at present (cannot read" in blind["backends"][0]
+    write(members_file, "10.0.0.9")
+    seeing = ask_until(program, lambda answer: answer["ready"])
+    assert seeing["members"] == {"10.0.0.9:8080": ["file"]}
+    assert seeing["stale"] == []
+
+
+def test_a_file_that_appears_later_is_found(installed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "members.json"
+    with Program(
+        installed, GDD_SERVICE_DISCOVERY_MODE="file", GDD_FILE_PATH=str(path), GDD_FILE_INTERVAL="50ms"
+    ) as program:
+        assert program.ask()["members"] == {}
+        write(path, "10.0.0.1")
+        assert program.event()["host"] == "10.0.0.1"
+
+
+def test_it_works_beside_gossip(installed: Path, members_file: Path) -> None:
+    with Program(
+        installed,
+        GDD_SERVICE_DISCOVERY_MODE="memberlist,file",
+        GDD_FILE_PATH=str(members_file),
+        GDD_FILE_INTERVAL="50ms",
+        GDD_SERVICE_NAME="orders",
+        GDD_REGISTER_HOST="10.0.0.1",
+        GDD_PORT="8080",
+        **LOOPBACK,
+    ) as program:
+        write(members_file, "10.0.0.1", "127.0.0.1")
+        known = ask_until(program, lambda answer: len(answer["members"]) == 2)
+        assert known["members"] == {"10.0.0.1:8080": ["memberlist", "file"], "127.0.0.1:8080": ["file"]}
+
+
+def test_its_bad_variables_are_reported_together_with_all_others(installed: Path) -> None:
+    program = Program(
+        installed,
+        GDD_SERVICE_DISCOVERY_MODE="memberlist,file",
+        GDD_SERVICE_NAME="orders",
+        GDD_PORT="abc",
+        GDD_MEM_SEED="[::1",
+        GDD_FILE_INTERVAL="soon",
+        **LOOPBACK,
+    )
+    complaint = program.end()
+    assert complaint.startswith("4 settings cannot be used:")
+    assert "GDD_FILE_PATH is not set; accepted: the path of a JSON file" in complaint
+    assert "GDD_FILE_INTERVAL is 'soon'; accepted: a duration" in complaint
+
+
+@pytest.mark.parametrize("language", ["python", "toml"])
+def test_the_page_quotes_the_example_as_it_is(language: str) -> None:
+    quoted = re.findall(rf"^```{language}\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert quoted
+    sources = [path.read_text(encoding="utf-8") for path in EXAMPLE.iterdir() if path.is_file()]
+    for block in quoted:
+        assert any(block in source for source in sources), block

@@ -1,0 +1,86 @@
+"""What is imported is what the mode needs: nobody pays for gRPC, for an HTTP client or for the screen of the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+NEVER_UNASKED = ["grpc", "v2", "google.protobuf", "aiohttp", "pydantic", "requests", "httpx", "rich", "click"]
+LOOPBACK = {"GDD_MEM_HOST": "127.0.0.1", "GDD_MEM_BIND": "127.0.0.1", "GDD_MEM_PORT": "0"}
+NEW_NODE = "import pydoudou; node = pydoudou.new_node(register=False); node.members(); pydoudou.shutdown()"
+
+# Looking for a module counts as importing it, so that a test fails where the module is not installed too.
+PROGRAM = """
+import json, sys
+
+looked_for = set()
+
+class Recorder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        looked_for.add(name)
+
+sys.meta_path.insert(0, Recorder)
+{}
+print(json.dumps(sorted(looked_for | set(sys.modules))))
+"""
+
+
+def imported(program: str, **variables: str) -> frozenset[str]:
+    """The modules that a process with this program imports, or tries to."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(program)],
+        env={name: value for name, value in os.environ.items() if not name.startswith("GDD_")} | variables,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return frozenset(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def by_the_package() -> frozenset[str]:
+    return imported("import pydoudou")
+
+
+@pytest.fixture(scope="module")
+def by_a_gossip_node() -> frozenset[str]:
+    return imported(NEW_NODE, GDD_SERVICE_DISCOVERY_MODE="memberlist", **LOOPBACK)
+
+
+@pytest.fixture(scope="module")
+def by_fixed_addresses() -> frozenset[str]:
+    return imported(NEW_NODE, GDD_SERVICE_DISCOVERY_MODE="static", GDD_STATIC_ORDERS="http://10.0.0.1:8080")
+
+
+@pytest.mark.parametrize("module", [*NEVER_UNASKED, "cryptography", "msgpack", "anyio", "asyncio", "tenacity"])
+def test_importing_the_package_does_not_import(module: str, by_the_package: frozenset[str]) -> None:
+    assert "pydoudou.discovery" in by_the_package
+    assert module not in by_the_package
+
+
+@pytest.mark.parametrize("module", [*NEVER_UNASKED, "pydoudou.drivers.nacos"])
+def test_a_gossip_node_does_not_import(module: str, by_a_gossip_node: frozenset[str]) -> None:
+    assert "pydoudou.drivers.memberlist.node" in by_a_gossip_node
+    assert module not in by_a_gossip_node
+
+
+@pytest.mark.parametrize("module", [*NEVER_UNASKED, "cryptography", "msgpack", "pydoudou.drivers.memberlist"])
+def test_fixed_addresses_do_not_import(module: str, by_fixed_addresses: frozenset[str]) -> None:
+    assert "pydoudou.drivers.static.driver" in by_fixed_addresses
+    assert module not in by_fixed_addresses
+
+
+def test_naming_the_mode_is_what_imports_its_driver() -> None:
+    program = "import pydoudou\ntry: pydoudou.Settings.from_env()\nexcept pydoudou.SettingsError as error: pass"
+    asked = imported(program, GDD_SERVICE_DISCOVERY_MODE="nacos")
+    assert "pydoudou.drivers.nacos.driver" in asked
+    assert "pydoudou.drivers.memberlist" not in asked
+    assert "v2" in asked, "the test does not see what is looked for"
+    assert "grpc" not in asked, "that comes with the first connection"
