@@ -45,7 +45,8 @@ class Exchange:
     Attributes:
         address: whom to dial, or None if they dialled us.
         peer: the same for messages to a person.
-        deadline: when to give up, on the clock of `Context.now`.
+        deadline: when to give up, on the clock of `Context.now`. Unless all of it must be done by then, `renew`
+            moves it on.
         to_send: bytes to write; take them out.
         work: reading or merging under way, in slices short enough for an event loop: call `step` until it returns
             False.
@@ -60,11 +61,14 @@ class Exchange:
         deadline: float,
         on_message: Callable[[Exchange, Message], Iterator[None] | None] | None,
         on_end: Callable[[Exchange], None] | None = None,
+        *,
+        renewable: bool = True,
     ) -> None:
         self._context = context
         self.address = address
         self.peer = peer
         self.deadline = deadline
+        self._renewable = renewable
         self._on_message = on_message
         self._on_end = on_end
         self._reader = StreamReader(context, accepted=address is None)
@@ -83,6 +87,11 @@ class Exchange:
     def heavy(self) -> Callable[[], bytes] | None:
         """See `StreamReader.heavy`; its result, or the `ProtocolError` it raised, goes into `resume`."""
         return self._reader.heavy
+
+    def renew(self, now: float) -> None:
+        """A step is done - the connection is there, all is written: the next one may take the TCP timeout too."""
+        if self._renewable:
+            self.deadline = now + self._context.config.tcp_timeout
 
     def write(self, message: bytes) -> None:
         """Queue one message."""

@@ -76,6 +76,7 @@ def test_several_seeds_may_be_separated_by_commas_and_blanks() -> None:
         ("seed:0", "port is '0'"),
         ("seed:70000", "port is '70000'"),
         (":8000", "no host"),
+        ("/10.0.0.1", "no name before"),
         ("1:2:3", "1:2:3"),
     ],
 )
@@ -91,10 +92,27 @@ def test_an_invalid_allow_list_is_an_error_instead_of_letting_everybody_in() -> 
 
 
 def test_the_allow_list_admits_what_it_names() -> None:
-    config = settings(GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8, fd00::/8").config
+    config = settings(GDD_MEM_HOST="10.0.0.1", GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8, fd00::/8").config
     assert config.allows("10.1.2.3")
     assert config.allows("fd00::7")
     assert not config.allows("192.168.0.1")
+
+
+def test_a_node_outside_its_own_allow_list_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"this node's own address, 127\.0\.0\.1"):
+        settings(GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8")
+
+
+@pytest.mark.parametrize("dialect", ["doudou", "hashicorp"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "239.1.1.1"])
+def test_an_address_that_is_not_one_hosts_cannot_be_advertised(host: str, dialect: str) -> None:
+    with pytest.raises(SettingsError, match="GDD_MEM_HOST"):
+        settings(GDD_MEM_HOST=host, GDD_MEM_DIALECT=dialect)
+
+
+def test_a_node_name_that_others_would_refuse_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="GDD_MEM_NAME is '513 characters long'; accepted: at most 512 bytes"):
+        settings(GDD_MEM_NAME="x" * 513)
 
 
 def test_a_label_needs_the_dialect_that_has_labels() -> None:
