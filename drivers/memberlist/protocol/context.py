@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ...contract import bracketed
 from .awareness import Awareness
 from .broadcast import BroadcastQueue
 from .config import Config
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .stream_messages import PushPullNode
 
-__all__ = ["MAX_DATAGRAM_BYTES", "Context", "Hooks"]
+__all__ = ["MAX_DATAGRAM_BYTES", "Context", "Hooks", "shown"]
 
 MAX_DATAGRAM_BYTES = 65_000
 """What an application may send in one: the most that UDP carries, less than all that may be put around it."""
@@ -60,11 +61,17 @@ class Hooks:
     load: Callable[[], tuple[float, int]] | None = None
 
 
+def shown(address: Address | str) -> str:
+    """An address for people."""
+    return address if isinstance(address, str) else f"{bracketed(address[0])}:{address[1]}"
+
+
 class Context:
     """Shared by all parts of one node.
 
     Attributes:
         now: seconds on the driver's monotonic clock.
+        source: where the input comes from that is being looked at, "" if it is time that passes.
         packets: datagrams to send, as (destination, bytes).
         streams: exchanges to open.
         events: what happened, in order.
@@ -76,6 +83,7 @@ class Context:
         self, config: Config, keyring: Keyring, random: Random, random_bytes: Callable[[int], bytes], now: float
     ) -> None:
         self.now = now
+        self.source: Address | str = ""
         self.random = random
         self.random_bytes = random_bytes
         self.keyring = keyring
@@ -114,10 +122,10 @@ class Context:
         """A first delay, so that nodes started together do not act together."""
         return self.random.random() * interval
 
-    def problem(self, kind: str, detail: object, source: object = "") -> None:
-        """Count and report what was dropped."""
+    def problem(self, kind: str, detail: object, source: Address | str | None = None) -> None:
+        """Count and report what was dropped; `source` defaults to where the present input comes from."""
         self.counters[kind] += 1
-        self.events.append(Problem(kind, str(detail), str(source)))
+        self.events.append(Problem(kind, str(detail), shown(self.source if source is None else source)))
 
     def send(self, to: Address, message: bytes, *, crc: bool = False) -> None:
         """Send one message as a datagram."""

@@ -99,7 +99,7 @@ class Exchange:
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; an empty `data` is the end of its side."""
-        self._context.now = now
+        self._at(now)
         if self.done or self._handled:
             return
         if not data:
@@ -109,11 +109,15 @@ class Exchange:
 
     def resume(self, result: bytes | ProtocolError, now: float) -> None:
         """Go on after `heavy`."""
-        self._context.now = now
+        self._at(now)
         if isinstance(result, ProtocolError):
             self._refuse(result)
         else:
             self._guard(lambda: self._reader.resume(result))
+
+    def _at(self, now: float) -> None:
+        self._context.now = now
+        self._context.source = self.peer
 
     def _guard(self, read: Callable[[], None]) -> None:
         try:
@@ -143,7 +147,7 @@ class Exchange:
 
     def step(self, now: float) -> bool:
         """Do one slice of `work`; False when there is none left."""
-        self._context.now = now
+        self._at(now)
         if self.work is None:
             return False
         try:
@@ -158,7 +162,7 @@ class Exchange:
         return self.work is not None
 
     def _refuse(self, error: ProtocolError) -> None:
-        self._context.problem("bad stream", error, self.peer)
+        self._context.problem("bad stream", error)
         if self.address is None and self._reader.answer_errors:
             self.write(ErrorReply(str(error)).encode())
         self.end(str(error))

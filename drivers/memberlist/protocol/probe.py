@@ -250,7 +250,7 @@ class Prober:
         """Answer a ping, unless it is meant for a node that was at our address before."""
         context, config = self._context, self._context.config
         if ping.node and ping.node != config.name:
-            context.problem("ping for another node", ping.node[:80], source)
+            context.problem("ping for another node", ping.node[:80])
             return
         payload = context.hooks.ack_payload() if context.hooks.ack_payload else None
         to = self._reply_address(ping.source_addr, ping.source_port, source)
@@ -268,7 +268,7 @@ class Prober:
         if requester is None or target is None:
             return
         if len(self._waiting) >= MAX_WAITING:
-            context.problem("too many indirect pings", f"{len(self._waiting)} are under way", source)
+            context.problem("too many indirect pings", f"{len(self._waiting)} are under way")
             return
         sequence = context.next_sequence()
         relay = _Relay(requester, request.seq_no)
@@ -297,9 +297,9 @@ class Prober:
             if not port:
                 raise ProtocolError("port 0")
         except ProtocolError as error:
-            context.problem("unusable reply address", error, source)
+            context.problem("unusable reply address", error)
             return None
         if not context.config.allows(host):
-            context.problem("address not allowed", host, source)
+            context.problem("address not allowed", f"a reply to {host}")
             return None
         return (host, port)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ...contract import ProtocolError
-from .context import Context
+from .context import Context, shown
 from .events import Address, RemoteState
 from .exchange import Exchange
 from .membership import Membership
@@ -84,7 +84,7 @@ class Synchronizer:
             return self._merge(message, join=join)
 
         deadline = context.now + context.config.tcp_timeout
-        exchange = Exchange(context, address, f"{address[0]}:{address[1]}", deadline, replied, on_end)
+        exchange = Exchange(context, address, shown(address), deadline, replied, on_end)
         exchange.work = self._write_state(exchange, join=join)
         exchange.step(context.now)
         context.counters["push/pull"] += 1

@@ -18,7 +18,7 @@ import attrs
 
 from ...contract import ProtocolError
 from .config import Config
-from .context import MAX_DATAGRAM_BYTES, Context, Hooks
+from .context import MAX_DATAGRAM_BYTES, Context, Hooks, shown
 from .encryption import Keyring
 from .events import Address, Event, Node, NodeJoined, NodeLeft, UserMessage
 from .exchange import Exchange
@@ -174,6 +174,7 @@ class Swim:
         context = self._context
         due = context.timers.next_at
         context.now = now
+        context.source = ""
         if due is None or due > now:
             return
         lost = now - due
@@ -238,17 +239,18 @@ class Swim:
         """
         context = self._context
         context.now = now
+        context.source = source
         if context.config.cidrs_allowed is not None and not context.config.allows(source[0]):
-            context.problem("address not allowed", "a packet", f"{source[0]}:{source[1]}")
+            context.problem("address not allowed", "a packet")
             return
         try:
             for kind, body in messages(context.codec.unwrap(data)):
                 try:
                     self._dispatch(kind, body, source)
                 except ProtocolError as error:
-                    context.problem("bad message", f"type {kind}: {error}", f"{source[0]}:{source[1]}")
+                    context.problem("bad message", f"type {kind}: {error}")
         except ProtocolError as error:
-            context.problem("bad packet", error, f"{source[0]}:{source[1]}")
+            context.problem("bad packet", error)
 
     def _dispatch(self, kind: int, body: bytes, source: Address) -> None:
         """The order follows the frequency."""
@@ -285,7 +287,7 @@ class Swim:
         """A peer dialled us."""
         self._context.now = now
         deadline = now + self._context.config.tcp_timeout
-        return Exchange(self._context, None, f"{source[0]}:{source[1]}", deadline, self._stream_message)
+        return Exchange(self._context, None, shown(source), deadline, self._stream_message)
 
     def _stream_message(self, exchange: Exchange, message: Message) -> Iterator[None] | None:
         context = self._context
@@ -376,9 +378,7 @@ class Swim:
         if not reliable:
             context.send(address, b"\x08" + payload, crc=node is not None and node.protocol_max >= CRC_SINCE)
             return
-        exchange = Exchange(
-            context, address, f"{address[0]}:{address[1]}", now + context.config.tcp_timeout, None, on_end
-        )
+        exchange = Exchange(context, address, shown(address), now + context.config.tcp_timeout, None, on_end)
         exchange.write(stream_user_header(len(payload)) + payload)
         context.streams.append(exchange)
 
