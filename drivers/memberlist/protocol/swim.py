@@ -371,10 +371,9 @@ class Swim:
         context = self._context
         context.now = now
         node, address = self._addressee(to)
-        if len(payload) > (MAX_USER_BYTES if reliable else MAX_DATAGRAM_BYTES):
-            raise ValueError(
-                f"a message of {len(payload)} bytes is too long to be {'sent' if reliable else 'a datagram'}"
-            )
+        most = MAX_USER_BYTES if reliable else MAX_DATAGRAM_BYTES
+        if len(payload) > most:
+            raise ValueError(f"a message of {len(payload)} bytes; at most {most} can be sent in this way")
         if not reliable:
             context.send(address, b"\x08" + payload, crc=node is not None and node.protocol_max >= CRC_SINCE)
             return
