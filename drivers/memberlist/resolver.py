@@ -61,11 +61,11 @@ class Resolver:
         """The known addresses of `host`. If there are none yet, `then` is called once there are."""
         entry = self._names.get(host)
         if entry is None:
+            if len(self._names) >= MAX_NAMES:
+                self._names.clear()
             if _is_literal(host):
                 self._names[host] = _Entry((host,), float("inf"))
                 return (host,)
-            if len(self._names) >= MAX_NAMES:
-                self._names.clear()
             entry = self._names[host] = _Entry((), float("-inf"))
         age = self._clock() - entry.checked_at
         if not entry.looking and age > (REFRESH_AFTER if entry.addresses else RETRY_AFTER):

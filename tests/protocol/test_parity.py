@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from support.parity import Row, Run, faults, read_rows, summary, table, unproven
@@ -11,6 +14,12 @@ ROWS = [
     Row("TestA", "a_test", "does one thing"),
     Row("TestB", "b_test", "does another", does_not_apply="nobody needs it"),
 ]
+
+
+def test_every_row_of_upstream_has_a_test_of_ours_or_a_reason() -> None:
+    script = Path(__file__).with_name("parity.py")
+    run = subprocess.run([sys.executable, script, "--collect"], capture_output=True, text=True, timeout=55)
+    assert (run.stdout.strip(), run.returncode) == ("", 0), run.stderr
 
 
 def test_the_list_has_upstreams_145_tests_and_the_three_in_a_comment() -> None:

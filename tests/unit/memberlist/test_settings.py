@@ -47,6 +47,7 @@ def test_dynamic_weights_are_announced_only_by_a_node_without_a_static_one() -> 
     assert settings(GDD_MEM_WEIGHT_INTERVAL="500", GDD_MEM_WEIGHT="0", GDD_WEIGHT="2").config.weight_interval == 0
 
 
+@pytest.mark.upstream("TestMemberList_ResolveAddr", "TestUtil_PortFunctions")
 @pytest.mark.parametrize(
     ("item", "seed"),
     [
@@ -56,6 +57,10 @@ def test_dynamic_weights_are_announced_only_by_a_node_without_a_static_one() -> 
         ("[fd00::1]", ("fd00::1", 7946)),
         ("[fd00::1]:8000", ("fd00::1", 8000)),
         ("node-a/10.0.0.1:8000", ("10.0.0.1", 8000)),
+        ("node-a/seed.example", ("seed.example", 7946)),
+        ("node-a/[fd00::1]:8000", ("fd00::1", 8000)),
+        ("node-a/fd00::1", ("fd00::1", 7946)),
+        ("::1", ("::1", 7946)),
         ("seed:", ("seed", 7946)),
     ],
 )
@@ -67,6 +72,7 @@ def test_several_seeds_may_be_separated_by_commas_and_blanks() -> None:
     assert settings(GDD_MEM_SEED=" a , b:1,a,, ::1 ").seeds == (("a", 7946), ("b", 1), ("::1", 7946))
 
 
+@pytest.mark.upstream("TestMemberList_ResolveAddr", "TestUtil_PortFunctions")
 @pytest.mark.parametrize(
     ("item", "fault"),
     [
