@@ -2,6 +2,7 @@
 
     python tests/protocol/parity.py             run our tests and print the table
     python tests/protocol/parity.py --collect   only hold the list against the markers, without running anything
+    python tests/protocol/parity.py -k probe    any other arguments are pytest's
 
 Fails if a row is covered by nothing and has no reason, a test fails, every test of a row was skipped, or a marker names
 a test that upstream does not have.
@@ -33,10 +34,11 @@ def main(arguments: list[str]) -> int:
             print(output.getvalue())
         found = [*faults(rows, run)]
     else:
-        code = pytest.main(["--no-header", *SELECTION], plugins=[run])
+        code = pytest.main(["--no-header", *arguments, *SELECTION], plugins=[run])
         print(*table(rows, run), "", summary(rows, run), sep="\n")
         found = [*faults(rows, run), *unproven(rows, run)]
-    print(*found, sep="\n")
+    for fault in found:
+        print(fault)
     return 1 if found or code != pytest.ExitCode.OK else 0
 
 

@@ -16,10 +16,25 @@ ROWS = [
 ]
 
 
+def parity(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, Path(__file__).with_name("parity.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=55)
+
+
 def test_every_row_of_upstream_has_a_test_of_ours_or_a_reason() -> None:
-    script = Path(__file__).with_name("parity.py")
-    run = subprocess.run([sys.executable, script, "--collect"], capture_output=True, text=True, timeout=55)
-    assert (run.stdout.strip(), run.returncode) == ("", 0), run.stderr
+    run = parity("--collect")
+    assert (run.stdout, run.returncode) == ("", 0), run.stderr
+
+
+def test_the_table_tells_the_outcomes_of_a_run_and_fails_while_rows_are_empty() -> None:
+    run = parity("-k", "one_key_has_one_key")
+    (row,) = (line for line in run.stdout.splitlines() if line.startswith("| TestKeyring_PrimaryOnly "))
+    assert row.split(" | ")[2:] == [
+        "protocol/test_encryption.py::test_a_ring_of_one_key_has_one_key",
+        "passed |",
+    ]
+    assert "148 rows: 1 passed, 2 do not apply, 0 failed, 0 skipped, 145 empty" in run.stdout
+    assert run.returncode == 1
 
 
 def test_the_list_has_upstreams_145_tests_and_the_three_in_a_comment() -> None:

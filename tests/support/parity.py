@@ -42,7 +42,7 @@ class Row:
     does_not_apply: str = ""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Run:
     """Our tests with the marker `upstream`; as a pytest plugin it collects them and their outcomes.
 
