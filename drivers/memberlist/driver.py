@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import collections
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +14,7 @@ from anyio.abc import TaskStatus
 
 from ..contract import DriverStatus, Instance, JoinError, JoinPolicy, Member, MemberState, Sink, bracketed
 from . import protocol
+from .complaints import Complaints
 from .load import LoadMeter
 from .metadata import decode_metadata, encode_metadata
 from .node import GossipNode
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _LEAVE_WITHIN = 5.0
 _FIRST_RETRY = 0.5
+_DEAD_REMEMBERED = 1024
+_SILENT = logging.CRITICAL + 1
 _STATES = {
     State.ALIVE: MemberState.ALIVE,
     State.SUSPECT: MemberState.SUSPECT,
@@ -51,7 +54,8 @@ class MemberlistDriver:
         self._judging = True
         self._join = "has not joined yet" if settings.seeds else "founded a cluster: GDD_MEM_SEED names no seed"
         self._joined = not settings.seeds
-        self._unreadable: collections.Counter[str] = collections.Counter()
+        self._unreadable = 0
+        self._complaints = Complaints(logger, time.monotonic)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -65,8 +69,7 @@ class MemberlistDriver:
         """
         self._sink = sink
         settings = self._settings
-        if not settings.log:
-            logging.getLogger(__package__).setLevel(logging.CRITICAL + 1)  # its modules' loggers inherit this
+        _log_or_not(settings.log)
         config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_metadata(instance))
         hooks = Hooks(load=LoadMeter()) if config.weight_interval else Hooks()
         self._node = GossipNode(
@@ -153,7 +156,8 @@ class MemberlistDriver:
         latest: dict[str, protocol.Node] = {}
         for event in events:
             if isinstance(event, NodeConflict):
-                logger.warning(
+                self._complaints.say(
+                    "conflict",
                     "the node name %s is claimed from %s:%d too; set GDD_MEM_NAME so that every node has its own",
                     event.node.name,
                     bracketed(event.other[0]),
@@ -165,9 +169,17 @@ class MemberlistDriver:
             return
         observed: list[Member] = []
         for node in latest.values():
-            self._states[node.name] = node.state
+            self._remember(node)
             observed += self._observed(node)
         self._report(observed)
+
+    def _remember(self, node: protocol.Node) -> None:
+        """Note the state of a node. Of the dead that gossip has forgotten only the latest are kept."""
+        states = self._states
+        states.pop(node.name, None)
+        states[node.name] = node.state
+        if len(states) > self._running().swim.known + _DEAD_REMEMBERED:
+            states.pop(next((name for name, state in states.items() if state is State.DEAD), ""), None)
 
     def _observed(self, node: protocol.Node) -> Iterable[Member]:
         """What changed about the services of one node."""
@@ -180,8 +192,8 @@ class MemberlistDriver:
             return [attrs.evolve(member, state=state) for member in before]
         metadata = decode_metadata(node.meta, host=node.host, node=node.name)
         if not metadata.readable:
-            self._unreadable[node.name] += 1
-            logger.debug("the metadata of %s cannot be read: %r", node.name, node.meta[:80])
+            self._unreadable += 1
+            self._complaints.say("metadata", "the metadata of %s cannot be read: %r", node.name, node.meta[:80])
         dynamic = metadata.weight <= 0 and node.weight is not None
         now = tuple(
             attrs.evolve(
@@ -226,10 +238,19 @@ class MemberlistDriver:
             return DriverStatus(self.mode, False, "not started")
         swim = node.swim
         alive = sum(state is State.ALIVE for state in dict(self._states).values())
-        counters: dict[str, Any] = swim.counters | {"health score": swim.health_score}
+        counters: dict[str, Any] = swim.counters | {"health score": swim.health_score, "queued": swim.queued}
         if self._unreadable:
-            counters["unreadable metadata"] = sum(self._unreadable.values())
+            counters["unreadable metadata"] = self._unreadable
         config = swim.config
         address = f"{bracketed(config.advertise_host)}:{config.advertise_port}"
         message = f"{config.name} at {address}, {self._join}"
         return DriverStatus(self.mode, self._joined, message, alive, address, counters)
+
+
+def _log_or_not(wanted: bool) -> None:
+    """Silence this package's loggers, or undo that. The level is what they inherit, which `Logger.disabled` is not."""
+    package = logging.getLogger(__package__)
+    if not wanted:
+        package.setLevel(_SILENT)
+    elif package.level == _SILENT:
+        package.setLevel(logging.NOTSET)

@@ -6,7 +6,6 @@ costs a tenth of a datagram transport; what `Swim` wants done is done after ever
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import logging
 import math
@@ -19,15 +18,16 @@ from functools import partial
 
 import anyio
 import attrs
-from anyio import lowlevel, to_thread
-from anyio.abc import SocketAttribute, SocketStream, TaskGroup, TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
-from ..contract import JoinError, ProtocolError, bracketed
+from ..contract import JoinError
+from .complaints import Complaints
 from .protocol import Config, Effects, Hooks, Keyring, Swim
 from .protocol.events import Address, Event, Problem
 from .protocol.exchange import Exchange
 from .resolver import Resolver, resolve_all
 from .sockets import Sockets, open_sockets
+from .streams import Streams
 
 __all__ = ["GossipNode"]
 
@@ -36,9 +36,6 @@ logger = logging.getLogger(__name__)
 _DRAIN = 64
 """Datagrams read before the loop gets its turn."""
 _READ_BYTES = 65_536
-_MAX_STREAMS = 256
-_MAX_STREAMS_PER_SOURCE = 64
-_SAY_AGAIN_AFTER = 60.0
 
 
 class GossipNode:
@@ -81,8 +78,8 @@ class GossipNode:
         self._left = anyio.Event()
         self._wake = anyio.Event()
         self._sleeps_until = math.inf
-        self._streams_by_source: collections.Counter[str] = collections.Counter()
-        self._said: dict[str, float] = {}
+        self._streams: Streams | None = None
+        self._complaints = Complaints(logger, self._clock)
         self._resolver = Resolver(self._in_background, self._clock)
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -112,12 +109,13 @@ class GossipNode:
             keyring=self._keyring,
             hooks=self._hooks,
         )
+        self._streams = Streams(self._swim, self._flush)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             for datagrams in sockets.udp.values():
                 tasks.start_soon(self._receive, datagrams)
             for listener in sockets.tcp:
-                tasks.start_soon(listener.serve, self._accepted)
+                tasks.start_soon(self._streams.serve, listener)
             tasks.start_soon(self._keep_time)
             self._flush()
             logger.info("gossip node %s listens on port %d (%s)", config.name, sockets.port, config.dialect.value)
@@ -197,6 +195,66 @@ class GossipNode:
             await self._left.wait()
         return self.swim.left
 
+    async def rejoin(self, seeds: Sequence[Address]) -> int:
+        """Take part again after `leave`; see `join`."""
+        self.swim.rejoin(self._clock())
+        return await self.join(seeds)
+
+    def broadcast(self, payload: bytes) -> None:
+        """Spread an application's message by gossip.
+
+        Raises:
+            ValueError: it does not fit into a packet of gossip.
+        """
+        self.swim.broadcast(payload, self._clock())
+        self._flush()
+
+    async def send(self, to: str | Address, payload: bytes, *, reliable: bool) -> None:
+        """Send an application's message to the node of that name or at that address: as a datagram, which may be lost,
+        or over a stream, and then wait until it has been handed over.
+
+        Raises:
+            KeyError: no node of that name is known.
+            ValueError: the message is too long.
+            ConnectionError: it could not be handed over (never for a datagram).
+        """
+        ended = anyio.Event()
+        failure = ""
+
+        def end(exchange: Exchange) -> None:
+            nonlocal failure
+            failure = exchange.failure
+            ended.set()
+
+        self.swim.send_user(to, payload, self._clock(), reliable=reliable, on_end=end)
+        self._flush()
+        if reliable:
+            await ended.wait()
+            if failure:
+                raise ConnectionError(failure)
+
+    async def ping(self, name: str, address: Address | None = None) -> float:
+        """The round-trip time in seconds of one ping to the node of that name, at its own or another address.
+
+        Raises:
+            KeyError: no node of that name is known, and no address was given.
+            TimeoutError: no ack came within the probe timeout.
+        """
+        ended = anyio.Event()
+        answer: float | None = None
+
+        def end(round_trip: float | None) -> None:
+            nonlocal answer
+            answer = round_trip
+            ended.set()
+
+        self.swim.ping((name, address) if address else name, self._clock(), end)
+        self._flush()
+        await ended.wait()
+        if answer is None:
+            raise TimeoutError(f"{name} sent no ack within {self.swim.config.probe_timeout:g} s")
+        return answer
+
     # -- time ----------------------------------------------------------------------------------------------------------
 
     async def _keep_time(self) -> None:
@@ -232,15 +290,14 @@ class GossipNode:
     def _tell(self, effects: Effects) -> None:
         for event in effects.events:
             if isinstance(event, Problem):
-                self._log(event)
+                self._complaints.say(
+                    event.kind, "%s: %s (from %s)", event.kind, event.detail, event.source or "<unknown address>"
+                )
         self._on_events(effects.events)
 
-    def _log(self, problem: Problem) -> None:
-        """Each kind once a minute: what strangers send must not fill the log."""
-        now = self._clock()
-        if self._said.get(problem.kind, -math.inf) + _SAY_AGAIN_AFTER <= now:
-            self._said[problem.kind] = now
-            logger.debug("%s: %s (from %s)", problem.kind, problem.detail, problem.source)
+    async def _dial(self, exchange: Exchange) -> None:
+        if self._streams is not None:
+            await self._streams.dial(exchange)
 
     def _in_background(self, function: Callable[..., object], *arguments: object) -> None:
         if self._tasks is not None:
@@ -281,92 +338,3 @@ class GossipNode:
                 # Full buffers, no route, a refused broadcast: to the protocol a lost packet, which it is made for.
                 logger.debug("sending %d bytes to %s failed: %s", len(datagram), address, error)
             return
-
-    # -- streams -------------------------------------------------------------------------------------------------------
-
-    async def _accepted(self, stream: SocketStream) -> None:
-        async with stream:
-            remote = stream.extra(SocketAttribute.remote_address)
-            host, port = str(remote[0]), int(remote[1])
-            counts = self._streams_by_source
-            if not self.swim.config.allows(host):
-                logger.debug("connection from %s refused: the address is not allowed", host)
-                return
-            if counts[host] >= _MAX_STREAMS_PER_SOURCE or counts.total() >= _MAX_STREAMS:
-                logger.debug("connection from %s refused: %d are open", host, counts.total())
-                return
-            counts[host] += 1
-            try:
-                exchange = self.swim.accept((host, port), self._clock())
-                await self._converse(exchange, stream)
-            finally:
-                counts[host] -= 1
-                if not counts[host]:
-                    del counts[host]
-
-    async def _dial(self, exchange: Exchange) -> None:
-        host, port = exchange.address or ("", 0)
-        try:
-            with anyio.fail_after(max(0.0, exchange.deadline - self._clock())):
-                stream = await anyio.connect_tcp(await self._allowed_address(host), port)
-        except (OSError, UnicodeError) as error:
-            reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
-            exchange.end(f"cannot connect to {bracketed(host)}:{port}: {reason}")
-            self._flush()
-            return
-        async with stream:
-            await self._converse(exchange, stream)
-
-    async def _allowed_address(self, host: str) -> str:
-        """`host`, or the address of it that the allow-list admits.
-
-        Raises:
-            OSError: there is none.
-        """
-        config = self.swim.config
-        if config.cidrs_allowed is None:
-            return host
-        for address in await resolve_all(host):
-            if config.allows(address):
-                return address
-        raise OSError(f"no address of {host} is allowed")
-
-    async def _converse(self, exchange: Exchange, stream: SocketStream) -> None:
-        try:
-            with anyio.fail_after(max(0.0, exchange.deadline - self._clock())):
-                await self._exchange(exchange, stream)
-        except TimeoutError:
-            exchange.end("no answer in time")
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
-            exchange.end(f"connection broken: {error.__cause__ or error}")
-        self._flush()
-
-    async def _exchange(self, exchange: Exchange, stream: SocketStream) -> None:
-        while True:
-            if exchange.to_send:
-                data, exchange.to_send = exchange.to_send, b""
-                await stream.send(data)
-            elif exchange.done:
-                return
-            elif exchange.heavy is not None:
-                result = await to_thread.run_sync(_attempt, exchange.heavy)
-                exchange.resume(result, self._clock())
-            elif exchange.work is not None:
-                exchange.step(self._clock())
-                self._flush()
-                await lowlevel.checkpoint()
-            elif not exchange.expects_reply:
-                exchange.end()
-            else:
-                try:
-                    received = await stream.receive(_READ_BYTES)
-                except anyio.EndOfStream:
-                    received = b""
-                exchange.feed(received, self._clock())
-
-
-def _attempt(work: Callable[[], bytes]) -> bytes | ProtocolError:
-    try:
-        return work()
-    except ProtocolError as error:
-        return error

@@ -16,6 +16,8 @@ from collections.abc import Callable
 import anyio
 import attrs
 
+from .complaints import Complaints
+
 __all__ = ["Resolver", "resolve_all"]
 
 logger = logging.getLogger(__name__)
@@ -52,17 +54,18 @@ class Resolver:
     def __init__(self, start: Callable[[Callable[..., object], str], None], clock: Callable[[], float]) -> None:
         self._start = start
         self._clock = clock
+        self._complaints = Complaints(logger, clock)
         self._names: dict[str, _Entry] = {}
 
     def addresses(self, host: str, then: Callable[[], None]) -> tuple[str, ...]:
         """The known addresses of `host`. If there are none yet, `then` is called once there are."""
         entry = self._names.get(host)
         if entry is None:
+            if len(self._names) >= MAX_NAMES:
+                self._names.clear()
             if _is_literal(host):
                 self._names[host] = _Entry((host,), float("inf"))
                 return (host,)
-            if len(self._names) >= MAX_NAMES:
-                self._names.clear()
             entry = self._names[host] = _Entry((), float("-inf"))
         age = self._clock() - entry.checked_at
         if not entry.looking and age > (REFRESH_AFTER if entry.addresses else RETRY_AFTER):
@@ -77,9 +80,9 @@ class Resolver:
         if entry is None:
             return
         try:
-            entry.addresses = tuple(await resolve_all(host))
+            entry.addresses = tuple(sorted(await resolve_all(host), key=_is_ipv6))
         except (OSError, UnicodeError) as error:
-            logger.warning("cannot resolve the member address %r: %s", host, error)
+            self._complaints.say("unresolved", "cannot resolve the member address %r: %s", host, error)
         finally:
             entry.looking = False
             entry.checked_at = self._clock()
@@ -87,6 +90,11 @@ class Resolver:
         if entry.addresses:
             for send in waiting:
                 send()
+
+
+def _is_ipv6(address: str) -> bool:
+    """IPv4 comes first, as in Go: a node there that advertises a name listens on IPv4 by default."""
+    return ":" in address
 
 
 def _is_literal(host: str) -> bool:

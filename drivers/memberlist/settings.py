@@ -13,10 +13,10 @@ from typing import Any
 import attrs
 
 from ..addresses import private_address
-from ..contract import JoinPolicy
+from ..contract import JoinPolicy, ProtocolError
 from ..environment import Environment
 from .protocol import Config, Dialect
-from .protocol.config import Network
+from .protocol.config import NAME_MAX_BYTES, Network
 from .protocol.events import Address
 from .protocol.label import LABEL_MAX_BYTES
 
@@ -34,7 +34,10 @@ __all__ = [
 DEFAULT_PORT = 7946
 SECRET_KEY = "GDD_MEM_SECRET_KEY"
 _MILLISECONDS = 1e-3
-_MAX_HOST_BYTES = 255
+_ADVERTISABLE = {
+    Dialect.DOUDOU: "an IP address or a host name",
+    Dialect.HASHICORP: "an IP address (host names need GDD_MEM_DIALECT=doudou)",
+}
 
 
 @attrs.frozen
@@ -99,7 +102,7 @@ def read_settings(environment: Environment) -> MemberlistSettings:
     dialect = environment.choice("GDD_MEM_DIALECT", Dialect.DOUDOU)
     host = _advertise_host(environment, dialect)
     config = Config(
-        name=environment.text("GDD_MEM_NAME") or f"{socket.gethostname()}-{secrets.token_hex(3)}",
+        name=_name(environment),
         advertise_host=host,
         advertise_port=port,
         dialect=dialect,
@@ -111,6 +114,8 @@ def read_settings(environment: Environment) -> MemberlistSettings:
         verify_incoming=environment.flag("GDD_MEM_VERIFY_INCOMING", True),
         verify_outgoing=environment.flag("GDD_MEM_VERIFY_OUTGOING", True),
     )
+    if not config.allows(host):
+        environment.problem("GDD_MEM_CIDRS_ALLOWED", f"networks that this node's own address, {host}, is in")
     return MemberlistSettings(
         config=dynamic_config(environment, config),
         bind=environment.text("GDD_MEM_BIND"),
@@ -162,15 +167,23 @@ def _advertise_host(environment: Environment, dialect: Dialect) -> str:
     if host.startswith("."):
         host = socket.gethostname() + host
     host = host.removeprefix("[").removesuffix("]")
-    if len(host) > _MAX_HOST_BYTES or not host.isascii() or " " in host or "/" in host:
-        environment.problem("GDD_MEM_HOST", "an IP address or a host name")
-    elif dialect is Dialect.HASHICORP:
-        try:
-            dialect.encode_host(host)
-        except ValueError:
-            environment.problem("GDD_MEM_HOST", "an IP address (host names need GDD_MEM_DIALECT=doudou)")
-            return "127.0.0.1"
+    try:
+        dialect.decode_host(dialect.encode_host(host))
+    except (ValueError, ProtocolError):
+        accepted = _ADVERTISABLE[dialect]
+        if host in ("0.0.0.0", "::"):
+            accepted += ", at which the other nodes reach this one"
+        environment.problem("GDD_MEM_HOST", accepted)
+        return "127.0.0.1"
     return host
+
+
+def _name(environment: Environment) -> str:
+    name = environment.text("GDD_MEM_NAME")
+    if len(name.encode(errors="surrogateescape")) > NAME_MAX_BYTES:
+        environment.problem("GDD_MEM_NAME", f"at most {NAME_MAX_BYTES} bytes", f"{len(name)} characters long")
+        name = ""
+    return name or f"{socket.gethostname()}-{secrets.token_hex(3)}"
 
 
 def _weight_interval(environment: Environment) -> float:
@@ -248,7 +261,9 @@ def parse_seed(item: str) -> Address:
     Raises:
         ValueError: none of these; the message says what is wrong.
     """
-    _, _, address = item.rpartition("/")
+    name, named, address = item.rpartition("/")
+    if named and not name:
+        raise ValueError("there is no name before the /")
     if address.startswith("["):
         host, closed, rest = address[1:].partition("]")
         if not closed:

@@ -7,10 +7,11 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Iterator
+from typing import cast
 
 import anyio
 import attrs
-from anyio.abc import SocketAttribute
+from anyio.abc import SocketAttribute, SocketListener
 
 from ..contract import SettingsError
 
@@ -33,7 +34,7 @@ class Sockets:
 
     port: int
     udp: dict[int, socket.socket]
-    tcp: list[anyio.abc.Listener[anyio.abc.SocketStream]]
+    tcp: list[SocketListener]
 
     async def aclose(self) -> None:
         """Close them all."""
@@ -98,17 +99,27 @@ async def _open_family(sockets: Sockets, family: int, address: str, port: int) -
     with _naming(f"TCP port {port} of {address}"):
         listener = await anyio.create_tcp_listener(local_host=address, local_port=port, backlog=_BACKLOG)
     for each in listener.listeners:
-        sockets.tcp.append(each)
+        sockets.tcp.append(cast(SocketListener, each))
     port = int(sockets.tcp[-1].extra(SocketAttribute.local_port))
     datagrams = socket.socket(family, socket.SOCK_DGRAM)
     sockets.udp[family] = datagrams
     datagrams.setblocking(False)
     if family == socket.AF_INET6:
         datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+    _enlarge_receive_buffer(datagrams)
     with _naming(f"UDP port {port} of {address}"):
         datagrams.bind((address, port))
     return port
+
+
+def _enlarge_receive_buffer(datagrams: socket.socket) -> None:
+    """As much as the system gives: Linux cuts a wish down silently, others refuse one that is too large."""
+    size = _RECEIVE_BUFFER_BYTES
+    while size:
+        with contextlib.suppress(OSError):
+            datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+            return
+        size //= 2
 
 
 @contextlib.contextmanager

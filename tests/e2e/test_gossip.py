@@ -313,10 +313,19 @@ def test_a_static_weight_is_not_overridden() -> None:
 
 
 def test_members_outside_the_allow_list_are_not_admitted() -> None:
-    with gossiping("orders") as stranger:
-        with gossiping(GDD_MEM_SEED=gossip_address(stranger), GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8") as guarded:
+    own = {"GDD_MEM_HOST": "127.0.0.2", "GDD_MEM_BIND": "127.0.0.2", "GDD_MEM_CIDRS_ALLOWED": "127.0.0.2/32"}
+    with gossiping(**own) as guarded:
+        with gossiping("orders", GDD_MEM_SEED=gossip_address(guarded)) as stranger:
+            assert not stranger.status().ready
             assert guarded.members("orders") == ()
             assert counter(guarded, "address not allowed") > 0
+
+
+def test_a_node_does_not_join_outside_its_allow_list() -> None:
+    own = {"GDD_MEM_HOST": "127.0.0.2", "GDD_MEM_BIND": "127.0.0.2", "GDD_MEM_CIDRS_ALLOWED": "127.0.0.2/32"}
+    with gossiping("orders") as stranger, gossiping(GDD_MEM_SEED=gossip_address(stranger), **own) as guarded:
+        assert guarded.members("orders") == ()
+        assert "no address of 127.0.0.1 is allowed" in message(guarded)
 
 
 def test_a_packet_from_outside_the_allow_list_is_dropped_unread() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,23 @@ def test_keys_are_installed_used_and_removed_in_that_order() -> None:
         keyring.remove(NEW)
     keyring.remove(OLD)
     assert keyring.keys == (NEW,)
+
+
+@pytest.mark.upstream("TestKeyring_AddConcurrentKeys")
+def test_keys_may_be_installed_from_several_threads_while_others_are_used() -> None:
+    keyring = Keyring([OLD])
+    keys = [number.to_bytes(16, "big") for number in range(1, 401)]
+    payload = sealed(keyring, b"plain")
+
+    def install(some: list[bytes]) -> None:
+        for key in some:
+            keyring.install(key)
+            assert decrypt(keyring, payload, b"") == b"plain"
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(install, (keys[start::4] for start in range(4))))
+    assert keyring.keys[0] == OLD
+    assert sorted(keyring.keys[1:]) == keys
 
 
 @pytest.mark.upstream("TestKeyRing_MultiKeyEncryptDecrypt")

@@ -284,6 +284,10 @@ class World:
         self.run_until(lambda: all(len(swim.members()) == len(names) for swim in swims), within=60.0)
         return swims
 
+    def swim(self, name: str) -> Swim:
+        """The node of that name."""
+        return self._stations[name].swim
+
     def address(self, name: str) -> Address:
         """Where a node is."""
         return next(address for address, other in self._names.items() if other == name)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-__all__ = ["eventually"]
+import anyio
+
+__all__ = ["eventually", "eventually_async"]
 
 
 def eventually(predicate: Callable[[], object], timeout: float = 5.0) -> None:
@@ -18,3 +20,16 @@ def eventually(predicate: Callable[[], object], timeout: float = 5.0) -> None:
     while not predicate():
         assert time.monotonic() < deadline, f"not within {timeout} s: {predicate}"
         time.sleep(0.005)
+
+
+async def eventually_async(predicate: Callable[[], object], within: float = 10.0) -> None:
+    """The same on an event loop, where the condition is in the hands of other tasks.
+
+    Raises:
+        AssertionError: it does not hold within so many seconds.
+    """
+    with anyio.move_on_after(within):
+        while not predicate():  # noqa: ASYNC110
+            await anyio.sleep(0.005)
+        return
+    raise AssertionError(f"not within {within} s: {predicate}")

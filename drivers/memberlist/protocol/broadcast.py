@@ -95,6 +95,12 @@ class BroadcastQueue:
                 bisect.insort(self._order, item.order)
         return [item.message for item in taken]
 
+    def take_first(self, transmit_limit: int) -> list[bytes]:
+        """The message whose turn it is, however long, or nothing."""
+        if not self._order:
+            return []
+        return self.take(0, -self._order[0][1], transmit_limit)
+
     def prune(self, keep: int) -> None:
         """Drop all but `keep` messages, those that were sent most often first."""
         while len(self._order) > keep:

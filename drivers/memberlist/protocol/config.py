@@ -10,13 +10,16 @@ from typing import Any
 
 import attrs
 
+from ...contract import ProtocolError
 from .dialect import Dialect
+from .gomsgpack import text_of
 
-__all__ = ["META_MAX_BYTES", "PROTOCOL_MAX", "PROTOCOL_MIN", "Config", "Network"]
+__all__ = ["META_MAX_BYTES", "NAME_MAX_BYTES", "PROTOCOL_MAX", "PROTOCOL_MIN", "Config", "Network"]
 
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 5
 META_MAX_BYTES = 512
+NAME_MAX_BYTES = 512
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -25,6 +28,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Config:
     """One node's settings. The defaults are go-doudou's, which are memberlist's WAN profile with a reclaim time of
     3 s.
+
+    Raises:
+        ValueError: other nodes would refuse one that is configured so: its name, metadata, address or version.
     """
 
     name: str
@@ -65,6 +71,18 @@ class Config:
     verify_outgoing: bool = True
     compression: bool = False
 
+    def __attrs_post_init__(self) -> None:
+        if not 0 < len(text_of(self.name)) <= NAME_MAX_BYTES:
+            raise ValueError(f"a node's name has 1 to {NAME_MAX_BYTES} bytes: {self.name[:80]!r}")
+        if len(self.meta) > META_MAX_BYTES:
+            raise ValueError(f"{len(self.meta)} bytes of metadata; at most {META_MAX_BYTES} are allowed")
+        if not PROTOCOL_MIN <= self.protocol_version <= PROTOCOL_MAX:
+            raise ValueError(f"protocol version {self.protocol_version}; there are {PROTOCOL_MIN} to {PROTOCOL_MAX}")
+        try:
+            self.dialect.decode_host(self.addr)
+        except ProtocolError as error:
+            raise ValueError(f"cannot be reached at {self.advertise_host!r}: {error}") from None
+
     @property
     def addr(self) -> bytes:
         """Our own address as the dialect writes it."""
@@ -86,7 +104,8 @@ class Config:
             address = ipaddress.ip_address(host)
         except ValueError:
             return bool(self.cidrs_allowed)
-        return any(address in network for network in self.cidrs_allowed)
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return any((mapped or address) in network for network in self.cidrs_allowed)
 
     @classmethod
     def lan(cls, name: str, host: str, port: int, **changes: Any) -> Config:

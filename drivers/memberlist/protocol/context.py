@@ -8,11 +8,12 @@ happened.
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
+from ...contract import bracketed
 from .awareness import Awareness
 from .broadcast import BroadcastQueue
 from .config import Config
@@ -26,8 +27,12 @@ if TYPE_CHECKING:
     from random import Random
 
     from .exchange import Exchange
+    from .stream_messages import PushPullNode
 
-__all__ = ["Context", "Hooks"]
+__all__ = ["MAX_DATAGRAM_BYTES", "Context", "Hooks", "shown"]
+
+MAX_DATAGRAM_BYTES = 65_000
+"""What an application may send in one: the most that UDP carries, less than all that may be put around it."""
 
 _COMPOUND_HEADER = 2
 _PART_OVERHEAD = 2
@@ -40,18 +45,25 @@ class Hooks:
     """Decisions that an application may take part in. Called inside a state transition: they must not call back.
 
     Attributes:
-        admit: `(name, host, port, meta) -> bool`, asked for every alive message, our own first one included.
-        merge: `(names) -> bool`, asked before the reply or request of a *join* is merged.
+        admit: `(name, host, port, meta) -> bool`, asked for every alive message that is news and not our own.
+        merge: `(records) -> bool`, asked before the reply or request of a *join* is merged, with all it contains.
         ack_payload: what to put into the ack of a ping.
+        ping_over_tcp: `(name) -> bool`, whether a node that does not answer over UDP may be pinged over TCP.
         local_state: what to send along with a push/pull; the argument tells whether it is a join.
         load: `() -> (idle, unix_ms)`, the idle share of the processor, 0 to 1, and the time of the measurement.
     """
 
     admit: Callable[[str, str, int, bytes], bool] | None = None
-    merge: Callable[[list[str]], bool] | None = None
+    merge: Callable[[Sequence[PushPullNode]], bool] | None = None
     ack_payload: Callable[[], bytes] | None = None
+    ping_over_tcp: Callable[[str], bool] | None = None
     local_state: Callable[[bool], bytes] | None = None
     load: Callable[[], tuple[float, int]] | None = None
+
+
+def shown(address: Address | str) -> str:
+    """An address for people."""
+    return address if isinstance(address, str) else f"{bracketed(address[0])}:{address[1]}"
 
 
 class Context:
@@ -59,6 +71,7 @@ class Context:
 
     Attributes:
         now: seconds on the driver's monotonic clock.
+        source: where the input comes from that is being looked at, "" if it is time that passes.
         packets: datagrams to send, as (destination, bytes).
         streams: exchanges to open.
         events: what happened, in order.
@@ -70,6 +83,7 @@ class Context:
         self, config: Config, keyring: Keyring, random: Random, random_bytes: Callable[[int], bytes], now: float
     ) -> None:
         self.now = now
+        self.source: Address | str = ""
         self.random = random
         self.random_bytes = random_bytes
         self.keyring = keyring
@@ -108,10 +122,10 @@ class Context:
         """A first delay, so that nodes started together do not act together."""
         return self.random.random() * interval
 
-    def problem(self, kind: str, detail: object, source: object = "") -> None:
-        """Count and report what was dropped."""
+    def problem(self, kind: str, detail: object, source: Address | str | None = None) -> None:
+        """Count and report what was dropped; `source` defaults to where the present input comes from."""
         self.counters[kind] += 1
-        self.events.append(Problem(kind, str(detail), str(source)))
+        self.events.append(Problem(kind, str(detail), shown(self.source if source is None else source)))
 
     def send(self, to: Address, message: bytes, *, crc: bool = False) -> None:
         """Send one message as a datagram."""
@@ -129,8 +143,12 @@ class Context:
             self.packets.append((to, self.codec.wrap(packet)))
 
     def send_gossip(self, to: Address, *, crc: bool) -> bool:
-        """Send one datagram full of gossip; False if there was nothing to spread."""
-        parts = self.gossip(self._room(crc=crc))
+        """Send one datagram full of gossip; False if there was nothing to spread.
+
+        A message that is longer than any packet's room goes alone, in a larger packet: left in the queue, it would
+        stay there for ever.
+        """
+        parts = self.gossip(self._room(crc=crc)) or self.broadcasts.take_first(self._transmit_limit)
         for packet in compound(parts) if parts else ():
             self.send(to, packet, crc=crc)
         return bool(parts)
@@ -141,9 +159,24 @@ class Context:
         """
         return self._config.udp_buffer_bytes - _COMPOUND_HEADER - self.codec.overhead - (_CRC_BYTES if crc else 0)
 
+    @property
+    def _transmit_limit(self) -> int:
+        return retransmit_limit(self._config.retransmit_mult, self.nodes)
+
+    def broadcast_user(self, payload: bytes) -> None:
+        """Queue an application's message.
+
+        Raises:
+            ValueError: it does not fit into a packet.
+        """
+        most = self._room(crc=True) - _USER_OVERHEAD
+        if len(payload) > most:
+            raise ValueError(f"a message of {len(payload)} bytes cannot be gossiped: at most {most} fit into a packet")
+        self.user_broadcasts.queue(payload)
+
     def gossip(self, room: int) -> list[bytes]:
         """At most `room` bytes of messages to spread: those about nodes first, the application's in what is left."""
-        limit = retransmit_limit(self._config.retransmit_mult, self.nodes)
+        limit = self._transmit_limit
         parts = self.broadcasts.take(_PART_OVERHEAD, room, limit)
         if self.user_broadcasts:
             room -= sum(len(part) + _PART_OVERHEAD for part in parts)

@@ -7,7 +7,9 @@ letters looks like an IPv4 address), so a cluster's dialect is a setting.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import functools
 import ipaddress
 
 from ...contract import ProtocolError
@@ -15,6 +17,8 @@ from ...contract import ProtocolError
 __all__ = ["Dialect"]
 
 _LONGEST_HOST = 255
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Dialect(str, enum.Enum):
@@ -49,21 +53,42 @@ class Dialect(str, enum.Enum):
         An IPv4 address in its 16-byte spelling (a Go node bound to all interfaces sends that) is the same host.
 
         Raises:
-            ProtocolError: nothing can be sent to this address. Go keeps such a member for ever, because its probes fail
+            ProtocolError: this is no address of one node. Go keeps such a member for ever, because its probes fail
                 before they are sent; we refuse it.
         """
-        if self is Dialect.DOUDOU:
-            if not 0 < len(addr) <= _LONGEST_HOST:
-                raise ProtocolError(f"address of {len(addr)} bytes")
-            try:
-                host = addr.decode("ascii")
-            except UnicodeDecodeError:
-                raise ProtocolError(f"address is not text: {addr[:40]!r}") from None
-            if not host.isprintable() or " " in host or "/" in host:
-                raise ProtocolError(f"address is not a host name: {host[:40]!r}")
-            return host
-        if len(addr) not in (4, 16):
-            raise ProtocolError(f"address of {len(addr)} bytes, expected 4 or 16")
-        address = ipaddress.ip_address(addr)
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return str(mapped or address)
+        return _host_in_text(addr) if self is Dialect.DOUDOU else _host_in_bytes(addr)
+
+
+@functools.lru_cache(maxsize=4096)
+def _host_in_text(addr: bytes) -> str:
+    if not 0 < len(addr) <= _LONGEST_HOST:
+        raise ProtocolError(f"address of {len(addr)} bytes")
+    try:
+        host = addr.decode("ascii")
+    except UnicodeDecodeError:
+        raise ProtocolError(f"address is not text: {addr[:40]!r}") from None
+    if not host.isprintable() or " " in host or "/" in host:
+        raise ProtocolError(f"address is not a host name: {host[:40]!r}")
+    with contextlib.suppress(ValueError):
+        _check_one_node(ipaddress.ip_address(host))
+    return host
+
+
+@functools.lru_cache(maxsize=4096)
+def _host_in_bytes(addr: bytes) -> str:
+    if len(addr) not in (4, 16):
+        raise ProtocolError(f"address of {len(addr)} bytes, expected 4 or 16")
+    return str(_check_one_node(ipaddress.ip_address(addr)))
+
+
+def _check_one_node(address: IPAddress) -> IPAddress:
+    """`address`, an IPv4 one in its IPv6 spelling as the former.
+
+    Raises:
+        ProtocolError: nobody's, or a group's.
+    """
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    plain = mapped or address
+    if plain.is_unspecified or plain.is_multicast or plain == _BROADCAST:
+        raise ProtocolError(f"{plain} is not the address of one node")
+    return plain

@@ -45,7 +45,8 @@ class Exchange:
     Attributes:
         address: whom to dial, or None if they dialled us.
         peer: the same for messages to a person.
-        deadline: when to give up, on the clock of `Context.now`.
+        deadline: when to give up, on the clock of `Context.now`. Unless all of it must be done by then, `renew`
+            moves it on.
         to_send: bytes to write; take them out.
         work: reading or merging under way, in slices short enough for an event loop: call `step` until it returns
             False.
@@ -60,11 +61,14 @@ class Exchange:
         deadline: float,
         on_message: Callable[[Exchange, Message], Iterator[None] | None] | None,
         on_end: Callable[[Exchange], None] | None = None,
+        *,
+        renewable: bool = True,
     ) -> None:
         self._context = context
         self.address = address
         self.peer = peer
         self.deadline = deadline
+        self._renewable = renewable
         self._on_message = on_message
         self._on_end = on_end
         self._reader = StreamReader(context, accepted=address is None)
@@ -84,13 +88,18 @@ class Exchange:
         """See `StreamReader.heavy`; its result, or the `ProtocolError` it raised, goes into `resume`."""
         return self._reader.heavy
 
+    def renew(self, now: float) -> None:
+        """A step is done - the connection is there, all is written: the next one may take the TCP timeout too."""
+        if self._renewable:
+            self.deadline = now + self._context.config.tcp_timeout
+
     def write(self, message: bytes) -> None:
         """Queue one message."""
         self.to_send += framed(self._context, message, dialled=self.address is not None)
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; an empty `data` is the end of its side."""
-        self._context.now = now
+        self._at(now)
         if self.done or self._handled:
             return
         if not data:
@@ -100,11 +109,15 @@ class Exchange:
 
     def resume(self, result: bytes | ProtocolError, now: float) -> None:
         """Go on after `heavy`."""
-        self._context.now = now
+        self._at(now)
         if isinstance(result, ProtocolError):
             self._refuse(result)
         else:
             self._guard(lambda: self._reader.resume(result))
+
+    def _at(self, now: float) -> None:
+        self._context.now = now
+        self._context.source = self.peer
 
     def _guard(self, read: Callable[[], None]) -> None:
         try:
@@ -134,7 +147,7 @@ class Exchange:
 
     def step(self, now: float) -> bool:
         """Do one slice of `work`; False when there is none left."""
-        self._context.now = now
+        self._at(now)
         if self.work is None:
             return False
         try:
@@ -149,7 +162,7 @@ class Exchange:
         return self.work is not None
 
     def _refuse(self, error: ProtocolError) -> None:
-        self._context.problem("bad stream", error, self.peer)
+        self._context.problem("bad stream", error)
         if self.address is None and self._reader.answer_errors:
             self.write(ErrorReply(str(error)).encode())
         self.end(str(error))

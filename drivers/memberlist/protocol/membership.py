@@ -12,7 +12,8 @@ Where this differs from the Go code, it is on purpose:
 
 - a member that nobody could ever reach or that would poison later joins (no usable address, broken version bytes, a
   name or metadata beyond the limits) is refused;
-- incarnations close to 2**32 are refused: Go's counter wraps there, and the node can never refute again;
+- incarnations close to 2**32 are refused, and those far above the known one: Go's counter wraps there, and the node
+  can never refute again; a single forged message must not bring anybody near;
 - a node that was restarted, and is held dead at a higher incarnation than it now has, is told so directly; it then
   refutes at once instead of staying dead until somebody's push/pull reaches it;
 - knowledge about the dead is monotone: a later accusation raises the incarnation that a return has to beat;
@@ -27,7 +28,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...contract import ProtocolError
-from .config import META_MAX_BYTES, PROTOCOL_MAX, PROTOCOL_MIN
+from .config import META_MAX_BYTES, NAME_MAX_BYTES, PROTOCOL_MAX, PROTOCOL_MIN
 from .context import Context
 from .events import (
     NodeConflict,
@@ -46,7 +47,8 @@ from .suspicion import Suspicion, suspicion_timeout
 __all__ = ["MAX_INCARNATION", "MAX_NODES", "Membership"]
 
 MAX_INCARNATION = 2**32 - 2**16
-MAX_NAME_BYTES = 512
+MAX_INCARNATION_JUMP = 2**24
+"""No node refutes so often between two messages that the same peer hears of it."""
 MAX_NODES = 50_000
 _ACCUSE_AGAIN_AFTER = 1.0
 
@@ -101,7 +103,7 @@ class Membership:
         if is_me and self.leaving and not own:
             return
         node = self._roster.get(message.node)
-        host = self._acceptable_host(message, node)
+        host = self._acceptable_host(message, node, own=own)
         if host is None:
             return
         moved = False
@@ -126,12 +128,11 @@ class Membership:
         context.broadcasts.queue(message.encode(), message.node)
         self._update(node, message, host)
 
-    def _acceptable_host(self, message: Alive, known: NodeState | None) -> str | None:
+    def _acceptable_host(self, message: Alive, known: NodeState | None, *, own: bool) -> str | None:
         """The host of a member we would admit, else None. What a known node repeats was checked before."""
         context, config = self._context, self._context.config
         try:
-            if message.incarnation >= MAX_INCARNATION:
-                raise ProtocolError(f"incarnation {message.incarnation} is about to wrap")
+            check_incarnation(message.incarnation, known)
             if message.meta is not None and len(message.meta) > META_MAX_BYTES:
                 raise ProtocolError(f"metadata of {len(message.meta)} bytes")
             if known is None or message.port != known.port or message.vsn != known.vsn:
@@ -143,6 +144,8 @@ class Membership:
         except ProtocolError as error:
             context.problem("alive refused", f"{message.node[:80]}: {error}")
             return None
+        if own:
+            return host
         if not config.allows(host):
             context.problem("address not allowed", f"{message.node} at {host}")
             return None
@@ -154,7 +157,7 @@ class Membership:
 
     def _check_fields(self, message: Alive) -> None:
         size = len(text_of(message.node))
-        if not 0 < size <= MAX_NAME_BYTES:
+        if not 0 < size <= NAME_MAX_BYTES:
             raise ProtocolError(f"a name of {size} bytes")
         if not 0 < message.port <= 0xFFFF:
             raise ProtocolError("port 0")
@@ -336,8 +339,10 @@ class Membership:
         node = self._roster.get(name)
         if node is None or incarnation < node.incarnation:
             return None
-        if incarnation >= MAX_INCARNATION:
-            self._context.problem("incarnation refused", f"{name}: {incarnation} is about to wrap")
+        try:
+            check_incarnation(incarnation, node)
+        except ProtocolError as error:
+            self._context.problem("incarnation refused", f"{name}: {error}")
             return None
         return node
 
@@ -364,8 +369,8 @@ class Membership:
 
     # -- weight --------------------------------------------------------------------------------------------------------
 
-    def weight(self, message: Weight) -> None:
-        """Apply a dynamic weight, and pass it on if it is news.
+    def weight(self, message: Weight, *, own: bool = False) -> None:
+        """Apply a dynamic weight, and pass it on if it is news; `own` marks our own statement about ourselves.
 
         It does not touch the incarnation, and is kept while the node is suspected (Go forgets it there).
         """
@@ -373,17 +378,28 @@ class Membership:
         node = self._roster.get(message.node)
         if node is None or node.state is not State.ALIVE or message.incarnation < node.incarnation:
             return
+        if node.name == context.config.name and not own:
+            return
         before = node.weight
         if before is not None and message.weight_at <= before[1]:
-            return
-        own = node.name == context.config.name
-        if own and message.sender != context.config.name:
             return
         node.weight = (message.weight, message.weight_at)
         context.counters["weight"] += 1
         context.broadcasts.queue(message.encode(), ("weight", node.name))
         if before is None or before[0] != message.weight:
             context.events.append(WeightChanged(node.snapshot()))
+
+
+def check_incarnation(incarnation: int, known: NodeState | None) -> None:
+    """Whether a node can be at this incarnation.
+
+    Raises:
+        ProtocolError: it is about to wrap, or far above the one we know.
+    """
+    if incarnation >= MAX_INCARNATION:
+        raise ProtocolError(f"incarnation {incarnation} is about to wrap")
+    if known is not None and incarnation > known.incarnation + MAX_INCARNATION_JUMP:
+        raise ProtocolError(f"incarnation {incarnation} is far above the known one, {known.incarnation}")
 
 
 def check_versions(vsn: bytes, ours: bytes) -> None:

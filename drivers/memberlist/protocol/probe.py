@@ -32,6 +32,8 @@ from .timers import Timer
 
 __all__ = ["Prober"]
 
+MAX_WAITING = 4096
+"""Probes for others that are under way. An honest cluster asks for a few per second."""
 _NACK_SHARE = 0.8
 _TCP_PING_SINCE = 3
 _NACK_SINCE = 4
@@ -64,6 +66,15 @@ class _Relay:
     nack_timer: Timer | None = None
 
 
+@attrs.define(eq=False)
+class _Ping:
+    """A ping that the owner asked for."""
+
+    sent: float
+    on_end: Callable[[float | None], None]
+    timer: Timer | None = None
+
+
 class Prober:
     """Probes others, answers their probes, and helps with probes of third nodes."""
 
@@ -74,7 +85,7 @@ class Prober:
         self._next = 0
         self._current: _Probe | None = None
         self._tick_waits = False
-        self._waiting: dict[int, _Probe | _Relay] = {}
+        self._waiting: dict[int, _Probe | _Relay | _Ping] = {}
         self.on_stranger: Callable[[Ping], None] | None = None
         """Called with the ping of a node that is not in the list."""
 
@@ -148,7 +159,8 @@ class Prober:
                 config.name,
             )
             context.send_with_gossip(helper.address, request.encode())
-        if config.tcp_pings and target.protocol_max >= _TCP_PING_SINCE:
+        may = context.hooks.ping_over_tcp
+        if config.tcp_pings and target.protocol_max >= _TCP_PING_SINCE and (may is None or may(target.name)):
             self._ping_over_tcp(probe)
 
     def _ping_over_tcp(self, probe: _Probe) -> None:
@@ -161,7 +173,7 @@ class Prober:
                 context.counters["probe answered over TCP only"] += 1
                 self._end(probe, healthy=True)
 
-        exchange = Exchange(context, probe.node.address, probe.node.name, probe.deadline, acked)
+        exchange = Exchange(context, probe.node.address, probe.node.name, probe.deadline, acked, renewable=False)
         exchange.write(self._ping(sequence, probe.node.name).encode())
         context.streams.append(exchange)
 
@@ -193,6 +205,19 @@ class Prober:
             self._tick_waits = False
             self._end(probe, healthy=False)
 
+    def ping(self, name: str, address: Address, on_end: Callable[[float | None], None]) -> None:
+        """Ping once, for the owner: nothing follows from it but that `on_end` learns the round-trip time, or None."""
+        context = self._context
+        sequence = context.next_sequence()
+        ping = self._waiting[sequence] = _Ping(context.now, on_end)
+        ping.timer = context.timers.at(context.now + context.config.probe_timeout, self._no_ack, sequence)
+        context.send_with_gossip(address, self._ping(sequence, name).encode())
+
+    def _no_ack(self, sequence: int) -> None:
+        ping = self._waiting.pop(sequence, None)
+        if isinstance(ping, _Ping):
+            ping.on_end(None)
+
     # -- answers -------------------------------------------------------------------------------------------------------
 
     def ack(self, message: Ack) -> None:
@@ -202,6 +227,10 @@ class Prober:
             self._context.send_with_gossip(waiting.requester, Ack(waiting.sequence).encode())
             if waiting.nack_timer is not None:
                 waiting.nack_timer.cancel()
+        elif isinstance(waiting, _Ping):
+            if waiting.timer is not None:
+                waiting.timer.cancel()
+            waiting.on_end(self._context.now - waiting.sent)
         elif waiting is not None:
             if not waiting.indirect:
                 round_trip = self._context.now - waiting.sent
@@ -221,7 +250,7 @@ class Prober:
         """Answer a ping, unless it is meant for a node that was at our address before."""
         context, config = self._context, self._context.config
         if ping.node and ping.node != config.name:
-            context.problem("ping for another node", ping.node[:80], source)
+            context.problem("ping for another node", ping.node[:80])
             return
         payload = context.hooks.ack_payload() if context.hooks.ack_payload else None
         to = self._reply_address(ping.source_addr, ping.source_port, source)
@@ -237,6 +266,9 @@ class Prober:
         requester = self._reply_address(request.source_addr, request.source_port, source)
         target = self._reply_address(request.target, request.port, None)
         if requester is None or target is None:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            context.problem("too many indirect pings", f"{len(self._waiting)} are under way")
             return
         sequence = context.next_sequence()
         relay = _Relay(requester, request.seq_no)
@@ -265,9 +297,9 @@ class Prober:
             if not port:
                 raise ProtocolError("port 0")
         except ProtocolError as error:
-            context.problem("unusable reply address", error, source)
+            context.problem("unusable reply address", error)
             return None
         if not context.config.allows(host):
-            context.problem("address not allowed", host, source)
+            context.problem("address not allowed", f"a reply to {host}")
             return None
         return (host, port)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ...contract import ProtocolError
-from .context import Context
+from .context import Context, shown
 from .events import Address, RemoteState
 from .exchange import Exchange
 from .membership import Membership
@@ -83,8 +83,8 @@ class Synchronizer:
                 raise ProtocolError(f"expected a state, got {type(message).__name__}")
             return self._merge(message, join=join)
 
-        deadline = context.now + 2 * context.config.tcp_timeout
-        exchange = Exchange(context, address, f"{address[0]}:{address[1]}", deadline, replied, on_end)
+        deadline = context.now + context.config.tcp_timeout
+        exchange = Exchange(context, address, shown(address), deadline, replied, on_end)
         exchange.work = self._write_state(exchange, join=join)
         exchange.step(context.now)
         context.counters["push/pull"] += 1
@@ -110,7 +110,7 @@ class Synchronizer:
     def _merge(self, remote: PushPull, *, join: bool) -> Iterator[None]:
         context = self._context
         merge = context.hooks.merge
-        if join and merge is not None and not merge([record.name for record in remote.nodes]):
+        if join and merge is not None and not merge(remote.nodes):
             raise ProtocolError("the application refused the merge")
         for count, record in enumerate(remote.nodes, 1):
             self._merge_record(record)

@@ -18,7 +18,7 @@ import attrs
 
 from ...contract import ProtocolError
 from .config import Config
-from .context import Context, Hooks
+from .context import MAX_DATAGRAM_BYTES, Context, Hooks, shown
 from .encryption import Keyring
 from .events import Address, Event, Node, NodeJoined, NodeLeft, UserMessage
 from .exchange import Exchange
@@ -41,8 +41,8 @@ from .messages import (
 from .packet import messages
 from .probe import Prober
 from .push_pull import Synchronizer
-from .roster import CRC_SINCE, Roster
-from .stream import Message, PushPull
+from .roster import CRC_SINCE, NodeState, Roster
+from .stream import MAX_USER_BYTES, Message, PushPull
 from .stream_messages import stream_user_header
 from .weight import announce_weight
 
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from random import Random
 
 __all__ = ["Effects", "Swim"]
+
+_Periodic = tuple[Callable[[], float], Callable[[], None]]
+"""How long until the next time, and what to do then."""
 
 _LEAVE_GOSSIP_INTERVAL = 0.05
 """A leaving node has no time to wait for the next tick."""
@@ -101,6 +104,13 @@ class Swim:
         self._prober.on_stranger = self._synchronizer.ask_stranger
         self._healer = Healer(self._context, self._roster, self._synchronizer)
         self._membership.announce()
+        self._resting: list[_Periodic] = [
+            (lambda: self._context.config.probe_interval, self._prober.tick),
+            (lambda: self._context.config.gossip_interval, self._gossip),
+            (self._synchronizer.interval, self._synchronizer.tick),
+            (self._healer.next_wait, self._healer.tick),
+            (self._weight_interval, self._announce_weight),
+        ]
         self._start_ticking()
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -119,6 +129,11 @@ class Swim:
     def counters(self) -> dict[str, int]:
         """How often what happened since the start."""
         return dict(self._context.counters)
+
+    @property
+    def queued(self) -> int:
+        """How many messages gossip still has to spread."""
+        return len(self._context.broadcasts) + len(self._context.user_broadcasts)
 
     @property
     def health_score(self) -> int:
@@ -159,6 +174,7 @@ class Swim:
         context = self._context
         due = context.timers.next_at
         context.now = now
+        context.source = ""
         if due is None or due > now:
             return
         lost = now - due
@@ -184,18 +200,15 @@ class Swim:
         return effects
 
     def _start_ticking(self) -> None:
-        config, timers, now = self._context.config, self._context.timers, self._context.now
-        ticks: list[tuple[Callable[[], float], Callable[[], None]]] = [
-            (lambda: self._context.config.probe_interval, self._prober.tick),
-            (lambda: self._context.config.gossip_interval, self._gossip),
-            (self._synchronizer.interval, self._synchronizer.tick),
-            (self._healer.next_wait, self._healer.tick),
-        ]
-        if config.dialect.has_weight and config.weight_interval:
-            ticks.append((lambda: self._context.config.weight_interval, self._announce_weight))
-        for interval, tick in ticks:
-            if interval() > 0:
-                timers.at(now + self._context.stagger(interval()), self._tick, interval, tick)
+        """Start what rests and has an interval by now. With an interval of 0 it goes on resting."""
+        context = self._context
+        resting, self._resting = self._resting, []
+        for interval, tick in resting:
+            wait = interval()
+            if wait > 0:
+                context.timers.at(context.now + context.stagger(wait), self._tick, interval, tick)
+            else:
+                self._resting.append((interval, tick))
 
     def _tick(self, interval: Callable[[], float], tick: Callable[[], None]) -> None:
         """Do something periodic; a tick that was missed is not made up for."""
@@ -203,6 +216,12 @@ class Swim:
         if wait > 0:
             self._context.timers.at(self._context.now + wait, self._tick, interval, tick)
             tick()
+        else:
+            self._resting.append((interval, tick))
+
+    def _weight_interval(self) -> float:
+        config = self._context.config
+        return config.weight_interval if config.dialect.has_weight else 0.0
 
     def _gossip(self) -> None:
         self._gossiper.tick()
@@ -220,17 +239,18 @@ class Swim:
         """
         context = self._context
         context.now = now
+        context.source = source
         if context.config.cidrs_allowed is not None and not context.config.allows(source[0]):
-            context.problem("address not allowed", "a packet", f"{source[0]}:{source[1]}")
+            context.problem("address not allowed", "a packet")
             return
         try:
             for kind, body in messages(context.codec.unwrap(data)):
                 try:
                     self._dispatch(kind, body, source)
                 except ProtocolError as error:
-                    context.problem("bad message", f"type {kind}: {error}", f"{source[0]}:{source[1]}")
+                    context.problem("bad message", f"type {kind}: {error}")
         except ProtocolError as error:
-            context.problem("bad packet", error, f"{source[0]}:{source[1]}")
+            context.problem("bad packet", error)
 
     def _dispatch(self, kind: int, body: bytes, source: Address) -> None:
         """The order follows the frequency."""
@@ -259,11 +279,15 @@ class Swim:
 
     # -- streams -------------------------------------------------------------------------------------------------------
 
+    def report(self, kind: str, detail: object, source: str = "") -> None:
+        """Count and report a problem that whoever owns the sockets has met."""
+        self._context.problem(kind, detail, source)
+
     def accept(self, source: Address, now: float) -> Exchange:
         """A peer dialled us."""
         self._context.now = now
         deadline = now + self._context.config.tcp_timeout
-        return Exchange(self._context, None, f"{source[0]}:{source[1]}", deadline, self._stream_message)
+        return Exchange(self._context, None, shown(source), deadline, self._stream_message)
 
     def _stream_message(self, exchange: Exchange, message: Message) -> Iterator[None] | None:
         context = self._context
@@ -297,6 +321,7 @@ class Swim:
         context.now = now
         announce = config.meta != context.config.meta
         context.config = config
+        self._start_ticking()
         if announce and not self._membership.leaving:
             self._membership.announce()
             self._gossiper.tick()
@@ -319,24 +344,58 @@ class Swim:
         self._membership.return_after_leave()
 
     def broadcast(self, payload: bytes, now: float) -> None:
-        """Spread an application's message by gossip, after what gossip has to say itself."""
-        self._context.now = now
-        self._context.user_broadcasts.queue(payload)
+        """Spread an application's message by gossip, after what gossip has to say itself.
 
-    def send_user(self, name: str, payload: bytes, now: float, *, reliable: bool) -> None:
-        """Send an application's message to one node, as a datagram or over a stream.
+        Raises:
+            ValueError: it does not fit into a packet of gossip.
+        """
+        self._context.now = now
+        self._context.broadcast_user(payload)
+
+    def send_user(
+        self,
+        to: str | Address,
+        payload: bytes,
+        now: float,
+        *,
+        reliable: bool,
+        on_end: Callable[[Exchange], None] | None = None,
+    ) -> None:
+        """Send an application's message to one node, by its name or its address: as a datagram, which may be lost, or
+        over a stream, of which `on_end` learns how it went.
+
+        Raises:
+            KeyError: no node of that name is known.
+            ValueError: the message is longer than a datagram, or than receivers take on a stream.
+        """
+        context = self._context
+        context.now = now
+        node, address = self._addressee(to)
+        most = MAX_USER_BYTES if reliable else MAX_DATAGRAM_BYTES
+        if len(payload) > most:
+            raise ValueError(f"a message of {len(payload)} bytes; at most {most} can be sent in this way")
+        if not reliable:
+            context.send(address, b"\x08" + payload, crc=node is not None and node.protocol_max >= CRC_SINCE)
+            return
+        exchange = Exchange(context, address, shown(address), now + context.config.tcp_timeout, None, on_end)
+        exchange.write(stream_user_header(len(payload)) + payload)
+        context.streams.append(exchange)
+
+    def ping(self, to: str | tuple[str, Address], now: float, on_end: Callable[[float | None], None]) -> None:
+        """Ping one node once, by its name, or by its name and another address than the known one. `on_end` learns the
+        round-trip time in seconds, or None if no ack came within the probe timeout.
 
         Raises:
             KeyError: no node of that name is known.
         """
-        context = self._context
-        context.now = now
-        node = self._roster.get(name)
+        self._context.now = now
+        name, address = to if isinstance(to, tuple) else (to, self._addressee(to)[1])
+        self._prober.ping(name, address, on_end)
+
+    def _addressee(self, to: str | Address) -> tuple[NodeState | None, Address]:
+        if isinstance(to, tuple):
+            return None, to
+        node = self._roster.get(to)
         if node is None:
-            raise KeyError(name)
-        if not reliable:
-            context.send(node.address, b"\x08" + payload, crc=node.protocol_max >= CRC_SINCE)
-            return
-        exchange = Exchange(context, node.address, name, now + context.config.tcp_timeout, None)
-        exchange.write(stream_user_header(len(payload)) + payload)
-        context.streams.append(exchange)
+            raise KeyError(to)
+        return node, node.address

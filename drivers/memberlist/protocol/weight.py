@@ -32,4 +32,4 @@ def announce_weight(context: Context, membership: Membership) -> None:
     idle, unix_ms = load()
     me = membership.me
     value = dynamic_weight(context.config.awareness_max_multiplier, context.awareness.score, idle)
-    membership.weight(Weight(me.incarnation, me.name, me.name, value, unix_ms))
+    membership.weight(Weight(me.incarnation, me.name, me.name, value, unix_ms), own=True)

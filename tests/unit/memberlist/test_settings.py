@@ -47,6 +47,7 @@ def test_dynamic_weights_are_announced_only_by_a_node_without_a_static_one() -> 
     assert settings(GDD_MEM_WEIGHT_INTERVAL="500", GDD_MEM_WEIGHT="0", GDD_WEIGHT="2").config.weight_interval == 0
 
 
+@pytest.mark.upstream("TestMemberList_ResolveAddr", "TestUtil_PortFunctions")
 @pytest.mark.parametrize(
     ("item", "seed"),
     [
@@ -56,6 +57,10 @@ def test_dynamic_weights_are_announced_only_by_a_node_without_a_static_one() -> 
         ("[fd00::1]", ("fd00::1", 7946)),
         ("[fd00::1]:8000", ("fd00::1", 8000)),
         ("node-a/10.0.0.1:8000", ("10.0.0.1", 8000)),
+        ("node-a/seed.example", ("seed.example", 7946)),
+        ("node-a/[fd00::1]:8000", ("fd00::1", 8000)),
+        ("node-a/fd00::1", ("fd00::1", 7946)),
+        ("::1", ("::1", 7946)),
         ("seed:", ("seed", 7946)),
     ],
 )
@@ -67,6 +72,7 @@ def test_several_seeds_may_be_separated_by_commas_and_blanks() -> None:
     assert settings(GDD_MEM_SEED=" a , b:1,a,, ::1 ").seeds == (("a", 7946), ("b", 1), ("::1", 7946))
 
 
+@pytest.mark.upstream("TestMemberList_ResolveAddr", "TestUtil_PortFunctions")
 @pytest.mark.parametrize(
     ("item", "fault"),
     [
@@ -76,6 +82,7 @@ def test_several_seeds_may_be_separated_by_commas_and_blanks() -> None:
         ("seed:0", "port is '0'"),
         ("seed:70000", "port is '70000'"),
         (":8000", "no host"),
+        ("/10.0.0.1", "no name before"),
         ("1:2:3", "1:2:3"),
     ],
 )
@@ -91,10 +98,27 @@ def test_an_invalid_allow_list_is_an_error_instead_of_letting_everybody_in() -> 
 
 
 def test_the_allow_list_admits_what_it_names() -> None:
-    config = settings(GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8, fd00::/8").config
+    config = settings(GDD_MEM_HOST="10.0.0.1", GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8, fd00::/8").config
     assert config.allows("10.1.2.3")
     assert config.allows("fd00::7")
     assert not config.allows("192.168.0.1")
+
+
+def test_a_node_outside_its_own_allow_list_is_an_error() -> None:
+    with pytest.raises(SettingsError, match=r"this node's own address, 127\.0\.0\.1"):
+        settings(GDD_MEM_CIDRS_ALLOWED="10.0.0.0/8")
+
+
+@pytest.mark.parametrize("dialect", ["doudou", "hashicorp"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "239.1.1.1"])
+def test_an_address_that_is_not_one_hosts_cannot_be_advertised(host: str, dialect: str) -> None:
+    with pytest.raises(SettingsError, match="GDD_MEM_HOST"):
+        settings(GDD_MEM_HOST=host, GDD_MEM_DIALECT=dialect)
+
+
+def test_a_node_name_that_others_would_refuse_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="GDD_MEM_NAME is '513 characters long'; accepted: at most 512 bytes"):
+        settings(GDD_MEM_NAME="x" * 513)
 
 
 def test_a_label_needs_the_dialect_that_has_labels() -> None:
