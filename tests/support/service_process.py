@@ -60,9 +60,15 @@ class ServiceProcess(Driven):
         found: list[dict[str, Any]] = self.ask(json.dumps({"cmd": "members", "service": service}), "members")["members"]
         return found
 
-    def wait_for_change(self, kind: str, address: str, *, since: float = 0.0, timeout: float = 10.0) -> float:
+    def status(self) -> dict[str, Any]:
+        """``judging`` by mode, and which services are ``stale``."""
+        return self.ask(json.dumps({"cmd": "status"}), "status")
+
+    def wait_for_change(
+        self, kind: str, address: str, *, state: str = "", since: float = 0.0, timeout: float = 10.0
+    ) -> float:
         """The Unix time of the first change of this kind about this address, from `since` on; waits for it."""
-        wanted = {"event": "change", "kind": kind, "address": address}.items()
+        wanted = ({"event": "change", "kind": kind, "address": address} | ({"state": state} if state else {})).items()
         found = self.wait(
             f"{kind} of {address}",
             lambda event: wanted <= event.items() and event["ts"] >= since,
@@ -91,7 +97,8 @@ def main() -> None:
             if watched:
                 threading.Thread(target=_report, args=(registry.watch(watched),), daemon=True).start()
             gossip = next((backend.driver.address for backend in registry.status().backends), "")
-            _say("ready", http=f"127.0.0.1:{server.port}", gossip=gossip, pid=os.getpid())
+            host = variables.get("GDD_REGISTER_HOST", "127.0.0.1")
+            _say("ready", http=f"{host}:{server.port}", gossip=gossip, pid=os.getpid())
             for line in sys.stdin:
                 command = json.loads(line)
                 _say("result", cmd=command["cmd"], ok=True, **_obey(registry, command))
@@ -115,6 +122,10 @@ def _obey(registry: Any, command: dict[str, Any]) -> dict[str, Any]:
                 for member in registry.members(command["service"])
             ]
         }
+    elif command["cmd"] == "status":
+        status = registry.status()
+        judging = {backend.mode: backend.judging for backend in status.backends}
+        return {"judging": judging, "stale": list(status.stale)}
     return {}
 
 
