@@ -173,8 +173,9 @@ def test_no_page_of_the_manual_names_a_variable_that_does_not_exist(page: Path) 
     assert {name for name in named - known if not PLACEHOLDERS.fullmatch(name)} == set()
 
 
-def test_the_readme_gives_the_same_defaults() -> None:
-    rows = re.findall(r"^\| (`GDD_.*?) \| (.*?) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+@pytest.mark.parametrize("page", ["README.md", "docs/nacos.md"])
+def test_other_pages_give_the_same_defaults(page: str) -> None:
+    rows = re.findall(r"^\| (`GDD_.*?) \| (.*?) \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
     given = {
         name: default
         for names, defaults in rows
