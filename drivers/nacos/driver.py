@@ -43,8 +43,8 @@ logger = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.25
 _POLL_EVERY = 30.0
-_LEAVE_WITHIN = 2.0
-_CLOSE_WITHIN = 2.5
+_LEAVE_WITHIN = 1.5
+_CLOSE_WITHIN = 1.5
 
 
 class NacosDriver:

@@ -48,8 +48,6 @@ class Registrar:
         self._registered = False
         self._refused_until = 0.0
         self._hidden_until: dict[Registration, float] = {}
-        self._hidden: dict[Registration, str] = {}
-        self._checks = 0
 
     async def register(self, session: Session, now: float) -> None:
         """Register everything, on a connection that is new, or because it has changed.
@@ -61,7 +59,6 @@ class Registrar:
         self._registered = False
         self._refused_until = now
         self._hidden_until.clear()
-        self._hidden.clear()
         try:
             for registration in self.wanted:
                 await self._ask(session.register, registration)
@@ -74,7 +71,7 @@ class Registrar:
         self._registered = True
 
     async def check(self, session: Session, now: float) -> None:
-        """Ask whether the server has one of them, the next one each time; what it does not list is registered again.
+        """Ask whether the server has it; what it does not list is registered again.
 
         Raises:
             NacosUnavailable: no answer.
@@ -84,13 +81,11 @@ class Registrar:
                 if now >= self._refused_until:
                     await self.register(session, now)
                 return
-            self._checks += 1
-            registration = self.wanted[self._checks % len(self.wanted)]
-            self._hidden[registration] = await self._checked(session, registration, now)
+            problems = [await self._checked(session, registration, now) for registration in self.wanted]
         except NacosRefused as error:
             logger.debug("the Nacos server refuses to tell or to register: %s", error)
             return
-        self.problem = "; ".join(filter(None, self._hidden.values()))
+        self.problem = "; ".join(filter(None, problems))
 
     async def _checked(self, session: Session, registration: Registration, now: float) -> str:
         """What is wrong with one registration, "" if nothing is."""

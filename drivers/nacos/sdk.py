@@ -34,7 +34,7 @@ __all__ = ["Session"]
 
 T = TypeVar("T")
 
-_CLOSE_WITHIN = 1.0
+_CLOSE_WITHIN = 0.7
 _PAGE = 500
 _DENIED = (
     *("user not found", "unknown user", "authorization failed", "access denied", "no permission"),

@@ -136,13 +136,16 @@ def _servers(environment: Environment) -> tuple[tuple[Server, ...], str, str]:
     servers: list[Server] = []
     ways: dict[tuple[str, str], None] = {}
     for item in environment.items(_SERVERS):
+        if "@" in item:
+            environment.problem(_SERVERS, "addresses without a user; see GDD_NACOS_USERNAME", "(hidden)")
+            continue
         try:
             parts = urlsplit(item if "://" in item else f"http://{item}")
-            host, port = parts.hostname, parts.port or _DEFAULT_PORT
+            host, port = parts.hostname, _DEFAULT_PORT if parts.port is None else parts.port
         except ValueError as error:
             environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} ({item!r}: {error})")
             continue
-        if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
+        if parts.scheme not in ("http", "https") or not host or not port or parts.query or parts.fragment:
             environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} ({item!r} is none)")
         elif _is_ipv6(host):
             environment.problem(

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_END_WITHIN = 2.0
+_END_WITHIN = 1.5
 
 owned_tasks: ContextVar[set[asyncio.Task[Any]]] = ContextVar("owned_tasks")
 """Every task that is started in a context where this is set is added to it, and leaves it when it ends."""

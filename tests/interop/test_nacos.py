@@ -12,6 +12,7 @@ import httpx
 import pytest
 from pydoudou import MetadataTooLarge, RegistrationError, RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
+from support.certificates import self_signed
 from support.http_members import HttpMember
 from support.nacos import nacos_variables, on_nacos
 from support.nacos_api import Listed
@@ -304,3 +305,28 @@ def test_a_main_thread_that_computes_does_not_cost_the_registration(nacos: Nacos
             process.busy(32.0)  # the server drops a client that does not answer for 20 s
             assert not gone.wait(30.0)
         assert looker.members(service)
+
+
+def test_tls_needs_only_the_servers_authority(tmp_path: Path, start_nacos: Callable[..., NacosServer]) -> None:
+    """The SDK alone insists on a client certificate too."""
+    both = self_signed("localhost", tmp_path / "both.pem")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    text = both.read_text()
+    divide = text.index("-----BEGIN CERTIFICATE")
+    key.write_text(text[:divide])
+    certificate.write_text(text[divide:])
+    prefix = "nacos.remote.server.rpc.tls"
+    server = start_nacos(
+        properties={
+            f"{prefix}.enableTls": "true",
+            f"{prefix}.certChainFile": certificate.as_uri(),
+            f"{prefix}.certPrivateKey": key.as_uri(),
+            f"{prefix}.compatibility": "false",
+        }
+    )
+    service = fresh_service()
+    address = f"localhost:{server.port}"
+    with on_nacos(address, service, GDD_NACOS_TLS_CA_FILE=str(certificate)) as registry:
+        eventually(lambda: registry.members(service), timeout=10)
+    with on_nacos(address, service) as plain:
+        assert not plain.status().ready

@@ -15,11 +15,10 @@ from pathlib import Path
 import attrs
 import pytest
 from pydoudou import MemberEvent, Registry, Settings
-from support.namespaces import network
 from support.nacos import nacos_variables
 from support.nacos_server import NacosServer, fresh_service, proxy_of
+from support.namespaces import network
 from support.service_process import ServiceProcess
-from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
 
 PROBE_INTERVAL = 2.0
@@ -176,8 +175,8 @@ def test_a_frozen_process_is_suspected_when_gossip_knows_which_is_first_and_is_b
 def test_a_client_that_nacos_drops_while_gossip_sees_it_healthy_is_withdrawn_for_the_bound_and_then_back(
     nacos: NacosServer, lookers: Lookers, record_property: Record
 ) -> None:
-    with proxy_of(nacos) as (proxy, address):
-        with ServiceProcess("dropped", lookers.variables(address, lookers.service)) as process:
+    with proxy_of(nacos) as proxy:
+        with ServiceProcess("dropped", lookers.variables(proxy.address, lookers.service)) as process:
             eventually(lambda: lookers.agree(process.address), timeout=10)
             proxy.black_hole()
             began = time.monotonic()
@@ -251,7 +250,7 @@ def test_cut_off_from_gossip_the_members_of_nacos_stay_and_cut_off_from_both_the
         def view() -> dict[str, list[str]]:
             return {member["address"]: member["sources"] for member in looker.members(service)}
 
-        both = dict.fromkeys(addresses, ["memberlist", "nacos"])
+        both = {address: ["memberlist", "nacos"] for address in addresses}
         eventually(lambda: view() == both, timeout=20)
         here.cut_off_from([first, second])
         cut = time.monotonic()
@@ -271,6 +270,6 @@ def test_cut_off_from_gossip_the_members_of_nacos_stay_and_cut_off_from_both_the
         assert looker.status()["stale"] == []
     record_property(
         "figures",
-        f"cut off from gossip: noticed after {noticed:.1f} s, the members that nacos lists stay; cut off from both: the "
-        "last view stays, marked stale",
+        f"cut off from gossip: noticed after {noticed:.1f} s, the members that nacos lists stay; cut off from both: "
+        "the last view stays, marked stale",
     )

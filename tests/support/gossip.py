@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydoudou import Registry, Settings
 
-__all__ = ["gossip_address", "gossip_nodes", "gossiping"]
+__all__ = ["FAST_GOSSIP", "gossip_address", "gossip_nodes", "gossiping"]
 
-_FAST = {
+FAST_GOSSIP = {
     "GDD_SERVICE_DISCOVERY_MODE": "memberlist",
     "GDD_REGISTER_HOST": "127.0.0.1",
     "GDD_MEM_HOST": "127.0.0.1",
@@ -22,7 +22,7 @@ _FAST = {
 
 def gossiping(service: str = "", **variables: str) -> Registry:
     """A registry, not yet started, that registers `service`, or only looks without one."""
-    environment = _FAST | variables
+    environment = FAST_GOSSIP | variables
     if service:
         environment["GDD_SERVICE_NAME"] = service
     return Registry(Settings.from_env(environment, register=bool(service)))

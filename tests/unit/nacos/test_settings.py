@@ -62,7 +62,9 @@ def test_servers_are_accepted_as_urls_and_as_addresses(addresses: str, servers: 
         ("http://10.0.0.1:99999", "Port out of range"),
         ("10.0.0.1:65000", "ports up to 64535"),
         ("http://[fd00::1]:8848", "IPv6"),
-        ("http://user@10.0.0.1", "is none"),
+        ("http://10.0.0.1:0", "is none"),
+        ("http://user:hunter2@10.0.0.1", "without a user"),
+        ("http://:hunter2@10.0.0.1", "without a user"),
         ("http://a/nacos,http://b/other", "the same context path"),
         ("http://a,https://b", "the same scheme"),
     ],
@@ -71,6 +73,7 @@ def test_a_bad_server_is_named_with_its_fault(addresses: str, fault: str) -> Non
     with pytest.raises(SettingsError, match=fault) as caught:
         settings(GDD_NACOS_SERVER_ADDR=addresses)
     assert "GDD_NACOS_SERVER_ADDR" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_bare_number_counts_milliseconds_for_the_timeout_and_seconds_for_the_interval() -> None:
