@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_clients.py gossip.py))
+BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_clients.py gossip.py nacos.py))
 
 .PHONY: venv demo test unit lint parity fuzz bench peers clean
 .DEFAULT_GOAL := test

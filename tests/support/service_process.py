@@ -137,7 +137,13 @@ def _compute(seconds: float) -> None:
 
 def _report(watch: Any) -> None:
     for event in watch:
-        _say("change", kind=event.kind.value, address=event.member.address, state=event.member.state.value)
+        _say(
+            "change",
+            kind=event.kind.value,
+            address=event.member.address,
+            state=event.member.state.value,
+            data=dict(event.member.data),
+        )
 
 
 _saying = threading.Lock()
