@@ -163,24 +163,27 @@ def test_all_services_are_there_for_those_who_look_at_all(nacos: NacosServer) ->
 # -- others ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("suffix", ["", "_rest"])
 def test_a_service_on_another_client_is_found_and_called_and_a_change_of_it_is_seen(
-    nacos: NacosServer, peer: NacosPeer, record_property: Callable[[str, object], None]
+    suffix: str, nacos: NacosServer, peer: NacosPeer, record_property: Callable[[str, object], None]
 ) -> None:
+    """With ``_rest`` it looks like one of go-doudou v2, without like one of v1, of Java or of Go."""
     service = fresh_service()
+    name = service + suffix
     with HttpMember("theirs") as server, on_nacos(nacos.address) as looker, looker.watch(service) as events:
         address = f"127.0.0.1:{server.port}"
-        began = peer.register(service, address, weight=2.5, metadata={"rootPath": "/api", "zone": "b"})
+        began = peer.register(name, address, weight=2.5, metadata={"rootPath": "/api", "zone": "b"})
         member = next(events).member
         appeared = time.time() - began
         assert (member.address, member.weight, dict(member.data)) == (address, 2.5, {"zone": "b"})
         transport = DiscoveryTransport(services={"theirs": service}, balancer=lambda name: RoundRobin(name, looker))
         with httpx.Client(transport=transport) as client:
             assert client.get("http://theirs/items").json()["path"] == "/api/items"
-        began = peer.update(service, address, weight=4.0, metadata={"zone": "c"})
+        began = peer.update(name, address, weight=4.0, metadata={"zone": "c"})
         event = next(events)
         changed = time.time() - began
         assert (event.member.weight, dict(event.member.data)) == (4.0, {"zone": "c"})
-        began = peer.deregister(service, address)
+        began = peer.deregister(name, address)
         assert next(events).kind.value == "left"
         gone = time.time() - began
     record_property(
