@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_clients.py gossip.py nacos.py))
 
-.PHONY: venv demo test unit lint parity fuzz bench peers clean
+.PHONY: venv demo test unit lint parity fuzz fuzz-minute bench peers clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -15,6 +15,8 @@ $(STAMP): pyproject.toml setup.cfg
 	  { echo "Python 3.10 or newer is needed, '$(PYTHON)' is not; name one: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: atheris || \
+	  echo "atheris has no package for this machine: fuzzing is not guided by coverage"
 	mkdir -p $(VENV)/src && ln -sfn ../.. $(VENV)/src/pydoudou
 	touch $@
 
@@ -39,6 +41,11 @@ parity: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python tests/protocol/fuzz.py
+	$(BIN)/python tests/protocol/fuzz_guided.py
+
+fuzz-minute: $(STAMP)
+	$(BIN)/python tests/protocol/fuzz.py --seconds 40
+	$(BIN)/python tests/protocol/fuzz_guided.py --seconds 20
 
 bench: $(STAMP)
 	@for figures in $(BENCHMARKS); do echo "== $$figures"; $(BIN)/python $$figures || exit 1; done

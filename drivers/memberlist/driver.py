@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -178,8 +179,11 @@ class MemberlistDriver:
         states = self._states
         states.pop(node.name, None)
         states[node.name] = node.state
-        if len(states) > self._running().swim.known + _DEAD_REMEMBERED:
-            states.pop(next((name for name, state in states.items() if state is State.DEAD), ""), None)
+        surplus = len(states) - self._running().swim.known - _DEAD_REMEMBERED
+        if surplus > 0:
+            dead = (name for name, state in states.items() if state is State.DEAD)
+            for name in list(itertools.islice(dead, surplus)):
+                del states[name]
 
     def _observed(self, node: protocol.Node) -> Iterable[Member]:
         """What changed about the services of one node."""

@@ -376,6 +376,31 @@ def test_a_node_that_left_may_return() -> None:
     assert world.view("peer") == alive("me", "peer")
 
 
+def test_a_node_that_left_long_ago_still_knows_itself_and_may_return() -> None:
+    """It would be reaped like the others, send push/pulls without nodes, and not be able to return."""
+    lone = Lone(gossip_to_the_dead_time=5.0)
+    lone.knows("a")
+    lone.swim.leave(lone.now)
+    lone.run(60.0)
+    assert {node.name: node.state for node in lone.swim.nodes()} == {"me": State.LEFT}
+    lone.swim.rejoin(lone.now)
+    assert lone.state("me") is State.ALIVE
+
+
+def test_a_node_that_left_does_not_look_for_the_others() -> None:
+    lone = Lone()
+    lone.swim.remember_seeds([("10.0.0.2", 7946)])
+    lone.run(60.0)
+    for exchange in lone.streams():
+        exchange.end("nobody answers")
+    lone.swim.leave(lone.now)
+    lone.run(120.0)
+    assert lone.streams() == []
+    lone.swim.rejoin(lone.now)
+    lone.run(60.0)
+    assert lone.streams() != []
+
+
 @pytest.mark.upstream("TestMemberlist_JoinShutdown")
 def test_a_node_that_stops_without_a_word_is_found_out_and_removed() -> None:
     world = World()

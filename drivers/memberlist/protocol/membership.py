@@ -362,8 +362,12 @@ class Membership:
             context.send(node.address, own, crc=node.protocol_max >= CRC_SINCE)
 
     def reap(self) -> list[NodeState]:
-        """Forget those that have been gone for so long that gossip no longer reaches them; shuffle the others."""
-        dropped = self._roster.drop_gone(self._context.now - self._context.config.gossip_to_the_dead_time)
+        """Forget those that have been gone for so long that gossip no longer reaches them; shuffle the others.
+
+        Never ourselves, after a leave: our push/pulls would be empty, and not every implementation survives one.
+        """
+        config = self._context.config
+        dropped = self._roster.drop_gone(self._context.now - config.gossip_to_the_dead_time, keep=config.name)
         self._context.nodes = len(self._roster)
         return dropped
 

@@ -115,11 +115,14 @@ class Roster:
         self._by_name[node.name] = node
         self.by_raw_name[text_of(node.name)] = node
 
-    def drop_gone(self, before: float) -> list[NodeState]:
-        """Forget the nodes that have been dead or left since `before`, shuffle the others, and return the dropped."""
-        dropped = [node for node in self._order if node.gone and node.state_changed < before]
+    def drop_gone(self, before: float, keep: str = "") -> list[NodeState]:
+        """Forget the nodes that have been dead or left since `before`, except for the one named `keep`; shuffle the
+        others, and return the dropped.
+        """
+        dropped = [node for node in self._order if node.gone and node.state_changed < before and node.name != keep]
         if dropped:
-            self._order = [node for node in self._order if not (node.gone and node.state_changed < before)]
+            names = {node.name for node in dropped}
+            self._order = [node for node in self._order if node.name not in names]
             for node in dropped:
                 del self._by_name[node.name]
                 del self.by_raw_name[text_of(node.name)]

@@ -108,7 +108,7 @@ class Swim:
             (lambda: self._context.config.probe_interval, self._prober.tick),
             (lambda: self._context.config.gossip_interval, self._gossip),
             (self._synchronizer.interval, self._synchronizer.tick),
-            (self._healer.next_wait, self._healer.tick),
+            (self._healer.next_wait, self._heal),
             (self._weight_interval, self._announce_weight),
         ]
         self._start_ticking()
@@ -218,6 +218,10 @@ class Swim:
             tick()
         else:
             self._resting.append((interval, tick))
+
+    def _heal(self) -> None:
+        if not self._membership.leaving:
+            self._healer.tick()
 
     def _weight_interval(self) -> float:
         config = self._context.config
