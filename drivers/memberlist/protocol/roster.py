@@ -38,7 +38,7 @@ class NodeState:
         state_changed: when `state` last changed.
         case: the suspicion that is open against the node, and the timer that ends it.
         weight: the last dynamic weight and when it was measured (Unix milliseconds). It outlives a suspicion.
-        accused_at: when we last told this node directly that it is held to be dead.
+        corrected_at: when we last told this node directly that it is held to be dead, or that we are not.
     """
 
     name: str
@@ -52,7 +52,7 @@ class NodeState:
     state_changed: float
     case: tuple[Suspicion, Timer] | None = None
     weight: tuple[int, int] | None = None
-    accused_at: float = float("-inf")
+    corrected_at: float = float("-inf")
 
     @property
     def address(self) -> Address:
