@@ -23,8 +23,9 @@ $(STAMP): pyproject.toml setup.cfg
 demo: $(STAMP)
 	@$(BIN)/pydoudou demo
 
+# Many tests wait for real servers and for real time; a second process computes meanwhile.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/protocol -q

@@ -93,10 +93,6 @@ class NacosApi:
         answer = self._call("GET", "/v3/admin/ns/client/service/publisher/list", **query)
         return sorted(entry["clientId"] for entry in answer["data"])
 
-    def held_connections(self) -> set[str]:
-        """The ids of the client connections to this very server, in a cluster."""
-        return set(self._call("GET", "/v3/admin/core/loader/current")["data"])
-
     def register(self, service: str, listed: Listed, *, group: str = "DEFAULT_GROUP") -> None:
         """Register without a connection. An ephemeral one gets no heartbeats: unhealthy after 15 s, gone after 30 s."""
         self._call("POST", "/v3/admin/ns/instance", **self._instance(service, group, listed))
