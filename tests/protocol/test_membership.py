@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pydoudou.drivers.memberlist.protocol import Dialect, Hooks, State
+from pydoudou.drivers.memberlist.protocol.admission import MAX_INCARNATION, MAX_INCARNATION_JUMP
 from pydoudou.drivers.memberlist.protocol.events import (
     NodeConflict,
     NodeJoined,
@@ -12,9 +13,8 @@ from pydoudou.drivers.memberlist.protocol.events import (
     NodeSuspected,
     NodeUpdated,
 )
-from pydoudou.drivers.memberlist.protocol.membership import MAX_INCARNATION, MAX_INCARNATION_JUMP
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, Ping, Suspect
-from support.cluster import PEER, Lone, alive
+from support.cluster import PEER, Lone, World, alive
 
 LONGEST_SUSPICION = 24.0
 """LAN, of up to ten nodes."""
@@ -264,6 +264,33 @@ def test_our_refutation_goes_to_the_accuser_directly_too() -> None:
     lone = knowing()
     lone.hear(Suspect(1, "me", "a"))
     assert lone.sent() == [(PEER, alive("me", 2, host="10.0.0.1"))]
+
+
+@pytest.mark.parametrize("accusation", [Suspect(1, "me", "a"), Dead(1, "me", "a")], ids=["suspect", "dead"])
+def test_who_repeats_an_accusation_that_we_have_refuted_gets_the_refutation_again(accusation: Suspect | Dead) -> None:
+    lone = knowing()
+    lone.hear(accusation)
+    lone.packets()
+    lone.forget_gossip()
+    for _ in range(2):
+        lone.hear(accusation, accusation)
+        assert lone.sent() == [(PEER, alive("me", 2, host="10.0.0.1"))]
+        lone.now += 1.0
+    assert lone.gossip() == []
+    assert lone.swim.health_score == 1
+
+
+def test_a_node_whose_refutation_was_lost_is_not_declared_dead() -> None:
+    """It acks every ping; upstream ignores the accusation that comes along, as it is at a higher incarnation by now."""
+    world = World()
+    world.start("me", "peer")
+    world.passes = lambda source, target, transport: transport == "udp" and source != "me"
+    world.run_until(lambda: world.view("peer")["me"] is State.SUSPECT, within=3.0)
+    world.run(1.5)
+    assert world.swim("me").queued == 0
+    world.passes = lambda source, target, transport: transport == "udp"
+    world.run_until(lambda: world.view("peer")["me"] is State.ALIVE, within=2.5)
+    assert world.events("peer", NodeLeft) == []
 
 
 def test_our_refutation_replaces_the_accusation_in_the_queue() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydoudou.drivers.memberlist.protocol import Dialect, Hooks, State
 from pydoudou.drivers.memberlist.protocol.events import WeightChanged
+from pydoudou.drivers.memberlist.protocol.membership import MAX_WEIGHT
 from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect, Weight
 from pydoudou.drivers.memberlist.protocol.weight import dynamic_weight
 from support.cluster import Lone, World, alive
@@ -68,6 +69,14 @@ def test_a_weight_is_dropped_if_it_is_not_news_or_not_about_another_live_node(dr
     assert lone.events() == []
     assert lone.gossip() == []
     assert (lone.node("a").weight, lone.node("me").weight) == (5, None)
+
+
+@pytest.mark.parametrize("value", [-1, MAX_WEIGHT + 1, 2**63 - 1, -(2**63)])
+def test_a_weight_that_nobody_can_have_measured_is_refused(value: int) -> None:
+    lone = knowing()
+    lone.hear(weight(5), weight(value, 2_000))
+    assert lone.node("a").weight == 5
+    assert lone.problems() == ["weight refused"]
 
 
 def test_the_weight_of_a_suspect_is_dropped_and_the_known_one_survives_the_suspicion() -> None:

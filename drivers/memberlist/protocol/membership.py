@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...contract import ProtocolError
-from .config import META_MAX_BYTES, NAME_MAX_BYTES, PROTOCOL_MAX, PROTOCOL_MIN
+from .admission import check_fields, check_incarnation, check_metadata
 from .context import Context
 from .events import (
     NodeConflict,
@@ -42,17 +42,15 @@ from .events import (
     NodeUpdated,
     WeightChanged,
 )
-from .gomsgpack import text_of
 from .messages import Alive, Dead, State, Suspect, Weight
 from .roster import CRC_SINCE, NodeState, Roster
 from .suspicion import Suspicion, suspicion_timeout
 
-__all__ = ["MAX_INCARNATION", "MAX_NODES", "Membership"]
+__all__ = ["MAX_NODES", "MAX_WEIGHT", "Membership"]
 
-MAX_INCARNATION = 2**32 - 2**16
-MAX_INCARNATION_JUMP = 2**24
-"""No node refutes so often between two messages that the same peer hears of it."""
 MAX_NODES = 50_000
+MAX_WEIGHT = 1_000
+"""A weight is at most the awareness multiplier, 8 by default. One forged weight must not draw all calls to a node."""
 _CORRECT_AGAIN_AFTER = 1.0
 
 
@@ -136,10 +134,9 @@ class Membership:
         context, config = self._context, self._context.config
         try:
             check_incarnation(message.incarnation, known)
-            if message.meta is not None and len(message.meta) > META_MAX_BYTES:
-                raise ProtocolError(f"metadata of {len(message.meta)} bytes")
+            check_metadata(message.meta)
             if known is None or message.port != known.port or message.vsn != known.vsn:
-                self._check_fields(message)
+                check_fields(message, config.vsn)
             if known is not None and message.addr == known.addr:
                 host = known.host
             else:
@@ -157,14 +154,6 @@ class Membership:
             context.counters["not admitted"] += 1
             return None
         return host
-
-    def _check_fields(self, message: Alive) -> None:
-        size = len(text_of(message.node))
-        if not 0 < size <= NAME_MAX_BYTES:
-            raise ProtocolError(f"a name of {size} bytes")
-        if not 0 < message.port <= 0xFFFF:
-            raise ProtocolError("port 0")
-        check_versions(message.vsn, self._context.config.vsn)
 
     def _add(self, message: Alive, host: str) -> NodeState:
         """Insert an unknown node as dead, so that what follows is an ordinary return."""
@@ -408,6 +397,9 @@ class Membership:
             return
         if node.name == context.config.name and not own:
             return
+        if not 0 <= message.weight <= MAX_WEIGHT:
+            context.problem("weight refused", f"{node.name}: {message.weight}")
+            return
         before = node.weight
         if before is not None and message.weight_at <= before[1]:
             return
@@ -418,38 +410,6 @@ class Membership:
             context.events.append(WeightChanged(node.snapshot()))
 
 
-def check_incarnation(incarnation: int, known: NodeState | None) -> None:
-    """Whether a node can be at this incarnation.
-
-    Raises:
-        ProtocolError: it is about to wrap, or far above the one we know.
-    """
-    if incarnation >= MAX_INCARNATION:
-        raise ProtocolError(f"incarnation {incarnation} is about to wrap")
-    if known is not None and incarnation > known.incarnation + MAX_INCARNATION_JUMP:
-        raise ProtocolError(f"incarnation {incarnation} is far above the known one, {known.incarnation}")
-
-
 def _statement(node: NodeState) -> bytes:
     """What is known of a node, as it says it about itself."""
     return Alive(node.incarnation, node.name, node.addr, node.port, node.meta, node.vsn).encode()
-
-
-def check_versions(vsn: bytes, ours: bytes) -> None:
-    """Whether a node of these versions and we can talk to each other.
-
-    Go compares the extremes of all nodes and refuses every merge when a single record is odd; here an odd record is
-    refused by itself.
-
-    Raises:
-        ProtocolError: version bytes are missing, contradict themselves, or do not overlap with ours.
-    """
-    if len(vsn) < 6:
-        raise ProtocolError(f"{len(vsn)} version bytes, expected 6")
-    least, most, spoken, app_least, app_most, app_spoken = vsn[:6]
-    if not 0 < least <= spoken <= most:
-        raise ProtocolError(f"protocol version {spoken} is not within {least} to {most}")
-    if not (least <= ours[2] <= most and PROTOCOL_MIN <= spoken <= PROTOCOL_MAX):
-        raise ProtocolError(f"protocol versions {least} to {most} do not include ours, {ours[2]}")
-    if not (app_least <= ours[5] <= app_most and ours[3] <= app_spoken <= ours[4]):
-        raise ProtocolError(f"application versions {app_least} to {app_most} do not include ours, {ours[5]}")
