@@ -14,7 +14,7 @@ from pydoudou.drivers.memberlist.protocol.events import (
     NodeUpdated,
 )
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, Ping, Suspect
-from support.cluster import PEER, Lone, World, alive
+from support.cluster import PEER, Lone, World, alive, decoded
 
 LONGEST_SUSPICION = 24.0
 """LAN, of up to ten nodes."""
@@ -211,6 +211,20 @@ def test_a_suspicion_is_passed_on_and_ends_in_a_death_that_is_passed_on() -> Non
     lone.run_until(lambda: lone.state("a") is State.DEAD, within=LONGEST_SUSPICION)
     assert [event.node.state for event in lone.happened(NodeLeft)] == [State.DEAD]
     assert lone.gossip() == [Dead(1, "a", "me")]
+
+
+def test_a_suspect_is_told_once_more_just_before_it_is_declared_dead() -> None:
+    """Gossip may have passed it by; upstream then holds it dead until a push/pull."""
+    lone = knowing()
+    lone.hear(Suspect(1, "a", "x"))
+    lone.run(3.4)
+    lone.packets()
+    lone.run(0.2)
+    alone = [decoded(datagram, lone.config) for to, datagram in lone.packets() if to == PEER]
+    assert [Suspect(1, "a", "me")] in alone
+    lone.hear(alive("a", 2))
+    lone.run(0.5)
+    assert lone.state("a") is State.ALIVE
 
 
 @pytest.mark.upstream("TestMemberList_SuspectNode_DoubleSuspect")
