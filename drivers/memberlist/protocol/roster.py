@@ -14,7 +14,7 @@ import attrs
 
 from .events import Address, Node
 from .gomsgpack import text_of
-from .messages import State
+from .messages import Alive, State
 from .stream_messages import PushPullNode
 from .suspicion import Suspicion
 from .timers import Timer
@@ -38,7 +38,7 @@ class NodeState:
         state_changed: when `state` last changed.
         case: the suspicion that is open against the node, and the timer that ends it.
         weight: the last dynamic weight and when it was measured (Unix milliseconds). It outlives a suspicion.
-        accused_at: when we last told this node directly that it is held to be dead.
+        corrected_at: when we last told this node directly that it is held to be dead, or that we are not.
     """
 
     name: str
@@ -52,7 +52,7 @@ class NodeState:
     state_changed: float
     case: tuple[Suspicion, Timer] | None = None
     weight: tuple[int, int] | None = None
-    accused_at: float = float("-inf")
+    corrected_at: float = float("-inf")
 
     @property
     def address(self) -> Address:
@@ -74,6 +74,10 @@ class NodeState:
         weight = self.weight[0] if self.weight else None
         meta = self.meta or b""
         return Node(self.name, self.host, self.port, meta, self.state, self.incarnation, self.vsn, weight)
+
+    def statement(self) -> Alive:
+        """The node as it speaks of itself."""
+        return Alive(self.incarnation, self.name, self.addr, self.port, self.meta, self.vsn)
 
     def record(self) -> PushPullNode:
         """The node as push/pull carries it."""
