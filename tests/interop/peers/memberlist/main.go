@@ -158,7 +158,7 @@ type pinger struct {
 func (p *pinger) AckPayload() []byte { return p.payload }
 func (p *pinger) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, payload []byte) {
 	if p.report {
-		p.a.out.emit("ping_complete", obj{"node": n.Name, "rtt_us": rtt.Microseconds(), "payload": blob(payload)})
+		p.a.out.emit("ping_complete", obj{"node": nodeObj(n), "rtt_us": rtt.Microseconds(), "payload": blob(payload)})
 	}
 }
 
