@@ -10,6 +10,8 @@ side.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import json
 import os
 import random
@@ -18,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,8 @@ KNOWN = 1_000
 ALIVES = 100_000
 PER_PACKET = 5
 MANY = 10_000
+STILL = {"probe_interval": 600.0, "push_pull_interval": 0.0}
+"""For a node that is to do nothing but what is measured."""
 SOURCE = ("10.0.0.1", 7946)
 
 Row = dict[str, Any]
@@ -140,7 +144,9 @@ async def cluster(size: int) -> Row:
         while any(node.swim.known < size for node in nodes):
             await anyio.sleep(0.002 * size / 50)
         row["form_s"] = time.monotonic() - began
-        await anyio.sleep(3)
+        while any(node.swim._context.broadcasts for node in nodes):
+            await anyio.sleep(0.1)  # gossip about the forming goes on after everybody knows everybody
+        await anyio.sleep(1)
         row["rss_kb_per_node"] = (rss_bytes() - before) / size / 1024
         began, cpu = time.monotonic(), cpu_seconds()
         await anyio.sleep(3)
@@ -154,43 +160,90 @@ async def cluster(size: int) -> Row:
     return row
 
 
-async def push_pull() -> Row:
-    """Join a node that knows ten thousand others; how long the joining side's loop was held up at most."""
-    longest = 0.0
-    teacher = GossipNode(lan("teacher", probe_interval=600.0, push_pull_interval=0.0), bind="127.0.0.1")
-    pupil = GossipNode(lan("pupil", probe_interval=600.0, push_pull_interval=0.0), bind="127.0.0.1")
+class Holds:
+    """For how many seconds an event loop was held up at most, and what the garbage collector's longest pass took."""
 
-    async def beat() -> None:
-        nonlocal longest
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self.collector_s = 0.0
+        self._pass_began = 0.0
+
+    async def beat(self) -> None:
         while True:
             before = time.perf_counter()
             await anyio.sleep(0.001)
-            longest = max(longest, time.perf_counter() - before - 0.001)
+            self.longest_s = max(self.longest_s, time.perf_counter() - before - 0.001)
 
+    def collecting(self, phase: str, info: object) -> None:
+        now = time.perf_counter()
+        if phase == "start":
+            self._pass_began = now
+        else:
+            self.collector_s = max(self.collector_s, now - self._pass_began)
+
+    @contextlib.asynccontextmanager
+    async def watch(self) -> AsyncIterator[None]:
+        gc.callbacks.append(self.collecting)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.beat)
+            yield
+            tasks.cancel_scope.cancel()
+        gc.callbacks.remove(self.collecting)
+
+
+async def teach() -> None:
+    """A node that knows ten thousand others, until standard input closes; prints its port, and at the end how long its
+    loop was held up.
+    """
+    holds = Holds()
+    node = GossipNode(lan("teacher", **STILL), bind="127.0.0.1")
     async with anyio.create_task_group() as tasks:
-        await tasks.start(teacher.run)
+        await tasks.start(node.run)
         for number in range(MANY):
-            teacher.swim.packet_received(known_alive(number, 1), SOURCE, time.monotonic())
-        teacher.swim.take()
-        before = rss_bytes()
-        await tasks.start(pupil.run)
-        tasks.start_soon(beat)
-        await anyio.sleep(0.1)
-        longest = 0.0
-        began = time.perf_counter()
-        await pupil.join([("127.0.0.1", teacher.swim.config.advertise_port)])
-        took = time.perf_counter() - began
-        assert pupil.swim.known >= MANY
-        kb = (rss_bytes() - before) / MANY / 1024
+            node.swim.packet_received(known_alive(number, 1), SOURCE, time.monotonic())
+        node.swim.take()
+        async with holds.watch():
+            print(json.dumps({"port": node.swim.config.advertise_port}), flush=True)
+            await anyio.to_thread.run_sync(sys.stdin.read)
+            print(json.dumps({"teacher_hold_ms": holds.longest_s * 1e3}), flush=True)
         tasks.cancel_scope.cancel()
-    return {"push_pull_ms": took * 1e3, "longest_hold_ms": longest * 1e3, "kb_per_member": kb}
 
 
+async def learn(port: str) -> Row:
+    """Join the node that knows ten thousand others."""
+    holds = Holds()
+    node = GossipNode(lan("pupil", **STILL), bind="127.0.0.1")
+    before = rss_bytes()
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(node.run)
+        async with holds.watch():
+            began, cpu = time.perf_counter(), cpu_seconds()
+            await node.join([("127.0.0.1", int(port))])
+            row = {"join_ms": (time.perf_counter() - began) * 1e3, "cpu_ms": (cpu_seconds() - cpu) * 1e3}
+            row |= {"hold_ms": holds.longest_s * 1e3, "collector_ms": holds.collector_s * 1e3}
+        assert node.swim.known >= MANY
+        row["kb_per_member"] = (rss_bytes() - before) / MANY / 1024
+        tasks.cancel_scope.cancel()
+    return row
+
+
+def push_pull() -> Row:
+    """A join that brings ten thousand members; each node is a process."""
+    with subprocess.Popen(
+        [sys.executable, __file__, "--ours", "teach"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        row = ours("learn", str(json.loads(process.stdout.readline())["port"]))
+        last_words, _ = process.communicate()
+    return row | json.loads(last_words)
+
+
+SERVERS = {"serve": serve, "teach": teach}
 OURS: dict[str, Callable[..., Any]] = {
     "new": lambda: digest(stale=False),
     "stale": lambda: digest(stale=True),
     "cluster": lambda size: anyio.run(cluster, int(size)),
-    "push-pull": lambda: anyio.run(push_pull),
+    "learn": lambda port: anyio.run(learn, port),
 }
 
 
@@ -257,13 +310,18 @@ def measure(runs: int, sizes: list[int]) -> Iterator[tuple[str, list[float], lis
             # A Go run that does not form within its two minutes has no later phases; it counts with what it has.
             theirs = [row[phase][field] for _, row in pairs if phase in row]
             yield f"{size} nodes: {name}", [a[mine] for a, _ in pairs], theirs, goal
-    big = [ours("push-pull") for _ in range(runs)]
-    yield f"push/pull of {MANY:,} members, ms", [b["push_pull_ms"] for b in big], [], "ours <= 250"
-    yield "  longest hold of the loop, ms", [b["longest_hold_ms"] for b in big], [], "ours <= 20"
+    big = [push_pull() for _ in range(runs)]
+    yield f"push/pull of {MANY:,} members, ms", [b["join_ms"] for b in big], [], "ours <= 250"
+    yield "  processor time of the joining side, ms", [b["cpu_ms"] for b in big], [], "ours <= 250"
+    yield "  its loop held up at most, ms", [b["hold_ms"] for b in big], [], "ours <= 20"
+    yield "  of that, Python's garbage collector, ms", [b["collector_ms"] for b in big], [], ""
+    yield "  the other side's loop, ms", [b["teacher_hold_ms"] for b in big], [], "ours <= 20"
     yield "memory, KB per known member", [b["kb_per_member"] for b in big], [], "ours <= 1.5"
 
 
 def verdict(mine: float, theirs: float | None, goal: str) -> str:
+    if not goal:
+        return ""
     subject, value = (mine, goal.removeprefix("ours ")) if goal.startswith("ours") else (mine / (theirs or 1.0), goal)
     relation, bound = value.split()
     met = subject >= float(bound) if relation == ">=" else subject <= float(bound)
@@ -279,8 +337,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.ours:
         what, *arguments = options.ours
-        if what == "serve":
-            anyio.run(serve)
+        if what in SERVERS:
+            anyio.run(SERVERS[what])
         else:
             print(json.dumps(OURS[what](*arguments)))
         return

@@ -6,12 +6,16 @@ order, for as long as it likes. Longest of all are partitions after which each s
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from pydoudou.drivers.memberlist.protocol import Dialect
 from support.invariants import agreed, lan, watched
 from support.simulator import Network, Process
+
+pytestmark = pytest.mark.timeout(400)
+"""A failing example is made smaller for up to five minutes before it is shown."""
 
 AGREE_WITHIN = 10 * 30.0
 """Ten push/pull intervals; the worst case is a single failed member that seven others look for by turns."""
@@ -106,5 +110,6 @@ TestBadWeek.settings = settings(
     stateful_step_count=25,
     deadline=None,
     derandomize=True,
+    phases=[phase for phase in Phase if phase is not Phase.explain],  # tracing makes a simulation ten times as slow
     suppress_health_check=[HealthCheck.too_slow],
 )

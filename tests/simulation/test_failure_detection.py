@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pydoudou.drivers.memberlist.protocol import State
 from pydoudou.drivers.memberlist.protocol.events import Event, NodeLeft
 from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect
 from support.invariants import Watch, agreed, lan, watched
 from support.simulator import Network, Process, Simulation
+
+pytestmark = pytest.mark.timeout(400)
+"""A failing example is made smaller for up to five minutes before it is shown."""
 
 PERIOD = 1.0
 PUSH_PULL_INTERVAL = 30.0
@@ -30,7 +34,12 @@ networks = st.builds(
     held_up=st.floats(0, 0.3),
     most_latency=st.floats(0.001, 0.05),
 )
-thorough = settings(max_examples=100, deadline=None, derandomize=True)
+thorough = settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    phases=[phase for phase in Phase if phase is not Phase.explain],  # tracing makes a simulation ten times as slow
+)
 
 
 def cluster(seed: int, size: int, network: Network) -> tuple[Simulation, Watch]:

@@ -25,7 +25,7 @@ from support.simulator import Simulation
 
 pytestmark = pytest.mark.timeout(300)
 
-SEEDS = range(3)
+SEEDS = range(2)
 NODES, SLOW = 100, 5
 SECONDS = 60.0
 HELD_BACK = (8.192, 16.384)
@@ -64,7 +64,7 @@ def outcome(seed: int, held_back: float, **changes: Any) -> Outcome:
 
 def test_lifeguard_has_fifty_times_fewer_false_positives(record_property: Record) -> None:
     """Summed over the grid of anomalies, as the paper does. Single runs differ a lot, because with Lifeguard a few rare
-    events make all the difference: between 45 and 945 times fewer with other seeds.
+    events make all the difference: between 45 and 1,558 times fewer with other seeds.
     """
     pairs: list[tuple[Outcome, Outcome]] = []
     for held_back in HELD_BACK:

@@ -119,4 +119,4 @@ def test_a_connection_to_a_crashed_process_is_refused_and_one_across_a_cut_times
     simulation.crash(other)
     join()
     assert [failure for _, failure in ends] == ["", "no answer in time", "connection refused"]
-    assert [round(seconds, 1) for seconds, _ in ends] == [0.0, 10.0, 0.0]
+    assert [round(seconds, 1) for seconds, _ in ends] == [0.0, one.config.tcp_timeout, 0.0]

@@ -7,6 +7,7 @@ where one is missing, and fails in CI.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 __all__ = ["Host", "network"]
 
 _PREFIX = "pdou"
+_networks = itertools.count()
 
 
 def _run(*command: str, given: str | None = None) -> None:
@@ -71,14 +73,17 @@ def _missing() -> str:
 
 @contextlib.contextmanager
 def network(count: int) -> Iterator[list[Host]]:
-    """That many hosts on one bridge, 10.77.0.1 and up; the bridge stands in a namespace of its own."""
+    """That many hosts on one bridge, 10.77.0.1 and up; the bridge stands in a namespace of its own, so that networks do
+    not know of each other.
+    """
     missing = _missing()
     if missing and os.environ.get("CI"):
         pytest.fail(missing)
     if missing:
         pytest.skip(missing)
-    bridge = f"{_PREFIX}{os.getpid()}b"
-    hosts = [Host(f"{_PREFIX}{os.getpid()}h{number}", f"10.77.0.{number}") for number in range(1, count + 1)]
+    prefix = f"{_PREFIX}{os.getpid()}n{next(_networks)}"
+    bridge = f"{prefix}b"
+    hosts = [Host(f"{prefix}h{number}", f"10.77.0.{number}") for number in range(1, count + 1)]
     try:
         _run("ip", "netns", "add", bridge)
         _run("ip", "-n", bridge, "link", "add", "br0", "type", "bridge")

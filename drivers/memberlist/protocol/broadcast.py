@@ -10,22 +10,14 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable, Hashable
 
-import attrs
-
 __all__ = ["BroadcastQueue"]
 
+_Broadcast = tuple[int, int, int, bytes, Hashable | None, Callable[[], None] | None]
+"""Times sent, minus the length, minus the running number; the message, its name, and whom to tell when it is done with.
 
-@attrs.define(eq=False)
-class _Broadcast:
-    message: bytes
-    name: Hashable | None
-    number: int
-    transmits: int
-    finished: Callable[[], None] | None
-
-    @property
-    def order(self) -> tuple[int, int, int]:
-        return (self.transmits, -len(self.message), -self.number)
+A plain tuple, because the first three are its place in the queue, and because the garbage collector takes no interest
+in a tuple of numbers and strings: ten thousand new members at once would otherwise cost it a noticeable pause.
+"""
 
 
 class BroadcastQueue:
@@ -36,8 +28,7 @@ class BroadcastQueue:
     """
 
     def __init__(self) -> None:
-        self._order: list[tuple[int, int, int]] = []
-        self._items: dict[int, _Broadcast] = {}
+        self._order: list[_Broadcast] = []
         self._named: dict[Hashable, _Broadcast] = {}
         self._next = 0
 
@@ -53,17 +44,18 @@ class BroadcastQueue:
         if not self._order:
             self._next = 0
         self._next += 1
-        item = _Broadcast(message, name, self._next, 0, finished)
-        if name is not None:
-            self._named[name] = item
-        self._items[item.number] = item
-        bisect.insort(self._order, item.order)
+        self._insert((0, -len(message), -self._next, message, name, finished))
+
+    def _insert(self, item: _Broadcast) -> None:
+        if item[4] is not None:
+            self._named[item[4]] = item
+        bisect.insort(self._order, item)
 
     def invalidate(self, name: Hashable) -> None:
         """Drop the message of that name, if there is one."""
         old = self._named.get(name)
         if old is not None:
-            del self._order[bisect.bisect_left(self._order, old.order)]
+            del self._order[bisect.bisect_left(self._order, old)]
             self._finish(old)
 
     def take(self, overhead: int, limit: int, transmit_limit: int) -> list[bytes]:
@@ -80,20 +72,20 @@ class BroadcastQueue:
             at = bisect.bisect_left(self._order, (tier, -room, -self._next - 1))
             if at >= len(self._order):
                 break
-            transmits, length, number = self._order[at]
-            if transmits != tier:
-                tier = transmits
+            item = self._order[at]
+            if item[0] != tier:
+                tier = item[0]
                 continue
             del self._order[at]
-            taken.append(self._items[-number])
-            room += length - overhead
-        for item in taken:
-            item.transmits += 1
-            if item.transmits >= transmit_limit:
-                self._finish(item)
+            taken.append(item)
+            room += item[1] - overhead
+        for transmits, length, number, message, name, finished in taken:
+            sent = (transmits + 1, length, number, message, name, finished)
+            if transmits + 1 < transmit_limit:
+                self._insert(sent)
             else:
-                bisect.insort(self._order, item.order)
-        return [item.message for item in taken]
+                self._finish(sent)
+        return [item[3] for item in taken]
 
     def take_first(self, transmit_limit: int) -> list[bytes]:
         """The message whose turn it is, however long, or nothing."""
@@ -104,11 +96,11 @@ class BroadcastQueue:
     def prune(self, keep: int) -> None:
         """Drop all but `keep` messages, those that were sent most often first."""
         while len(self._order) > keep:
-            self._finish(self._items[-self._order.pop()[2]])
+            self._finish(self._order.pop())
 
     def _finish(self, item: _Broadcast) -> None:
-        del self._items[item.number]
-        if item.name is not None:
-            del self._named[item.name]
-        if item.finished is not None:
-            item.finished()
+        _, _, _, _, name, finished = item
+        if name is not None:
+            del self._named[name]
+        if finished is not None:
+            finished()

@@ -360,10 +360,10 @@ class Membership:
         me.incarnation = self._incarnation
         context.awareness.apply(1)
         context.counters["refuted"] += 1
-        context.broadcasts.queue(_statement(me), me.name)
+        context.broadcasts.queue(me.statement().encode(), me.name)
         node = self._roster.get(accuser)
         if node is not None and node is not me:
-            context.send(node.address, _statement(me), crc=node.protocol_max >= CRC_SINCE)
+            context.send(node.address, me.statement().encode(), crc=node.protocol_max >= CRC_SINCE)
 
     def _repeat_refutation(self, me: NodeState, accuser: str) -> None:
         """Somebody still accuses us of what we have refuted."""
@@ -372,7 +372,7 @@ class Membership:
             return
         node.corrected_at = context.now
         context.counters["refutation repeated"] += 1
-        context.send(node.address, _statement(me), crc=node.protocol_max >= CRC_SINCE)
+        context.send(node.address, me.statement().encode(), crc=node.protocol_max >= CRC_SINCE)
 
     def reap(self) -> list[NodeState]:
         """Forget those that have been gone for so long that gossip no longer reaches them; shuffle the others.

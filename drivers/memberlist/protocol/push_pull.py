@@ -26,8 +26,8 @@ from .suspicion import push_pull_scale
 __all__ = ["Synchronizer"]
 
 _SETTLE_SHARE = 8
-_SLICE = 200
-_ENCODED_SLICE = 2000
+_SLICE = 100
+_ENCODED_SLICE = 1000
 """Records merged, or encoded, before an event loop gets its turn: a few milliseconds at the most."""
 
 
@@ -112,10 +112,12 @@ class Synchronizer:
         merge = context.hooks.merge
         if join and merge is not None and not merge(remote.nodes):
             raise ProtocolError("the application refused the merge")
-        for count, record in enumerate(remote.nodes, 1):
-            self._merge_record(record)
-            if count % _SLICE == 0:
-                yield
+        records = remote.nodes
+        records.reverse()
+        while records:
+            for _ in range(min(_SLICE, len(records))):
+                self._merge_record(records.pop())
+            yield
         if remote.user_state:
             context.events.append(RemoteState(remote.user_state, join))
 

@@ -14,7 +14,7 @@ import attrs
 
 from .events import Address, Node
 from .gomsgpack import text_of
-from .messages import State
+from .messages import Alive, State
 from .stream_messages import PushPullNode
 from .suspicion import Suspicion
 from .timers import Timer
@@ -74,6 +74,10 @@ class NodeState:
         weight = self.weight[0] if self.weight else None
         meta = self.meta or b""
         return Node(self.name, self.host, self.port, meta, self.state, self.incarnation, self.vsn, weight)
+
+    def statement(self) -> Alive:
+        """The node as it speaks of itself."""
+        return Alive(self.incarnation, self.name, self.addr, self.port, self.meta, self.vsn)
 
     def record(self) -> PushPullNode:
         """The node as push/pull carries it."""
