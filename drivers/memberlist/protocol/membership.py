@@ -408,8 +408,3 @@ class Membership:
         context.broadcasts.queue(message.encode(), ("weight", node.name))
         if before is None or before[0] != message.weight:
             context.events.append(WeightChanged(node.snapshot()))
-
-
-def _statement(node: NodeState) -> bytes:
-    """What is known of a node, as it says it about itself."""
-    return Alive(node.incarnation, node.name, node.addr, node.port, node.meta, node.vsn).encode()
