@@ -136,7 +136,7 @@ _ANYTHING = st.recursive(
     | st.binary(max_size=8)
     | st.text(max_size=8),
     lambda children: st.lists(children, max_size=4) | st.dictionaries(st.binary(max_size=8), children, max_size=4),
-    max_leaves=12,
+    max_leaves=5,
 )
 _KEYS = st.sampled_from(
     ["_meta", "data", "serviceInfo", "weight", "registerAt", "service", "port", "host", "name", "type"]
