@@ -128,23 +128,29 @@ def test_no_blob_raises(blob: bytes) -> None:
     decode_metadata(blob, host="h", node="n")
 
 
-_ANYTHING = st.recursive(
+_SCALAR = (
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats()
     | st.binary(max_size=8)
-    | st.text(max_size=8),
-    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.binary(max_size=8), children, max_size=4),
-    max_leaves=5,
+    | st.text(max_size=8)
 )
+_NESTED = st.lists(_SCALAR, max_size=3) | st.dictionaries(st.binary(max_size=8), _SCALAR, max_size=3)
+_ANYTHING = _SCALAR | _NESTED | st.lists(_NESTED, max_size=3)
 _KEYS = st.sampled_from(
     ["_meta", "data", "serviceInfo", "weight", "registerAt", "service", "port", "host", "name", "type"]
 )
 
 
 @given(
-    st.dictionaries(_KEYS, _ANYTHING | st.dictionaries(_KEYS, _ANYTHING) | st.lists(st.dictionaries(_KEYS, _ANYTHING)))
+    st.dictionaries(
+        _KEYS,
+        _ANYTHING
+        | st.dictionaries(_KEYS, _ANYTHING, max_size=5)
+        | st.lists(st.dictionaries(_KEYS, _ANYTHING, max_size=5), max_size=3),
+        max_size=6,
+    )
 )
 def test_no_mistyped_field_raises(fields: dict[str, Any]) -> None:
     metadata = decode_metadata(msgpack.packb(fields, use_bin_type=False), host="h", node="n")
