@@ -472,14 +472,18 @@ def test_a_member_that_would_only_do_harm_is_not_admitted(message: Alive) -> Non
     assert lone.problems() == ["alive refused"]
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "239.1.1.1", "::", "ff02::1", "a b", "http://x"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "239.1.1.1", "255.255.255.255", "::", "ff02::1", "::ffff:224.0.0.1", "a b", "http://x"]
+)
 def test_in_text_too(host: str) -> None:
     lone = Lone(dialect=Dialect.DOUDOU)
     lone.hear(alive("a", host=host, dialect=Dialect.DOUDOU))
     assert lone.problems() == ["alive refused"]
 
 
-@pytest.mark.parametrize("host", ["10.0.0.9", "node-1", "pod-3.svc.cluster.local", "fd00::9", "::ffff:10.0.0.9"])
+@pytest.mark.parametrize(
+    "host", ["10.0.0.9", "node-1", "224.0.0.1.nodes", "999.0.0.1", "pod-3.svc.local", "fd00::9", "::ffff:10.0.0.9"]
+)
 def test_names_and_literals_are_good_addresses_in_text(host: str) -> None:
     lone = Lone(dialect=Dialect.DOUDOU)
     lone.hear(alive("a", host=host, dialect=Dialect.DOUDOU))
