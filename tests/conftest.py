@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from support import nacos_server
+from support.figures import pytest_terminal_summary as pytest_terminal_summary
 from support.nacos_server import NacosServer
 
 # How long hypothesis takes to draw inputs says something about the machine: on a clean clone the first text drawn
