@@ -41,6 +41,7 @@ class Connector:
         self._thread = thread
         self._folder = folder
         self._failures = 0
+        self._refusals = 0
 
     async def open(self) -> Session:
         """A session with one of the servers, logged in.
@@ -63,11 +64,12 @@ class Connector:
         """Seconds to wait after what `state` says.
 
         Short while nobody is there, and while a server starts, which takes some seconds from its first open port to
-        its first answer: a server is to be used as soon as it can be. Then growing; and long where it refused.
+        its first answer: a server is to be used as soon as it can be. Then growing; and soon long where it refused.
         """
         error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, NacosRefused):
-            return random.uniform(15.0, 30.0)
+        self._refusals = self._refusals + 1 if isinstance(error, NacosRefused) else 0
+        if self._refusals:
+            return random.uniform(0.5, 1.0) * min(30.0, 2.0**self._refusals)
         self._failures = 0 if isinstance(error, _NobodyThere) else self._failures + 1
         longer = max(0, self._failures - _PATIENT_OPENS)
         return random.uniform(0.5, 1.0) * min(5.0, 0.4 * 1.5**longer)

@@ -239,6 +239,18 @@ def test_with_the_right_password_it_works(guarded: NacosServer) -> None:
         eventually(lambda: registry.members(service))
 
 
+@pytest.mark.timeout(120)
+def test_with_the_right_password_it_is_registered_again_after_a_restart(guarded: NacosServer) -> None:
+    service = fresh_service()
+    credentials = {"GDD_NACOS_USERNAME": USER, "GDD_NACOS_PASSWORD": PASSWORD}
+    with on_nacos(guarded.address, service, **credentials) as registry:
+        eventually(lambda: registry.members(service))
+        guarded.kill()
+        eventually(lambda: not registry.status().backends[0].judging)
+        guarded.start()
+        eventually(lambda: guarded.api.instances(service) and registry.status().ready, timeout=15)
+
+
 def test_a_wrong_password_is_an_error_at_once_that_names_the_user_and_never_the_password(
     guarded: NacosServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
