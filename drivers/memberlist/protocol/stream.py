@@ -50,9 +50,9 @@ MAX_WRAPPER_CONTAINERS = 16
 """Arrays and maps in a compress message, and elements in each. An honest one is a map of two; its size is bounded by
 that of its bytes alone.
 """
-PIECE_BYTES = 16 * 1024
-"""Decoded in one go. The densest input, records of one byte, takes about 1 µs per byte."""
-HEAVY_BYTES = 16 * 1024
+PIECE_BYTES = 8 * 1024
+"""Decoded in one go. The densest input, records of one byte, takes 1 to 4 µs per byte."""
+HEAVY_BYTES = 4 * 1024
 """Compressed input beyond this size takes longer than an event loop should be held up."""
 
 
