@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 __all__ = ["BroadcastQueue"]
 
 _Broadcast = tuple[int, int, int, bytes, Hashable | None, Callable[[], None] | None]
-"""Times sent, minus the length, minus the running number; the message, its name, and whom to tell when it is done with.
+"""Minus the times sent, the length, the running number; the message, its name, and whom to tell when it is done with.
 
 A plain tuple, because the first three are its place in the queue, and because the garbage collector takes no interest
 in a tuple of numbers and strings: ten thousand new members at once would otherwise cost it a noticeable pause.
@@ -21,10 +21,10 @@ in a tuple of numbers and strings: ten thousand new members at once would otherw
 
 
 class BroadcastQueue:
-    """Messages ordered by (times sent, longest first, newest first).
+    """Messages ordered by (times sent, longest first, newest first), the first at the end of the list.
 
     A sorted list serves better than a tree here: it rarely holds more than a few thousand items, and moving a few
-    kilobytes of pointers costs less than one comparison in Python.
+    kilobytes of pointers costs less than one comparison in Python. What is new goes to the end, where nothing moves.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class BroadcastQueue:
         if not self._order:
             self._next = 0
         self._next += 1
-        self._insert((0, -len(message), -self._next, message, name, finished))
+        self._insert((0, len(message), self._next, message, name, finished))
 
     def _insert(self, item: _Broadcast) -> None:
         if item[4] is not None:
@@ -66,11 +66,11 @@ class BroadcastQueue:
             return []
         taken: list[_Broadcast] = []
         room = limit - overhead
-        tier, last = self._order[0][0], self._order[-1][0]
-        while tier <= last and room > 0:
+        tier, last = self._order[-1][0], self._order[0][0]
+        while tier >= last and room > 0:
             # The first of this tier that is no longer than the room left.
-            at = bisect.bisect_left(self._order, (tier, -room, -self._next - 1))
-            if at >= len(self._order):
+            at = bisect.bisect_left(self._order, (tier, room, self._next + 1)) - 1
+            if at < 0:
                 break
             item = self._order[at]
             if item[0] != tier:
@@ -78,10 +78,10 @@ class BroadcastQueue:
                 continue
             del self._order[at]
             taken.append(item)
-            room += item[1] - overhead
-        for transmits, length, number, message, name, finished in taken:
-            sent = (transmits + 1, length, number, message, name, finished)
-            if transmits + 1 < transmit_limit:
+            room -= item[1] + overhead
+        for minus_transmits, length, number, message, name, finished in taken:
+            sent = (minus_transmits - 1, length, number, message, name, finished)
+            if 1 - minus_transmits < transmit_limit:
                 self._insert(sent)
             else:
                 self._finish(sent)
@@ -91,12 +91,14 @@ class BroadcastQueue:
         """The message whose turn it is, however long, or nothing."""
         if not self._order:
             return []
-        return self.take(0, -self._order[0][1], transmit_limit)
+        return self.take(0, self._order[-1][1], transmit_limit)
 
     def prune(self, keep: int) -> None:
         """Drop all but `keep` messages, those that were sent most often first."""
-        while len(self._order) > keep:
-            self._finish(self._order.pop())
+        count = max(0, len(self._order) - keep)
+        dropped, self._order = self._order[:count], self._order[count:]
+        for item in dropped:
+            self._finish(item)
 
     def _finish(self, item: _Broadcast) -> None:
         _, _, _, _, name, finished = item
