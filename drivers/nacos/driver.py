@@ -94,7 +94,7 @@ class NacosDriver:
     async def _first_session(self, connector: Connector) -> Session | None:
         """One attempt before the driver counts as started, the others in the background."""
         try:
-            return await self._new_session(connector)
+            return await self._new_session(connector, at_the_start=True)
         except NacosRefused as error:
             raise RegistrationError(str(error)) from error
         except NacosUnavailable as error:
@@ -138,16 +138,17 @@ class NacosDriver:
                 if each is not None:
                     await self._close(each)
 
-    async def _new_session(self, connector: Connector) -> Session:
+    async def _new_session(self, connector: Connector, *, at_the_start: bool = False) -> Session:
         """Open a session, register in it, and subscribe.
 
         Raises:
             NacosUnavailable: no server is there, or it does not answer.
-            NacosRefused: the server refuses the credentials; or, with the first session, the registration.
+            NacosRefused: the server refuses the credentials; or, at the start, the registration. Later that is only
+                said and tried again: what others offer is still found.
         """
         session = await connector.open()
         try:
-            await self._begin(session)
+            await self._begin(session, at_the_start=at_the_start)
         except BaseException:
             self._session = None
             self._subscriber.end()
@@ -155,21 +156,20 @@ class NacosDriver:
             raise
         return session
 
-    async def _begin(self, session: Session) -> None:
-        first = self._sessions == 0
+    async def _begin(self, session: Session, *, at_the_start: bool) -> None:
         self._session = session
         try:
             await self._registrar.register(session, time.monotonic())
             await self._ask(session.query, self._anything)
         except NacosRefused as error:
-            if first:
+            if at_the_start:
                 raise
             logger.error("Nacos refuses: %s", error)
         await self._subscriber.begin(session)
         self._sessions += 1
         self._message = f"connected to {session.server}"
-        if not first:
-            logger.info("connected to the Nacos server %s again", session.server)
+        if not at_the_start:
+            logger.info("connected to the Nacos server %s", session.server)
         self._running_sink().judging(True)
 
     def _disconnected(self, reason: str) -> None:
