@@ -96,7 +96,7 @@ class Subscriber:
         self._subscribed.clear()
 
     async def look_around(self) -> None:
-        """Subscribe what is wanted and not yet subscribed in this session; without one, do nothing.
+        """Subscribe what is wanted and not yet subscribed on the connection; without one, do nothing.
 
         Raises:
             NacosUnavailable: no answer.
