@@ -72,7 +72,7 @@ class NacosSettings:
         request_timeout: seconds that one question to the server may take.
         log_dir: the folder for the SDK's log file; None passes what it logs on to Python's logging.
         log_level: from which level on the SDK logs; None for nothing.
-        cache_dir: the folder for the SDK's cache; None for one that is removed at the end.
+        cache_dir: the folder for the SDK's cache; None writes none.
         check_interval: seconds within which it is noticed that the server has not what this process registered.
         tls: None for plain text.
     """

@@ -1,6 +1,7 @@
 """Keeps the SDK from doing what a library must not. What it does, and what is done about it:
 
-- It writes files to the home directory: it gets folders of ours, and its log handler is taken off.
+- It writes files to the home directory: it gets folders of ours, its log handler is taken off, and its cache is not
+  written unless there is a folder for it. (Closed while it writes, it would leave the file open.)
 - Its loggers are Python's root, and one called ``naming`` that passes nothing on and repeats itself; at level INFO it
   logs the access token, and at DEBUG the password. `quiet` and `_SecretsFilter` mend that.
 - It refuses to work on a machine whose only address is loopback, because it wants to tell the server its own address.
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from v2.nacos import ClientConfig, GRPCConfig
 from v2.nacos.common.client_config import TLSConfig
+from v2.nacos.naming.cache import service_info_cache as sdk_cache
 from v2.nacos.transport import rpc_client as sdk_rpc_client
 from v2.nacos.utils.net_util import NetUtils
 
@@ -29,6 +31,9 @@ sdk_log = logging.getLogger("naming")
 
 _MOST_GRPC_TIMEOUT = 3.0
 """Seconds for one gRPC call or one attempt to connect; the SDK makes up to three."""
+
+_UNWRITTEN = "pydoudou-writes-no-cache"
+"""The folder of a cache that is not written."""
 
 _LEVELS = {
     None: logging.CRITICAL + 1,
@@ -52,7 +57,7 @@ def configuration(settings: NacosSettings, servers: Sequence[Server], folder: Pa
         log_dir=settings.log_dir if settings.log_dir and settings.log_level else str(folder / "log"),
         log_level=_LEVELS[settings.log_level],
     )
-    made.set_cache_dir(settings.cache_dir or str(folder / "cache"))
+    made.set_cache_dir(settings.cache_dir or str(folder / _UNWRITTEN))
     made.set_load_cache_at_start(False)
     made.set_update_cache_when_empty(True)
     made.set_timeout_ms(settings.request_timeout)  # which the SDK takes for seconds
@@ -138,6 +143,16 @@ def _own_address_or_loopback() -> None:
         NetUtils.get_local_ip = staticmethod(lambda: "127.0.0.1")
 
 
+_write_to_file = sdk_cache.write_to_file
+
+
+async def _write_if_wanted(logger: logging.Logger, path: str, content: str) -> None:
+    """Stands for the SDK's own function, which clients of the application's go on using."""
+    if _UNWRITTEN not in path:
+        await _write_to_file(logger, path, content)
+
+
+sdk_cache.write_to_file = _write_if_wanted
 _own_address_or_loopback()
 # Its one use of the root logger, which in a program that has not set up logging writes to standard error.
 sdk_rpc_client.logging = sdk_log
