@@ -21,6 +21,12 @@ __all__ = ["Connector"]
 
 _TCP_WITHIN = 1.0
 _OPEN_WITHIN = 10.0
+_CONNECT_WITHIN = 1.5
+_SLOW_CONNECT_WITHIN = 3.0
+_QUICK_OPENS = 10
+"""An attempt to connect that was lost on the way keeps the next one waiting. Only after so many failures the server is
+taken for a slow one."""
+
 _PATIENT_OPENS = 100
 """So many sessions that could not be opened are about half a minute."""
 
@@ -52,9 +58,10 @@ class Connector:
         """
         servers = await self._accepting()
         session_class: type[Session] = await self._thread.call(_import_session)
+        within = _CONNECT_WITHIN if self._failures < _QUICK_OPENS else _SLOW_CONNECT_WITHIN
         try:
             with anyio.fail_after(_OPEN_WITHIN):
-                session = await self._thread.call(session_class.open, self._settings, servers, self._folder)
+                session = await self._thread.call(session_class.open, self._settings, servers, self._folder, within)
         except TimeoutError:
             raise NacosUnavailable(f"no Nacos session within {_OPEN_WITHIN:g} s") from None
         self._failures = 0

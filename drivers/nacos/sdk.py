@@ -27,7 +27,7 @@ from .errors import NacosRefused, NacosUnavailable
 from .instances import Listed, Registration
 from .naming import ServiceName
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
-from .taming import configuration, quiet, sdk_log
+from .taming import configuration, give_calls_their_time, quiet, sdk_log
 from .thread import owned_tasks
 
 __all__ = ["Session"]
@@ -58,11 +58,14 @@ class Session:
         self.server = ""
 
     @classmethod
-    async def open(cls, settings: NacosSettings, servers: Sequence[Server], folder: Path) -> Session:
+    async def open(
+        cls, settings: NacosSettings, servers: Sequence[Server], folder: Path, connect_within: float
+    ) -> Session:
         """Connect to one of `servers`, and log in.
 
         Args:
             folder: where the SDK may write.
+            connect_within: seconds for one attempt to connect, of which there are three.
 
         Raises:
             NacosUnavailable: nobody answers as a Nacos server does.
@@ -70,23 +73,24 @@ class Session:
         """
         session = cls(settings)
         try:
-            await session._open(servers, folder)
+            await session._open(servers, folder, connect_within)
         except BaseException:
             await session.close()
             raise
         return session
 
-    async def _open(self, servers: Sequence[Server], folder: Path) -> None:
+    async def _open(self, servers: Sequence[Server], folder: Path, connect_within: float) -> None:
         owned_tasks.set(self._tasks)
         known_handlers = list(sdk_log.handlers)
         try:
-            self._naming = NacosNamingService(configuration(self._settings, servers, folder))
+            self._naming = NacosNamingService(configuration(self._settings, servers, folder, connect_within))
         finally:
             self._handlers = [handler for handler in sdk_log.handlers if handler not in known_handlers]
             quiet(self._settings, self._handlers)
         await _asked(self._naming.grpc_client_proxy.start())
         if not await self._naming.server_health():
             raise NacosUnavailable(f"no connection to {_listed(servers)}")
+        give_calls_their_time(self._naming.client_config, self._settings)
         self._connection = self._current_connection()
         self.server = _listed(servers) if len(servers) == 1 else self._current_server(servers)
         if self._settings.username:

@@ -24,13 +24,13 @@ from v2.nacos.utils.net_util import NetUtils
 
 from .settings import LogLevel, NacosSettings, Server, TlsFiles
 
-__all__ = ["configuration", "quiet", "sdk_log"]
+__all__ = ["configuration", "give_calls_their_time", "quiet", "sdk_log"]
 
 sdk_log = logging.getLogger("naming")
 """The SDK's logger."""
 
-_MOST_GRPC_TIMEOUT = 3.0
-"""Seconds for one gRPC call or one attempt to connect; the SDK makes up to three."""
+_MOST_CALL_TIMEOUT = 3.0
+"""Seconds for one gRPC call; the SDK makes up to three."""
 
 _UNWRITTEN = "pydoudou-writes-no-cache"
 """The folder of a cache that is not written."""
@@ -44,7 +44,9 @@ _LEVELS = {
 }
 
 
-def configuration(settings: NacosSettings, servers: Sequence[Server], folder: Path) -> ClientConfig:
+def configuration(
+    settings: NacosSettings, servers: Sequence[Server], folder: Path, connect_within: float
+) -> ClientConfig:
     made = ClientConfig(
         # With a scheme, for the SDK finds one in any address that has "http" in it somewhere.
         server_addresses=",".join(f"{settings.scheme}://{server}" for server in servers),
@@ -61,8 +63,7 @@ def configuration(settings: NacosSettings, servers: Sequence[Server], folder: Pa
     made.set_load_cache_at_start(False)
     made.set_update_cache_when_empty(True)
     made.set_timeout_ms(settings.request_timeout)  # which the SDK takes for seconds
-    grpc_timeout = min(settings.request_timeout, _MOST_GRPC_TIMEOUT)
-    made.set_grpc_config(GRPCConfig(grpc_timeout=round(grpc_timeout * 1000)))
+    made.set_grpc_config(GRPCConfig(grpc_timeout=round(min(settings.request_timeout, connect_within) * 1000)))
     if settings.tls is not None:
         made.set_tls_config(_tls(settings.tls, folder))
     return made
@@ -144,6 +145,11 @@ def _own_address_or_loopback() -> None:
 
 
 _write_to_file = sdk_cache.write_to_file
+
+
+def give_calls_their_time(made: ClientConfig, settings: NacosSettings) -> None:
+    """Once connected, a call may take longer than connecting may; the SDK has one setting for both."""
+    made.grpc_config.grpc_timeout = round(min(settings.request_timeout, _MOST_CALL_TIMEOUT) * 1000)
 
 
 async def _write_if_wanted(logger: logging.Logger, path: str, content: str) -> None:
