@@ -92,7 +92,7 @@ class Session:
             raise NacosUnavailable(f"no connection to {_listed(servers)}")
         give_calls_their_time(self._naming.client_config, self._settings)
         self._connection = self._current_connection()
-        self.server = _listed(servers) if len(servers) == 1 else self._current_server(servers)
+        self.server = self._current_server(servers)
         if self._settings.username:
             await self._log_in()
 
@@ -127,14 +127,17 @@ class Session:
         naming = self._naming
         return naming is not None and await naming.server_health() and self._current_connection() == self._connection
 
-    def _current_connection(self) -> object:
+    def _client_connection(self) -> Any:
+        """What the SDK is connected by at present, None if it does not tell."""
         client = getattr(self._service().grpc_client_proxy, "rpc_client", None)
-        return getattr(getattr(client, "current_connection", None), "connection_id", None)
+        return getattr(client, "current_connection", None)
+
+    def _current_connection(self) -> object:
+        return getattr(self._client_connection(), "connection_id", None)
 
     def _current_server(self, servers: Sequence[Server]) -> str:
-        client = getattr(self._service().grpc_client_proxy, "rpc_client", None)
-        server = getattr(getattr(client, "current_connection", None), "server_info", None)
-        return next((str(each) for each in servers if server is not None and _is_at(each, server)), _listed(servers))
+        server = getattr(self._client_connection(), "server_info", None)
+        return next((str(each) for each in servers if _is_at(each, server)), _listed(servers))
 
     async def close(self) -> None:
         """Close the connection, whereby the server forgets what was registered; no task of the SDK is left."""
