@@ -1,4 +1,4 @@
-# Everything below needs git, make and Python 3.10 or newer; `make peers` needs Go, and Java with Maven for Nacos.
+# Everything below needs git, make and Python 3.11 or newer; `make peers` needs Go, and Java with Maven for Nacos.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,8 +11,8 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_
 venv: $(STAMP)
 
 $(STAMP): pyproject.toml setup.cfg
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo "Python 3.10 or newer is needed, '$(PYTHON)' is not; name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, '$(PYTHON)' is not; name one: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: atheris || \

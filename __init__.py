@@ -23,13 +23,9 @@ from .discovery import (
     new_node,
     shutdown,
 )
-from .drivers.contract import (
-    Compat,
+from .drivers.errors import (
     DiscoveryError,
-    DriverStatus,
     JoinError,
-    Member,
-    MemberState,
     MetadataTooLarge,
     NoMemberAvailable,
     ProtocolError,
@@ -37,6 +33,7 @@ from .drivers.contract import (
     RegistryStateError,
     SettingsError,
 )
+from .drivers.members import Compat, DriverStatus, Member, MemberState
 
 __all__ = [
     "BackendStatus",

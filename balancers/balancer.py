@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Generic, Protocol, TypeVar
 
-from ..discovery import default
-from ..discovery.view import Snapshot
-from ..drivers.contract import Member, NoMemberAvailable
+from ..discovery import default_registry
+from ..discovery.merging.view import Snapshot
+from ..drivers.errors import NoMemberAvailable
+from ..drivers.members import Member
 
 __all__ = ["Balancer", "Views"]
 
@@ -62,7 +63,7 @@ class Balancer(Generic[T]):
         Raises:
             NoMemberAvailable: nobody is there, or nobody else.
         """
-        registry = self._registry or default.current()
+        registry = self._registry or default_registry.current()
         if registry is None or self._closed:
             raise self._unavailable(registry)
         snapshot = registry.snapshot(self.service)
@@ -102,7 +103,7 @@ class Balancer(Generic[T]):
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
-        registry = self._registry or default.current()
+        registry = self._registry or default_registry.current()
         return () if registry is None or self._closed else registry.snapshot(self.service).members
 
     def close(self) -> None:

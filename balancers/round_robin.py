@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from ..drivers.contract import Member
+from ..drivers.members import Member
 from .balancer import Balancer, Views
 
 __all__ = ["RoundRobin"]

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from ..drivers.contract import Member
+from ..drivers.members import Member
 from .balancer import Balancer, Views
 
 __all__ = ["SmoothWeighted", "smooth_order", "whole_weights"]

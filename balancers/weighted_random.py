@@ -11,7 +11,7 @@ import random as global_random
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..drivers.contract import Member
+from ..drivers.members import Member
 from .balancer import Balancer, Views
 
 __all__ = ["WeightedRandom"]

@@ -25,10 +25,11 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.httpx needs httpx: pip install 'pydoudou[httpx]'") from error
 
 from ..balancers import RoundRobin
-from ..drivers.contract import Member, NoMemberAvailable
-from .addressing import LOGICAL_SCHEME, is_service_name, logical_location, member_base, member_scheme
-from .member_pools import Given, MemberPools
-from .policy import Call, Failure, Picker, Policy, shorter
+from ..balancers.calls.call import Call, Failure, Picker, Policy, shorter
+from ..balancers.calls.urls import LOGICAL_SCHEME, is_service_name, logical_location, member_base, member_scheme
+from ..drivers.errors import NoMemberAvailable
+from ..drivers.members import Member
+from .httpx_pools import Given, MemberPools
 
 __all__ = ["DiscoveryTransport", "NoMemberError"]
 

@@ -29,9 +29,10 @@ from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
 
 from ..balancers import RoundRobin
-from ..drivers.contract import Member, NoMemberAvailable
-from .addressing import LOGICAL_SCHEME, logical_location, member_base, member_scheme
-from .policy import Call, Failure, Picker, Policy, shorter
+from ..balancers.calls.call import Call, Failure, Picker, Policy, shorter
+from ..balancers.calls.urls import LOGICAL_SCHEME, logical_location, member_base, member_scheme
+from ..drivers.errors import NoMemberAvailable
+from ..drivers.members import Member
 
 __all__ = ["DiscoveryAdapter", "NoMemberError", "mount"]
 

@@ -1,11 +1,11 @@
 """The registry facade: settings, the merged view, and the life of the drivers."""
 
-from .default import current, new_node, shutdown
-from .events import EventKind, MemberEvent
+from .default_registry import current, new_node, shutdown
+from .merging.events import EventKind, MemberEvent
+from .merging.view import Snapshot
 from .registry import Registry
 from .settings import Settings
 from .status import BackendStatus, RegistryStatus
-from .view import Snapshot
 from .watch import Watch
 
 __all__ = [

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ..drivers.contract import DriverPlugin, SettingsError
+from ..drivers.contract import DriverPlugin
+from ..drivers.errors import SettingsError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

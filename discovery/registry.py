@@ -15,14 +15,15 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.contract import Member, RegistryStateError
+from ..drivers.errors import RegistryStateError
+from ..drivers.members import Member
+from .merging.view import MergedView, Snapshot
 from .settings import Settings
 from .status import RegistryStatus, explanation
-from .view import MergedView, Snapshot
 
 if TYPE_CHECKING:
     from .running import Run
@@ -86,7 +87,7 @@ class Registry:
             self._refuse_inherited()
             if self._run is not None:
                 raise RegistryStateError("the registry runs already: stop() it first, or make another one")
-            run = Run(self.settings, self.settings.instance(_frozen(data), datetime.now(timezone.utc)))
+            run = Run(self.settings, self.settings.instance(_frozen(data), datetime.now(UTC)))
             self._wanted = set()
             self._run, self._view = run, run.view.merged
             _live.add(self)

@@ -14,12 +14,12 @@ from typing import Any
 
 import attrs
 
-from ..drivers.contract import Instance
-from .backend import Backend
-from .loop import BackgroundLoop
+from ..drivers.members import Instance
+from .loop_thread import BackgroundLoop
 from .settings import Settings
 from .shared_view import SharedView
 from .status import BackendStatus
+from .supervised_driver import Backend
 from .supervisor import LEAVE_WITHIN, Supervisor
 
 __all__ = ["Run"]

@@ -17,9 +17,11 @@ from typing import Any, cast
 
 import attrs
 
-from ..drivers.addresses import private_address
-from ..drivers.contract import Compat, DriverPlugin, Instance, ReconfigurablePlugin, SettingsError
+from ..drivers.contract import DriverPlugin, ReconfigurablePlugin
 from ..drivers.environment import Environment
+from ..drivers.errors import SettingsError
+from ..drivers.kit.own_address import private_address
+from ..drivers.members import Compat, Instance
 from .plugins import known_plugins
 
 __all__ = ["Settings"]

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import anyio
 
-from ..drivers.contract import Member
-from .events import MemberEvent
-from .view import MergedView
+from ..drivers.members import Member
+from .merging.events import MemberEvent
+from .merging.view import MergedView
 from .watch import Watch
 
 __all__ = ["DriverSink", "SharedView"]

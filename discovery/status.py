@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ..drivers.contract import DriverStatus
+from ..drivers.members import DriverStatus
 
 __all__ = ["BackendStatus", "RegistryStatus", "explanation"]
 

@@ -9,9 +9,10 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..drivers.contract import DiscoveryError, Instance
-from .backend import Backend
+from ..drivers.errors import DiscoveryError
+from ..drivers.members import Instance
 from .shared_view import SharedView
+from .supervised_driver import Backend
 
 __all__ = ["LEAVE_WITHIN", "Supervisor"]
 

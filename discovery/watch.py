@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from .events import MemberEvent, coalesced
-from .view import V2_SUFFIX
+from .merging.events import MemberEvent, coalesced
+from .merging.view import V2_SUFFIX
 
 __all__ = ["Watch"]
 

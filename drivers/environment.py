@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import attrs
 
-from .contract import SettingsError
+from .errors import SettingsError
 
 __all__ = ["Environment", "Problem", "parse_duration"]
 

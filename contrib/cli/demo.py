@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 import anyio
 import attrs
 import httpx
-import pydoudou
 import requests
+
+import pydoudou
 
 from ..httpx import DiscoveryTransport
 from ..requests import mount

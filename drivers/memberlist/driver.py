@@ -13,10 +13,12 @@ import attrs
 import tenacity
 from anyio.abc import TaskStatus
 
-from ..contract import DriverStatus, Instance, JoinError, JoinPolicy, Member, MemberState, Sink, bracketed
+from ..contract import Sink
+from ..errors import JoinError
+from ..kit.log_limit import RateLimitedLog
+from ..members import DriverStatus, Instance, JoinPolicy, Member, MemberState, bracketed
 from . import protocol
-from .complaints import Complaints
-from .load import LoadMeter
+from .cpu_load import LoadMeter
 from .metadata import decode_metadata, encode_metadata
 from .node import GossipNode
 from .protocol import Hooks, Keyring, State
@@ -56,7 +58,7 @@ class MemberlistDriver:
         self._join = "has not joined yet" if settings.seeds else "founded a cluster: GDD_MEM_SEED names no seed"
         self._joined = not settings.seeds
         self._unreadable = 0
-        self._complaints = Complaints(logger, time.monotonic)
+        self._log = RateLimitedLog(logger, time.monotonic)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -157,7 +159,7 @@ class MemberlistDriver:
         latest: dict[str, protocol.Node] = {}
         for event in events:
             if isinstance(event, NodeConflict):
-                self._complaints.say(
+                self._log.warning(
                     "conflict",
                     "the node name %s is claimed from %s:%d too; set GDD_MEM_NAME so that every node has its own",
                     event.node.name,
@@ -197,7 +199,7 @@ class MemberlistDriver:
         metadata = decode_metadata(node.meta, host=node.host, node=node.name)
         if not metadata.readable:
             self._unreadable += 1
-            self._complaints.say("metadata", "the metadata of %s cannot be read: %r", node.name, node.meta[:80])
+            self._log.warning("metadata", "the metadata of %s cannot be read: %r", node.name, node.meta[:80])
         dynamic = metadata.weight <= 0 and node.weight is not None
         now = tuple(
             attrs.evolve(

@@ -15,14 +15,15 @@ import json
 import math
 import struct
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 import msgpack
 
-from ..contract import Compat, Instance, Member, MetadataTooLarge, RegistrationError
-from ..runtime import RUNTIME
+from ..errors import MetadataTooLarge, RegistrationError
+from ..kit.runtime import RUNTIME
+from ..members import Compat, Instance, Member
 from .protocol.config import META_MAX_BYTES
 
 __all__ = ["NodeMetadata", "decode_metadata", "encode_metadata"]
@@ -132,7 +133,7 @@ def _decode_time(value: Any) -> datetime | None:
     else:
         return None
     try:
-        return datetime.fromtimestamp(seconds, timezone.utc).replace(microsecond=min(nanoseconds // 1000, 999_999))
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=min(nanoseconds // 1000, 999_999))
     except (OverflowError, ValueError, OSError):
         return None
 

@@ -20,14 +20,14 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..contract import JoinError
-from .complaints import Complaints
+from ..errors import JoinError
+from ..kit.log_limit import RateLimitedLog
+from .connections import Streams
 from .protocol import Config, Effects, Hooks, Keyring, Swim
 from .protocol.events import Address, Event, Problem
-from .protocol.exchange import Exchange
+from .protocol.stream_exchange import Exchange
 from .resolver import Resolver, resolve_all
 from .sockets import Sockets, open_sockets
-from .streams import Streams
 
 __all__ = ["GossipNode"]
 
@@ -79,7 +79,7 @@ class GossipNode:
         self._wake = anyio.Event()
         self._sleeps_until = math.inf
         self._streams: Streams | None = None
-        self._complaints = Complaints(logger, self._clock)
+        self._log = RateLimitedLog(logger, self._clock)
         self._resolver = Resolver(self._in_background, self._clock)
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ class GossipNode:
     def _tell(self, effects: Effects) -> None:
         for event in effects.events:
             if isinstance(event, Problem):
-                self._complaints.say(
+                self._log.warning(
                     event.kind, "%s: %s (from %s)", event.kind, event.detail, event.source or "<unknown address>"
                 )
         self._on_events(effects.events)

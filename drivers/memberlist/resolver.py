@@ -16,7 +16,7 @@ from collections.abc import Callable
 import anyio
 import attrs
 
-from .complaints import Complaints
+from ..kit.log_limit import RateLimitedLog
 
 __all__ = ["Resolver", "resolve_all"]
 
@@ -54,7 +54,7 @@ class Resolver:
     def __init__(self, start: Callable[[Callable[..., object], str], None], clock: Callable[[], float]) -> None:
         self._start = start
         self._clock = clock
-        self._complaints = Complaints(logger, clock)
+        self._log = RateLimitedLog(logger, clock)
         self._names: dict[str, _Entry] = {}
 
     def addresses(self, host: str, then: Callable[[], None]) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ class Resolver:
         try:
             entry.addresses = tuple(sorted(await resolve_all(host), key=_is_ipv6))
         except (OSError, UnicodeError) as error:
-            self._complaints.say("unresolved", "cannot resolve the member address %r: %s", host, error)
+            self._log.warning("unresolved", "cannot resolve the member address %r: %s", host, error)
         finally:
             entry.looking = False
             entry.checked_at = self._clock()

@@ -12,9 +12,10 @@ from typing import Any
 
 import attrs
 
-from ..addresses import private_address
-from ..contract import JoinPolicy, ProtocolError
 from ..environment import Environment
+from ..errors import ProtocolError
+from ..kit.own_address import private_address
+from ..members import JoinPolicy
 from .protocol import Config, Dialect
 from .protocol.config import NAME_MAX_BYTES, Network
 from .protocol.events import Address

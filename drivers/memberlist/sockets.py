@@ -13,7 +13,7 @@ import anyio
 import attrs
 from anyio.abc import SocketAttribute, SocketListener
 
-from ..contract import SettingsError
+from ..errors import SettingsError
 
 __all__ = ["Sockets", "open_sockets"]
 

@@ -11,11 +11,11 @@ import anyio
 import tenacity
 
 from .errors import NacosRefused, NacosUnavailable
+from .sdk_thread import SdkThread
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
-from .thread import SdkThread
 
 if TYPE_CHECKING:
-    from .sdk import Session
+    from .session import Session
 
 __all__ = ["Connector"]
 
@@ -111,6 +111,6 @@ async def _import_session() -> type[Session]:
     It does so with deprecation warnings, which must not break programs that turn warnings into errors.
     """
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"v2\.nacos")
-    from .sdk import Session
+    from .session import Session
 
     return Session

@@ -24,18 +24,20 @@ import anyio
 import tenacity
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..contract import DriverStatus, Instance, JoinError, JoinPolicy, Member, RegistrationError, Sink
+from ..contract import Sink
+from ..errors import JoinError, RegistrationError
+from ..members import DriverStatus, Instance, JoinPolicy, Member
 from .connector import Connector
 from .errors import NacosRefused, NacosUnavailable
 from .instances import registrations
-from .naming import ServiceName
 from .registrar import Registrar
+from .sdk_thread import SdkThread, open_thread
+from .service_names import ServiceName
 from .settings import NacosSettings
 from .subscriber import Subscriber
-from .thread import SdkThread, open_thread
 
 if TYPE_CHECKING:
-    from .sdk import Session
+    from .session import Session
 
 __all__ = ["NacosDriver"]
 

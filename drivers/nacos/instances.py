@@ -13,9 +13,10 @@ from typing import Any
 
 import attrs
 
-from ..contract import Instance, Member, MemberState, MetadataTooLarge, RegistrationError
-from ..runtime import RUNTIME
-from .naming import REST, ServiceName
+from ..errors import MetadataTooLarge, RegistrationError
+from ..kit.runtime import RUNTIME
+from ..members import Instance, Member, MemberState
+from .service_names import REST, ServiceName
 
 __all__ = ["METADATA_LIMIT", "Listed", "Registration", "member", "registrations"]
 

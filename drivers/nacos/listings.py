@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from ..contract import Member, MemberState
+from ..members import Member, MemberState
 from .instances import Listed, member
-from .naming import ServiceName
+from .service_names import ServiceName
 
 __all__ = ["KEPT_FOR", "Listings"]
 

@@ -16,7 +16,7 @@ from .errors import NacosRefused, NacosUnavailable
 from .instances import Registration
 
 if TYPE_CHECKING:
-    from .sdk import Session
+    from .session import Session
 
 __all__ = ["Registrar"]
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from ..contract import JoinPolicy
 from ..environment import Environment
+from ..members import JoinPolicy
 
 __all__ = ["LogLevel", "NacosSettings", "Server", "TlsFiles", "read_settings"]
 
@@ -32,7 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9.:_-]{1,128}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-class LogLevel(str, enum.Enum):
+class LogLevel(enum.StrEnum):
     """From which level on the SDK's log is kept."""
 
     DEBUG = "debug"

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ..contract import Member
+from ..members import Member
 from .errors import NacosRefused, NacosUnavailable
 from .instances import Listed
 from .listings import Listings
-from .naming import ServiceName, asked_for
+from .service_names import ServiceName, asked_for
 
 if TYPE_CHECKING:
     from .registrar import Ask
-    from .sdk import Session
+    from .session import Session
 
 __all__ = ["Subscriber"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import anyio
 from anyio.abc import TaskStatus
 
-from ..contract import DriverStatus, Instance, Sink
+from ..contract import Sink
+from ..members import DriverStatus, Instance
 from .settings import StaticSettings
 
 __all__ = ["StaticDriver"]

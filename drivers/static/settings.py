@@ -17,8 +17,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
-from ..contract import Member
 from ..environment import Environment
+from ..members import Member
 
 __all__ = ["StaticSettings", "parse_member", "read_settings"]
 

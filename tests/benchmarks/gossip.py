@@ -28,12 +28,13 @@ import anyio
 from anyio.abc import TaskStatus
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.peers import built_folder
+
 from pydoudou.drivers.memberlist import GossipNode
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Swim
 from pydoudou.drivers.memberlist.protocol.events import NodeLeft
 from pydoudou.drivers.memberlist.protocol.messages import Alive
 from pydoudou.drivers.memberlist.protocol.packet import compound
-from support.peers import built_folder
 
 META = b"m" * 200
 VSN = bytes((1, 5, 2, 0, 0, 0))

@@ -22,11 +22,12 @@ from pathlib import Path
 
 import httpx
 import requests
+
 from pydoudou.balancers import RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
 from pydoudou.contrib.requests import mount
-from pydoudou.discovery.view import Snapshot
-from pydoudou.drivers.contract import Member
+from pydoudou.discovery.merging.view import Snapshot
+from pydoudou.drivers.members import Member
 
 GOALS = {"requests": 0.95, "httpx.Client": 0.93, "httpx.AsyncClient": 0.93}
 MEMBERS = 3

@@ -12,8 +12,9 @@ import sys
 import textwrap
 from typing import cast
 
-import pydoudou
 import pytest
+
+import pydoudou
 from pydoudou import JoinError, MetadataTooLarge, Registry, SettingsError
 from pydoudou.drivers.memberlist import MemberlistDriver
 from pydoudou.drivers.memberlist import driver as driver_module

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydoudou import Registry
-from pydoudou.drivers.memberlist import streams
 from support.gossip import gossip_address, gossiping
 from support.waiting import eventually
+
+from pydoudou import Registry
+from pydoudou.drivers.memberlist import connections
 
 TESTS = Path(__file__).parents[1]
 PING = b"\x00\x81\xa5SeqNo\x07"
@@ -67,7 +68,7 @@ def test_connections_that_are_reset_at_once_do_no_harm(registry: Registry) -> No
 
 def test_one_source_may_only_have_so_many_connections(registry: Registry) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(streams.MAX_STREAMS_PER_SOURCE):
+        for _ in range(connections.MAX_STREAMS_PER_SOURCE):
             stack.enter_context(socket.create_connection(endpoint(registry)))
         with socket.create_connection(endpoint(registry)) as one_more:
             assert closed_by_peer(one_more)
@@ -78,7 +79,7 @@ def test_one_source_may_only_have_so_many_connections(registry: Registry) -> Non
 
 def test_all_connections_together_may_only_hold_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each announces an encrypted state and sends a part of it."""
-    monkeypatch.setattr(streams, "MAX_HELD_BYTES", 300_000)
+    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 300_000)
     with (
         gossiping("users", GDD_MEM_SECRET_KEY="AAAAAAAAAAAAAAAAAAAAAA==") as encrypted,
         contextlib.ExitStack() as stack,

@@ -11,12 +11,13 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from pydoudou.drivers.contract import JoinError
+from support.waiting import eventually_async
+
+from pydoudou.drivers.errors import JoinError
 from pydoudou.drivers.memberlist.node import GossipNode
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Hooks, State
 from pydoudou.drivers.memberlist.protocol.events import Event, NodeJoined, NodeSuspected, UserMessage
 from pydoudou.drivers.memberlist.protocol.messages import Alive
-from support.waiting import eventually_async
 
 Address = tuple[str, int]
 FAST: dict[str, Any] = {"probe_interval": 0.3, "probe_timeout": 0.1, "gossip_interval": 0.05, "suspicion_mult": 2}

@@ -9,9 +9,10 @@ import threading
 import anyio
 import httpx
 import pytest
+from support.http_members import GivenMembers, HttpMember, InOrder, in_two_pieces, silent
+
 from pydoudou import RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
-from support.http_members import GivenMembers, HttpMember, InOrder, in_two_pieces, silent
 
 needs_trio = pytest.mark.skipif(importlib.util.find_spec("trio") is None, reason="needs trio: pip install trio")
 

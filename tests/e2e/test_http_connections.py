@@ -12,11 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 import requests
-from pydoudou import Member, RoundRobin
 from support.certificates import self_signed
 from support.http_callers import CALLERS, AsyncHttpxCaller, Caller, HttpxCaller, RequestsCaller
 from support.http_members import GivenMembers, HttpMember, InOrder, in_two_pieces, redirect
 from support.waiting import eventually
+
+from pydoudou import Member, RoundRobin
 
 CallerClass = type[Caller]
 every_client = pytest.mark.parametrize("caller_class", CALLERS, ids=lambda one: one.__doc__)

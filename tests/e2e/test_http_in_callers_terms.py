@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from pydoudou import RoundRobin
 from support.http_callers import CALLERS, Caller, HttpxCaller, RequestsCaller
 from support.http_members import GivenMembers, HttpMember, InOrder, in_two_pieces, redirect, refusing
+
+from pydoudou import RoundRobin
 
 CallerClass = type[Caller]
 every_client = pytest.mark.parametrize("caller_class", CALLERS, ids=lambda one: one.__doc__)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import requests
-from pydoudou import Member, NoMemberAvailable
 from support.http_callers import CALLERS, Caller
 from support.http_members import (
     Behaviour,
@@ -22,6 +21,8 @@ from support.http_members import (
     reset,
     silent,
 )
+
+from pydoudou import Member, NoMemberAvailable
 
 pytestmark = pytest.mark.parametrize("caller_class", CALLERS, ids=lambda one: one.__doc__)
 CallerClass = type[Caller]

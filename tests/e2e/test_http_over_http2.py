@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from support.http_members import InOrder
+
 from pydoudou import Member
 from pydoudou.contrib.httpx import DiscoveryTransport
-from support.http_members import InOrder
 
 h2_connection = pytest.importorskip("h2.connection", reason="needs h2: pip install h2")
 h2_config = pytest.importorskip("h2.config")

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pydoudou
 import pytest
 from support.nacos import nacos_variables
 from support.nacos_server import NacosServer, fresh_service
 from support.waiting import eventually
+
+import pydoudou
 
 PAGE = (Path(__file__).parents[2] / "docs" / "nacos.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)

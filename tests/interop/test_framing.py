@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 import pytest
-from pydoudou import Registry
 from support.go_peer import GoPeer
 from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.waiting import eventually
+
+from pydoudou import Registry
 
 KEY = bytes(range(16))
 NEW_KEY = bytes(range(32, 64))

@@ -7,23 +7,24 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import msgpack
 import pytest
-from pydoudou import MemberState, Registry
-from pydoudou.drivers.contract import Instance
-from pydoudou.drivers.memberlist.metadata import decode_metadata, encode_metadata
-from pydoudou.drivers.memberlist.protocol import State
 from support.go_peer import GoPeer
 from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.waiting import eventually
 
+from pydoudou import MemberState, Registry
+from pydoudou.drivers.memberlist.metadata import decode_metadata, encode_metadata
+from pydoudou.drivers.memberlist.protocol import State
+from pydoudou.drivers.members import Instance
+
 
 def go_meta(service: str, port: int, **fields: Any) -> str:
     """The metadata of a Go process that offers a service, as the peer takes it."""
-    when = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    when = datetime(2026, 1, 1, tzinfo=UTC)
     return "hex:" + encode_metadata(Instance(service, "127.0.0.1", port, registered_at=when, **fields)).hex()
 
 

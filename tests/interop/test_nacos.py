@@ -10,8 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from pydoudou import MetadataTooLarge, RegistrationError, RoundRobin
-from pydoudou.contrib.httpx import DiscoveryTransport
 from support.certificates import self_signed
 from support.http_members import HttpMember
 from support.nacos import nacos_variables, on_nacos
@@ -19,6 +17,9 @@ from support.nacos_api import Listed
 from support.nacos_peers import NacosPeer
 from support.nacos_server import PASSWORD, USER, NacosServer, fresh_service
 from support.waiting import eventually
+
+from pydoudou import MetadataTooLarge, RegistrationError, RoundRobin
+from pydoudou.contrib.httpx import DiscoveryTransport
 
 
 @pytest.fixture(params=["java", "go"])

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pydoudou import EventKind, JoinError, MemberEvent
 from support.http_members import HttpMember
 from support.nacos import Scene, nacos_variables, on_nacos, scene
 from support.nacos_peers import NacosPeer
@@ -20,6 +19,8 @@ from support.nacos_server import NacosServer, fresh_service, nacos_cluster, pick
 from support.service_process import ServiceProcess
 from support.tcp_proxy import Side, TcpProxy
 from support.waiting import eventually
+
+from pydoudou import EventKind, JoinError, MemberEvent
 
 CHECK_INTERVAL = 3.0
 """The default: within it the driver notices that the server has not what it should have."""

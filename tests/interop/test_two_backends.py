@@ -14,12 +14,13 @@ from pathlib import Path
 
 import attrs
 import pytest
-from pydoudou import MemberEvent, Registry, Settings
 from support.nacos import nacos_variables
 from support.nacos_server import NacosServer, fresh_service, proxy_of
 from support.namespaces import network
 from support.service_process import ServiceProcess
 from support.waiting import eventually
+
+from pydoudou import MemberEvent, Registry, Settings
 
 PROBE_INTERVAL = 2.0
 GOSSIP_BOUND = 3 * PROBE_INTERVAL

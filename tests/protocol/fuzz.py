@@ -28,14 +28,15 @@ import msgpack
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pydoudou.drivers.contract import ProtocolError
+from support.captured import all_captured, load
+
+from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim, stream_messages
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol.encryption import encrypt
-from pydoudou.drivers.memberlist.protocol.exchange import Exchange
 from pydoudou.drivers.memberlist.protocol.label import label_header
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed
-from support.captured import all_captured, load
+from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
 
 __all__ = [
     "SETUPS",

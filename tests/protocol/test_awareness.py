@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pydoudou.drivers.memberlist.protocol.awareness import Awareness
 
 

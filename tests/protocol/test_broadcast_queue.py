@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pydoudou.drivers.memberlist.protocol.broadcast import BroadcastQueue
 from pydoudou.drivers.memberlist.protocol.suspicion import retransmit_limit
 

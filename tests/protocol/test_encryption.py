@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydoudou.drivers.contract import ProtocolError
+from support.cluster import Lone, alive
+
+from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Keyring
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt, encryption_overhead
-from support.cluster import Lone, alive
 
 OLD, NEW, THIRD = bytes(range(16)), bytes(range(16, 40)), bytes(range(40, 72))
 

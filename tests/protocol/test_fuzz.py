@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.captured import all_captured, load
+from support.cluster import Lone
+
 from pydoudou.drivers.memberlist.protocol import Keyring
 from pydoudou.drivers.memberlist.protocol.encryption import encrypt
 from pydoudou.drivers.memberlist.protocol.label import label_header
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Ping
-from support.captured import all_captured, load
-from support.cluster import Lone
 
 KEY, LABEL = bytes(range(16)), b"blue"
 LAYERS = ({}, {"label": LABEL}, {"keyring": Keyring([KEY])}, {"label": LABEL, "keyring": Keyring([KEY])})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import attrs
 import pytest
+from support.cluster import PEER, Lone, World, alive, decoded
+
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, State
 from pydoudou.drivers.memberlist.protocol.context import MAX_DATAGRAM_BYTES
 from pydoudou.drivers.memberlist.protocol.events import NodeJoined, RemoteState, UserMessage
-from pydoudou.drivers.memberlist.protocol.exchange import Exchange
 from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect
-from pydoudou.drivers.memberlist.protocol.stream import MAX_USER_BYTES
+from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
+from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_USER_BYTES
 from pydoudou.drivers.memberlist.protocol.swim import Hooks
-from support.cluster import PEER, Lone, World, alive, decoded
 
 GOSSIP_INTERVAL = 0.2
 """The LAN profile."""

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from support.cluster import PEER, Lone, serve
+
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.gomsgpack import raw
 from pydoudou.drivers.memberlist.protocol.lzw import compress
 from pydoudou.drivers.memberlist.protocol.packet import compound
-from support.cluster import PEER, Lone, serve
 
 
 def compress_message(plain: bytes) -> bytes:

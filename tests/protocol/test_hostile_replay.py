@@ -13,14 +13,15 @@ from typing import Any
 
 import attrs
 import pytest
+from support.captured import load
+from support.cluster import VSN, Lone
+from support.lzw_run import run_of
+
 from pydoudou.drivers.memberlist.protocol import Dialect, Keyring, State
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt
 from pydoudou.drivers.memberlist.protocol.events import Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.gomsgpack import raw
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Nack
-from support.captured import load
-from support.cluster import VSN, Lone
-from support.lzw_run import run_of
 
 MAX_PEAK_BYTES = 16 * 1024 * 1024
 VECTORS = {vector["name"]: vector for vector in load("hostile")}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from pydoudou.drivers.contract import ProtocolError
-from pydoudou.drivers.memberlist.protocol.exchange import framed
+from support.cluster import PEER, Lone
+
+from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.label import label_header, split_label
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Ping
-from support.cluster import PEER, Lone
+from pydoudou.drivers.memberlist.protocol.stream_exchange import framed
 
 PING = Ping(5).encode()
 

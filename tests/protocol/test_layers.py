@@ -10,7 +10,10 @@ from zlib import crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydoudou.drivers.contract import ProtocolError
+from support.cluster import PEER, Lone, alive
+from support.lzw_run import run_of
+
+from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Keyring
 from pydoudou.drivers.memberlist.protocol.broadcast import BroadcastQueue
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt
@@ -18,9 +21,7 @@ from pydoudou.drivers.memberlist.protocol.events import Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.lzw import compress, decompress
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Ping
 from pydoudou.drivers.memberlist.protocol.packet import compound, compressed, inflate, messages
-from pydoudou.drivers.memberlist.protocol.stream import MAX_INFLATED_BYTES
-from support.cluster import PEER, Lone, alive
-from support.lzw_run import run_of
+from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_INFLATED_BYTES
 
 KEY = bytes(range(16))
 PINGS = [Ping(number, "x").encode() for number in (1, 2, 3)]

@@ -7,6 +7,9 @@ from typing import Any
 
 import attrs
 import pytest
+from support.cluster import Lone, World
+from support.cluster import alive as statement
+
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Hooks, Keyring, State
 from pydoudou.drivers.memberlist.protocol.events import (
     NodeConflict,
@@ -18,8 +21,6 @@ from pydoudou.drivers.memberlist.protocol.events import (
 )
 from pydoudou.drivers.memberlist.protocol.messages import IndirectPing, Ping
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec
-from support.cluster import Lone, World
-from support.cluster import alive as statement
 
 KEY, OTHER_KEY = bytes(range(16)), bytes(range(16, 32))
 

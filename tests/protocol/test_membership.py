@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from support.cluster import PEER, Lone, World, alive, decoded
+
 from pydoudou.drivers.memberlist.protocol import Dialect, Hooks, State
 from pydoudou.drivers.memberlist.protocol.admission import MAX_INCARNATION, MAX_INCARNATION_JUMP
 from pydoudou.drivers.memberlist.protocol.events import (
@@ -14,7 +16,6 @@ from pydoudou.drivers.memberlist.protocol.events import (
     NodeUpdated,
 )
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, Ping, Suspect
-from support.cluster import PEER, Lone, World, alive, decoded
 
 LONGEST_SUSPICION = 24.0
 """LAN, of up to ten nodes."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from support.cluster import Lone, alive, decoded
+
 from pydoudou.drivers.memberlist.protocol import State
 from pydoudou.drivers.memberlist.protocol.messages import Alive, Dead, Suspect
-from support.cluster import Lone, alive, decoded
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from support.cluster import PEER, Lone, World, alive
+
 from pydoudou.drivers.memberlist.protocol import Hooks, State
 from pydoudou.drivers.memberlist.protocol.events import NodeSuspected, PingCompleted
-from pydoudou.drivers.memberlist.protocol.exchange import Exchange
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, IndirectPing, Nack, Ping, Suspect
 from pydoudou.drivers.memberlist.protocol.packet import compound
 from pydoudou.drivers.memberlist.protocol.probe import MAX_WAITING
-from support.cluster import PEER, Lone, World, alive
+from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
 
 INTERVAL, TIMEOUT = 1.0, 0.5
 """The LAN profile."""

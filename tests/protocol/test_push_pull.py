@@ -7,14 +7,15 @@ from typing import Any
 
 import msgpack
 import pytest
+from support.cluster import VSN, Lone, World, alive, serve
+
 from pydoudou.drivers.memberlist.protocol import Hooks, Keyring, State
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt
 from pydoudou.drivers.memberlist.protocol.events import NodeJoined, NodeLeft, NodeSuspected, Problem, UserMessage
-from pydoudou.drivers.memberlist.protocol.exchange import Exchange, framed
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Dead, Ping, Suspect
-from pydoudou.drivers.memberlist.protocol.stream import MAX_NODES, MAX_USER_BYTES
+from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange, framed
 from pydoudou.drivers.memberlist.protocol.stream_messages import PushPullHeader, PushPullNode
-from support.cluster import VSN, Lone, World, alive, serve
+from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_NODES, MAX_USER_BYTES
 
 KEY, OTHER_KEY = bytes(range(16)), bytes(range(16, 32))
 

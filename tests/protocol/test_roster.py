@@ -6,9 +6,10 @@ import random
 from collections.abc import Iterable
 
 import pytest
-from pydoudou.drivers.memberlist.protocol import State
-from pydoudou.drivers.memberlist.protocol.roster import NodeState, Roster
 from support.cluster import VSN, Lone
+
+from pydoudou.drivers.memberlist.protocol import State
+from pydoudou.drivers.memberlist.protocol.node_list import NodeState, Roster
 
 SEED = 7
 

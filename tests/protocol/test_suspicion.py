@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from support.cluster import Lone
+
 from pydoudou.drivers.memberlist.protocol import State
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Ping, Suspect
 from pydoudou.drivers.memberlist.protocol.suspicion import (
@@ -11,7 +13,6 @@ from pydoudou.drivers.memberlist.protocol.suspicion import (
     remaining_suspicion,
     suspicion_timeout,
 )
-from support.cluster import Lone
 
 LEAST, MOST = 0.5, 2.0
 

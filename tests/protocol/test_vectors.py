@@ -8,15 +8,16 @@ from typing import Any
 
 import attrs
 import pytest
-from pydoudou.drivers.contract import ProtocolError
+from support.captured import Captured, all_captured, load, same
+
+from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.context import Context
-from pydoudou.drivers.memberlist.protocol.exchange import framed
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed, messages
-from pydoudou.drivers.memberlist.protocol.stream import PushPull, StreamReader
-from support.captured import Captured, all_captured, load, same
+from pydoudou.drivers.memberlist.protocol.stream_exchange import framed
+from pydoudou.drivers.memberlist.protocol.stream_reader import PushPull, StreamReader
 
 CAPTURED = all_captured()
 _OVERFLOW = "hashicorp:compound_count_overflow_bug"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from support.cluster import Lone, World, alive
+
 from pydoudou.drivers.memberlist.protocol import Dialect, Hooks, State
 from pydoudou.drivers.memberlist.protocol.events import WeightChanged
 from pydoudou.drivers.memberlist.protocol.membership import MAX_WEIGHT
 from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect, Weight
 from pydoudou.drivers.memberlist.protocol.weight import dynamic_weight
-from support.cluster import Lone, World, alive
 
 
 def knowing(name: str = "a", incarnation: int = 3) -> Lone:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from pydoudou.drivers.memberlist.protocol import Dialect
 from support.invariants import agreed, lan, watched
 from support.simulator import Network, Process
+
+from pydoudou.drivers.memberlist.protocol import Dialect
 
 pytestmark = pytest.mark.timeout(400)
 """A failing example is made smaller for up to five minutes before it is shown."""

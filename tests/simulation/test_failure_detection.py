@@ -10,11 +10,12 @@ import math
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support.invariants import Watch, agreed, lan, watched
+from support.simulator import Network, Process, Simulation
+
 from pydoudou.drivers.memberlist.protocol import State
 from pydoudou.drivers.memberlist.protocol.events import Event, NodeLeft
 from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect
-from support.invariants import Watch, agreed, lan, watched
-from support.simulator import Network, Process, Simulation
 
 pytestmark = pytest.mark.timeout(400)
 """A failing example is made smaller for up to five minutes before it is shown."""

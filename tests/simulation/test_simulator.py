@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pydoudou.drivers.memberlist.protocol import State
 from support.invariants import agreed, lan, watched
 from support.simulator import Network, Process, Simulation
+
+from pydoudou.drivers.memberlist.protocol import State
 
 TERRIBLE = Network(loss=0.2, duplication=0.2, reordering=0.2)
 

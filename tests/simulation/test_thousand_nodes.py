@@ -14,10 +14,11 @@ import statistics
 from collections.abc import Callable, Iterator
 
 import pytest
-from pydoudou.drivers.memberlist.protocol import State
-from pydoudou.drivers.memberlist.protocol.events import Event, NodeJoined, NodeLeft, NodeSuspected
 from support.invariants import lan
 from support.simulator import Process, Simulation
+
+from pydoudou.drivers.memberlist.protocol import State
+from pydoudou.drivers.memberlist.protocol.events import Event, NodeJoined, NodeLeft, NodeSuspected
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
-from pydoudou.drivers.contract import ProtocolError
+
+from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Hooks, Keyring, Node, State, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.events import Address, Event, Problem
-from pydoudou.drivers.memberlist.protocol.exchange import Exchange
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, messages
+from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
 
 __all__ = ["PEER", "VSN", "Lone", "World", "alive", "decoded", "serve"]
 

@@ -11,9 +11,10 @@ import attrs
 import httpx
 import requests
 from anyio.from_thread import start_blocking_portal
+
 from pydoudou import Member
+from pydoudou.balancers.calls.call import Picker
 from pydoudou.contrib.httpx import DiscoveryTransport
-from pydoudou.contrib.policy import Picker
 from pydoudou.contrib.requests import mount
 
 __all__ = ["CALLERS", "Answer", "AsyncHttpxCaller", "Caller", "HttpxCaller", "RequestsCaller"]

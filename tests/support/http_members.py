@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import attrs
+
 from pydoudou import Member, NoMemberAvailable
-from pydoudou.discovery.view import Snapshot
+from pydoudou.discovery.merging.view import Snapshot
 
 __all__ = [
     "Behaviour",

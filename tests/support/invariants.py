@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import attrs
+from support.simulator import Network, Process, Simulation
+
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, State
 from pydoudou.drivers.memberlist.protocol.events import Event, NodeLeft
-from support.simulator import Network, Process, Simulation
 
 __all__ = ["Death", "Watch", "agreed", "lan", "watched"]
 

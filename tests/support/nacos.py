@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import attrs
+
 from pydoudou import Registry, Settings
 
 from .http_members import HttpMember

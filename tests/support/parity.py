@@ -6,18 +6,13 @@ The rows come from `upstream_tests.toml`; a test of ours names those that it cov
 from __future__ import annotations
 
 import collections
-import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["Row", "Run", "faults", "read_rows", "summary", "table", "unproven"]
 

@@ -11,9 +11,11 @@ import anyio.lowlevel
 import attrs
 from anyio.abc import TaskStatus
 from anyio.from_thread import BlockingPortal
+
 from pydoudou import DriverStatus, Member, MemberState, Settings
-from pydoudou.drivers.contract import Instance, Sink
+from pydoudou.drivers.contract import Sink
 from pydoudou.drivers.environment import Environment
+from pydoudou.drivers.members import Instance
 
 __all__ = ["ScriptedDriver", "ScriptedPlugin", "member", "settings"]
 

@@ -85,8 +85,9 @@ class ServiceProcess(Driven):
 
 def main() -> None:
     """Serve until standard input closes."""
-    import pydoudou
     from support.http_members import HttpMember
+
+    import pydoudou
 
     variables: dict[str, str] = json.loads(sys.argv[1])
     watched = variables.pop("watch")

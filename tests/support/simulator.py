@@ -22,10 +22,11 @@ from random import Random
 from typing import Any
 
 import attrs
+
 from pydoudou.drivers.memberlist.protocol import Config, Swim
 from pydoudou.drivers.memberlist.protocol.events import Address, Event, Node
-from pydoudou.drivers.memberlist.protocol.exchange import Exchange
 from pydoudou.drivers.memberlist.protocol.messages import Alive, State
+from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
 
 __all__ = ["Network", "Process", "Simulation"]
 

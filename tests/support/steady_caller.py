@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 
 import httpx
+
 from pydoudou import Registry, RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
 

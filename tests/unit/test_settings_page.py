@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 import pytest
+
 from pydoudou.discovery import settings as settings_module
 from pydoudou.drivers.environment import Environment
 from pydoudou.drivers.memberlist import settings as memberlist_settings

@@ -7,6 +7,7 @@ import json
 import anyio
 import attrs
 from anyio.abc import TaskStatus
+
 from pydoudou.drivers.contract import DriverStatus, Instance, Member, MemberState, Sink
 from pydoudou.drivers.environment import Environment
 

@@ -6,11 +6,11 @@ incarnation there is can never be refuted.
 
 from __future__ import annotations
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 from .config import META_MAX_BYTES, NAME_MAX_BYTES, PROTOCOL_MAX, PROTOCOL_MIN
 from .gomsgpack import text_of
 from .messages import Alive
-from .roster import NodeState
+from .node_list import NodeState
 
 __all__ = [
     "MAX_INCARNATION",

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 from .dialect import Dialect
 from .gomsgpack import text_of
 

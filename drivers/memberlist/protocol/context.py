@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...contract import bracketed
+from ...members import bracketed
 from .awareness import Awareness
 from .broadcast import BroadcastQueue
 from .config import Config
@@ -26,7 +26,7 @@ from .timers import Timers
 if TYPE_CHECKING:
     from random import Random
 
-    from .exchange import Exchange
+    from .stream_exchange import Exchange
     from .stream_messages import PushPullNode
 
 __all__ = ["MAX_DATAGRAM_BYTES", "Context", "Hooks", "shown"]

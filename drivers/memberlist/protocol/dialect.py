@@ -12,7 +12,7 @@ import enum
 import functools
 import ipaddress
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 
 __all__ = ["Dialect"]
 
@@ -21,7 +21,7 @@ _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class Dialect(str, enum.Enum):
+class Dialect(enum.StrEnum):
     """Whose spelling of addresses a cluster speaks."""
 
     DOUDOU = "doudou"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .context import Context
 from .messages import State
-from .roster import CRC_SINCE, NodeState, Roster
+from .node_list import CRC_SINCE, NodeState, Roster
 
 __all__ = ["Gossiper"]
 

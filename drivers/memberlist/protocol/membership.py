@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 from .admission import check_fields, check_incarnation, check_metadata
 from .context import Context
 from .events import (
@@ -43,7 +43,7 @@ from .events import (
     WeightChanged,
 )
 from .messages import Alive, Dead, State, Suspect, Weight
-from .roster import CRC_SINCE, NodeState, Roster
+from .node_list import CRC_SINCE, NodeState, Roster
 from .suspicion import Suspicion, suspicion_timeout
 
 __all__ = ["MAX_NODES", "MAX_WEIGHT", "Membership"]

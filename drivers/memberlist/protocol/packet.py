@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from zlib import crc32
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 from .config import Config
 from .encryption import Keyring, decrypt, encrypt, encryption_overhead
 from .gomsgpack import raw, struct_fields, to_bytes, to_int

@@ -19,15 +19,15 @@ from collections.abc import Callable
 
 import attrs
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 from .context import Context
 from .events import Address, PingCompleted
-from .exchange import Exchange
 from .membership import Membership
 from .messages import Ack, IndirectPing, Nack, Ping, State, Suspect
+from .node_list import CRC_SINCE, NodeState, Roster
 from .packet import compound
-from .roster import CRC_SINCE, NodeState, Roster
-from .stream import Message
+from .stream_exchange import Exchange
+from .stream_reader import Message
 from .timers import Timer
 
 __all__ = ["Prober"]

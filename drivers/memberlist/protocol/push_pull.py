@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 from .context import Context, shown
 from .events import Address, RemoteState
-from .exchange import Exchange
 from .membership import Membership
 from .messages import Alive, Dead, Ping, State, Suspect
-from .roster import Roster
-from .stream import Message, PushPull
+from .node_list import Roster
+from .stream_exchange import Exchange
 from .stream_messages import ErrorReply, PushPullHeader, PushPullNode
+from .stream_reader import Message, PushPull
 from .suspicion import push_pull_scale
 
 __all__ = ["Synchronizer"]

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 from .config import Config
 from .context import MAX_DATAGRAM_BYTES, Context, Hooks, shown
 from .encryption import Keyring
 from .events import Address, Event, Node, NodeJoined, NodeLeft, UserMessage
-from .exchange import Exchange
 from .gomsgpack import struct_fields
 from .gossip import Gossiper
-from .healing import Healer
 from .membership import Membership
 from .messages import (
     Ack,
@@ -38,12 +36,14 @@ from .messages import (
     Suspect,
     Weight,
 )
+from .node_list import CRC_SINCE, NodeState, Roster
 from .packet import messages
 from .probe import Prober
 from .push_pull import Synchronizer
-from .roster import CRC_SINCE, NodeState, Roster
-from .stream import MAX_USER_BYTES, Message, PushPull
+from .reconnect import Healer
+from .stream_exchange import Exchange
 from .stream_messages import stream_user_header
+from .stream_reader import MAX_USER_BYTES, Message, PushPull
 from .weight import announce_weight
 
 if TYPE_CHECKING:

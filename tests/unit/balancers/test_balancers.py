@@ -11,10 +11,11 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pydoudou import Member, MemberState, NoMemberAvailable, RoundRobin, SmoothWeighted, WeightedRandom
 from pydoudou.balancers.balancer import Balancer
 from pydoudou.balancers.smooth_weighted import smooth_order, whole_weights
-from pydoudou.discovery.view import Snapshot
+from pydoudou.discovery.merging.view import Snapshot
 
 Make = Callable[..., Balancer[object]]
 EVERY = pytest.mark.parametrize("make", [RoundRobin, WeightedRandom, SmoothWeighted])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
+
 from pydoudou import Member
-from pydoudou.contrib.addressing import is_service_name, logical_location, member_base, member_scheme
+from pydoudou.balancers.calls.urls import is_service_name, logical_location, member_base, member_scheme
 
 MEMBER = Member("orders", "10.0.0.7", 8080)
 BELOW_API = Member("orders", "10.0.0.7", 8080, root_path="/api")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import anyio
 import httpx
 import pytest
+from support.http_members import InOrder
+
 from pydoudou import Member, NoMemberAvailable
 from pydoudou.contrib.httpx import DiscoveryTransport, NoMemberError, _moved
-from support.http_members import InOrder
 
 MEMBER = Member("orders", "10.0.0.7", 8080, root_path="api")
 

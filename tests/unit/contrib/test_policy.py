@@ -8,9 +8,10 @@ from typing import Any
 
 import attrs
 import pytest
-from pydoudou import Member
-from pydoudou.contrib.policy import CONNECT_BUDGET, IDEMPOTENT_METHODS, Call, Failure, Policy, shorter
 from support.http_members import InOrder
+
+from pydoudou import Member
+from pydoudou.balancers.calls.call import CONNECT_BUDGET, IDEMPOTENT_METHODS, Call, Failure, Policy, shorter
 
 A, B, C = (Member("orders", "10.0.0.1", port) for port in (1, 2, 3))
 

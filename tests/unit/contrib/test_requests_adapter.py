@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import requests
-from pydoudou import Member, NoMemberAvailable, RoundRobin, WeightedRandom
-from pydoudou.contrib.requests import DiscoveryAdapter, NoMemberError, mount
 from requests.adapters import HTTPAdapter
 from support.http_members import GivenMembers, InOrder
 from urllib3 import Timeout
 from urllib3.poolmanager import PoolKey
+
+from pydoudou import Member, NoMemberAvailable, RoundRobin, WeightedRandom
+from pydoudou.contrib.requests import DiscoveryAdapter, NoMemberError, mount
 
 MEMBER = Member("orders", "10.0.0.7", 8080)
 

@@ -8,9 +8,10 @@ from concurrent.futures import Future
 import anyio
 import pytest
 from anyio import to_thread
-from pydoudou import JoinError, Registry
 from support.scripted import ScriptedPlugin, member, settings
 from support.waiting import eventually
+
+from pydoudou import JoinError, Registry
 
 pytestmark = pytest.mark.anyio
 

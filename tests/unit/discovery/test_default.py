@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import attrs
-import pydoudou
 import pytest
-from pydoudou.discovery import current
 from support.scripted import ScriptedPlugin, settings
+
+import pydoudou
+from pydoudou.discovery import current
 
 
 @pytest.fixture(autouse=True)

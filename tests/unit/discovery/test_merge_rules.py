@@ -9,9 +9,10 @@ from typing import Any
 
 import attrs
 import pytest
-from pydoudou import EventKind, Member, MemberEvent, MemberState
-from pydoudou.discovery.view import MergedView
 from support.scripted import member
+
+from pydoudou import EventKind, Member, MemberEvent, MemberState
+from pydoudou.discovery.merging.view import MergedView
 
 ALIVE, SUSPECT, FAILED, LEFT = MemberState.ALIVE, MemberState.SUSPECT, MemberState.FAILED, MemberState.LEFT
 BOUNDS = {"fast": 10.0, "slow": 30.0}

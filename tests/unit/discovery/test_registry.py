@@ -9,6 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from support.scripted import ScriptedPlugin, member, settings
+from support.waiting import eventually
+
 from pydoudou import (
     DiscoveryError,
     EventKind,
@@ -19,10 +22,8 @@ from pydoudou import (
     Registry,
     RegistryStateError,
 )
-from pydoudou.discovery import backend as backend_module
+from pydoudou.discovery import supervised_driver as backend_module
 from pydoudou.discovery import supervisor as supervisor_module
-from support.scripted import ScriptedPlugin, member, settings
-from support.waiting import eventually
 
 REGISTERED = {"register": True, "service_name": "orders", "register_host": "10.0.0.7"}
 

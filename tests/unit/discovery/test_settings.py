@@ -10,10 +10,11 @@ from typing import Any
 
 import attrs
 import pytest
-from pydoudou import Compat, Settings, SettingsError
-from pydoudou.discovery import settings as settings_module
 from support.scripted import ScriptedPlugin
 from support.scripted import settings as scripted_settings
+
+from pydoudou import Compat, Settings, SettingsError
+from pydoudou.discovery import settings as settings_module
 
 ENOUGH = {"GDD_SERVICE_NAME": "orders", "GDD_REGISTER_HOST": "10.0.0.7"}
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydoudou import EventKind, Member, MemberState
-from pydoudou.discovery.events import MemberEvent, coalesced
-from pydoudou.discovery.view import MergedView
 from support.scripted import member
+
+from pydoudou import EventKind, Member, MemberState
+from pydoudou.discovery.merging.events import MemberEvent, coalesced
+from pydoudou.discovery.merging.view import MergedView
 
 
 @pytest.fixture

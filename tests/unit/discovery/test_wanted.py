@@ -7,9 +7,10 @@ import time
 
 import attrs
 import pytest
-from pydoudou import Registry, RegistryStateError, RoundRobin
 from support.scripted import ScriptedDriver, ScriptedPlugin, member, settings
 from support.waiting import eventually
+
+from pydoudou import Registry, RegistryStateError, RoundRobin
 
 
 class AskedDriver(ScriptedDriver):

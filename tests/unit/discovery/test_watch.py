@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import pytest
 from anyio import to_thread
+from support.scripted import ScriptedPlugin, member, settings
+
 from pydoudou import EventKind, MemberEvent, MemberState, Registry, RegistryStateError
 from pydoudou.discovery import watch as watch_module
-from support.scripted import ScriptedPlugin, member, settings
 
 pytestmark = pytest.mark.anyio
 

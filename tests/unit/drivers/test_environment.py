@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from pydoudou.drivers.contract import Compat, SettingsError
+
 from pydoudou.drivers.environment import Environment, parse_duration
+from pydoudou.drivers.errors import SettingsError
+from pydoudou.drivers.members import Compat
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydoudou.drivers.contract import Compat, Instance, MetadataTooLarge, RegistrationError
-from pydoudou.drivers.memberlist.metadata import decode_metadata, encode_metadata
 from support.captured import load
+
+from pydoudou.drivers.errors import MetadataTooLarge, RegistrationError
+from pydoudou.drivers.memberlist.metadata import decode_metadata, encode_metadata
+from pydoudou.drivers.members import Compat, Instance
 
 V1 = (
     "81a55f6d65746189a96275696c6454696d65a0a96275696c6455736572a0a6676464566572a676312e332e37a5676f566572a6676f312e3231"
@@ -28,7 +30,7 @@ V2 = (
     "aa72656769737465724174a46553f100ab73657276696365496e666f9185a4686f7374a831302e302e302e31a46e616d65a87376635f72657374"
     "a4706f7274d117acad726f757465526f6f7450617468a32f7631a474797065a472657374a677656967687401"
 )
-WHEN = datetime(2023, 11, 14, 22, 13, 20, tzinfo=timezone.utc)
+WHEN = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
 def instance(**changes: Any) -> Instance:
@@ -46,7 +48,7 @@ def test_our_blob_equals_the_one_that_both_generations_of_go_doudou_accepted() -
         fields["route_root_path"],
         fields["weight"],
         fields["data"],
-        datetime.fromtimestamp(fields["registered_at_unix"], timezone.utc),
+        datetime.fromtimestamp(fields["registered_at_unix"], UTC),
     )
     assert encode_metadata(registered, runtime="py3.11").hex() == vector["hex"]
 

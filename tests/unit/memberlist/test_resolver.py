@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from pydoudou.drivers.memberlist import resolver as resolver_module
 from pydoudou.drivers.memberlist.resolver import MAX_NAMES, MAX_WAITING, REFRESH_AFTER, RETRY_AFTER, Resolver
 

@@ -6,10 +6,12 @@ import base64
 import re
 
 import pytest
-from pydoudou.drivers.contract import JoinPolicy, SettingsError
+
 from pydoudou.drivers.environment import Environment
+from pydoudou.drivers.errors import SettingsError
 from pydoudou.drivers.memberlist.protocol import Dialect
 from pydoudou.drivers.memberlist.settings import MemberlistSettings, parse_seed, read_settings
+from pydoudou.drivers.members import JoinPolicy
 
 
 def settings(**variables: str) -> MemberlistSettings:

@@ -6,6 +6,7 @@ import socket
 from typing import Any, cast
 
 import pytest
+
 from pydoudou.drivers.memberlist.sockets import _enlarge_receive_buffer
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import attrs
 import pytest
+
 from pydoudou import Compat, MemberState, MetadataTooLarge, RegistrationError
-from pydoudou.drivers.contract import Instance
+from pydoudou.drivers.kit.runtime import RUNTIME
+from pydoudou.drivers.members import Instance
 from pydoudou.drivers.nacos.instances import METADATA_LIMIT, Listed, Registration, member, registrations
-from pydoudou.drivers.nacos.naming import ServiceName
-from pydoudou.drivers.runtime import RUNTIME
+from pydoudou.drivers.nacos.service_names import ServiceName
 
 ORDERS = ServiceName("DEFAULT_GROUP", "orders")
-INSTANCE = Instance(
-    "orders", "10.0.0.7", 6060, "/v1", 3, {"zone": "a"}, datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
-)
+INSTANCE = Instance("orders", "10.0.0.7", 6060, "/v1", 3, {"zone": "a"}, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 
 
 def registered(**changes: object) -> tuple[Registration, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+
 from pydoudou import Member, MemberState
 from pydoudou.drivers.nacos.instances import Listed
 from pydoudou.drivers.nacos.listings import KEPT_FOR, Listings
-from pydoudou.drivers.nacos.naming import ServiceName
+from pydoudou.drivers.nacos.service_names import ServiceName
 
 ORDERS = ServiceName("G", "orders")
 A, B = Listed("a", "10.0.0.1", 1), Listed("b", "10.0.0.2", 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from pydoudou.drivers.nacos.naming import ServiceName, asked_for
+
+from pydoudou.drivers.nacos.service_names import ServiceName, asked_for
 
 
 @pytest.mark.parametrize("asked", ["orders", "orders_rest"])

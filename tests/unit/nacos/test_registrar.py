@@ -7,10 +7,11 @@ from typing import Any
 
 import anyio
 import pytest
+
 from pydoudou.drivers.nacos.errors import NacosRefused, NacosUnavailable
 from pydoudou.drivers.nacos.instances import Listed, Registration
-from pydoudou.drivers.nacos.naming import ServiceName
 from pydoudou.drivers.nacos.registrar import HIDDEN_AGAIN_AFTER, REFUSED_AGAIN_AFTER, Registrar
+from pydoudou.drivers.nacos.service_names import ServiceName
 
 WANTED = Registration(ServiceName("G", "orders"), "DEFAULT", "10.0.0.1", 1, 1.0, {})
 

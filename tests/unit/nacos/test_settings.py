@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from pydoudou import Settings
-from pydoudou.drivers.contract import JoinPolicy, SettingsError
 from pydoudou.drivers.environment import Environment
+from pydoudou.drivers.errors import SettingsError
+from pydoudou.drivers.members import JoinPolicy
 from pydoudou.drivers.nacos.settings import LogLevel, NacosSettings, Server, TlsFiles, read_settings
 
 

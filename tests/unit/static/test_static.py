@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import attrs
 import pytest
+from support.scripted import ScriptedPlugin, member
+from support.scripted import settings as scripted_settings
+
 from pydoudou import Member, MemberState, Registry, RoundRobin, Settings, SettingsError
 from pydoudou.drivers.environment import Environment
 from pydoudou.drivers.static import plugin
-from support.scripted import ScriptedPlugin, member
-from support.scripted import settings as scripted_settings
 
 
 def settings_of(*, register: bool = False, **variables: str) -> Settings:

@@ -25,10 +25,10 @@ from v2.nacos import (
 
 from .errors import NacosRefused, NacosUnavailable
 from .instances import Listed, Registration
-from .naming import ServiceName
+from .sdk_patches import configuration, give_calls_their_time, quiet, sdk_log
+from .sdk_thread import owned_tasks
+from .service_names import ServiceName
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
-from .taming import configuration, give_calls_their_time, quiet, sdk_log
-from .thread import owned_tasks
 
 __all__ = ["Session"]
 

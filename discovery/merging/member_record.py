@@ -22,7 +22,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from ..drivers.contract import Member, MemberState
+from ...drivers.members import Member, MemberState
 
 __all__ = ["Judge", "Record", "Voice"]
 

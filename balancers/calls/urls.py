@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-from ..drivers.contract import Member, bracketed
+from ...drivers.members import Member, bracketed
 
 __all__ = ["LOGICAL_SCHEME", "is_service_name", "logical_location", "member_base", "member_scheme"]
 

@@ -8,32 +8,32 @@ from collections.abc import Callable
 
 import attrs
 
-__all__ = ["Complaints"]
+__all__ = ["RateLimitedLog"]
 
-_SAY_AGAIN_AFTER = 60.0
+_INTERVAL = 60.0
 
 
 @attrs.define
-class _Said:
+class _Suppressed:
     at: float = -math.inf
-    unsaid: int = 0
+    count: int = 0
 
 
-class Complaints:
-    """What a logger is told at most once a minute for each kind; kinds are few and fixed."""
+class RateLimitedLog:
+    """What a logger gets at most once a minute for each kind; kinds are few and fixed."""
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
         self._logger = logger
         self._clock = clock
-        self._kinds: dict[str, _Said] = {}
+        self._kinds: dict[str, _Suppressed] = {}
 
-    def say(self, kind: str, message: str, *arguments: object) -> None:
+    def warning(self, kind: str, message: str, *arguments: object) -> None:
         """Log a warning, unless one of this kind was logged within the last minute."""
-        said = self._kinds.setdefault(kind, _Said())
+        last = self._kinds.setdefault(kind, _Suppressed())
         now = self._clock()
-        if now - said.at < _SAY_AGAIN_AFTER:
-            said.unsaid += 1
+        if now - last.at < _INTERVAL:
+            last.count += 1
             return
-        more = f" ({said.unsaid} more like this since the last time)" if said.unsaid else ""
-        self._kinds[kind] = _Said(now)
+        more = f" ({last.count} more like this since the last time)" if last.count else ""
+        self._kinds[kind] = _Suppressed(now)
         self._logger.warning(message + more, *arguments)

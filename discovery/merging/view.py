@@ -31,9 +31,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
-from ..drivers.contract import Member, MemberState
+from ...drivers.members import Member, MemberState
 from .events import EventKind, MemberEvent
-from .standing import Judge, Record
+from .member_record import Judge, Record
 
 __all__ = ["V2_SUFFIX", "MergedView", "Snapshot"]
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 from .context import Context
 from .encryption import encrypt
 from .events import Address
 from .label import label_header
 from .messages import MessageType
 from .packet import compressed
-from .stream import Message, StreamReader
 from .stream_messages import ErrorReply
+from .stream_reader import Message, StreamReader
 
 __all__ = ["Exchange", "framed"]
 

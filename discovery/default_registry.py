@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from ..drivers.contract import RegistryStateError
+from ..drivers.errors import RegistryStateError
 from .registry import Registry
 from .settings import Settings
 

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 
 from .context import Context
 from .events import Address
-from .exchange import Exchange
+from .node_list import NodeState, Roster
 from .push_pull import Synchronizer
-from .roster import NodeState, Roster
+from .stream_exchange import Exchange
 
 __all__ = ["Healer"]
 

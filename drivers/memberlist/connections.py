@@ -15,9 +15,10 @@ import anyio
 from anyio import lowlevel, to_thread
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
 
-from ..contract import ProtocolError, bracketed
+from ..errors import ProtocolError
+from ..members import bracketed
 from .protocol import Swim
-from .protocol.exchange import Exchange
+from .protocol.stream_exchange import Exchange
 from .resolver import resolve_all
 
 __all__ = ["MAX_STREAMS_PER_SOURCE", "Streams"]

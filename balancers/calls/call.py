@@ -25,7 +25,8 @@ from typing import Protocol
 
 import attrs
 
-from ..drivers.contract import Member, NoMemberAvailable
+from ...drivers.errors import NoMemberAvailable
+from ...drivers.members import Member
 
 __all__ = ["CONNECT_BUDGET", "IDEMPOTENT_METHODS", "Call", "Failure", "Picker", "Policy", "shorter"]
 

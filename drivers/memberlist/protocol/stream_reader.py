@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 import msgpack
 
-from ...contract import ProtocolError
+from ...errors import ProtocolError
 from .context import Context
 from .encryption import decrypt
 from .gomsgpack import as_struct, to_bytes, to_int

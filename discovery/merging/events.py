@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 import attrs
 
-from ..drivers.contract import Member
+from ...drivers.members import Member
 
 __all__ = ["EventKind", "MemberEvent", "coalesced"]
 
 
-class EventKind(str, enum.Enum):
+class EventKind(enum.StrEnum):
     """What happened to a member."""
 
     JOINED = "joined"

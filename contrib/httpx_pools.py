@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 import httpx
 
-from ..drivers.contract import Member
+from ..drivers.members import Member
 
 __all__ = ["Given", "MemberPools"]
 

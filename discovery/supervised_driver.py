@@ -17,7 +17,9 @@ import anyio
 import tenacity
 from anyio.abc import TaskStatus
 
-from ..drivers.contract import DiscoveryError, Driver, Instance, ReconfigurableDriver, SubscribingDriver
+from ..drivers.contract import Driver, ReconfigurableDriver, SubscribingDriver
+from ..drivers.errors import DiscoveryError
+from ..drivers.members import Instance
 from .shared_view import DriverSink, SharedView
 from .status import BackendStatus
 
