@@ -144,12 +144,14 @@ class DriverSink:
             if not self._ended:
                 self._view.observe(self._mode, observed)
 
-    def judging(self, able: bool, reason: str = "") -> None:
-        """See `Sink.judging`."""
+    def authoritative(self, yes: bool, reason: str = "") -> None:
+        """See `Sink.authoritative`."""
         with self._lock:
-            self._able, self._reason = able, reason
+            self._able, self._reason = yes, reason
             if self._started and not self._ended:
-                self._view.judging(self._mode, able, reason)
+                self._view.judging(self._mode, yes, reason)
+
+    judging = authoritative
 
     def started(self) -> None:
         """The run serves: its judgement counts from now on."""

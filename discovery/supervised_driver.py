@@ -139,8 +139,10 @@ class Backend:
             await self._tell_wanted(service)
 
     async def _tell_wanted(self, service: str | None) -> None:
-        if hasattr(self.driver, "want"):
-            await cast(SubscribingDriver, self.driver).want(service)
+        if isinstance(self.driver, SubscribingDriver):
+            await self.driver.subscribe(service)
+        elif hasattr(self.driver, "want"):
+            await self.driver.want(service)
 
     def status(self, view: SharedView) -> BackendStatus:
         """How the driver is doing; from any thread."""

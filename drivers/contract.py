@@ -12,8 +12,9 @@ whose value is a `DriverPlugin`.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .members import DriverStatus, Instance, Member, MemberState
 
@@ -37,7 +38,7 @@ __all__ = [
 
 
 class Sink(Protocol):
-    """Where a driver reports. Both methods are thread-safe, never block and never call back into the driver."""
+    """Where a driver reports. All methods are thread-safe, never block and never call back into the driver."""
 
     def observe(self, members: Iterable[Member]) -> None:
         """Tell what the driver now knows of each of these members; those it does not name are unchanged.
@@ -45,22 +46,29 @@ class Sink(Protocol):
         A member in state FAILED or LEFT is one the driver had and has lost. `sources` is filled in by the sink.
         """
 
-    def judging(self, able: bool, reason: str = "") -> None:
-        """Tell whether the driver can judge at present: connected to its server, or in touch with some other node.
+    def authoritative(self, yes: bool, reason: str = "") -> None:
+        """Tell whether the driver's view counts at present: connected to its server, or in touch with some other node.
 
-        While it cannot, what it reported last is kept and marked stale, and it removes nobody.
+        While it does not, what it reported last is kept and marked stale, and it removes nobody.
         """
 
+    def judging(self, able: bool, reason: str = "") -> None:
+        """The name of `authoritative` in version 0.1; the same."""
 
+
+@runtime_checkable
 class Driver(Protocol):
     """One backend, running as one task on the registry's event loop (asyncio).
 
     The registry calls ``await task_group.start(driver.run, sink, instance)``. Errors from the network never end `run`.
+    All methods are called on that loop.
     """
 
-    mode: str
     detection_bound: float
-    """Seconds this driver needs at most to notice by itself that a member is gone (section 5, rule 2 of the design)."""
+    """Seconds this driver needs at most to notice by itself that a member is gone. For so long another backend's bad
+    news about a member counts more than this one's listing it. Read at the start of every run and after `reconfigure`;
+    `math.inf` for a driver that never notices.
+    """
 
     async def run(self, sink: Sink, instance: Instance | None, *, task_status: TaskStatus[None]) -> None:
         """Serve until cancelled. `task_status.started()` is called once the driver serves and has tried to join and to
@@ -76,18 +84,36 @@ class Driver(Protocol):
         """Tell the others that this process goes, within a deadline of the driver's own; then `run` is cancelled."""
 
     def status(self) -> DriverStatus:
-        """How the driver is doing; callable from any thread."""
+        """How the driver is doing; quick, without waiting, and without raising."""
 
 
-class SubscribingDriver(Driver, Protocol):
-    """A driver that reports only the members of services that somebody asked for."""
+class SubscribingDriver(abc.ABC):
+    """The ability of a driver that reports only services somebody asked for. Declared by inheriting from this class, so
+    that a method with a wrong name is an error when the driver is made.
+    """
 
-    async def want(self, service: str | None) -> None:
+    @abc.abstractmethod
+    async def subscribe(self, service: str | None) -> None:
         """Report the members of this service from now on, None for those of all services.
 
         Returns once they were reported, or at once if that has to wait until the backend can be reached. It may be
-        called again for the same service, and before the backend was ever reached; it raises nothing.
+        called again for the same service, and before the backend was ever reached. What it raises is logged and
+        counted; the driver goes on.
         """
+
+    @abc.abstractmethod
+    async def unsubscribe(self, service: str | None) -> None:
+        """Nobody asks for this service any more: stop reporting it, and report its members as LEFT unless another
+        subscription (None, all services) covers them.
+        """
+
+
+class ReconfigurableDriver(abc.ABC):
+    """The ability of the driver of a `ReconfigurablePlugin`, declared by inheriting from this class."""
+
+    @abc.abstractmethod
+    async def reconfigure(self, settings: Any) -> None:
+        """Go on with what the plugin's `changed` returned. It was checked, so this does not fail."""
 
 
 class DriverPlugin(Protocol):
@@ -101,7 +127,7 @@ class DriverPlugin(Protocol):
 
 
 class ReconfigurablePlugin(DriverPlugin, Protocol):
-    """A plugin some of whose variables may change while its driver runs."""
+    """A plugin some of whose variables may change while its driver runs. Its driver is a `ReconfigurableDriver`."""
 
     dynamic_variables: frozenset[str]
 
@@ -110,10 +136,3 @@ class ReconfigurablePlugin(DriverPlugin, Protocol):
 
         Bad values are recorded on `environment`, not raised.
         """
-
-
-class ReconfigurableDriver(Driver, Protocol):
-    """The driver of such a plugin."""
-
-    async def reconfigure(self, settings: Any) -> None:
-        """Go on with what `changed` returned. It was checked, so this does not fail."""

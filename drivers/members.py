@@ -17,6 +17,10 @@ __all__ = [
     "JoinPolicy",
     "Member",
     "MemberState",
+    "Metric",
+    "MetricKind",
+    "Outcome",
+    "Reached",
     "bracketed",
 ]
 
@@ -138,6 +142,29 @@ class Instance:
     compat: Compat = Compat.BOTH
 
 
+class MetricKind(enum.StrEnum):
+    """How a number behaves: a counter only grows while its driver runs, a gauge goes up and down."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@attrs.frozen
+class Metric:
+    """What a number in a `DriverStatus` means. Names are stable: dashboards are built on them.
+
+    Attributes:
+        name: lower case with underscores, such as ``packets_received``; no unit and no kind in it.
+        help: one line for a person.
+        unit: ``seconds``, ``bytes`` or "" for a plain number.
+    """
+
+    name: str
+    kind: MetricKind
+    help: str
+    unit: str = ""
+
+
 @attrs.frozen
 class DriverStatus:
     """How a driver is doing, for `Registry.status()`.
@@ -148,7 +175,8 @@ class DriverStatus:
         message: one line for a person.
         nodes: how many processes (gossip) or instances (Nacos) the driver sees.
         address: ``host:port`` under which other drivers of this kind reach this one; "" if they do not.
-        counters: what happened since the start, by name.
+        counters: what happened since the start, by the name of a `Metric`.
+        gauges: what is so at present, by the name of a `Metric`.
     """
 
     mode: str
@@ -157,3 +185,38 @@ class DriverStatus:
     nodes: int = 0
     address: str = ""
     counters: Mapping[str, int] = attrs.field(factory=dict, hash=False)
+    gauges: Mapping[str, float] = attrs.field(factory=dict, hash=False)
+
+
+class Reached(enum.StrEnum):
+    """How far one attempt at a call got."""
+
+    UNCONNECTED = "unconnected"
+    """No connection was made, and no byte of the request left."""
+    BROKEN = "broken"
+    """The connection broke after the request began to leave and before the answer began."""
+    TIMED_OUT = "timed out"
+    """Sent, and no head of an answer within the time of the attempt."""
+    REFUSED = "refused"
+    """The member said that it did not act on the request (HTTP/2 REFUSED_STREAM, say)."""
+    ANSWERED = "answered"
+    """The head of an answer came, whatever its status."""
+
+
+@attrs.frozen
+class Outcome:
+    """What became of one attempt at a member.
+
+    Attributes:
+        status: of the answer; None unless `reached` is ANSWERED.
+        head_seconds: from the start of the attempt to the head of the answer; None without one.
+        seconds: from the start of the attempt to its end, the end of the body if there is one.
+        complete: whether the body was read to its end without an error; False without an answer.
+    """
+
+    member: Member
+    reached: Reached
+    status: int | None = None
+    head_seconds: float | None = None
+    seconds: float = 0.0
+    complete: bool = False

@@ -221,10 +221,10 @@ class MemberlistDriver:
             return
         able = self._can_judge()
         if able and not self._judging:
-            sink.judging(True)
+            sink.authoritative(True)
             observed = [member for offer in self._offers.values() for member in offer] + observed
         elif not able and self._judging:
-            sink.judging(False, "gossip has lost all other nodes at once")
+            sink.authoritative(False, "gossip has lost all other nodes at once")
         self._judging = able
         if observed:
             sink.observe(observed)

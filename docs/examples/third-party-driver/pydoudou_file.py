@@ -44,11 +44,11 @@ class FileDriver:
             members = _parsed(await anyio.Path(self._path).read_text("utf-8"))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             self._fault = f"cannot read {self._path}: {type(error).__name__}: {error}"
-            sink.judging(False, self._fault)  # what was reported last stays in the view, marked stale
+            sink.authoritative(False, self._fault)  # what was reported last stays in the view, marked stale
             return
         gone = [attrs.evolve(old, state=MemberState.LEFT) for key, old in self._members.items() if key not in members]
         self._members, self._fault = members, ""
-        sink.judging(True)
+        sink.authoritative(True)
         sink.observe([*gone, *members.values()])
 
     async def update(self, instance: Instance) -> None:

@@ -390,7 +390,7 @@ def test_the_explanation_names_the_service_the_modes_and_what_each_backend_says(
     gossip.report(member())
     server.report(member(service="users"))
     gossip.report(member(state=MemberState.FAILED))
-    server.sink.judging(False, "connection refused")
+    server.sink.authoritative(False, "connection refused")
     text = registry.explain("orders")
     assert "'orders'" in text
     assert "modes gossip, server" in text
