@@ -121,6 +121,9 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         while True:
             try:
                 response = self._sync.of(service.host, attempt.member).handle_request(exchange.outgoing(attempt))
+                if attempt.late(monotonic()):
+                    response.close()
+                    raise exchange.too_late()
                 return exchange.answered(attempt, response, _SyncBody)
             except BaseException as error:
                 following = exchange.after(attempt, error)
@@ -143,6 +146,9 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             try:
                 pool = self._async.of(service.host, attempt.member)
                 response = await pool.handle_async_request(exchange.outgoing(attempt))
+                if attempt.late(monotonic()):
+                    await response.aclose()
+                    raise exchange.too_late()
                 return exchange.answered(attempt, response, _AsyncBody)
             except BaseException as error:
                 following = exchange.after(attempt, error)
@@ -236,6 +242,10 @@ class _Exchange:
             attempt.cancelled()
             return None
         return self._call.next(attempt, reached, error, monotonic())
+
+    def too_late(self) -> httpx.ReadTimeout:
+        """What is raised instead of an answer that missed the deadline."""
+        return httpx.ReadTimeout(f"the answer came after the deadline of {self._service.policy.deadline} s")
 
     def answered(
         self, attempt: Attempt, response: httpx.Response, body: type[_SyncBody] | type[_AsyncBody]

@@ -193,8 +193,11 @@ class DiscoveryAdapter(HTTPAdapter):
         """Called by `send` with what a member answered; the response is in the caller's terms."""
         if not isinstance(req, _Outgoing):
             return super().build_response(req, resp)
-        response = super().build_response(req.original, resp)
         attempt = req.attempt
+        if attempt.late(monotonic()):
+            resp.close()
+            raise requests.ReadTimeout(f"the answer came after the deadline of {self._policy.deadline} s")
+        response = super().build_response(req.original, resp)
         attempt.answered(response.status_code, monotonic())
         tell_end(resp, lambda complete: attempt.ended(monotonic(), complete))
         response.member = attempt.member  # type: ignore[attr-defined]

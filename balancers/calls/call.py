@@ -36,6 +36,10 @@ class Attempt:
     _head: tuple[int, float] | None = attrs.field(default=None, init=False)
     _over: bool = attrs.field(default=False, init=False)
 
+    def late(self, now: float) -> bool:
+        """Whether the deadline is over. A head that comes now has missed it: the timers of sockets are coarse."""
+        return self.answer_limit is not None and now - self.started >= self.answer_limit
+
     def answered(self, status: int, now: float) -> None:
         """The head of the answer came."""
         self._head = head = (status, now - self.started)

@@ -42,6 +42,7 @@ class RequestsCaller:
     connection_error: type[Exception] = requests.ConnectionError
     broken: type[Exception] = requests.ConnectionError
     timed_out: type[Exception] = requests.Timeout
+    library_error: type[Exception] = requests.RequestException
 
     def __init__(self, picker: Balancer, **options: Any) -> None:
         self.session = requests.Session()
@@ -79,6 +80,7 @@ class HttpxCaller:
     connection_error: type[Exception] = httpx.ConnectError
     broken: type[Exception] = httpx.TransportError
     timed_out: type[Exception] = httpx.TimeoutException
+    library_error: type[Exception] = httpx.HTTPError
 
     def __init__(self, picker: Balancer, **options: Any) -> None:
         self.transport = DiscoveryTransport(balancer={"orders": picker}, **options)
@@ -115,6 +117,7 @@ class AsyncHttpxCaller:
     connection_error: type[Exception] = httpx.ConnectError
     broken: type[Exception] = httpx.TransportError
     timed_out: type[Exception] = httpx.TimeoutException
+    library_error: type[Exception] = httpx.HTTPError
 
     def __init__(self, picker: Balancer, *, backend: str = "asyncio", **options: Any) -> None:
         self._stack = ExitStack()
