@@ -412,10 +412,10 @@ def test_a_dead_node_that_says_it_lives_is_told_what_it_has_to_beat() -> None:
 def test_a_pending_suspicion_ends_with_the_death_that_comes_first() -> None:
     lone = knowing()
     lone.hear(Suspect(1, "a", "x"))
-    assert lone.swim._roster.get("a").case is not None  # type: ignore[union-attr]
+    assert lone.swim._roster.get("a").suspicion is not None  # type: ignore[union-attr]
     lone.hear(Dead(1, "a", "y"), alive("a", 2))
     assert len(lone.happened(NodeLeft)) == 1
-    assert lone.swim._roster.get("a").case is None  # type: ignore[union-attr]
+    assert lone.swim._roster.get("a").suspicion is None  # type: ignore[union-attr]
 
 
 # -- who is let in -----------------------------------------------------------------------------------------------------

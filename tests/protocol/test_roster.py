@@ -9,7 +9,7 @@ import pytest
 from support.cluster import VSN, Lone
 
 from pydoudou.drivers.memberlist.protocol import State
-from pydoudou.drivers.memberlist.protocol.node_list import NodeState, Roster
+from pydoudou.drivers.memberlist.protocol.node_list import NodeRecord, Roster
 
 SEED = 7
 
@@ -18,11 +18,11 @@ def roster(names: Iterable[str], **states: State) -> Roster:
     """Nodes of these names, alive unless told otherwise, in their present state since time 0."""
     made = Roster(random.Random(SEED))
     for name in names:
-        made.add(NodeState(name, b"", "", 0, None, VSN, 1, states.get(name, State.ALIVE), 0.0))
+        made.add(NodeRecord(name, b"", "", 0, None, VSN, 1, states.get(name, State.ALIVE), 0.0))
     return made
 
 
-def names_of(nodes: Iterable[NodeState]) -> list[str]:
+def names_of(nodes: Iterable[NodeRecord]) -> list[str]:
     return [node.name for node in nodes]
 
 
@@ -41,7 +41,7 @@ def test_a_new_node_is_put_at_a_random_place() -> None:
     for seed in range(40):
         nodes = Roster(random.Random(seed))
         for name in ("a", "b", "c", "new"):
-            nodes.add(NodeState(name, b"", "", 0, None, VSN, 1, State.ALIVE, 0.0))
+            nodes.add(NodeRecord(name, b"", "", 0, None, VSN, 1, State.ALIVE, 0.0))
         places.add(names_of(nodes).index("new"))
     assert places == {0, 1, 2, 3}
 
@@ -66,7 +66,7 @@ def test_the_nodes_drawn_are_different_ones_that_fit_and_others_each_time(size: 
     states = {name: (State.ALIVE, State.SUSPECT, State.DEAD)[int(name) % 3] for name in names}
     nodes = roster(names, **states)
 
-    def alive(node: NodeState) -> bool:
+    def alive(node: NodeRecord) -> bool:
         return node.state is State.ALIVE and node.name != "0"
 
     draws = [names_of(nodes.sample(3, alive)) for _ in range(3)]

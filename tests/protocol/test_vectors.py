@@ -34,7 +34,7 @@ _FIELDS = {
     "Nack": "nack",
     "Payload": "payload",
     "Incarnation": "incarnation",
-    "From": "accuser",
+    "From": "reporter",
     "Addr": "addr",
     "Meta": "meta",
     "Vsn": "vsn",

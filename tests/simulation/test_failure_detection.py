@@ -86,7 +86,7 @@ def test_a_crash_is_known_to_everyone_within_the_bound(seed: int, size: int, net
 def no_trace_left(simulation: Simulation) -> bool:
     """Whether nobody suspects anybody, waits for a death, doubts its own health, or has anything to gossip about."""
     return all(
-        all(node.case is None and node.state is State.ALIVE for node in process.core._roster)
+        all(node.suspicion is None and node.state is State.ALIVE for node in process.core._roster)
         and process.core.health_score == 0
         and not process.core._context.broadcasts
         for process in simulation.live

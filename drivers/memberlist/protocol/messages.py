@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import attrs
 
@@ -72,6 +72,11 @@ class State(enum.IntEnum):
     SUSPECT = 1
     DEAD = 2
     LEFT = 3
+
+
+def head(kind: MessageType, fields: int) -> bytes:
+    """What a message begins with: its type, and the head of a MessagePack map (a *fixmap*) of so many fields."""
+    return bytes((kind, 0x80 + fields))
 
 
 _FROM = b"\xa4From"
@@ -233,54 +238,44 @@ class Nack:
 
 
 @attrs.define
-class Suspect:
-    """`accuser` got no answer from `node` at `incarnation`."""
+class _Report:
+    """What `reporter` says about `node` at `incarnation`."""
 
+    kind: ClassVar[MessageType]
     declared: ClassVar = (b"Incarnation", b"Node", b"From")
 
     incarnation: int
     node: str
-    accuser: str
+    reporter: str
 
     @classmethod
-    def decode(cls, body: bytes | memoryview) -> Suspect:
+    def decode(cls, body: bytes | memoryview) -> Self:
         get = struct_fields(body, cls.declared).get
         return cls(to_u32(get(b"Incarnation")), to_text(get(b"Node")), to_text(get(b"From")))
 
     def encode(self) -> bytes:
-        return b"\x03" + _accusation(self.accuser, self.incarnation, self.node)
-
-
-@attrs.define
-class Dead:
-    """`node` is dead at `incarnation`, says `accuser`; a node that accuses itself leaves."""
-
-    declared: ClassVar = (b"Incarnation", b"Node", b"From")
-
-    incarnation: int
-    node: str
-    accuser: str
-
-    @classmethod
-    def decode(cls, body: bytes | memoryview) -> Dead:
-        get = struct_fields(body, cls.declared).get
-        return cls(to_u32(get(b"Incarnation")), to_text(get(b"Node")), to_text(get(b"From")))
-
-    def encode(self) -> bytes:
-        return b"\x05" + _accusation(self.accuser, self.incarnation, self.node)
-
-
-def _accusation(accuser: str, incarnation: int, node: str) -> bytes:
-    return b"".join(
-        (
-            b"\x83" + _FROM,
-            raw(text_of(accuser)),
-            _INCARNATION,
-            unsigned(incarnation),
-            _NODE,
-            raw(text_of(node)),
+        return b"".join(
+            (
+                head(self.kind, 3) + _FROM,
+                raw(text_of(self.reporter)),
+                _INCARNATION,
+                unsigned(self.incarnation),
+                _NODE,
+                raw(text_of(self.node)),
+            )
         )
-    )
+
+
+class Suspect(_Report):
+    """`reporter` got no answer from `node`."""
+
+    kind = MessageType.SUSPECT
+
+
+class Dead(_Report):
+    """`node` is dead, says `reporter`; a node that reports itself leaves."""
+
+    kind = MessageType.DEAD
 
 
 @attrs.define

@@ -24,7 +24,7 @@ from .context import Context
 from .events import Address, PingCompleted
 from .membership import Membership
 from .messages import Ack, IndirectPing, Nack, Ping, State, Suspect
-from .node_list import CRC_SINCE, NodeState, Roster
+from .node_list import NodeRecord, Roster
 from .packet import compound
 from .stream_exchange import Exchange
 from .stream_reader import Message
@@ -35,15 +35,13 @@ __all__ = ["Prober"]
 MAX_WAITING = 4096
 """Probes for others that are under way. An honest cluster asks for a few per second."""
 _NACK_SHARE = 0.8
-_TCP_PING_SINCE = 3
-_NACK_SINCE = 4
 
 
 @attrs.define(eq=False)
 class _Probe:
     """One node under probe."""
 
-    node: NodeState
+    node: NodeRecord
     sequence: int
     sent: float
     deadline: float
@@ -100,7 +98,7 @@ class Prober:
         if node is not None:
             self._probe(node)
 
-    def _next_node(self) -> NodeState | None:
+    def _next_node(self) -> NodeRecord | None:
         context, roster = self._context, self._roster
         for _ in range(len(roster) + 1):
             if self._next >= len(roster):
@@ -113,7 +111,7 @@ class Prober:
                 return node
         return None
 
-    def _probe(self, node: NodeState) -> None:
+    def _probe(self, node: NodeRecord) -> None:
         context, config = self._context, self._context.config
         if context.awareness.score:
             context.counters["degraded probe"] += 1
@@ -129,7 +127,7 @@ class Prober:
             context.send_with_gossip(node.address, ping)
             return
         suspect = Suspect(node.incarnation, node.name, config.name).encode()
-        context.send(node.address, compound([ping, suspect])[0], crc=node.protocol_max >= CRC_SINCE)
+        context.send(node.address, compound([ping, suspect])[0], crc=node.reads_crc)
 
     def _ping(self, sequence: int, name: str) -> Ping:
         config = self._context.config
@@ -146,7 +144,7 @@ class Prober:
             lambda node: node.state is State.ALIVE and node is not target and node.name != config.name,
         )
         for helper in helpers:
-            nack = helper.protocol_max >= _NACK_SINCE
+            nack = helper.sends_nacks
             probe.expected_nacks += nack
             request = IndirectPing(
                 probe.sequence,
@@ -160,7 +158,7 @@ class Prober:
             )
             context.send_with_gossip(helper.address, request.encode())
         may = context.hooks.ping_over_tcp
-        if config.tcp_pings and target.protocol_max >= _TCP_PING_SINCE and (may is None or may(target.name)):
+        if config.tcp_pings and target.answers_tcp_pings and (may is None or may(target.name)):
             self._ping_over_tcp(probe)
 
     def _ping_over_tcp(self, probe: _Probe) -> None:

@@ -5,7 +5,7 @@ once: every message is sent a limited number of times to random nodes, and now a
 Go such a node waits for the next periodic exchange, 30 to 120 s later. Here a node whose list has grown by an
 eighth exchanges states once more as soon as gossip is quiet, and a node that is probed by a stranger asks the
 stranger. The side that was dialled answers with its own state before it merges the other's. A merge takes nobody's
-word for a death: what a peer holds dead is suspected here, so that the accused can refute.
+word for a death: what a peer holds dead is suspected here, so that the node in question can refute.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ class Synchronizer:
         """Gossip is quiet: if much of the cluster is new to us, look for what we missed."""
         context = self._context
         new = context.counters["joined"] - self._settled_joins
-        if new * _SETTLE_SHARE >= context.nodes and not self._membership.leaving:
+        if new * _SETTLE_SHARE >= context.nodes and self._membership.running:
             self._settled_joins = context.counters["joined"]
             self.tick()
 
     def ask_stranger(self, ping: Ping) -> None:
         """A node that is not in our list knows us: learn what else we missed."""
         context, config = self._context, self._context.config
-        if self._membership.leaving or self._asked_stranger_at + config.probe_interval > context.now:
+        if not self._membership.running or self._asked_stranger_at + config.probe_interval > context.now:
             return
         try:
             host = config.dialect.decode_host(ping.source_addr)

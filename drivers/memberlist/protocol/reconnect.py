@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from .context import Context
 from .events import Address
-from .node_list import NodeState, Roster
+from .node_list import NodeRecord, Roster
 from .push_pull import Synchronizer
 from .stream_exchange import Exchange
 
@@ -43,7 +43,7 @@ class Healer:
         """The addresses by which the cluster is found."""
         self._seeds = tuple(dict.fromkeys(seeds))
 
-    def lost(self, node: NodeState) -> None:
+    def lost(self, node: NodeRecord) -> None:
         """A member failed: start looking for it soon."""
         self._lost.pop(node.name, None)
         self._lost[node.name] = (node.address, self._context.now)

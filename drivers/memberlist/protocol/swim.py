@@ -20,10 +20,10 @@ from ...errors import ProtocolError
 from .config import Config
 from .context import MAX_DATAGRAM_BYTES, Context, Hooks, shown
 from .encryption import Keyring
-from .events import Address, Event, Node, NodeJoined, NodeLeft, UserMessage
+from .events import Address, Event, Node, UserMessage
 from .gomsgpack import struct_fields
 from .gossip import Gossiper
-from .membership import Membership
+from .membership import Lifecycle, Membership
 from .messages import (
     Ack,
     Alive,
@@ -32,11 +32,10 @@ from .messages import (
     MessageType,
     Nack,
     Ping,
-    State,
     Suspect,
     Weight,
 )
-from .node_list import CRC_SINCE, NodeState, Roster
+from .node_list import NodeRecord, Roster
 from .packet import messages
 from .probe import Prober
 from .push_pull import Synchronizer
@@ -44,7 +43,7 @@ from .reconnect import Healer
 from .stream_exchange import Exchange
 from .stream_messages import stream_user_header
 from .stream_reader import MAX_USER_BYTES, Message, PushPull
-from .weight import announce_weight
+from .weight import Weights
 
 if TYPE_CHECKING:
     from random import Random
@@ -103,13 +102,15 @@ class Swim:
         self._synchronizer = Synchronizer(self._context, self._roster, self._membership)
         self._prober.on_stranger = self._synchronizer.ask_stranger
         self._healer = Healer(self._context, self._roster, self._synchronizer)
+        self._weights = Weights(self._context, self._roster, self._membership)
+        self._membership.on_lost, self._membership.on_found = self._healer.lost, self._healer.found
         self._membership.announce()
         self._resting: list[_Periodic] = [
             (lambda: self._context.config.probe_interval, self._prober.tick),
             (lambda: self._context.config.gossip_interval, self._gossip),
             (self._synchronizer.interval, self._synchronizer.tick),
             (self._healer.next_wait, self._heal),
-            (self._weight_interval, self._announce_weight),
+            (self._weights.interval, self._weights.tick),
         ]
         self._start_ticking()
 
@@ -148,7 +149,7 @@ class Swim:
     @property
     def left(self) -> bool:
         """Whether our leave has been told often enough, or there is nobody to tell."""
-        return self._membership.left_announced
+        return self._membership.lifecycle is Lifecycle.LEFT
 
     @property
     def known(self) -> int:
@@ -190,13 +191,6 @@ class Swim:
         context = self._context
         effects = Effects(context.packets, context.streams, context.events)
         context.packets, context.streams, context.events = [], [], []
-        for event in effects.events:
-            if isinstance(event, NodeLeft) and event.node.state is State.DEAD:
-                node = self._roster.get(event.node.name)
-                if node is not None:
-                    self._healer.lost(node)
-            elif isinstance(event, (NodeJoined, NodeLeft)):
-                self._healer.found(event.node.name)
         return effects
 
     def _start_ticking(self) -> None:
@@ -220,20 +214,13 @@ class Swim:
             self._resting.append((interval, tick))
 
     def _heal(self) -> None:
-        if not self._membership.leaving:
+        if self._membership.running:
             self._healer.tick()
-
-    def _weight_interval(self) -> float:
-        config = self._context.config
-        return config.weight_interval if config.dialect.has_weight else 0.0
 
     def _gossip(self) -> None:
         self._gossiper.tick()
         if not self._context.broadcasts:
             self._synchronizer.settle()
-
-    def _announce_weight(self) -> None:
-        announce_weight(self._context, self._membership)
 
     # -- packets -------------------------------------------------------------------------------------------------------
 
@@ -277,7 +264,7 @@ class Swim:
         elif kind == MessageType.USER:
             self._context.events.append(UserMessage(body, reliable=False))
         elif kind == MessageType.WEIGHT and self._context.config.dialect.has_weight:
-            self._membership.weight(Weight.decode(body))
+            self._weights.heard(Weight.decode(body))
         else:
             raise ProtocolError("not allowed in a packet")
 
@@ -326,7 +313,7 @@ class Swim:
         announce = config.meta != context.config.meta
         context.config = config
         self._start_ticking()
-        if announce and not self._membership.leaving:
+        if announce and self._membership.running:
             self._membership.announce()
             self._gossiper.tick()
 
@@ -337,7 +324,7 @@ class Swim:
         self._gossip_leave()
 
     def _gossip_leave(self) -> None:
-        if not self._membership.left_announced:
+        if self._membership.lifecycle is Lifecycle.LEAVING:
             self._gossiper.tick()
             wait = min(_LEAVE_GOSSIP_INTERVAL, self._context.config.gossip_interval)
             self._context.timers.at(self._context.now + wait, self._gossip_leave)
@@ -379,7 +366,7 @@ class Swim:
         if len(payload) > most:
             raise ValueError(f"a message of {len(payload)} bytes; at most {most} can be sent in this way")
         if not reliable:
-            context.send(address, b"\x08" + payload, crc=node is not None and node.protocol_max >= CRC_SINCE)
+            context.send(address, b"\x08" + payload, crc=node is not None and node.reads_crc)
             return
         exchange = Exchange(context, address, shown(address), now + context.config.tcp_timeout, None, on_end)
         exchange.write(stream_user_header(len(payload)) + payload)
@@ -396,7 +383,7 @@ class Swim:
         name, address = to if isinstance(to, tuple) else (to, self._addressee(to)[1])
         self._prober.ping(name, address, on_end)
 
-    def _addressee(self, to: str | Address) -> tuple[NodeState | None, Address]:
+    def _addressee(self, to: str | Address) -> tuple[NodeRecord | None, Address]:
         if isinstance(to, tuple):
             return None, to
         node = self._roster.get(to)
