@@ -15,9 +15,9 @@ import anyio
 from anyio import lowlevel, to_thread
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
 
-from ..errors import ProtocolError
-from ..members import bracketed
 from .protocol import Swim
+from .protocol.addresses import shown
+from .protocol.errors import ProtocolError
 from .protocol.stream_exchange import Exchange
 from .resolver import resolve_all
 
@@ -79,7 +79,7 @@ class Streams:
             self._flush()
 
     def _admitted(self, host: str, port: int) -> bool:
-        swim, source = self._swim, f"{bracketed(host)}:{port}"
+        swim, source = self._swim, shown((host, port))
         if not swim.config.allows(host):
             swim.report("address not allowed", "a connection", source)
             return False
@@ -98,7 +98,7 @@ class Streams:
                 stream = await anyio.connect_tcp(await self._allowed_address(host), port)
         except (OSError, UnicodeError) as error:
             reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
-            exchange.end(f"cannot connect to {bracketed(host)}:{port}: {reason}")
+            exchange.end(f"cannot connect to {shown((host, port))}: {reason}")
             self._flush()
             return
         async with stream:

@@ -24,7 +24,8 @@ from ..errors import JoinError
 from ..kit.log_limit import RateLimitedLog
 from .connections import Streams
 from .protocol import Config, Effects, Hooks, Keyring, Swim
-from .protocol.events import Address, Event, Problem
+from .protocol.addresses import Address
+from .protocol.events import Event, Problem
 from .protocol.stream_exchange import Exchange
 from .resolver import Resolver, resolve_all
 from .sockets import Sockets, open_sockets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.cluster import PEER, Lone
 
-from pydoudou.drivers.errors import ProtocolError
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.label import label_header, split_label
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Ping
 from pydoudou.drivers.memberlist.protocol.stream_exchange import framed

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from support.cluster import PEER, Lone, alive
 from support.lzw_run import run_of
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Keyring
 from pydoudou.drivers.memberlist.protocol.broadcast import BroadcastQueue
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.events import Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.lzw import compress, decompress
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Ping

@@ -10,11 +10,11 @@ import attrs
 import pytest
 from support.captured import Captured, all_captured, load, same
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.context import Context
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed, messages
 from pydoudou.drivers.memberlist.protocol.stream_exchange import framed
 from pydoudou.drivers.memberlist.protocol.stream_reader import PushPull, StreamReader

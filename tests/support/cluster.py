@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 import attrs
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Hooks, Keyring, Node, State, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
-from pydoudou.drivers.memberlist.protocol.events import Address, Event, Problem
+from pydoudou.drivers.memberlist.protocol.addresses import Address
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
+from pydoudou.drivers.memberlist.protocol.events import Event, Problem
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, messages
 from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
 

@@ -24,7 +24,8 @@ from typing import Any
 import attrs
 
 from pydoudou.drivers.memberlist.protocol import Config, Swim
-from pydoudou.drivers.memberlist.protocol.events import Address, Event, Node
+from pydoudou.drivers.memberlist.protocol.addresses import Address
+from pydoudou.drivers.memberlist.protocol.events import Event, Node
 from pydoudou.drivers.memberlist.protocol.messages import Alive, State
 from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
 

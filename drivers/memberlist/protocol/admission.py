@@ -6,9 +6,9 @@ incarnation there is can never be refuted.
 
 from __future__ import annotations
 
-from ...errors import ProtocolError
 from .config import META_MAX_BYTES, NAME_MAX_BYTES, PROTOCOL_MAX, PROTOCOL_MIN
 from .context import Context
+from .errors import ProtocolError
 from .gomsgpack import text_of
 from .messages import Alive
 from .node_list import NodeRecord

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...members import bracketed
+from .addresses import Address, shown
 from .awareness import Awareness
 from .broadcast import BroadcastQueue
 from .config import Config
 from .encryption import Keyring
-from .events import Address, Event, Problem
+from .events import Event, Problem
 from .packet import PacketCodec, compound
 from .suspicion import retransmit_limit
 from .timers import Timers
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .stream_exchange import Exchange
     from .stream_messages import PushPullNode
 
-__all__ = ["MAX_DATAGRAM_BYTES", "Context", "Hooks", "shown"]
+__all__ = ["MAX_DATAGRAM_BYTES", "Context", "Hooks"]
 
 MAX_DATAGRAM_BYTES = 65_000
 """What an application may send in one: the most that UDP carries, less than all that may be put around it."""
@@ -59,11 +59,6 @@ class Hooks:
     ping_over_tcp: Callable[[str], bool] | None = None
     local_state: Callable[[bool], bytes] | None = None
     load: Callable[[], tuple[float, int]] | None = None
-
-
-def shown(address: Address | str) -> str:
-    """An address for people."""
-    return address if isinstance(address, str) else f"{bracketed(address[0])}:{address[1]}"
 
 
 class Context:

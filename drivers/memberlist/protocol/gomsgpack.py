@@ -15,7 +15,7 @@ from typing import Any
 
 import msgpack
 
-from ...errors import ProtocolError
+from .errors import ProtocolError
 
 __all__ = [
     "raw",

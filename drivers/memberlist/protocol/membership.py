@@ -31,9 +31,9 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...errors import ProtocolError
 from .admission import admitted_host, check_incarnation
 from .context import Context
+from .errors import ProtocolError
 from .events import (
     NodeConflict,
     NodeJoined,

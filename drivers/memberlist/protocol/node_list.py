@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .events import Address, Node
+from .addresses import Address
+from .events import Node
 from .gomsgpack import text_of
 from .messages import Alive, State
 from .stream_messages import PushPullNode

@@ -16,9 +16,9 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from zlib import crc32
 
-from ...errors import ProtocolError
 from .config import Config
 from .encryption import Keyring, decrypt, encrypt, encryption_overhead
+from .errors import ProtocolError
 from .gomsgpack import raw, struct_fields, to_bytes, to_int
 from .label import label_header, split_label
 from .lzw import compress, decompress

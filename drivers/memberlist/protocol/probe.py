@@ -19,9 +19,10 @@ from collections.abc import Callable
 
 import attrs
 
-from ...errors import ProtocolError
+from .addresses import Address
 from .context import Context
-from .events import Address, PingCompleted
+from .errors import ProtocolError
+from .events import PingCompleted
 from .membership import Membership
 from .messages import Ack, IndirectPing, Nack, Ping, State, Suspect
 from .node_list import NodeRecord, Roster

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...errors import ProtocolError
-from .context import Context, shown
-from .events import Address, RemoteState
+from .addresses import Address, shown
+from .context import Context
+from .errors import ProtocolError
+from .events import RemoteState
 from .membership import Membership
 from .messages import Alive, Dead, Ping, State, Suspect
 from .node_list import Roster

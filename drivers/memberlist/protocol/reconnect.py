@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .addresses import Address
 from .context import Context
-from .events import Address
 from .node_list import NodeRecord, Roster
 from .push_pull import Synchronizer
 from .stream_exchange import Exchange

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...errors import ProtocolError
+from .addresses import Address
 from .context import Context
 from .encryption import encrypt
-from .events import Address
+from .errors import ProtocolError
 from .label import label_header
 from .messages import MessageType
 from .packet import compressed

@@ -21,9 +21,9 @@ from typing import Any
 import attrs
 import msgpack
 
-from ...errors import ProtocolError
 from .context import Context
 from .encryption import decrypt
+from .errors import ProtocolError
 from .gomsgpack import as_struct, to_bytes, to_int
 from .label import split_label
 from .lzw import decompress

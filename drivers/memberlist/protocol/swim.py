@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...errors import ProtocolError
+from .addresses import Address, shown
 from .config import Config
-from .context import MAX_DATAGRAM_BYTES, Context, Hooks, shown
+from .context import MAX_DATAGRAM_BYTES, Context, Hooks
 from .encryption import Keyring
-from .events import Address, Event, Node, UserMessage
+from .errors import ProtocolError
+from .events import Event, Node, UserMessage
 from .gomsgpack import struct_fields
 from .gossip import Gossiper
 from .membership import Lifecycle, Membership
