@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 
 import pytest
-from support.cluster import VSN, Lone
+from support.cluster import VSN, context_of
 
 from pydoudou.drivers.memberlist.protocol import State
 from pydoudou.drivers.memberlist.protocol.node_list import NodeRecord, Roster
@@ -98,7 +98,7 @@ def test_every_node_is_drawn_as_often_as_any_other() -> None:
 
 @pytest.mark.upstream("TestRandomOffset")
 def test_first_ticks_are_spread_over_the_interval() -> None:
-    context = Lone().swim._context
+    context = context_of()
     draws = [context.stagger(2.0**31) for _ in range(100)]
     assert len(set(draws)) == 100
     assert 0 <= min(draws) < 2**31 / 10
@@ -107,4 +107,4 @@ def test_first_ticks_are_spread_over_the_interval() -> None:
 
 @pytest.mark.upstream("TestRandomOffset_Zero")
 def test_an_interval_of_nothing_has_no_room_for_chance() -> None:
-    assert Lone().swim._context.stagger(0) == 0
+    assert context_of().stagger(0) == 0

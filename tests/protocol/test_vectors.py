@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 from typing import Any
 
 import attrs
@@ -197,14 +198,13 @@ def stream_again(captured: Captured) -> bytes:
         encoded = stream_wire.stream_user_header(len(message)) + message
     else:
         encoded = message.encode()
-    context = context_for(captured)
+    context, draw = context_for(captured), os.urandom
     config = attrs.evolve(context.config, compression="compress" in captured.kinds)
     if captured.key:
         sealed = captured.data[5 + (2 + len(captured.label) if captured.accepted and captured.label else 0) :]
         config = spoken_by(sealed, config)
-        context.random_bytes = lambda size: nonce_of(sealed, size)
-    context.config = config
-    return framed(context, encoded, dialled=captured.accepted)
+        draw = partial(nonce_of, sealed)
+    return framed(PacketCodec(config, context.keyring, draw), encoded, dialled=captured.accepted)
 
 
 def test_a_compound_whose_count_has_wrapped_around_is_dropped_without_harm() -> None:

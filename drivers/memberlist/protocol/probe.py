@@ -27,7 +27,7 @@ from .membership import Membership
 from .messages import Ack, IndirectPing, Nack, Ping, State, Suspect
 from .node_list import NodeRecord, Roster
 from .packet import compound
-from .stream_exchange import Exchange
+from .stream_exchange import StreamExchange
 from .stream_reader import Message
 from .timers import Timer
 
@@ -87,6 +87,11 @@ class Prober:
         self._waiting: dict[int, _Probe | _Relay | _Ping] = {}
         self.on_stranger: Callable[[Ping], None] | None = None
         """Called with the ping of a node that is not in the list."""
+
+    @property
+    def awaited(self) -> frozenset[int]:
+        """The sequence numbers of the pings to which an ack may still come."""
+        return frozenset(self._waiting)
 
     # -- probing -------------------------------------------------------------------------------------------------------
 
@@ -165,14 +170,14 @@ class Prober:
     def _ping_over_tcp(self, probe: _Probe) -> None:
         context, sequence = self._context, probe.sequence
 
-        def acked(exchange: Exchange, message: Message) -> None:
+        def acked(exchange: StreamExchange, message: Message) -> None:
             if not isinstance(message, Ack) or message.seq_no != sequence:
                 raise ProtocolError(f"expected the ack {sequence}, got {type(message).__name__}")
             if self._waiting.get(sequence) is probe:
                 context.counters["probe answered over TCP only"] += 1
                 self._end(probe, healthy=True)
 
-        exchange = Exchange(context, probe.node.address, probe.node.name, probe.deadline, acked, renewable=False)
+        exchange = StreamExchange(context, probe.node.address, probe.node.name, probe.deadline, acked, renewable=False)
         exchange.write(self._ping(sequence, probe.node.name).encode())
         context.streams.append(exchange)
 

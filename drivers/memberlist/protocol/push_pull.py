@@ -19,10 +19,10 @@ from .events import RemoteState
 from .membership import Membership
 from .messages import Alive, Dead, Ping, State, Suspect
 from .node_list import Roster
-from .stream_exchange import Exchange
+from .scaling import push_pull_scale
+from .stream_exchange import StreamExchange
 from .stream_messages import ErrorReply, PushPullHeader, PushPullNode
 from .stream_reader import Message, PushPull
-from .suspicion import push_pull_scale
 
 __all__ = ["Synchronizer"]
 
@@ -33,7 +33,7 @@ _ENCODED_SLICE = 1000
 
 
 class Synchronizer:
-    """Exchanges full states."""
+    """StreamExchanges full states."""
 
     def __init__(self, context: Context, roster: Roster, membership: Membership) -> None:
         self._context = context
@@ -73,11 +73,13 @@ class Synchronizer:
             self._asked_stranger_at = context.now
             context.streams.append(self.with_peer((host, ping.source_port), join=False))
 
-    def with_peer(self, address: Address, *, join: bool, on_end: Callable[[Exchange], None] | None = None) -> Exchange:
+    def with_peer(
+        self, address: Address, *, join: bool, on_end: Callable[[StreamExchange], None] | None = None
+    ) -> StreamExchange:
         """An exchange with the node at `address`, ready to be dialled."""
         context = self._context
 
-        def replied(exchange: Exchange, message: Message) -> Iterator[None]:
+        def replied(exchange: StreamExchange, message: Message) -> Iterator[None]:
             if isinstance(message, ErrorReply):
                 raise ProtocolError(f"remote error: {message.error}")
             if not isinstance(message, PushPull):
@@ -85,18 +87,18 @@ class Synchronizer:
             return self._merge(message, join=join)
 
         deadline = context.now + context.config.tcp_timeout
-        exchange = Exchange(context, address, shown(address), deadline, replied, on_end)
+        exchange = StreamExchange(context, address, shown(address), deadline, replied, on_end)
         exchange.work = self._write_state(exchange, join=join)
         exchange.step(context.now)
         context.counters["push/pull"] += 1
         return exchange
 
-    def answer(self, exchange: Exchange, message: PushPull) -> Iterator[None]:
+    def answer(self, exchange: StreamExchange, message: PushPull) -> Iterator[None]:
         """Reply to a peer that dialled us, then merge what it sent."""
         yield from self._write_state(exchange, join=message.join)
         yield from self._merge(message, join=message.join)
 
-    def _write_state(self, exchange: Exchange, *, join: bool) -> Iterator[None]:
+    def _write_state(self, exchange: StreamExchange, *, join: bool) -> Iterator[None]:
         """Everything we know, as it is at the beginning."""
         hook = self._context.hooks.local_state
         user_state = hook(join) if hook is not None else b""

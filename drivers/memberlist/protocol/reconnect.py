@@ -17,7 +17,7 @@ from .addresses import Address
 from .context import Context
 from .node_list import NodeRecord, Roster
 from .push_pull import Synchronizer
-from .stream_exchange import Exchange
+from .stream_exchange import StreamExchange
 
 __all__ = ["Healer"]
 
@@ -82,7 +82,7 @@ class Healer:
             context.counters["healing attempt"] += 1
             context.streams.append(self._synchronizer.with_peer(address, join=True, on_end=self._tried))
 
-    def _tried(self, exchange: Exchange) -> None:
+    def _tried(self, exchange: StreamExchange) -> None:
         self._trying = False
         if not exchange.failure:
             self._context.counters["healed"] += 1

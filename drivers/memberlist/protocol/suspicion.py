@@ -12,25 +12,13 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Suspicion", "push_pull_scale", "remaining_suspicion", "retransmit_limit", "suspicion_timeout"]
+__all__ = ["Suspicion", "remaining_suspicion", "suspicion_timeout"]
 
 
 def suspicion_timeout(suspicion_mult: int, nodes: int, probe_interval: float) -> float:
     """The shortest time, in seconds, that a suspect gets in a cluster of `nodes`; it grows with the logarithm."""
     scale = max(1.0, math.log10(max(1, nodes)))
     return suspicion_mult * math.floor(scale * 1000) / 1000 * probe_interval
-
-
-def retransmit_limit(retransmit_mult: int, nodes: int) -> int:
-    """How often a broadcast is sent in a cluster of `nodes`."""
-    return retransmit_mult * math.ceil(math.log10(nodes + 1))
-
-
-def push_pull_scale(interval: float, nodes: int) -> float:
-    """The time between two push/pulls: longer in a cluster of more than 32 nodes, where each carries more."""
-    if nodes <= 32:
-        return interval
-    return interval * (math.ceil(math.log2(nodes) - 5) + 1)
 
 
 def remaining_suspicion(confirmations: int, expected: int, elapsed: float, least: float, most: float) -> float:
