@@ -176,7 +176,7 @@ def test_an_unusable_service_of_a_node_is_left_out_and_the_others_stay() -> None
 
 @pytest.mark.parametrize("weight", [10**308, 2**64 - 1, 10_001])
 def test_an_absurd_weight_is_the_largest_that_anybody_may_have(weight: int) -> None:
-    blob = ('{"_meta":{"service":"orders","port":80,"weight":%d}}' % weight).encode()
+    blob = f'{{"_meta":{{"service":"orders","port":80,"weight":{weight}}}}}'.encode()
     assert [member.weight for member in decode_metadata(blob, host="h", node="n").members] == [10_000.0]
 
 
