@@ -83,6 +83,8 @@ class Member:
         node: the backend's own name for the process (gossip node name, Nacos instance id).
         sources: the modes that report the member, in the order of the mode setting.
         dynamic_weight: whether `weight` is a load measurement of the gossip rather than a configured number.
+        announced_weight: whether `weight` is what the service says of itself, rather than a backend's record of it that
+            somebody else may have edited. Of several backends the announced one is believed.
     """
 
     service: str
@@ -97,6 +99,7 @@ class Member:
     sources: tuple[str, ...] = ()
     registered_at: datetime | None = None
     dynamic_weight: bool = False
+    announced_weight: bool = False
 
     def __reduce__(self) -> tuple[type[Member], tuple[Any, ...]]:
         # A mapping proxy cannot be pickled; a plain dictionary compares equal to it.

@@ -204,6 +204,7 @@ def _read(fields: Any, host: str, node: str) -> NodeMetadata:
             node=node,
             registered_at=registered_at,
             weight=float(weight) if weight > 0 else 1.0,
+            announced_weight=True,
             data=dict(member.data or data),
         )
         for member in members.values()
