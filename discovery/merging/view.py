@@ -95,13 +95,13 @@ class MergedView:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """All services that have members, by name."""
-        return tuple(sorted(tuple(self._snapshots.values()), key=lambda snapshot: snapshot.service))
+        return tuple(sorted(self._snapshots.values(), key=lambda snapshot: snapshot.service))
 
     def services(self) -> tuple[str, ...]:
         """The names of all services that have members, sorted; the same object until they change."""
         known, names = self._names
         if known != (now := self._renamed):
-            names = tuple(sorted(tuple(self._snapshots)))
+            names = tuple(sorted(self._snapshots))
             self._names = (now, names)
         return names
 
