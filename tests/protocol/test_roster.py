@@ -108,3 +108,21 @@ def test_first_ticks_are_spread_over_the_interval() -> None:
 @pytest.mark.upstream("TestRandomOffset_Zero")
 def test_an_interval_of_nothing_has_no_room_for_chance() -> None:
     assert context_of().stagger(0) == 0
+
+
+def test_states_and_addresses_are_counted_as_they_change() -> None:
+    nodes = roster(["a", "b"], b=State.DEAD)
+    a, b = nodes.get("a"), nodes.get("b")
+    assert a is not None
+    assert b is not None
+    nodes.move(a, b"", "10.0.0.1", 7946)
+    nodes.move(b, b"", "10.0.0.1", 7946)
+    assert (nodes.present, nodes.count(State.DEAD)) == (1, 1)
+    nodes.set_state(b, State.ALIVE, 1.0)
+    nodes.set_state(a, State.SUSPECT, 1.0)
+    nodes.set_state(a, State.LEFT, 2.0)
+    assert nodes.is_present_at(("10.0.0.1", 7946))
+    nodes.set_state(b, State.DEAD, 3.0)
+    assert not nodes.is_present_at(("10.0.0.1", 7946))
+    nodes.drop_gone(10.0)
+    assert [nodes.count(state) for state in State] == [0, 0, 0, 0]

@@ -194,11 +194,11 @@ class Membership:
         before, meta_before = node.state, node.meta
         node.incarnation = message.incarnation
         node.meta = message.meta
-        node.addr, node.host, node.port = message.addr, host, message.port
+        if (message.addr, message.port) != (node.addr, node.port):
+            self._roster.move(node, message.addr, host, message.port)
         node.vsn = message.vsn[:6]
         if before is not State.ALIVE:
-            node.state = State.ALIVE
-            node.state_changed = context.now
+            self._roster.set_state(node, State.ALIVE, context.now)
         context.counters["alive"] += 1
         if before >= State.DEAD:
             node.weight = None
@@ -238,8 +238,7 @@ class Membership:
             context.send(node.address, message.encode(), crc=node.reads_crc)
         context.counters["suspect"] += 1
         node.incarnation = message.incarnation
-        node.state = State.SUSPECT
-        node.state_changed = context.now
+        self._roster.set_state(node, State.SUSPECT, context.now)
         self._set_suspicion(node, self._new_suspicion(message.reporter))
         context.events.append(NodeSuspected(node.snapshot()))
 
@@ -301,10 +300,10 @@ class Membership:
         context.broadcasts.queue(message.encode(), node.name, self._leave_told if is_me else None)
         context.counters["dead"] += 1
         node.incarnation = message.incarnation
-        node.state = State.LEFT if message.reporter == message.node else State.DEAD
-        node.state_changed = context.now
+        state = State.LEFT if message.reporter == message.node else State.DEAD
+        self._roster.set_state(node, state, context.now)
         context.events.append(NodeLeft(node.snapshot()))
-        if node.state is State.DEAD:
+        if state is State.DEAD:
             self.on_lost(node)
         else:
             self.on_found(node.name)
@@ -320,7 +319,7 @@ class Membership:
         self.lifecycle = Lifecycle.LEAVING
         me = self.me
         self.dead(Dead(me.incarnation, me.name, me.name))
-        if all(node.gone for node in self._roster):
+        if not self._roster.present:
             self.lifecycle = Lifecycle.LEFT
 
     def return_after_leave(self) -> None:

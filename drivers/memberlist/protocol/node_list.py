@@ -36,6 +36,7 @@ class NodeRecord:
     Attributes:
         addr: the address as it was received; it is passed on unchanged, because peers compare its bytes.
         host: the same, fit for a socket.
+        state: changed by `Roster.set_state` only, `host` and `port` by `Roster.move`.
         state_changed: when `state` last changed.
         suspicion: the suspicion that the node is under, and the timer that ends it.
         weight: the last dynamic weight and when it was measured (Unix milliseconds). It outlives a suspicion.
@@ -98,6 +99,9 @@ class NodeRecord:
 class Roster:
     """All known nodes, ourselves, the suspects and the recently dead included.
 
+    How many there are in each state, and how many of the present ones at an address, is counted as it changes: who
+    asks does so at every tick, and must not walk over the whole cluster.
+
     Attributes:
         by_raw_name: the nodes by their name as it stands on the wire.
     """
@@ -106,6 +110,8 @@ class Roster:
         self._random = random
         self._order: list[NodeRecord] = []
         self._by_name: dict[str, NodeRecord] = {}
+        self._counts = dict.fromkeys(State, 0)
+        self._present_at: dict[Address, int] = {}
         self.by_raw_name: dict[bytes, NodeRecord] = {}
 
     def __len__(self) -> int:
@@ -121,6 +127,41 @@ class Roster:
         """The node of that name."""
         return self._by_name.get(name)
 
+    def count(self, state: State) -> int:
+        """How many nodes are in this state."""
+        return self._counts[state]
+
+    @property
+    def present(self) -> int:
+        """How many nodes are neither dead nor gone, ourselves included."""
+        return self._counts[State.ALIVE] + self._counts[State.SUSPECT]
+
+    def is_present_at(self, address: Address) -> bool:
+        """Whether a node that is neither dead nor gone has this address."""
+        return address in self._present_at
+
+    def set_state(self, node: NodeRecord, state: State, now: float) -> None:
+        """Note another state of a node of this list."""
+        if node.gone is not (state >= State.DEAD):
+            self._count_at(node.address, 1 if node.gone else -1)
+        self._counts[node.state] -= 1
+        self._counts[state] += 1
+        node.state, node.state_changed = state, now
+
+    def move(self, node: NodeRecord, addr: bytes, host: str, port: int) -> None:
+        """Note another address of a node of this list."""
+        if not node.gone:
+            self._count_at(node.address, -1)
+            self._count_at((host, port), 1)
+        node.addr, node.host, node.port = addr, host, port
+
+    def _count_at(self, address: Address, change: int) -> None:
+        count = self._present_at.get(address, 0) + change
+        if count:
+            self._present_at[address] = count
+        else:
+            del self._present_at[address]
+
     def add(self, node: NodeRecord) -> None:
         """Put a new node at a random place."""
         order = self._order
@@ -129,6 +170,9 @@ class Roster:
         order[at], order[-1] = order[-1], order[at]
         self._by_name[node.name] = node
         self.by_raw_name[text_of(node.name)] = node
+        self._counts[node.state] += 1
+        if not node.gone:
+            self._count_at(node.address, 1)
 
     def drop_gone(self, before: float, keep: str = "") -> list[NodeRecord]:
         """Forget the nodes that have been dead or left since `before`, except for the one named `keep`; shuffle the
@@ -139,6 +183,7 @@ class Roster:
             names = {node.name for node in dropped}
             self._order = [node for node in self._order if node.name not in names]
             for node in dropped:
+                self._counts[node.state] -= 1
                 del self._by_name[node.name]
                 del self.by_raw_name[text_of(node.name)]
         self._random.shuffle(self._order)
