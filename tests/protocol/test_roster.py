@@ -9,6 +9,7 @@ import pytest
 from support.cluster import VSN, context_of
 
 from pydoudou.drivers.memberlist.protocol import State
+from pydoudou.drivers.memberlist.protocol.messages import Alive
 from pydoudou.drivers.memberlist.protocol.node_list import NodeRecord, Roster
 
 SEED = 7
@@ -115,8 +116,8 @@ def test_states_and_addresses_are_counted_as_they_change() -> None:
     a, b = nodes.get("a"), nodes.get("b")
     assert a is not None
     assert b is not None
-    nodes.move(a, b"", "10.0.0.1", 7946)
-    nodes.move(b, b"", "10.0.0.1", 7946)
+    for node in (a, b):
+        nodes.set_statement(node, Alive(2, node.name, b"", 7946, None, VSN), "10.0.0.1")
     assert (nodes.present, nodes.count(State.DEAD)) == (1, 1)
     nodes.set_state(b, State.ALIVE, 1.0)
     nodes.set_state(a, State.SUSPECT, 1.0)

@@ -8,7 +8,7 @@ happened.
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from .addresses import Address, shown
@@ -46,6 +46,7 @@ class Context:
         streams: exchanges to open.
         events: what happened, in order.
         counters: how often what happened, by name.
+        known_entries: the entries of a push/pull that are no news.
         nodes: how many nodes are known, ourselves and the dead included: the n of every logarithm.
         sequence: the number of the last ping.
     """
@@ -68,6 +69,7 @@ class Context:
         self.streams: list[StreamExchange] = []
         self.events: list[Event] = []
         self.counters: collections.Counter[str] = collections.Counter()
+        self.known_entries: Container[bytes] = ()
         self.nodes = 0
         self.sequence = 0
 

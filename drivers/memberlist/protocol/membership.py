@@ -192,11 +192,7 @@ class Membership:
     def _update(self, node: NodeRecord, message: Alive, host: str) -> None:
         context = self._context
         before, meta_before = node.state, node.meta
-        node.incarnation = message.incarnation
-        node.meta = message.meta
-        if (message.addr, message.port) != (node.addr, node.port):
-            self._roster.move(node, message.addr, host, message.port)
-        node.vsn = message.vsn[:6]
+        self._roster.set_statement(node, message, host)
         if before is not State.ALIVE:
             self._roster.set_state(node, State.ALIVE, context.now)
         context.counters["alive"] += 1
@@ -226,7 +222,7 @@ class Membership:
                 context.broadcasts.queue(message.encode(), node.name)
             return
         if node.gone:
-            node.incarnation = message.incarnation
+            self._roster.set_incarnation(node, message.incarnation)
             return
         if node.state is not State.ALIVE:
             return
@@ -237,7 +233,7 @@ class Membership:
         if message.reporter == context.config.name:
             context.send(node.address, message.encode(), crc=node.reads_crc)
         context.counters["suspect"] += 1
-        node.incarnation = message.incarnation
+        self._roster.set_incarnation(node, message.incarnation)
         self._roster.set_state(node, State.SUSPECT, context.now)
         self._set_suspicion(node, self._new_suspicion(message.reporter))
         context.events.append(NodeSuspected(node.snapshot()))
@@ -291,7 +287,7 @@ class Membership:
             return
         self._drop_suspicion(node)
         if node.gone:
-            node.incarnation = message.incarnation
+            self._roster.set_incarnation(node, message.incarnation)
             return
         is_me = node.name == context.config.name
         if is_me and self.running:
@@ -299,7 +295,7 @@ class Membership:
             return
         context.broadcasts.queue(message.encode(), node.name, self._leave_told if is_me else None)
         context.counters["dead"] += 1
-        node.incarnation = message.incarnation
+        self._roster.set_incarnation(node, message.incarnation)
         state = State.LEFT if message.reporter == message.node else State.DEAD
         self._roster.set_state(node, state, context.now)
         context.events.append(NodeLeft(node.snapshot()))
@@ -354,7 +350,7 @@ class Membership:
         """
         context = self._context
         self._incarnation = max(self._incarnation, reported) + 1
-        me.incarnation = self._incarnation
+        self._roster.set_incarnation(me, self._incarnation)
         context.awareness.apply(1)
         context.counters["refuted"] += 1
         context.broadcasts.queue(me.statement().encode(), me.name)
