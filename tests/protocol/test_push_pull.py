@@ -107,14 +107,12 @@ def test_a_known_state_may_come_in_pieces(cut: int) -> None:
     lone = Lone()
     lone.hear(*(alive(name) for name in "abcdefgh"))
     state, _ = lone.accept(state_of())
-    news = state_of(
-        *(
-            PushPullNode(name, bytes((10, 0, 3, at)), 7946, b"m" * 300, 1, State.ALIVE, VSN)
-            for at, name in enumerate("ijkl", 1)
-        )
-    )
+    news = [
+        PushPullNode(name, bytes((10, 0, 3, at)), 7946, b"m" * 300, 1, State.ALIVE, VSN)
+        for at, name in enumerate("ijkl", 1)
+    ]
     header, known = PushPullHeader(9 + 4, 0, False).encode(), state[len(PushPullHeader(9, 0, False).encode()) :]
-    _, exchange = lone.accept(header + known + news[len(PushPullHeader(4, 0, False).encode()) :], cut=cut)
+    _, exchange = lone.accept(header + known + b"".join(node.encode() for node in news), cut=cut)
     assert exchange.failure == ""
     assert {node.name for node in lone.swim.nodes()} == {"me", *"abcdefghijkl"}
 

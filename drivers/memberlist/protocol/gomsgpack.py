@@ -24,6 +24,7 @@ __all__ = [
     "fixstr",
     "flag",
     "raw",
+    "raw_bytes",
     "signed",
     "struct_fields",
     "text_of",
@@ -34,6 +35,7 @@ __all__ = [
     "to_u16",
     "to_u32",
     "unsigned",
+    "unsigned_bytes",
 ]
 
 # A hostile body may nest array headers that each claim many elements, and lists are allocated before their elements are
@@ -69,6 +71,12 @@ def raw(data: bytes) -> bytes:
     return b"\xdb" + size.to_bytes(4, "big") + data
 
 
+def raw_bytes(data: bytes) -> int:
+    """How long `raw` of it is."""
+    size = len(data)
+    return size + (1 if size < 32 else 3 if size < 0x10000 else 5)
+
+
 def unsigned(value: int) -> bytes:
     """A Go unsigned field in its shortest unsigned form."""
     if value < 0x80:
@@ -78,6 +86,11 @@ def unsigned(value: int) -> bytes:
     if value < 0x10000:
         return b"\xcd" + value.to_bytes(2, "big")
     return b"\xce" + value.to_bytes(4, "big")
+
+
+def unsigned_bytes(value: int) -> int:
+    """How long `unsigned` of it is."""
+    return 1 if value < 0x80 else 2 if value < 0x100 else 3 if value < 0x10000 else 5
 
 
 def signed(value: int) -> bytes:

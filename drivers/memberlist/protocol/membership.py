@@ -76,6 +76,7 @@ class Membership:
         self.lifecycle = Lifecycle.RUNNING
         self.on_lost: Callable[[NodeRecord], None] = lambda node: None
         self.on_found: Callable[[str], None] = lambda name: None
+        context.broadcasts.statement_of = self._statement_of
 
     @property
     def running(self) -> bool:
@@ -89,6 +90,10 @@ class Membership:
         if node is None:
             raise RuntimeError("the node has not been started")
         return node
+
+    def _statement_of(self, name: str) -> bytes:
+        node = self._roster.get(name)
+        return b"" if node is None else node.statement().encode()
 
     def announce(self) -> None:
         """State that we are alive, with the configured metadata, under a new incarnation."""
@@ -125,13 +130,11 @@ class Membership:
         host = admitted_host(context, message, node, own=own)
         if host is None:
             return
-        moved = False
         if node is None:
-            if message.incarnation == 0 or len(self._roster) >= MAX_NODES:
-                context.problem("alive refused", f"{message.node}: incarnation 0, or too many members")
-                return
-            node = self._add(message, host)
-        elif (node.host, node.port) != (host, message.port):
+            self._add(message, host)
+            return
+        moved = False
+        if (node.host, node.port) != (host, message.port):
             moved = self._may_move(node)
             if not moved:
                 context.counters["name conflict"] += 1
@@ -144,25 +147,37 @@ class Membership:
             self._tell_the_restarted(node, message, host)
             return
         self._drop_suspicion(node)
-        context.broadcasts.queue(message.encode(), message.node)
         self._update(node, message, host)
+        context.broadcasts.queue_statement(node.name, node.statement_bytes)
 
-    def _add(self, message: Alive, host: str) -> NodeRecord:
-        """Insert an unknown node as dead, so that what follows is an ordinary return."""
+    def _add(self, message: Alive, host: str) -> None:
+        """Insert an unknown node."""
+        context, roster = self._context, self._roster
+        if message.incarnation == 0 or len(roster) >= MAX_NODES:
+            context.problem("alive refused", f"{message.node}: incarnation 0, or too many members")
+            return
+        vsn = context.vsn if message.vsn == context.vsn else message.vsn[:6]  # thousands may share one
         node = NodeRecord(
             message.node,
             message.addr,
             host,
             message.port,
             message.meta,
-            message.vsn[:6],
-            0,
-            State.DEAD,
-            self._context.now,
+            vsn,
+            message.incarnation,
+            State.ALIVE,
+            context.now,
         )
-        self._roster.add(node)
-        self._context.nodes = len(self._roster)
-        return node
+        roster.add(node)
+        context.nodes = len(roster)
+        context.broadcasts.queue_statement(node.name, node.statement_bytes)
+        context.counters["alive"] += 1
+        self._joined(node)
+
+    def _joined(self, node: NodeRecord) -> None:
+        self._context.counters["joined"] += 1
+        self._context.events.append(NodeJoined(node.snapshot()))
+        self.on_found(node.name)
 
     def _may_move(self, node: NodeRecord) -> bool:
         """Whether the name may be taken over from another address: at once after a leave, later after a failure."""
@@ -198,9 +213,7 @@ class Membership:
         context.counters["alive"] += 1
         if before >= State.DEAD:
             node.weight = None
-            context.counters["joined"] += 1
-            context.events.append(NodeJoined(node.snapshot()))
-            self.on_found(node.name)
+            self._joined(node)
         elif before is State.SUSPECT:
             context.events.append(NodeRefuted(node.snapshot()))
         elif (meta_before or b"") != (node.meta or b""):
@@ -353,7 +366,7 @@ class Membership:
         self._roster.set_incarnation(me, self._incarnation)
         context.awareness.apply(1)
         context.counters["refuted"] += 1
-        context.broadcasts.queue(me.statement().encode(), me.name)
+        context.broadcasts.queue_statement(me.name, me.statement_bytes)
         node = self._roster.get(reporter)
         if node is not None and node is not me:
             context.send(node.address, me.statement().encode(), crc=node.reads_crc)

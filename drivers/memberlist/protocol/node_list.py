@@ -15,7 +15,7 @@ import attrs
 from .addresses import Address
 from .events import Node
 from .gomsgpack import text_of
-from .messages import Alive, State
+from .messages import Alive, State, alive_bytes
 from .stream_messages import encoded_entry
 from .suspicion import Suspicion
 from .timers import Timer
@@ -87,6 +87,11 @@ class NodeRecord:
         weight = self.weight[0] if self.weight else None
         meta = self.meta or b""
         return Node(self.name, self.host, self.port, meta, self.state, self.incarnation, self.vsn, weight)
+
+    @property
+    def statement_bytes(self) -> int:
+        """How long the encoded `statement` is."""
+        return alive_bytes(self.name, self.addr, self.port, self.meta, self.incarnation, self.vsn)
 
     def statement(self) -> Alive:
         """The node as it speaks of itself."""
