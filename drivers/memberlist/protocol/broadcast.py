@@ -61,7 +61,11 @@ class BroadcastQueue:
     def _insert(self, item: _Broadcast) -> None:
         if item[4] is not None:
             self._named[item[4]] = item
-        bisect.insort(self._order, item)
+        order = self._order
+        if not order or order[-1] < item:
+            order.append(item)
+        else:
+            bisect.insort(order, item)
 
     def invalidate(self, name: Hashable) -> None:
         """Drop the message of that name, if there is one."""

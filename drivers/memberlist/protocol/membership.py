@@ -107,15 +107,16 @@ class Membership:
         before anything is built.
         """
         try:
-            node = self._roster.by_raw_name[fields[b"Node"]]
+            node = self._roster.get(fields[b"Node"].decode("utf-8", "surrogateescape"))
             return (
-                fields[b"Incarnation"] <= node.incarnation
+                node is not None
+                and fields[b"Incarnation"] <= node.incarnation
                 and fields[b"Addr"] == node.addr
                 and fields[b"Port"] == node.port
                 and node.state < State.DEAD
                 and node.name != self._context.config.name
             )
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             return False
 
     # -- alive ---------------------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import attrs
 
 from .addresses import Address
 from .events import Node
-from .gomsgpack import text_of
 from .messages import Alive, State, alive_bytes
 from .stream_messages import encoded_entry
 from .suspicion import Suspicion
@@ -105,7 +104,6 @@ class Roster:
     asks does so at every tick, and must not walk over the whole cluster.
 
     Attributes:
-        by_raw_name: the nodes by their name as it stands on the wire.
         entries: those of the nodes' entries by which a push/pull tells us nothing new. A suspect's is not among them:
             that somebody else holds it for a suspect too is a confirmation.
     """
@@ -114,9 +112,8 @@ class Roster:
         self._random = random
         self._order: list[NodeRecord] = []
         self._by_name: dict[str, NodeRecord] = {}
-        self._counts = dict.fromkeys(State, 0)
+        self._counts = [0] * len(State)
         self._present_at: dict[Address, int] = {}
-        self.by_raw_name: dict[bytes, NodeRecord] = {}
         self.entries: set[bytes] = set()
 
     def __len__(self) -> int:
@@ -201,7 +198,6 @@ class Roster:
         at = int(self._random.random() * len(order))
         order[at], order[-1] = order[-1], order[at]
         self._by_name[node.name] = node
-        self.by_raw_name[text_of(node.name)] = node
         self._counts[node.state] += 1
         if not node.gone:
             self._count_at(node.address, 1)
@@ -218,7 +214,6 @@ class Roster:
                 self._forget_entry(node)
                 self._counts[node.state] -= 1
                 del self._by_name[node.name]
-                del self.by_raw_name[text_of(node.name)]
         self._random.shuffle(self._order)
         return dropped
 
