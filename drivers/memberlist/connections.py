@@ -1,4 +1,4 @@
-"""The connections of a gossip node: accepting, dialling, and moving bytes between a socket and an `Exchange`.
+"""The connections of a gossip node: accepting, dialling, and moving bytes between a socket and an `StreamExchange`.
 
 Strangers can open connections too. Each may last only as long as its exchange allows, each source may have only so
 many, and together they may hold only so many bytes. Whatever happens on a connection ends that connection and nothing
@@ -15,10 +15,10 @@ import anyio
 from anyio import lowlevel, to_thread
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
 
-from ..errors import ProtocolError
-from ..members import bracketed
 from .protocol import Swim
-from .protocol.stream_exchange import Exchange
+from .protocol.addresses import shown
+from .protocol.errors import ProtocolError
+from .protocol.stream_exchange import StreamExchange
 from .resolver import resolve_all
 
 __all__ = ["MAX_STREAMS_PER_SOURCE", "Streams"]
@@ -79,7 +79,7 @@ class Streams:
             self._flush()
 
     def _admitted(self, host: str, port: int) -> bool:
-        swim, source = self._swim, f"{bracketed(host)}:{port}"
+        swim, source = self._swim, shown((host, port))
         if not swim.config.allows(host):
             swim.report("address not allowed", "a connection", source)
             return False
@@ -90,7 +90,7 @@ class Streams:
 
     # -- dialling ------------------------------------------------------------------------------------------------------
 
-    async def dial(self, exchange: Exchange) -> None:
+    async def dial(self, exchange: StreamExchange) -> None:
         """Have the exchange with the peer that it names."""
         host, port = exchange.address or ("", 0)
         try:
@@ -98,7 +98,7 @@ class Streams:
                 stream = await anyio.connect_tcp(await self._allowed_address(host), port)
         except (OSError, UnicodeError) as error:
             reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
-            exchange.end(f"cannot connect to {bracketed(host)}:{port}: {reason}")
+            exchange.end(f"cannot connect to {shown((host, port))}: {reason}")
             self._flush()
             return
         async with stream:
@@ -120,7 +120,7 @@ class Streams:
 
     # -- both ----------------------------------------------------------------------------------------------------------
 
-    async def _converse(self, exchange: Exchange, stream: SocketStream) -> None:
+    async def _converse(self, exchange: StreamExchange, stream: SocketStream) -> None:
         try:
             with anyio.fail_after(None) as scope:
                 await self._exchange(exchange, stream, scope)
@@ -130,7 +130,7 @@ class Streams:
             exchange.end(f"connection broken: {error.__cause__ or error}")
         self._flush()
 
-    async def _exchange(self, exchange: Exchange, stream: SocketStream, scope: anyio.CancelScope) -> None:
+    async def _exchange(self, exchange: StreamExchange, stream: SocketStream, scope: anyio.CancelScope) -> None:
         held_bytes = 0
         self._limit(scope, exchange)
         try:
@@ -164,7 +164,7 @@ class Streams:
         finally:
             self._held_bytes -= held_bytes
 
-    def _limit(self, scope: anyio.CancelScope, exchange: Exchange) -> None:
+    def _limit(self, scope: anyio.CancelScope, exchange: StreamExchange) -> None:
         """Give an exchange until its deadline, which is on our clock."""
         scope.deadline = anyio.current_time() + exchange.deadline - self._clock()
 

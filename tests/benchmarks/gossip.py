@@ -145,7 +145,7 @@ async def cluster(size: int) -> Row:
         while any(node.swim.known < size for node in nodes):
             await anyio.sleep(0.002 * size / 50)
         row["form_s"] = time.monotonic() - began
-        while any(node.swim._context.broadcasts for node in nodes):
+        while any(node.swim.queued for node in nodes):
             await anyio.sleep(0.1)  # gossip about the forming goes on after everybody knows everybody
         await anyio.sleep(1)
         row["rss_kb_per_node"] = (rss_bytes() - before) / size / 1024

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgpack
 import pytest
-from support.cluster import VSN, Lone, World, alive, serve
+from support.cluster import VSN, Lone, World, alive, codec, serve
 
 from pydoudou.drivers.memberlist.protocol import Hooks, Keyring, State
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt
 from pydoudou.drivers.memberlist.protocol.events import NodeJoined, NodeLeft, NodeSuspected, Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Dead, Ping, Suspect
-from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange, framed
+from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange, framed
 from pydoudou.drivers.memberlist.protocol.stream_messages import PushPullHeader, PushPullNode
 from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_NODES, MAX_USER_BYTES
 
@@ -206,7 +206,7 @@ def test_the_periodic_push_pull_finds_what_gossip_missed() -> None:
 # -- pings over TCP ----------------------------------------------------------------------------------------------------
 
 
-def tcp_ping(lone: Lone) -> Exchange:
+def tcp_ping(lone: Lone) -> StreamExchange:
     """The ping over TCP of a probe that stays without an ack."""
     lone.until_sent(Ping)
     lone.run(0.5)
@@ -270,7 +270,7 @@ def test_a_message_comes_back_out_of_all_layers(version: int, compression: bool,
     fields: dict[str, Any] = {"protocol_version": version, "compression": compression, "label": label}
     lone = Lone(keyring=Keyring([KEY]), **fields)
     message = b"\x08\x81\xaaUserMsgLen\x05hello"
-    data = framed(lone.swim._context, message, dialled=True)
+    data = framed(codec(lone.config, lone.swim.keyring), message, dialled=True)
     assert b"hello" not in data
     lone.accept(data, cut=3)
     assert lone.happened(UserMessage) == [UserMessage(b"hello", reliable=True)]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 from typing import Any
 
 import attrs
 import pytest
 from support.captured import Captured, all_captured, load, same
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.context import Context
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed, messages
 from pydoudou.drivers.memberlist.protocol.stream_exchange import framed
 from pydoudou.drivers.memberlist.protocol.stream_reader import PushPull, StreamReader
@@ -34,7 +35,7 @@ _FIELDS = {
     "Nack": "nack",
     "Payload": "payload",
     "Incarnation": "incarnation",
-    "From": "accuser",
+    "From": "reporter",
     "Addr": "addr",
     "Meta": "meta",
     "Vsn": "vsn",
@@ -197,14 +198,13 @@ def stream_again(captured: Captured) -> bytes:
         encoded = stream_wire.stream_user_header(len(message)) + message
     else:
         encoded = message.encode()
-    context = context_for(captured)
+    context, draw = context_for(captured), os.urandom
     config = attrs.evolve(context.config, compression="compress" in captured.kinds)
     if captured.key:
         sealed = captured.data[5 + (2 + len(captured.label) if captured.accepted and captured.label else 0) :]
         config = spoken_by(sealed, config)
-        context.random_bytes = lambda size: nonce_of(sealed, size)
-    context.config = config
-    return framed(context, encoded, dialled=captured.accepted)
+        draw = partial(nonce_of, sealed)
+    return framed(PacketCodec(config, context.keyring, draw), encoded, dialled=captured.accepted)
 
 
 def test_a_compound_whose_count_has_wrapped_around_is_dropped_without_harm() -> None:

@@ -15,9 +15,14 @@ from typing import Any
 
 import msgpack
 
-from ...errors import ProtocolError
+from .errors import ProtocolError
 
 __all__ = [
+    "NIL",
+    "as_struct",
+    "fixmap",
+    "fixstr",
+    "flag",
     "raw",
     "signed",
     "struct_fields",
@@ -34,6 +39,24 @@ __all__ = [
 # A hostile body may nest array headers that each claim many elements, and lists are allocated before their elements are
 # read; this bound keeps such a body under a few megabytes. No honest array is longer than a metadata blob.
 _LIMITS: dict[str, Any] = {"max_array_len": 1024, "max_map_len": 1024, "raw": True}
+
+
+NIL = b"\xc0"
+
+
+def fixmap(fields: int) -> bytes:
+    """The head of a struct of at most 15 fields: names and values follow."""
+    return bytes((0x80 + fields,))
+
+
+def fixstr(name: bytes) -> bytes:
+    """The name of a field, of at most 31 bytes."""
+    return bytes((0xA0 + len(name),)) + name
+
+
+def flag(value: bool) -> bytes:
+    """A Go bool."""
+    return b"\xc3" if value else b"\xc2"
 
 
 def raw(data: bytes) -> bytes:

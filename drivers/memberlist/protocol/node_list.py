@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .events import Address, Node
+from .addresses import Address
+from .events import Node
 from .gomsgpack import text_of
 from .messages import Alive, State
 from .stream_messages import PushPullNode
@@ -22,21 +23,21 @@ from .timers import Timer
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["CRC_SINCE", "NodeState", "Roster"]
+__all__ = ["NodeRecord", "Roster"]
 
-CRC_SINCE = 5
-"""The protocol version since which a node reads checksums; 3 can be pinged over TCP, 4 sends nacks."""
+_TCP_PINGS_SINCE, _NACKS_SINCE, _CRC_SINCE = 3, 4, 5
+"""Versions of the protocol, and what a node that speaks them can do."""
 
 
 @attrs.define(eq=False)
-class NodeState:
+class NodeRecord:
     """What is known of one node.
 
     Attributes:
         addr: the address as it was received; it is passed on unchanged, because peers compare its bytes.
         host: the same, fit for a socket.
         state_changed: when `state` last changed.
-        case: the suspicion that is open against the node, and the timer that ends it.
+        suspicion: the suspicion that the node is under, and the timer that ends it.
         weight: the last dynamic weight and when it was measured (Unix milliseconds). It outlives a suspicion.
         corrected_at: when we last told this node directly that it is held to be dead, or that we are not.
     """
@@ -50,7 +51,7 @@ class NodeState:
     incarnation: int
     state: State
     state_changed: float
-    case: tuple[Suspicion, Timer] | None = None
+    suspicion: tuple[Suspicion, Timer] | None = None
     weight: tuple[int, int] | None = None
     corrected_at: float = float("-inf")
 
@@ -65,9 +66,19 @@ class NodeState:
         return self.state >= State.DEAD
 
     @property
-    def protocol_max(self) -> int:
-        """The newest protocol version the node speaks."""
-        return self.vsn[1]
+    def answers_tcp_pings(self) -> bool:
+        """Whether the node can be pinged over TCP."""
+        return self.vsn[1] >= _TCP_PINGS_SINCE
+
+    @property
+    def sends_nacks(self) -> bool:
+        """Whether the node, asked to ping another one in vain, says so."""
+        return self.vsn[1] >= _NACKS_SINCE
+
+    @property
+    def reads_crc(self) -> bool:
+        """Whether the node understands a datagram with a checksum."""
+        return self.vsn[1] >= _CRC_SINCE
 
     def snapshot(self) -> Node:
         """The node as it is now."""
@@ -93,24 +104,24 @@ class Roster:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._order: list[NodeState] = []
-        self._by_name: dict[str, NodeState] = {}
-        self.by_raw_name: dict[bytes, NodeState] = {}
+        self._order: list[NodeRecord] = []
+        self._by_name: dict[str, NodeRecord] = {}
+        self.by_raw_name: dict[bytes, NodeRecord] = {}
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def __iter__(self) -> Iterator[NodeState]:
+    def __iter__(self) -> Iterator[NodeRecord]:
         return iter(self._order)
 
-    def __getitem__(self, index: int) -> NodeState:
+    def __getitem__(self, index: int) -> NodeRecord:
         return self._order[index]
 
-    def get(self, name: str) -> NodeState | None:
+    def get(self, name: str) -> NodeRecord | None:
         """The node of that name."""
         return self._by_name.get(name)
 
-    def add(self, node: NodeState) -> None:
+    def add(self, node: NodeRecord) -> None:
         """Put a new node at a random place."""
         order = self._order
         order.append(node)
@@ -119,7 +130,7 @@ class Roster:
         self._by_name[node.name] = node
         self.by_raw_name[text_of(node.name)] = node
 
-    def drop_gone(self, before: float, keep: str = "") -> list[NodeState]:
+    def drop_gone(self, before: float, keep: str = "") -> list[NodeRecord]:
         """Forget the nodes that have been dead or left since `before`, except for the one named `keep`; shuffle the
         others, and return the dropped.
         """
@@ -133,7 +144,7 @@ class Roster:
         self._random.shuffle(self._order)
         return dropped
 
-    def sample(self, count: int, accept: Callable[[NodeState], bool]) -> list[NodeState]:
+    def sample(self, count: int, accept: Callable[[NodeRecord], bool]) -> list[NodeRecord]:
         """Up to `count` different nodes that `accept` takes, drawn at random.
 
         A small list is searched through; a large one is drawn from, which misses a node now and then but does not
@@ -141,7 +152,7 @@ class Roster:
         """
         order, random = self._order, self._random
         size = len(order)
-        chosen: list[NodeState] = []
+        chosen: list[NodeRecord] = []
         if size <= 3 * count:
             for node in random.sample(order, size):
                 if len(chosen) == count:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .addresses import Address
 from .context import Context
-from .events import Address
-from .node_list import NodeState, Roster
+from .node_list import NodeRecord, Roster
 from .push_pull import Synchronizer
-from .stream_exchange import Exchange
+from .stream_exchange import StreamExchange
 
 __all__ = ["Healer"]
 
@@ -43,7 +43,7 @@ class Healer:
         """The addresses by which the cluster is found."""
         self._seeds = tuple(dict.fromkeys(seeds))
 
-    def lost(self, node: NodeState) -> None:
+    def lost(self, node: NodeRecord) -> None:
         """A member failed: start looking for it soon."""
         self._lost.pop(node.name, None)
         self._lost[node.name] = (node.address, self._context.now)
@@ -82,7 +82,7 @@ class Healer:
             context.counters["healing attempt"] += 1
             context.streams.append(self._synchronizer.with_peer(address, join=True, on_end=self._tried))
 
-    def _tried(self, exchange: Exchange) -> None:
+    def _tried(self, exchange: StreamExchange) -> None:
         self._trying = False
         if not exchange.failure:
             self._context.counters["healed"] += 1

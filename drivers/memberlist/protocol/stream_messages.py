@@ -9,16 +9,44 @@ from typing import Any, ClassVar
 
 import attrs
 
-from .gomsgpack import as_struct, raw, signed, text_of, to_bytes, to_flag, to_int, to_text, to_u16, to_u32, unsigned
-from .messages import MAX_INT
+from .gomsgpack import (
+    NIL,
+    as_struct,
+    fixmap,
+    fixstr,
+    flag,
+    raw,
+    signed,
+    text_of,
+    to_bytes,
+    to_flag,
+    to_int,
+    to_text,
+    to_u16,
+    to_u32,
+    unsigned,
+)
+from .messages import MAX_INT, MessageType, message_head
 
 __all__ = ["ErrorReply", "PushPullHeader", "PushPullNode", "stream_user_header", "stream_user_length"]
 
-_ADDR = b"\xa4Addr"
-_INCARNATION = b"\xabIncarnation"
-_META = b"\xa4Meta"
-_PORT = b"\xa4Port"
-_VSN = b"\xa3Vsn"
+_PUSH_PULL_HEAD = message_head(MessageType.PUSH_PULL, 3)
+_ERROR_HEAD = message_head(MessageType.ERROR, 1)
+_USER_HEAD = message_head(MessageType.USER, 1)
+_NODE_HEAD = fixmap(7)
+
+_JOIN = fixstr(b"Join")
+_NODES = fixstr(b"Nodes")
+_USER_STATE_LEN = fixstr(b"UserStateLen")
+_NAME = fixstr(b"Name")
+_STATE = fixstr(b"State")
+_ERROR = fixstr(b"Error")
+_USER_MSG_LEN = fixstr(b"UserMsgLen")
+_ADDR = fixstr(b"Addr")
+_INCARNATION = fixstr(b"Incarnation")
+_META = fixstr(b"Meta")
+_PORT = fixstr(b"Port")
+_VSN = fixstr(b"Vsn")
 
 
 @attrs.define
@@ -43,11 +71,11 @@ class PushPullHeader:
     def encode(self) -> bytes:
         return b"".join(
             (
-                b"\x06\x83\xa4Join",
-                b"\xc3" if self.join else b"\xc2",
-                b"\xa5Nodes",
+                _PUSH_PULL_HEAD + _JOIN,
+                flag(self.join),
+                _NODES,
                 signed(self.nodes),
-                b"\xacUserStateLen",
+                _USER_STATE_LEN,
                 signed(self.user_state_bytes),
             )
         )
@@ -84,17 +112,17 @@ class PushPullNode:
     def encode(self) -> bytes:
         return b"".join(
             (
-                b"\x87" + _ADDR,
+                _NODE_HEAD + _ADDR,
                 raw(self.addr),
                 _INCARNATION,
                 unsigned(self.incarnation),
                 _META,
-                b"\xc0" if self.meta is None else raw(self.meta),
-                b"\xa4Name",
+                NIL if self.meta is None else raw(self.meta),
+                _NAME,
                 raw(text_of(self.name)),
                 _PORT,
                 unsigned(self.port),
-                b"\xa5State",
+                _STATE,
                 signed(self.state),
                 _VSN,
                 raw(self.vsn),
@@ -115,14 +143,14 @@ class ErrorReply:
         return cls(to_text(as_struct(value, cls.declared).get(b"Error")))
 
     def encode(self) -> bytes:
-        return b"\x0d\x81\xa5Error" + raw(text_of(self.error))
+        return _ERROR_HEAD + _ERROR + raw(text_of(self.error))
 
 
 def stream_user_header(size: int) -> bytes:
     """What precedes a user message of `size` bytes on a stream, type byte included (a packet carries the bare
     bytes).
     """
-    return b"\x08\x81\xaaUserMsgLen" + signed(size)
+    return _USER_HEAD + _USER_MSG_LEN + signed(size)
 
 
 def stream_user_length(value: Any) -> int:

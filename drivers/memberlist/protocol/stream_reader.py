@@ -21,9 +21,9 @@ from typing import Any
 import attrs
 import msgpack
 
-from ...errors import ProtocolError
 from .context import Context
 from .encryption import decrypt
+from .errors import ProtocolError
 from .gomsgpack import as_struct, to_bytes, to_int
 from .label import split_label
 from .lzw import decompress
@@ -33,7 +33,7 @@ from .stream_messages import ErrorReply, PushPullHeader, PushPullNode, stream_us
 __all__ = ["Message", "PushPull", "StreamReader"]
 
 MAX_ENCRYPTED_BYTES = 20 * 1024 * 1024
-MAX_INFLATED_BYTES = 40 * 1024 * 1024
+MAX_INFLATED_STREAM_BYTES = 40 * 1024 * 1024
 MAX_USER_BYTES = 20 * 1024 * 1024
 MAX_NODES = 65_536
 """In one push/pull; Go allows a million and allocates them up front."""
@@ -260,7 +260,7 @@ class StreamReader:
         self._phase = _Phase.INFLATING
         self._parse = None
         self._unread.clear()
-        self.heavy = partial(decompress, packed, MAX_INFLATED_BYTES)
+        self.heavy = partial(decompress, packed, MAX_INFLATED_STREAM_BYTES)
         if len(packed) <= HEAVY_BYTES:
             self.resume(self.heavy())
 
