@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Generic, Protocol, TypeVar
 
-from ..discovery import default_registry
+from ..discovery import Registry, default_registry
 from ..discovery.merging.view import Snapshot
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
@@ -67,6 +67,8 @@ class Balancer(Generic[T]):
         if registry is None or self._closed:
             raise self._unavailable(registry)
         snapshot = registry.snapshot(self.service)
+        if not snapshot.members and isinstance(registry, Registry) and registry.members(self.service):
+            snapshot = registry.snapshot(self.service)
         known, table = self._derived
         if known is not snapshot:
             members = _sharing(snapshot.candidates)
