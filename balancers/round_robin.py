@@ -45,8 +45,12 @@ class RoundRobin(TableBalancer[Sequence[Member]]):
         registry = self._registry or default_registry.current()
         if registry is not None and not exclude:
             derived = self._derived
-            if registry.snapshot(self.service) is derived.snapshot and derived.epoch == derived.memory.epoch:
-                table = derived.table
-                if table is not None:
-                    return table[next(self._turns) % len(table)]
+            table = derived.table
+            if (
+                table is not None
+                and registry.snapshot(self.service) is derived.snapshot
+                and derived.epoch == derived.memory.epoch
+                and not derived.observers.listening
+            ):
+                return table[next(self._turns) % len(table)]
         return super().pick(exclude)

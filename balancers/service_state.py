@@ -16,7 +16,7 @@ from .memory.pick import Pick
 from .memory.service_memory import ServiceMemory
 
 if TYPE_CHECKING:
-    from ..discovery.merging.view import Snapshot
+    from ..discovery.merging.snapshot import Snapshot
 
 __all__ = ["ServiceState", "state_of"]
 
