@@ -43,7 +43,7 @@ class RoundRobin(TableBalancer[Sequence[Member]]):
     def pick(self, exclude: Excluded = ()) -> Member:
         # `TableBalancer.pick` for the ordinary case without a call in between, which would be a fifth of its time.
         registry = self._registry or default_registry.current()
-        if registry is not None and not exclude:
+        if registry is self._source and registry is not None and not exclude:
             derived = self._derived
             table = derived.table
             if (

@@ -93,11 +93,15 @@ class _Derived(Generic[T]):
 
 _FORGETFUL: Any = ServiceMemory()
 _NO_OBSERVERS = Observers()
+_NOBODY = object()
 
 _abandoned: deque[Subscription] = deque()
 """Subscriptions of balancers that were collected. A finalizer may run anywhere, in the registry's own lock too, so it
-does nothing but append here; the next balancer that looks at a new view closes them.
+does nothing but append here; balancers that subscribe later close them.
 """
+
+_MOST_ABANDONED = 64
+"""Left open: a program that makes a client for every request wants the same service again at once."""
 
 
 class TableBalancer(Generic[T]):
@@ -116,6 +120,8 @@ class TableBalancer(Generic[T]):
         self._random: Random = random or global_random
         self._retries = itertools.count(self._random.getrandbits(16))
         self._derived: _Derived[T] = _Derived()
+        # Whom the service was last asked of. Nobody yet is not the same as no registry.
+        self._source: object = _NOBODY
         self._held: dict[Registry, Subscription] = {}
         self._closed = False
 
@@ -142,8 +148,8 @@ class TableBalancer(Generic[T]):
             NoMemberAvailable: nobody is there, or nobody else.
         """
         registry = self._registry or default_registry.current()
-        if registry is None or self._closed:
-            raise self._unavailable(registry)
+        if registry is None or registry is not self._source:
+            registry = self._turn_to(registry)
         snapshot = registry.snapshot(self.service)
         derived = self._derived
         if derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
@@ -170,12 +176,16 @@ class TableBalancer(Generic[T]):
         derived = self._derived
         if derived.state is None or derived.snapshot is None:
             return Pick(member)
-        return derived.state.begin(member, derived.snapshot)
+        return derived.state.begin(member, derived.snapshot, derived.observers)
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
         registry = self._registry or default_registry.current()
-        return () if registry is None or self._closed else registry.snapshot(self.service).members
+        if registry is None or self._closed:
+            return ()
+        if registry is not self._source:
+            self._turn_to(registry)
+        return registry.snapshot(self.service).members
 
     @property
     def view(self) -> Snapshot | None:
@@ -201,7 +211,7 @@ class TableBalancer(Generic[T]):
 
     def close(self) -> None:
         """Pick no more, and have the backends report the service no longer for this balancer."""
-        self._closed = True
+        self._closed, self._source = True, _NOBODY
         while self._held:
             self._held.popitem()[1].close()
         self._derived = _Derived()
@@ -209,10 +219,7 @@ class TableBalancer(Generic[T]):
     # -- how -----------------------------------------------------------------------------------------------------------
 
     def _derive(self, registry: MemberSource, snapshot: Snapshot) -> _Derived[T]:
-        observers = None
-        if isinstance(registry, Registry):
-            self._subscribe(registry)
-            observers = registry.observers
+        observers = registry.observers if isinstance(registry, Registry) else None
         # A memory is kept for services that have members only: names may come from strangers' requests.
         state = state_of(registry, snapshot.service) if snapshot.members else None
         shared = sharing(snapshot)
@@ -227,13 +234,23 @@ class TableBalancer(Generic[T]):
             subscription.first_answer()
         return self._derive(registry, registry.snapshot(self.service))
 
+    def _turn_to(self, registry: MemberSource | None) -> MemberSource:
+        """Ask `registry` from now on. Raises `NoMemberAvailable` if there is none, or the balancer is closed."""
+        if registry is None or self._closed:
+            raise self._unavailable(registry)
+        # Before anything is read: a service that is read without a subscription is wanted for an hour.
+        if isinstance(registry, Registry):
+            self._subscribe(registry)
+        self._source = registry
+        return registry
+
     def _subscription(self) -> Subscription | None:
         registry = self._registry or default_registry.current()
         return self._subscribe(registry) if isinstance(registry, Registry) and not self._closed else None
 
     def _subscribe(self, registry: Registry) -> Subscription:
         """Have the backends of `registry`, and of no other, report the service as long as this balancer lives."""
-        while _abandoned:
+        while len(_abandoned) > _MOST_ABANDONED:
             _abandoned.popleft().close()
         held = self._held.get(registry)
         if held is None:
