@@ -50,10 +50,10 @@ class _Telling(HTTPResponse):
     released = False
 
     def read(self, *args: Any, **kwargs: Any) -> bytes:
-        return self._read(super().read, *args, **kwargs)
+        return self._read(HTTPResponse.read, args, kwargs)
 
     def read1(self, *args: Any, **kwargs: Any) -> bytes:
-        return self._read(super().read1, *args, **kwargs)
+        return self._read(HTTPResponse.read1, args, kwargs)
 
     def read_chunked(self, *args: Any, **kwargs: Any) -> Generator[bytes, None, None]:
         self.reading = True
@@ -83,10 +83,10 @@ class _Telling(HTTPResponse):
         self.tell_ended = None
         super().__del__()
 
-    def _read(self, read: Callable[..., bytes], *args: Any, **kwargs: Any) -> bytes:
+    def _read(self, read: Callable[..., bytes], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         self.reading = True
         try:
-            data = read(*args, **kwargs)
+            data = read(self, *args, **kwargs)
         except BaseException:
             self._tell(False)
             raise
