@@ -21,6 +21,7 @@ from .hooks import Hooks
 from .messages import USER_HEAD
 from .packet import PacketCodec, compound
 from .scaling import retransmit_limit
+from .stream_limits import StreamLimits
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -48,10 +49,16 @@ class Context:
         counters: how often what happened, by name.
         nodes: how many nodes are known, ourselves and the dead included: the n of every logarithm.
         sequence: the number of the last ping.
+        stream_limits: who may hold connections, and how much.
     """
 
     def __init__(
-        self, config: Config, keyring: Keyring, random: Random, random_bytes: Callable[[int], bytes], now: float
+        self,
+        config: Config,
+        keyring: Keyring,
+        random: Random,
+        random_bytes: Callable[[int], bytes],
+        now: float,
     ) -> None:
         self.now = now
         self.source: Address | str = ""
@@ -64,6 +71,7 @@ class Context:
         self.broadcasts = BroadcastQueue()
         self.user_broadcasts = BroadcastQueue()
         self.hooks = Hooks()
+        self.stream_limits = StreamLimits(set)
         self.packets: list[tuple[Address, bytes]] = []
         self.streams: list[StreamExchange] = []
         self.events: list[Event] = []

@@ -95,6 +95,11 @@ class PushPullNode:
     state: int
     vsn: bytes
 
+    @property
+    def size_bytes(self) -> int:
+        """What the fields take in memory, at the most: a character of the name may take four bytes."""
+        return 4 * len(self.name) + len(self.addr) + len(self.meta or b"") + len(self.vsn)
+
     @classmethod
     def from_value(cls, value: Any) -> PushPullNode:
         get = as_struct(value, cls.declared).get
