@@ -108,7 +108,7 @@ class GossipNode:
             random_bytes=os.urandom,
             now=self._clock(),
             keyring=self._keyring,
-            hooks=self._hooks,
+            hooks=attrs.evolve(self._hooks or Hooks(), addresses=self._resolver.known),
         )
         self._connections = Connections(self._swim, self._flush)
         async with anyio.create_task_group() as tasks:

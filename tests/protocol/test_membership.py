@@ -555,7 +555,8 @@ def test_the_dead_and_the_gone_are_kept_for_a_while_and_then_forgotten(accuser: 
         until = lone.now + seconds
         while lone.now < until:
             lone.run(0.1)
-            lone.hear(*(Ack(ping.seq_no) for _, ping in lone.sent(Ping)))
+            for to, ping in lone.sent(Ping):
+                lone.hear(Ack(ping.seq_no), source=to)
 
     lone.hear(Dead(1, "gone", accuser))
     acking(9.0)

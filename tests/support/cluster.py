@@ -121,6 +121,11 @@ class Lone:
             data = message if isinstance(message, bytes) else message.encode()
             self.simulation.inject(self._process, data, source)
 
+    def hear_from(self, name: str, *heard: Any) -> None:
+        """Let a datagram arrive for each message from the address of a node that it knows."""
+        node = self.node(name)
+        self.hear(*heard, source=(node.host, node.port))
+
     def knows(self, *names: str, vsn: bytes = VSN) -> None:
         """Let it learn of live nodes at 10.0.1.1 and up, and forget that it did."""
         self.swim.introduce(

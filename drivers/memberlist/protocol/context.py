@@ -11,7 +11,7 @@ import collections
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .addresses import Address, shown
+from .addresses import Address, ip_of, shown
 from .awareness import Awareness
 from .broadcast import BroadcastQueue
 from .config import Config
@@ -97,6 +97,20 @@ class Context:
         """A number for a ping: 1, 2, … and around at 2**32."""
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
         return self.sequence
+
+    def is_from(self, source: Address, asked: Address) -> bool:
+        """Whether what came from `source` is an answer of who was asked at `asked`. A host name whose addresses are not
+        known may be any host at that port.
+        """
+        if source == asked:
+            return True
+        if source[1] != asked[1]:
+            return False
+        ip = ip_of(asked[0])
+        if ip is not None:
+            return ip == ip_of(source[0])
+        known = self.hooks.addresses(asked[0]) if self.hooks.addresses is not None else ()
+        return not known or source[0] in known
 
     def stagger(self, interval: float) -> float:
         """A first delay, so that nodes started together do not act together."""

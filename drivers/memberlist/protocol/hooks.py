@@ -1,12 +1,12 @@
 """Decisions and values that come from outside of the protocol.
 
-The product sets `load` only. The others are what memberlist's delegates offer to an application that uses gossip
-for itself, as `application` does; the parity with upstream's tests holds them.
+The product sets `load`, `user_data` and `addresses`. The others are what memberlist's delegates offer to an application
+that uses gossip for itself, as `application` does; the parity with upstream's tests holds them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -29,6 +29,7 @@ class Hooks:
         local_state: what to send along with a push/pull; the argument tells whether it is a join.
         load: `() -> (idle, unix_ms)`, the idle share of the processor, 0 to 1, and the time of the measurement.
         user_data: whether user messages and user states of others are of use; else they are dropped as they come in.
+        addresses: the addresses that a host name has, none as long as they are not known.
     """
 
     admit: Callable[[str, str, int, bytes], bool] | None = None
@@ -38,3 +39,4 @@ class Hooks:
     local_state: Callable[[bool], bytes] | None = None
     load: Callable[[], tuple[float, int]] | None = None
     user_data: bool = True
+    addresses: Callable[[str], Collection[str]] | None = None

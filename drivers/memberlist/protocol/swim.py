@@ -267,7 +267,7 @@ class Swim:
         elif kind == MessageType.PING:
             self._prober.pinged(Ping.decode(body), source)
         elif kind == MessageType.ACK:
-            self._prober.ack(Ack.decode(body))
+            self._prober.ack(Ack.decode(body), source)
         elif kind == MessageType.SUSPECT:
             self._membership.suspect(Suspect.decode(body))
         elif kind == MessageType.DEAD:
@@ -275,7 +275,7 @@ class Swim:
         elif kind == MessageType.INDIRECT_PING:
             self._prober.help(IndirectPing.decode(body), source)
         elif kind == MessageType.NACK:
-            self._prober.nack(Nack.decode(body))
+            self._prober.nack(Nack.decode(body), source)
         elif kind == MessageType.USER:
             if self._context.hooks.user_data:
                 self._context.events.append(UserMessage(body, reliable=False))
