@@ -36,6 +36,7 @@ __all__ = [
     "checked_root_path",
     "checked_scheme",
     "checked_weight",
+    "escaped",
     "printable",
 ]
 
@@ -279,3 +280,9 @@ def printable(raw: Any, most: int = _SHOWN) -> str:
     if isinstance(raw, int):  # Python refuses to print a very long one
         return str(raw) if -(2**64) <= raw <= 2**64 else "a very large number"
     return f"of the type {type(raw).__name__}"
+
+
+def escaped(text: str, most: int = 500) -> str:
+    """Text of somebody else's, such as an error message, as one piece of a line: what cannot be printed is escaped."""
+    short = text if len(text) <= most else f"{text[:most]}…"
+    return short if short.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
