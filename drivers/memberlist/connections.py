@@ -28,6 +28,8 @@ MAX_STREAMS_PER_SOURCE = 64
 MAX_HELD_BYTES = 256 * 1024 * 1024
 """What all accepted connections together may have sent. One honest push/pull is a few megabytes at the most."""
 _READ_BYTES = 65_536
+_TURN = 0.001
+"""Seconds of work on an exchange before the loop gets its turn."""
 _FIRST_BACKOFF = 0.005
 _LONGEST_BACKOFF = 1.0
 
@@ -148,7 +150,7 @@ class Streams:
                     result = await to_thread.run_sync(_attempt, exchange.heavy)
                     exchange.resume(result, self._clock())
                 elif exchange.work is not None:
-                    exchange.step(self._clock())
+                    self._work(exchange)
                     self._flush()
                     await lowlevel.checkpoint()
                 elif not exchange.expects_reply:
@@ -163,6 +165,13 @@ class Streams:
                     exchange.feed(received, self._clock())
         finally:
             self._held_bytes -= held_bytes
+
+    def _work(self, exchange: StreamExchange) -> None:
+        """Some of what the exchange has to do, for about as long as an event loop may be held up."""
+        now = self._clock()
+        until = now + _TURN
+        while exchange.step(now) and now < until:
+            now = self._clock()
 
     def _limit(self, scope: anyio.CancelScope, exchange: StreamExchange) -> None:
         """Give an exchange until its deadline, which is on our clock."""

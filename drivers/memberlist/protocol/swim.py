@@ -99,6 +99,8 @@ class Swim:
         if hooks is not None:
             self._context.hooks = hooks
         self._roster = Roster(random)
+        if self._context.hooks.merge is None:
+            self._context.known_entries = self._roster.entries
         self._membership = Membership(self._context, self._roster)
         self._prober = Prober(self._context, self._roster, self._membership)
         self._gossiper = Gossiper(self._context, self._roster)
