@@ -54,7 +54,7 @@ class SharedView:
 
     def judging(self, mode: str, able: bool, reason: str) -> None:
         """See `Sink.judging`."""
-        self._change(lambda now: self.merged.judging(mode, able, reason, now))
+        self._change(lambda now: self.merged.authoritative(mode, able, reason, now))
 
     def died(self, mode: str, reason: str) -> None:
         """The driver's run has ended with an error."""

@@ -146,7 +146,7 @@ class Backend:
 
     def status(self, view: SharedView) -> BackendStatus:
         """How the driver is doing; from any thread."""
-        able, reason = view.merged.judge(self.mode)
+        able, reason = view.merged.authority(self.mode)
         return BackendStatus(
             mode=self.mode,
             running=self.serving,

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+from ..drivers.kit.service_names import plain_name
 from .merging.events import MemberEvent, coalesced
-from .merging.view import V2_SUFFIX
 
 __all__ = ["Watch"]
 
@@ -37,7 +37,7 @@ class Watch:
     """
 
     def __init__(self, service: str | None, forget: Callable[[Watch], None]) -> None:
-        self._names = None if service is None else {service, service.removesuffix(V2_SUFFIX)}
+        self._names = None if service is None else {service, plain_name(service)}
         self._forget = forget
         self._changed = threading.Condition()
         self._events: deque[MemberEvent] = deque()

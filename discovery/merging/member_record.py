@@ -1,18 +1,18 @@
-"""What the drivers say of one member, and what follows from it.
+"""What the drivers report of one member, and what follows from it.
 
-Every driver has a *voice* about a member. A voice is made of one report per process: two workers behind one address
-are one member to the world, and the death of the first says nothing while the second lives.
+A driver's *report* of a member is made of one entry per process: two workers behind one address are one member to the
+world, and the death of the first says nothing while the second lives.
 
-*Bad news* is a voice that turned SUSPECT, FAILED or LEFT. It has a date, and it stands until somebody overrules it:
+*Bad news* is a report that turned SUSPECT, FAILED or LEFT. It has a date, and it is in force until it expires:
 
-- The driver itself, with a report that the member is ALIVE: at once.
-- Another driver that can judge and says ALIVE: as soon as that one would have noticed the same failure by itself, its
-  detection bound after the date, or after it became able to judge, whichever is later. (Without the latter, a Nacos
-  server that comes back would vouch for a process that died while it was down.) At once, if the driver with the bad
-  news cannot judge any more.
+- The driver itself reports the member ALIVE: at once.
+- Another driver, which is authoritative, lists the member as ALIVE: as soon as that one would have noticed the same
+  failure by itself, its detection bound after the date, or after it became authoritative, whichever is later. (Without
+  the latter, a Nacos server that comes back would confirm a process that died while it was down.) At once, if the
+  driver with the bad news is not authoritative any more.
 
-What was overruled stays so. FAILED after SUSPECT is the same news, a suspicion whose time ran out, and gets no new
-date; LEFT is news, because it comes from the member itself.
+What has expired stays so. FAILED after SUSPECT is the same news, a suspicion whose time ran out, and gets no new date;
+LEFT is news, because it comes from the member itself.
 """
 
 from __future__ import annotations
@@ -24,135 +24,144 @@ import attrs
 
 from ...drivers.members import Member, MemberState
 
-__all__ = ["Judge", "Record", "Voice"]
+__all__ = ["MemberRecord", "SourceHealth", "SourceReport"]
 
 _ALIVE, _SUSPECT, _FAILED, _LEFT = MemberState.ALIVE, MemberState.SUSPECT, MemberState.FAILED, MemberState.LEFT
 
-# What a service said of itself in its gossip metadata comes before a weight that may have been edited in a console,
-# whatever the order of the modes.
-_FIRST_FOR_WEIGHT = "memberlist"
-
 
 @attrs.define(eq=False)
-class Judge:
-    """One driver: whether it can judge at present, why not, since when it can, and how long it needs to notice."""
+class SourceHealth:
+    """One driver: whether it is authoritative at present, why not, since when it is, and how long it needs to notice.
 
-    bound: float
-    able: bool = True
+    Attributes:
+        detection_bound: seconds; `math.inf` for a driver that notices nothing by itself.
+    """
+
+    detection_bound: float
+    authoritative: bool = True
     reason: str = ""
     since: float = -math.inf
 
 
 @attrs.define(eq=False)
-class Voice:
-    """What one driver says of one member.
+class SourceReport:
+    """What one driver reports of one member.
 
     Attributes:
-        reports: the reports ALIVE and SUSPECT, by the backend's name for the process; the latest process is last.
+        processes: the reports ALIVE and SUSPECT, by the backend's name for the process; the latest process is last.
         state: the best of them, or the state in which the last process went.
         since: the date of the bad news.
-        overruled: whether the bad news no longer stands.
+        expired: whether the bad news is not in force any more.
     """
 
-    reports: dict[str, Member] = attrs.Factory(dict)
+    processes: dict[str, Member] = attrs.Factory(dict)
     state: MemberState | None = None
     since: float = -math.inf
-    overruled: bool = False
+    expired: bool = False
 
-    def hear(self, report: Member, now: float, able_since: float) -> None:
+    def take(self, report: Member, now: float, authoritative_since: float) -> None:
         """Take in a report; FAILED or LEFT about a process that was never reported is no news."""
         if report.state is _ALIVE or report.state is _SUSPECT:
-            self.reports[report.node] = report
-        elif self.reports.pop(report.node, None) is None:
+            self.processes[report.node] = report
+        elif self.processes.pop(report.node, None) is None:
             return
         before, self.state = self.state, self._best(report.state)
         if self.state is _ALIVE:
-            self.overruled = False
-        elif before is not _SUSPECT or self.state is _LEFT or self.since < able_since:
-            self.since, self.overruled = now, False
+            self.expired = False
+        elif before is not _SUSPECT or self.state is _LEFT or self.since < authoritative_since:
+            self.since, self.expired = now, False
 
     def _best(self, latest: MemberState) -> MemberState:
-        if latest is _ALIVE or not self.reports:
+        if latest is _ALIVE or not self.processes:
             return latest
-        return _ALIVE if any(report.state is _ALIVE for report in self.reports.values()) else _SUSPECT
+        return _ALIVE if any(report.state is _ALIVE for report in self.processes.values()) else _SUSPECT
 
     @property
-    def report(self) -> Member:
+    def member(self) -> Member:
         """The report to go by: of the best ones, that of the latest process."""
-        return next(report for report in reversed(self.reports.values()) if report.state is self.state)
+        return next(report for report in reversed(self.processes.values()) if report.state is self.state)
 
 
 @attrs.define(eq=False)
-class Record:
-    """Everything that is said of one member."""
+class MemberRecord:
+    """Everything that is reported of one member, by mode."""
 
-    voices: dict[str, Voice] = attrs.Factory(dict)
+    reports: dict[str, SourceReport] = attrs.Factory(dict)
 
     @property
     def empty(self) -> bool:
         """Whether no driver has the member any more."""
-        return not any(voice.reports for voice in self.voices.values())
+        return not any(report.processes for report in self.reports.values())
 
-    def hear(self, mode: str, report: Member, now: float, able_since: float) -> None:
+    @property
+    def bad_news(self) -> bool:
+        """Whether bad news of some driver is in force."""
+        return any(report.state is not _ALIVE and not report.expired for report in self.reports.values())
+
+    def take(self, mode: str, report: Member, now: float, authoritative_since: float) -> None:
         """Take in what the driver of `mode` reports."""
-        voice = self.voices.get(mode)
-        if voice is None:
-            voice = Voice()
-        voice.hear(report, now, able_since)
-        if voice.reports or (voice.state is not None and not voice.overruled):
-            self.voices[mode] = voice
+        of_source = self.reports.get(mode)
+        if of_source is None:
+            of_source = SourceReport()
+        of_source.take(report, now, authoritative_since)
+        if of_source.processes or (of_source.state is not None and not of_source.expired):
+            self.reports[mode] = of_source
         else:
-            self.voices.pop(mode, None)
+            self.reports.pop(mode, None)
 
-    def settle(self, judges: Mapping[str, Judge], now: float) -> tuple[Member | None, float]:
+    def settle(self, sources: Mapping[str, SourceHealth], now: float) -> tuple[Member | None, float]:
         """The member as the view shows it, None if it is gone, and when to ask again although nothing was reported."""
         again = math.inf
-        for mode, voice in tuple(self.voices.items()):
-            if voice.state is _ALIVE or voice.overruled:
+        for mode, report in tuple(self.reports.items()):
+            if report.state is _ALIVE or report.expired:
                 continue
-            until = self._stands_until(mode, voice, judges)
+            until = self._in_force_until(mode, report, sources)
             if until > now:
                 again = min(again, until)
                 continue
-            voice.overruled = True
-            if not voice.reports:
-                del self.voices[mode]
-        return self._shown(judges), again
+            report.expired = True
+            if not report.processes:
+                del self.reports[mode]
+        return self._shown(sources), again
 
-    def _stands_until(self, mode: str, voice: Voice, judges: Mapping[str, Judge]) -> float:
-        return min(
-            (
-                max(voice.since, judges[other].since) + judges[other].bound if judges[mode].able else -math.inf
-                for other, vouching in self.voices.items()
-                if other != mode and vouching.state is _ALIVE and judges[other].able
-            ),
-            default=math.inf,
-        )
+    def _in_force_until(self, mode: str, report: SourceReport, sources: Mapping[str, SourceHealth]) -> float:
+        listing = [
+            sources[other]
+            for other, theirs in self.reports.items()
+            if other != mode and theirs.state is _ALIVE and sources[other].authoritative
+        ]
+        if listing and not sources[mode].authoritative:
+            return -math.inf
+        return min((max(report.since, other.since) + other.detection_bound for other in listing), default=math.inf)
 
-    def _shown(self, judges: Mapping[str, Judge]) -> Member | None:
+    def _shown(self, sources: Mapping[str, SourceHealth]) -> Member | None:
         alive = suspected = False
-        for voice in self.voices.values():
-            if voice.state is _ALIVE:
+        for report in self.reports.values():
+            if report.state is _ALIVE:
                 alive = True
-            elif voice.state is _SUSPECT:
-                suspected |= not voice.overruled
-            elif not voice.overruled:
+            elif report.state is _SUSPECT:
+                suspected |= not report.expired
+            elif not report.expired:
                 return None
-        reports = {mode: self.voices[mode].report for mode in judges if mode in self.voices}
-        return _merged(reports, _ALIVE if alive and not suspected else _SUSPECT) if reports else None
+        members = {mode: self.reports[mode].member for mode in sources if mode in self.reports}
+        return _merged(members, _ALIVE if alive and not suspected else _SUSPECT) if members else None
 
     @property
-    def parting(self) -> MemberState:
-        """LEFT if some driver heard the member say so, else FAILED."""
-        return _LEFT if any(voice.state is _LEFT for voice in self.voices.values()) else _FAILED
+    def last_state(self) -> MemberState:
+        """The state of a member that is gone: LEFT if some driver heard the member say so, else FAILED."""
+        return _LEFT if any(report.state is _LEFT for report in self.reports.values()) else _FAILED
 
 
 def _merged(reports: Mapping[str, Member], state: MemberState) -> Member:
-    """One member out of one report per source; what the first one does not know is taken from the next."""
+    """One member out of one report per source; what the first one does not know is taken from the next.
+
+    Its weight is a measured one, else one that the service announced of itself, else the first source's: the record of
+    a server may have been edited by somebody else.
+    """
     first = next(iter(reports.values()))
     weight = first
     if len(reports) > 1:
-        weight = reports[min(reports, key=lambda mode: (not reports[mode].dynamic_weight, mode != _FIRST_FOR_WEIGHT))]
+        weight = min(reports.values(), key=lambda report: (not report.dynamic_weight, not report.announced_weight))
     return Member(
         service=first.service,
         host=first.host,
@@ -166,4 +175,5 @@ def _merged(reports: Mapping[str, Member], state: MemberState) -> Member:
         sources=tuple(reports),
         registered_at=next((r.registered_at for r in reports.values() if r.registered_at is not None), None),
         dynamic_weight=weight.dynamic_weight,
+        announced_weight=weight.announced_weight,
     )

@@ -7,15 +7,16 @@ A member's identity is `(service, host, port)`. The rules:
 2. *Bad news wins while it is fresh.* When a driver that had the member reports it failed or gone, the member is
    withdrawn although another driver still lists it; when it suspects the member, the view shows a suspect. Fresh
    means: for as long as the other driver would need to notice the same failure by itself, its detection bound. If
-   the other one still vouches for the member then, it was the first driver's own trouble and the member returns. It
-   returns at once when the driver that withdrew it sees it healthy. (`standing` has the fine print.) Which driver
-   is first depends on the failure: a killed process leaves Nacos at once and gossip in seconds, a frozen one is
+   the other one still lists the member as alive then, it was the first driver's own trouble and the member returns.
+   It returns at once when the driver that withdrew it sees it healthy. (`member_record` has the fine print.) Which
+   driver is first depends on the failure: a killed process leaves Nacos at once and gossip in seconds, a frozen one is
    suspected by gossip long before Nacos evicts it.
-3. *A driver that cannot judge has no say.* It is cut off, or has died: what it reported last is kept and marked
-   stale, and it can neither remove what another driver vouches for nor empty the view. Bad news that it reports
-   meanwhile waits. Able again, it has its detection bound of time to take the news back by reporting the members
-   alive; then the news counts. A driver that died and was restarted has to confirm everything in that time.
-4. *Weight*: a dynamic weight, else the static weight of the gossip metadata, else the first source's instance weight.
+3. *A driver that is not authoritative removes nobody.* It is cut off, or has died: what it reported last is kept and
+   marked stale, and it can neither remove what another driver lists nor empty the view. Bad news that it reports
+   meanwhile stays unconfirmed. Authoritative again, it has its detection bound of time to take the news back by
+   reporting the members alive; then the news counts. A driver that died and was restarted has to confirm everything in
+   that time.
+4. *Weight*: a measured weight, else the one that the service announced of itself, else the first source's.
 5. *When every member of a service is suspect*, the suspects are the candidates, rather than nobody.
 
 Everything here is a function of what was reported and of the time that is passed in: no clock, no lock, no thread.
@@ -31,14 +32,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
+from ...drivers.kit.service_names import plain_name
 from ...drivers.members import Member, MemberState
 from .events import EventKind, MemberEvent
-from .member_record import Judge, Record
+from .member_record import MemberRecord, SourceHealth
+from .snapshot import Snapshot
 
-__all__ = ["V2_SUFFIX", "MergedView", "Snapshot"]
-
-V2_SUFFIX = "_rest"
-"""What go-doudou v2 appends to the name of a service that speaks HTTP."""
+__all__ = ["MergedView", "Snapshot"]
 
 _MAX_ABSENT = 1024
 
@@ -46,34 +46,18 @@ Address = tuple[str, int]
 Key = tuple[str, str, int]
 
 
-@attrs.frozen(eq=False)
-class Snapshot:
-    """The members of one service at one moment. Compare by identity: the same object means that nothing changed.
-
-    Attributes:
-        members: everybody, suspects included, ordered by host and port.
-        candidates: whom a balancer may pick: the members that are alive, or the suspects if none is.
-        stale: whether some member is here on the word of drivers only that cannot judge at present.
-    """
-
-    service: str
-    members: tuple[Member, ...] = ()
-    candidates: tuple[Member, ...] = ()
-    stale: bool = False
-
-
 @attrs.define(eq=False)
 class _Service:
-    """What is said and what is shown of one service; `shown` is kept in the order of the addresses."""
+    """What is reported and what is shown of one service; `shown` is kept in the order of the addresses."""
 
-    records: dict[Address, Record] = attrs.Factory(dict)
+    records: dict[Address, MemberRecord] = attrs.Factory(dict)
     shown: dict[Address, Member] = attrs.Factory(dict)
     in_order: bool = True
 
 
 @attrs.frozen
-class _Doubt:
-    """Bad news that a driver reported while it could not judge, or what it has yet to confirm."""
+class _Unconfirmed:
+    """Bad news that a driver reported while it was not authoritative, or what it has yet to confirm."""
 
     report: Member
     since: float
@@ -88,11 +72,13 @@ class MergedView:
     """
 
     def __init__(self, modes: Sequence[str], detection_bounds: Mapping[str, float]) -> None:
-        self._judges = {mode: Judge(detection_bounds[mode]) for mode in modes}
+        self._sources = {mode: SourceHealth(detection_bounds[mode]) for mode in modes}
         self._services: dict[str, _Service] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._absent: dict[str, Snapshot] = {}
-        self._doubts: dict[str, dict[tuple[Key, str], _Doubt]] = {mode: {} for mode in modes}
+        self._names: tuple[int, tuple[str, ...]] = (0, ())
+        self._renamed = 0
+        self._unconfirmed: dict[str, dict[tuple[Key, str], _Unconfirmed]] = {mode: {} for mode in modes}
         self._confirm_by: dict[str, float] = {}
         self._due: dict[Key, float] = {}
         self._agenda: list[tuple[float, Key]] = []
@@ -103,7 +89,7 @@ class MergedView:
         """The members of `service`; the same object until they change. Unknown ``orders_rest`` means ``orders``."""
         found = self._snapshots.get(service)
         if found is None:
-            plain = service.removesuffix(V2_SUFFIX)
+            plain = plain_name(service)
             found = self._snapshots.get(plain) or self._absent.get(plain) or self._without_members(plain)
         return found
 
@@ -111,51 +97,59 @@ class MergedView:
         """All services that have members, by name."""
         return tuple(sorted(self._snapshots.values(), key=lambda snapshot: snapshot.service))
 
+    def services(self) -> tuple[str, ...]:
+        """The names of all services that have members, sorted; the same object until they change."""
+        known, names = self._names
+        if known != (now := self._renamed):
+            names = tuple(sorted(self._snapshots))
+            self._names = (now, names)
+        return names
+
     def _without_members(self, service: str) -> Snapshot:
         if len(self._absent) >= _MAX_ABSENT:
             self._absent = {}
-        return self._absent.setdefault(service, Snapshot(service, stale=not self._any_able()))
+        return self._absent.setdefault(service, Snapshot(service, stale=not self._any_authoritative()))
 
-    def judge(self, mode: str) -> tuple[bool, str]:
-        """Whether the driver can judge at present, and why not."""
-        judge = self._judges[mode]
-        return judge.able, judge.reason
+    def authority(self, mode: str) -> tuple[bool, str]:
+        """Whether the driver is authoritative at present, and why not."""
+        source = self._sources[mode]
+        return source.authoritative, source.reason
 
     # -- reads that exclude changes ------------------------------------------------------------------------------------
 
     def reported(self, service: str) -> dict[str, int]:
         """How many members of `service` each driver has, withdrawn ones included."""
-        known = self._services.get(service) or self._services.get(service.removesuffix(V2_SUFFIX)) or _Service()
-        voices = [record.voices for record in known.records.values()]
-        return {mode: sum(bool((v := voice.get(mode)) and v.reports) for voice in voices) for mode in self._judges}
+        known = self._services.get(service) or self._services.get(plain_name(service)) or _Service()
+        records = [record.reports for record in known.records.values()]
+        return {mode: sum(bool((r := by.get(mode)) and r.processes) for by in records) for mode in self._sources}
 
     def next_deadline(self) -> float | None:
         """When `expire` has something to do at the earliest; None if only a report can change anything."""
         while self._agenda and self._due.get(self._agenda[0][1]) != self._agenda[0][0]:
             heapq.heappop(self._agenda)
         deadlines = [*self._confirm_by.values(), *(due for due, _ in self._agenda[:1])]
-        return min(deadlines, default=None)
+        return min((deadline for deadline in deadlines if deadline < math.inf), default=None)
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
     def observe(self, mode: str, members: Iterable[Member], now: float) -> list[MemberEvent]:
         """Take in what the driver of `mode` knows of these members."""
         events = self.expire(now)
-        heard = dict.fromkeys(member.key for member in members if self._hear(mode, member, now))
+        heard = dict.fromkeys(member.key for member in members if self._take(mode, member, now))
         return events + self._settle(heard, now)
 
-    def judging(self, mode: str, able: bool, reason: str, now: float) -> list[MemberEvent]:
-        """Take in whether the driver of `mode` can judge at present."""
+    def authoritative(self, mode: str, yes: bool, reason: str, now: float) -> list[MemberEvent]:
+        """Take in whether the driver of `mode` is authoritative at present."""
         events = self.expire(now)
-        judge = self._judges[mode]
-        judge.reason = "" if able else reason
-        if judge.able is able:
+        source = self._sources[mode]
+        source.reason = "" if yes else reason
+        if source.authoritative == yes:
             return events
-        judge.able = able
-        if able:
-            judge.since = now
-            if self._doubts[mode]:
-                self._confirm_by[mode] = now + judge.bound
+        source.authoritative = yes
+        if yes:
+            source.since = now
+            if self._unconfirmed[mode]:
+                self._confirm_by[mode] = now + source.detection_bound
         else:
             self._confirm_by.pop(mode, None)
         events += self._settle(self._keys_of(mode), now)
@@ -163,13 +157,19 @@ class MergedView:
         self._publish([name for name, known in self._snapshots.items() if known.stale != self._stale(known.members)])
         return events
 
+    def detects_within(self, mode: str, bound: float, now: float) -> list[MemberEvent]:
+        """Take in that the driver of `mode` needs another time to notice that a member is gone."""
+        events = self.expire(now)
+        self._sources[mode].detection_bound = bound
+        return events + self._settle(self._keys_with_bad_news(), now)
+
     def died(self, mode: str, reason: str, now: float) -> list[MemberEvent]:
         """The driver of `mode` is gone with all it knew; what it reported has to be confirmed by its next run."""
-        events = self.judging(mode, False, reason, now)
+        events = self.authoritative(mode, False, reason, now)
         for key in self._keys_of(mode):
-            for node, report in self._record(key).voices[mode].reports.items():
+            for node, report in self._record(key).reports[mode].processes.items():
                 lost = attrs.evolve(report, state=MemberState.FAILED)
-                self._doubts[mode].setdefault((key, node), _Doubt(lost, now))
+                self._unconfirmed[mode].setdefault((key, node), _Unconfirmed(lost, now))
         return events
 
     def expire(self, now: float) -> list[MemberEvent]:
@@ -177,9 +177,9 @@ class MergedView:
         heard: dict[Key, None] = {}
         for mode in [mode for mode, by in self._confirm_by.items() if by <= now]:
             del self._confirm_by[mode]
-            doubts, self._doubts[mode] = self._doubts[mode], {}
-            for (key, _), doubt in doubts.items():
-                self._record(key).hear(mode, doubt.report, doubt.since, -math.inf)
+            unconfirmed, self._unconfirmed[mode] = self._unconfirmed[mode], {}
+            for (key, _), news in unconfirmed.items():
+                self._record(key).take(mode, news.report, news.since, -math.inf)
                 heard[key] = None
         while self._agenda and self._agenda[0][0] <= now:
             due, key = heapq.heappop(self._agenda)
@@ -190,27 +190,27 @@ class MergedView:
 
     # -- how ---------------------------------------------------------------------------------------------------------
 
-    def _hear(self, mode: str, report: Member, now: float) -> bool:
+    def _take(self, mode: str, report: Member, now: float) -> bool:
         """Take in one report; whether it may change the view."""
-        judge, key = self._judges[mode], report.key
+        source, key = self._sources[mode], report.key
         record = self._record(key)
-        voice = record.voices.get(mode)
-        known = voice is not None and report.node in voice.reports
-        if report.state is not MemberState.ALIVE and known and not judge.able:
-            self._doubts[mode][key, report.node] = _Doubt(report, now)
+        before = record.reports.get(mode)
+        known = before is not None and report.node in before.processes
+        if report.state is not MemberState.ALIVE and known and not source.authoritative:
+            self._unconfirmed[mode][key, report.node] = _Unconfirmed(report, now)
             return False
-        self._doubts[mode].pop((key, report.node), None)
-        record.hear(mode, report, now, judge.since)
+        self._unconfirmed[mode].pop((key, report.node), None)
+        record.take(mode, report, now, source.since)
         return True
 
-    def _record(self, key: Key) -> Record:
+    def _record(self, key: Key) -> MemberRecord:
         service, host, port = key
         known = self._services.get(service)
         if known is None:
             known = self._services[service] = _Service()
         record = known.records.get((host, port))
         if record is None:
-            record = known.records[host, port] = Record()
+            record = known.records[host, port] = MemberRecord()
         return record
 
     def _keys_of(self, mode: str) -> list[Key]:
@@ -219,7 +219,15 @@ class MergedView:
             (name, *address)
             for name, service in self._services.items()
             for address, record in service.records.items()
-            if mode in record.voices
+            if mode in record.reports
+        ]
+
+    def _keys_with_bad_news(self) -> list[Key]:
+        return [
+            (name, *address)
+            for name, service in self._services.items()
+            for address, record in service.records.items()
+            if record.bad_news
         ]
 
     def _settle(self, keys: Iterable[Key], now: float) -> list[MemberEvent]:
@@ -231,7 +239,7 @@ class MergedView:
             name, address = key[0], key[1:]
             service = self._services[name]
             record = service.records[address]
-            member, again = record.settle(self._judges, now)
+            member, again = record.settle(self._sources, now)
             self._schedule(key, again)
             if record.empty:
                 del service.records[address]
@@ -262,17 +270,20 @@ class MergedView:
                 service.shown, service.in_order = dict(sorted(service.shown.items())), True
             members = tuple(service.shown.values())
             alive = tuple(member for member in members if member.state is MemberState.ALIVE)
+            before = name in self._snapshots
             if members:
                 self._snapshots[name] = Snapshot(name, members, alive or members, self._stale(members))
             else:
                 self._snapshots.pop(name, None)
+            if before is not bool(members):
+                self._renamed += 1
 
     def _stale(self, members: Iterable[Member]) -> bool:
-        able = {mode for mode, judge in self._judges.items() if judge.able}
-        return len(able) < len(self._judges) and any(able.isdisjoint(member.sources) for member in members)
+        counting = {mode for mode, source in self._sources.items() if source.authoritative}
+        return len(counting) < len(self._sources) and any(counting.isdisjoint(member.sources) for member in members)
 
-    def _any_able(self) -> bool:
-        return any(judge.able for judge in self._judges.values())
+    def _any_authoritative(self) -> bool:
+        return any(source.authoritative for source in self._sources.values())
 
 
 def _show(service: _Service, address: Address, member: Member | None) -> None:
@@ -284,10 +295,10 @@ def _show(service: _Service, address: Address, member: Member | None) -> None:
     service.shown[address] = member
 
 
-def _events(before: Member | None, after: Member | None, record: Record) -> Iterator[MemberEvent]:
+def _events(before: Member | None, after: Member | None, record: MemberRecord) -> Iterator[MemberEvent]:
     if after is None:
         if before is not None:
-            yield MemberEvent(EventKind.LEFT, attrs.evolve(before, state=record.parting), before)
+            yield MemberEvent(EventKind.LEFT, attrs.evolve(before, state=record.last_state), before)
     elif before is None:
         yield MemberEvent(EventKind.JOINED, after)
     elif after.sources == before.sources or _matters(before) != _matters(after):

@@ -16,7 +16,7 @@ from anyio.abc import SocketAttribute, SocketListener, SocketStream
 
 from .protocol import Swim
 from .protocol.addresses import shown
-from .protocol.stream_exchange import Close, Compute, Pause, Receive, Send, StreamExchange
+from .protocol.stream_exchange import Close, Compute, Pause, Receive, Send, Step, StreamExchange
 from .resolver import resolve_all
 
 __all__ = ["Connections"]
@@ -24,6 +24,8 @@ __all__ = ["Connections"]
 logger = logging.getLogger(__name__)
 
 _READ_BYTES = 65_536
+_TURN = 0.001
+"""Seconds of work on an exchange before the loop gets its turn."""
 _FIRST_BACKOFF = 0.005
 _LONGEST_BACKOFF = 1.0
 
@@ -108,7 +110,7 @@ class Connections:
 
     async def _exchange(self, exchange: StreamExchange, stream: SocketStream, scope: anyio.CancelScope) -> None:
         while True:
-            step = exchange.next_step(self._clock())
+            step = self._next_step(exchange)
             scope.deadline = anyio.current_time() + exchange.deadline - self._clock()
             self._flush()
             match step:
@@ -122,6 +124,14 @@ class Connections:
                     await lowlevel.checkpoint()
                 case Close():
                     return
+
+    def _next_step(self, exchange: StreamExchange) -> Step:
+        """The next step; slices of work are done one after the other for as long as an event loop may be held up."""
+        now = self._clock()
+        until = now + _TURN
+        while isinstance(step := exchange.next_step(now), Pause) and now < until:
+            now = self._clock()
+        return step
 
 
 async def _received(stream: SocketStream) -> bytes:

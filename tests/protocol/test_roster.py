@@ -9,6 +9,7 @@ import pytest
 from support.cluster import VSN, context_of
 
 from pydoudou.drivers.memberlist.protocol import State
+from pydoudou.drivers.memberlist.protocol.messages import Alive
 from pydoudou.drivers.memberlist.protocol.node_list import NodeRecord, Roster
 
 SEED = 7
@@ -56,7 +57,6 @@ def test_only_those_that_have_been_gone_for_long_are_dropped() -> None:
     assert sorted(names_of(nodes.drop_gone(50.0))) == ["dead", "left"]
     assert sorted(names_of(nodes)) == ["a", "b", "recently", "suspect"]
     assert nodes.get("dead") is None
-    assert b"dead" not in nodes.by_raw_name
 
 
 @pytest.mark.upstream("TestKRandomNodes")
@@ -108,3 +108,21 @@ def test_first_ticks_are_spread_over_the_interval() -> None:
 @pytest.mark.upstream("TestRandomOffset_Zero")
 def test_an_interval_of_nothing_has_no_room_for_chance() -> None:
     assert context_of().stagger(0) == 0
+
+
+def test_states_and_addresses_are_counted_as_they_change() -> None:
+    nodes = roster(["a", "b"], b=State.DEAD)
+    a, b = nodes.get("a"), nodes.get("b")
+    assert a is not None
+    assert b is not None
+    for node in (a, b):
+        nodes.set_statement(node, Alive(2, node.name, b"", 7946, None, VSN), "10.0.0.1")
+    assert (nodes.present, nodes.count(State.DEAD)) == (1, 1)
+    nodes.set_state(b, State.ALIVE, 1.0)
+    nodes.set_state(a, State.SUSPECT, 1.0)
+    nodes.set_state(a, State.LEFT, 2.0)
+    assert nodes.is_present_at(("10.0.0.1", 7946))
+    nodes.set_state(b, State.DEAD, 3.0)
+    assert not nodes.is_present_at(("10.0.0.1", 7946))
+    nodes.drop_gone(10.0)
+    assert [nodes.count(state) for state in State] == [0, 0, 0, 0]

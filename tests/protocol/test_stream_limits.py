@@ -111,8 +111,8 @@ def test_decoded_records_count_as_what_they_take_in_memory() -> None:
     [
         unfinished_user_message(2 * MB),
         PushPullHeader(65_536, 0, False).encode() + b"\x80" * 5_000,
-        PushPullHeader(1, 0, False).encode() + b"\x81\xa4Name\xdc\x04\x00" + (b"\xdc\x04\x00" + b"\x90" * 1024) * 30,
-        PushPullHeader(1, 0, False).encode() + b"\x81\xa4Name" + b"\xdc\x04\x00" * 400,
+        b"\x00\x81\xa4Node\xdc\x04\x00" + (b"\xdc\x04\x00" + b"\x90" * 1024) * 30,
+        b"\x00\x81\xa4Node" + b"\xdc\x04\x00" * 400,
     ],
     ids=["user message", "empty records", "empty arrays", "nested arrays"],
 )

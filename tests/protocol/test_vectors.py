@@ -177,8 +177,8 @@ def test_a_captured_stream_decodes_to_the_listed_fields_however_it_is_cut(captur
         assert isinstance(message, PushPull)
         assert (message.join, len(message.nodes)) == (expected["header"]["Join"], expected["header"]["Nodes"])
         assert len(message.user_state) == expected["header"]["UserStateLen"]
-        for node, listed in zip(message.nodes, expected["nodes"], strict=True):
-            assert_fields(node, listed)
+        for entry, listed in zip(message.nodes, expected["nodes"], strict=True):
+            assert_fields(stream_wire.PushPullNode(*entry), listed)
     else:
         assert_fields(message, fields_of(expected))
 
@@ -193,7 +193,9 @@ def stream_again(captured: Captured) -> bytes:
     message = read_stream(captured)
     if isinstance(message, PushPull):
         header = stream_wire.PushPullHeader(len(message.nodes), len(message.user_state), message.join)
-        encoded = b"".join([header.encode(), *(node.encode() for node in message.nodes), message.user_state])
+        encoded = b"".join(
+            [header.encode(), *(stream_wire.encoded_entry(*entry) for entry in message.nodes), message.user_state]
+        )
     elif isinstance(message, bytes):
         encoded = stream_wire.stream_user_header(len(message)) + message
     else:

@@ -73,6 +73,8 @@ def check_versions(vsn: bytes, ours: bytes) -> None:
     Raises:
         ProtocolError: version bytes are missing, contradict themselves, or do not overlap with ours.
     """
+    if vsn == ours:
+        return
     if len(vsn) < 6:
         raise ProtocolError(f"{len(vsn)} version bytes, expected 6")
     least, most, spoken, app_least, app_most, app_spoken = vsn[:6]
@@ -91,7 +93,7 @@ def admitted_host(context: Context, message: Alive, known: NodeRecord | None, *,
         check_incarnation(message.incarnation, known)
         check_metadata(message.meta)
         if known is None or message.port != known.port or message.vsn != known.vsn:
-            check_fields(message, config.vsn)
+            check_fields(message, context.vsn)
         if known is not None and message.addr == known.addr:
             host = known.host
         else:

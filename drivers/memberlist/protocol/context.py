@@ -8,7 +8,7 @@ happened.
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from .addresses import Address, ip_of, shown
@@ -47,6 +47,8 @@ class Context:
         streams: exchanges to open.
         events: what happened, in order.
         counters: how often what happened, by name.
+        vsn: the version bytes of `config`, for comparing them often, and for sharing them.
+        known_entries: the entries of a push/pull that are no news.
         nodes: how many nodes are known, ourselves and the dead included: the n of every logarithm.
         sequence: the number of the last ping.
         stream_limits: who may hold connections, and how much.
@@ -66,6 +68,7 @@ class Context:
         self.random_bytes = random_bytes
         self.keyring = keyring
         self.codec = PacketCodec(config, keyring, random_bytes)
+        self.vsn = config.vsn
         self.timers = Timers()
         self.awareness = Awareness(config.awareness_max_multiplier)
         self.broadcasts = BroadcastQueue()
@@ -76,6 +79,7 @@ class Context:
         self.streams: list[StreamExchange] = []
         self.events: list[Event] = []
         self.counters: collections.Counter[str] = collections.Counter()
+        self.known_entries: Container[bytes] = ()
         self.nodes = 0
         self.sequence = 0
 
@@ -87,6 +91,7 @@ class Context:
     def reconfigure(self, config: Config) -> None:
         """Replace the settings all at once."""
         self.codec = PacketCodec(config, self.keyring, self.random_bytes)
+        self.vsn = config.vsn
 
     def enter(self, now: float, source: Address | str = "") -> None:
         """Begin with an input: the one place where the present moment, and where the input comes from, are set."""

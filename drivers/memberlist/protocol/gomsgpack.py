@@ -24,6 +24,7 @@ __all__ = [
     "fixstr",
     "flag",
     "raw",
+    "raw_bytes",
     "signed",
     "struct_fields",
     "text_of",
@@ -34,6 +35,7 @@ __all__ = [
     "to_u16",
     "to_u32",
     "unsigned",
+    "unsigned_bytes",
 ]
 
 # A hostile body may nest array headers that each claim many elements, and lists are allocated before their elements are
@@ -59,20 +61,30 @@ def flag(value: bool) -> bytes:
     return b"\xc3" if value else b"\xc2"
 
 
+_FIXRAW = [bytes((0xA0 | size,)) for size in range(32)]
+_FIXINT = [bytes((value,)) for value in range(0x80)]
+
+
 def raw(data: bytes) -> bytes:
     """`data` in the old raw family: fixraw, raw16 or raw32."""
     size = len(data)
     if size < 32:
-        return bytes((0xA0 | size,)) + data
+        return _FIXRAW[size] + data
     if size < 0x10000:
         return b"\xda" + size.to_bytes(2, "big") + data
     return b"\xdb" + size.to_bytes(4, "big") + data
 
 
+def raw_bytes(data: bytes) -> int:
+    """How long `raw` of it is."""
+    size = len(data)
+    return size + (1 if size < 32 else 3 if size < 0x10000 else 5)
+
+
 def unsigned(value: int) -> bytes:
     """A Go unsigned field in its shortest unsigned form."""
     if value < 0x80:
-        return bytes((value,))
+        return _FIXINT[value]
     if value < 0x100:
         return b"\xcc" + bytes((value,))
     if value < 0x10000:
@@ -80,9 +92,16 @@ def unsigned(value: int) -> bytes:
     return b"\xce" + value.to_bytes(4, "big")
 
 
+def unsigned_bytes(value: int) -> int:
+    """How long `unsigned` of it is."""
+    return 1 if value < 0x80 else 2 if value < 0x100 else 3 if value < 0x10000 else 5
+
+
 def signed(value: int) -> bytes:
     """A Go signed field: fixint up to 127, then int16, int32, int64."""
-    if -32 <= value < 0x80:
+    if 0 <= value < 0x80:
+        return _FIXINT[value]
+    if -32 <= value < 0:
         return struct.pack("b", value)
     if -0x80 <= value < 0x80:
         return struct.pack(">Bb", 0xD0, value)

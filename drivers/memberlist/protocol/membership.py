@@ -42,6 +42,7 @@ from .events import (
     NodeSuspected,
     NodeUpdated,
 )
+from .isolation import Isolation
 from .messages import Alive, Dead, State, Suspect
 from .node_list import NodeRecord, Roster
 from .suspicion import Suspicion, suspicion_timeout
@@ -65,6 +66,7 @@ class Membership:
 
     Attributes:
         lifecycle: whether we take part ourselves.
+        isolation: whether it is us who are cut off.
         on_lost: called with every node that is declared dead.
         on_found: called with the name of every node that is alive again, or left on its own account.
     """
@@ -74,8 +76,10 @@ class Membership:
         self._roster = roster
         self._incarnation = 0
         self.lifecycle = Lifecycle.RUNNING
+        self.isolation = Isolation(roster)
         self.on_lost: Callable[[NodeRecord], None] = lambda node: None
         self.on_found: Callable[[str], None] = lambda name: None
+        context.broadcasts.statement_of = self._statement_of
 
     @property
     def running(self) -> bool:
@@ -90,6 +94,10 @@ class Membership:
             raise RuntimeError("the node has not been started")
         return node
 
+    def _statement_of(self, name: str) -> bytes:
+        node = self._roster.get(name)
+        return b"" if node is None else node.statement().encode()
+
     def announce(self) -> None:
         """State that we are alive, with the configured metadata, under a new incarnation."""
         config = self._context.config
@@ -102,15 +110,16 @@ class Membership:
         before anything is built.
         """
         try:
-            node = self._roster.by_raw_name[fields[b"Node"]]
+            node = self._roster.get(fields[b"Node"].decode("utf-8", "surrogateescape"))
             return (
-                fields[b"Incarnation"] <= node.incarnation
+                node is not None
+                and fields[b"Incarnation"] <= node.incarnation
                 and fields[b"Addr"] == node.addr
                 and fields[b"Port"] == node.port
                 and node.state < State.DEAD
                 and node.name != self._context.config.name
             )
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, AttributeError):
             return False
 
     # -- alive ---------------------------------------------------------------------------------------------------------
@@ -125,13 +134,11 @@ class Membership:
         host = admitted_host(context, message, node, own=own)
         if host is None:
             return
-        moved = False
         if node is None:
-            if message.incarnation == 0 or len(self._roster) >= MAX_NODES:
-                context.problem("alive refused", f"{message.node}: incarnation 0, or too many members")
-                return
-            node = self._add(message, host)
-        elif (node.host, node.port) != (host, message.port):
+            self._add(message, host)
+            return
+        moved = False
+        if (node.host, node.port) != (host, message.port):
             moved = self._may_move(node)
             if not moved:
                 context.counters["name conflict"] += 1
@@ -144,25 +151,31 @@ class Membership:
             self._tell_the_restarted(node, message, host)
             return
         self._drop_suspicion(node)
-        context.broadcasts.queue(message.encode(), message.node)
         self._update(node, message, host)
+        context.broadcasts.queue_statement(node.name, node.statement_bytes)
 
-    def _add(self, message: Alive, host: str) -> NodeRecord:
-        """Insert an unknown node as dead, so that what follows is an ordinary return."""
+    def _add(self, message: Alive, host: str) -> None:
+        """Insert an unknown node."""
+        context, roster = self._context, self._roster
+        if message.incarnation == 0 or len(roster) >= MAX_NODES:
+            context.problem("alive refused", f"{message.node}: incarnation 0, or too many members")
+            return
+        vsn = context.vsn if message.vsn == context.vsn else message.vsn[:6]  # thousands may share one
+        now = context.now
         node = NodeRecord(
-            message.node,
-            message.addr,
-            host,
-            message.port,
-            message.meta,
-            message.vsn[:6],
-            0,
-            State.DEAD,
-            self._context.now,
+            message.node, message.addr, host, message.port, message.meta, vsn, message.incarnation, State.ALIVE, now
         )
-        self._roster.add(node)
-        self._context.nodes = len(self._roster)
-        return node
+        roster.add(node)
+        context.nodes = len(roster)
+        context.broadcasts.queue_statement(node.name, node.statement_bytes)
+        context.counters["alive"] += 1
+        self._joined(node)
+
+    def _joined(self, node: NodeRecord) -> None:
+        self._context.counters["joined"] += 1
+        self._context.events.append(NodeJoined(node.snapshot()))
+        self.isolation.found(node.name)
+        self.on_found(node.name)
 
     def _may_move(self, node: NodeRecord) -> bool:
         """Whether the name may be taken over from another address: at once after a leave, later after a failure."""
@@ -192,20 +205,15 @@ class Membership:
     def _update(self, node: NodeRecord, message: Alive, host: str) -> None:
         context = self._context
         before, meta_before = node.state, node.meta
-        node.incarnation = message.incarnation
-        node.meta = message.meta
-        node.addr, node.host, node.port = message.addr, host, message.port
-        node.vsn = message.vsn[:6]
+        self._roster.set_statement(node, message, host)
         if before is not State.ALIVE:
-            node.state = State.ALIVE
-            node.state_changed = context.now
+            self._roster.set_state(node, State.ALIVE, context.now)
         context.counters["alive"] += 1
         if before >= State.DEAD:
             node.weight = None
-            context.counters["joined"] += 1
-            context.events.append(NodeJoined(node.snapshot()))
-            self.on_found(node.name)
+            self._joined(node)
         elif before is State.SUSPECT:
+            self.isolation.found(node.name)
             context.events.append(NodeRefuted(node.snapshot()))
         elif (meta_before or b"") != (node.meta or b""):
             context.events.append(NodeUpdated(node.snapshot()))
@@ -226,7 +234,7 @@ class Membership:
                 context.broadcasts.queue(message.encode(), node.name)
             return
         if node.gone:
-            node.incarnation = message.incarnation
+            self._roster.set_incarnation(node, message.incarnation)
             return
         if node.state is not State.ALIVE:
             return
@@ -237,11 +245,11 @@ class Membership:
         if message.reporter == context.config.name:
             context.send(node.address, message.encode(), crc=node.reads_crc)
         context.counters["suspect"] += 1
-        node.incarnation = message.incarnation
-        node.state = State.SUSPECT
-        node.state_changed = context.now
+        self._roster.set_incarnation(node, message.incarnation)
+        self._roster.set_state(node, State.SUSPECT, context.now)
         self._set_suspicion(node, self._new_suspicion(message.reporter))
         context.events.append(NodeSuspected(node.snapshot()))
+        self.isolation.lost(node.name)
 
     def _new_suspicion(self, reporter: str) -> Suspicion:
         context, config = self._context, self._context.config
@@ -292,7 +300,7 @@ class Membership:
             return
         self._drop_suspicion(node)
         if node.gone:
-            node.incarnation = message.incarnation
+            self._roster.set_incarnation(node, message.incarnation)
             return
         is_me = node.name == context.config.name
         if is_me and self.running:
@@ -300,13 +308,16 @@ class Membership:
             return
         context.broadcasts.queue(message.encode(), node.name, self._leave_told if is_me else None)
         context.counters["dead"] += 1
-        node.incarnation = message.incarnation
-        node.state = State.LEFT if message.reporter == message.node else State.DEAD
-        node.state_changed = context.now
+        self._roster.set_incarnation(node, message.incarnation)
+        state = State.LEFT if message.reporter == message.node else State.DEAD
+        if node.state is State.ALIVE:
+            self.isolation.lost(node.name)
+        self._roster.set_state(node, state, context.now)
         context.events.append(NodeLeft(node.snapshot()))
-        if node.state is State.DEAD:
+        if state is State.DEAD:
             self.on_lost(node)
         else:
+            self.isolation.answered()
             self.on_found(node.name)
 
     def leave(self) -> None:
@@ -320,7 +331,7 @@ class Membership:
         self.lifecycle = Lifecycle.LEAVING
         me = self.me
         self.dead(Dead(me.incarnation, me.name, me.name))
-        if all(node.gone for node in self._roster):
+        if not self._roster.present:
             self.lifecycle = Lifecycle.LEFT
 
     def return_after_leave(self) -> None:
@@ -355,10 +366,10 @@ class Membership:
         """
         context = self._context
         self._incarnation = max(self._incarnation, reported) + 1
-        me.incarnation = self._incarnation
+        self._roster.set_incarnation(me, self._incarnation)
         context.awareness.apply(1)
         context.counters["refuted"] += 1
-        context.broadcasts.queue(me.statement().encode(), me.name)
+        context.broadcasts.queue_statement(me.name, me.statement_bytes)
         node = self._roster.get(reporter)
         if node is not None and node is not me:
             context.send(node.address, me.statement().encode(), crc=node.reads_crc)

@@ -14,9 +14,8 @@ import attrs
 
 from .addresses import Address
 from .events import Node
-from .gomsgpack import text_of
-from .messages import Alive, State
-from .stream_messages import PushPullNode
+from .messages import Alive, State, alive_bytes
+from .stream_messages import encoded_entry
 from .suspicion import Suspicion
 from .timers import Timer
 
@@ -31,7 +30,7 @@ _TCP_PINGS_SINCE, _NACKS_SINCE, _CRC_SINCE = 3, 4, 5
 
 @attrs.define(eq=False)
 class NodeRecord:
-    """What is known of one node.
+    """What is known of one node. The fields that others hear of are changed by its `Roster` only.
 
     Attributes:
         addr: the address as it was received; it is passed on unchanged, because peers compare its bytes.
@@ -40,6 +39,7 @@ class NodeRecord:
         suspicion: the suspicion that the node is under, and the timer that ends it.
         weight: the last dynamic weight and when it was measured (Unix milliseconds). It outlives a suspicion.
         corrected_at: when we last told this node directly that it is held to be dead, or that we are not.
+        entry: the node as push/pull carries it, from when that was first asked for until something of it changes.
     """
 
     name: str
@@ -54,6 +54,7 @@ class NodeRecord:
     suspicion: tuple[Suspicion, Timer] | None = None
     weight: tuple[int, int] | None = None
     corrected_at: float = float("-inf")
+    entry: bytes | None = None
 
     @property
     def address(self) -> Address:
@@ -86,27 +87,34 @@ class NodeRecord:
         meta = self.meta or b""
         return Node(self.name, self.host, self.port, meta, self.state, self.incarnation, self.vsn, weight)
 
+    @property
+    def statement_bytes(self) -> int:
+        """How long the encoded `statement` is."""
+        return alive_bytes(self.name, self.addr, self.port, self.meta, self.incarnation, self.vsn)
+
     def statement(self) -> Alive:
         """The node as it speaks of itself."""
         return Alive(self.incarnation, self.name, self.addr, self.port, self.meta, self.vsn)
-
-    def record(self) -> PushPullNode:
-        """The node as push/pull carries it."""
-        return PushPullNode(self.name, self.addr, self.port, self.meta, self.incarnation, self.state, self.vsn)
 
 
 class Roster:
     """All known nodes, ourselves, the suspects and the recently dead included.
 
+    How many there are in each state, and how many of the present ones at an address, is counted as it changes: who
+    asks does so at every tick, and must not walk over the whole cluster.
+
     Attributes:
-        by_raw_name: the nodes by their name as it stands on the wire.
+        entries: those of the nodes' entries by which a push/pull tells us nothing new. A suspect's is not among them:
+            that somebody else holds it for a suspect too is a confirmation.
     """
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._order: list[NodeRecord] = []
         self._by_name: dict[str, NodeRecord] = {}
-        self.by_raw_name: dict[bytes, NodeRecord] = {}
+        self._counts = [0] * len(State)
+        self._present_at: dict[Address, int] = {}
+        self.entries: set[bytes] = set()
 
     def __len__(self) -> int:
         return len(self._order)
@@ -121,6 +129,68 @@ class Roster:
         """The node of that name."""
         return self._by_name.get(name)
 
+    def count(self, state: State) -> int:
+        """How many nodes are in this state."""
+        return self._counts[state]
+
+    @property
+    def present(self) -> int:
+        """How many nodes are neither dead nor gone, ourselves included."""
+        return self._counts[State.ALIVE] + self._counts[State.SUSPECT]
+
+    def is_present_at(self, address: Address) -> bool:
+        """Whether a node that is neither dead nor gone has this address."""
+        return address in self._present_at
+
+    def set_state(self, node: NodeRecord, state: State, now: float) -> None:
+        """Note another state of a node of this list."""
+        self._forget_entry(node)
+        if node.gone is not (state >= State.DEAD):
+            self._count_at(node.address, 1 if node.gone else -1)
+        self._counts[node.state] -= 1
+        self._counts[state] += 1
+        node.state, node.state_changed = state, now
+
+    def set_incarnation(self, node: NodeRecord, incarnation: int) -> None:
+        """Note another incarnation of a node of this list."""
+        if incarnation != node.incarnation:
+            self._forget_entry(node)
+            node.incarnation = incarnation
+
+    def set_statement(self, node: NodeRecord, statement: Alive, host: str) -> None:
+        """Note what a node of this list says of itself; `host` is its address fit for a socket."""
+        self._forget_entry(node)
+        if (host, statement.port) != node.address:
+            if not node.gone:
+                self._count_at(node.address, -1)
+                self._count_at((host, statement.port), 1)
+            node.host, node.port = host, statement.port
+        node.incarnation, node.addr, node.meta = statement.incarnation, statement.addr, statement.meta
+        node.vsn = statement.vsn[:6]
+
+    def entry(self, node: NodeRecord) -> bytes:
+        """A node of this list as push/pull carries it."""
+        entry = node.entry
+        if entry is None:
+            entry = node.entry = encoded_entry(
+                node.name, node.addr, node.port, node.meta, node.incarnation, node.state, node.vsn
+            )
+            if node.state is not State.SUSPECT:
+                self.entries.add(entry)
+        return entry
+
+    def _forget_entry(self, node: NodeRecord) -> None:
+        if node.entry is not None:
+            self.entries.discard(node.entry)
+            node.entry = None
+
+    def _count_at(self, address: Address, change: int) -> None:
+        count = self._present_at.get(address, 0) + change
+        if count:
+            self._present_at[address] = count
+        else:
+            del self._present_at[address]
+
     def add(self, node: NodeRecord) -> None:
         """Put a new node at a random place."""
         order = self._order
@@ -128,7 +198,9 @@ class Roster:
         at = int(self._random.random() * len(order))
         order[at], order[-1] = order[-1], order[at]
         self._by_name[node.name] = node
-        self.by_raw_name[text_of(node.name)] = node
+        self._counts[node.state] += 1
+        if not node.gone:
+            self._count_at(node.address, 1)
 
     def drop_gone(self, before: float, keep: str = "") -> list[NodeRecord]:
         """Forget the nodes that have been dead or left since `before`, except for the one named `keep`; shuffle the
@@ -139,8 +211,9 @@ class Roster:
             names = {node.name for node in dropped}
             self._order = [node for node in self._order if node.name not in names]
             for node in dropped:
+                self._forget_entry(node)
+                self._counts[node.state] -= 1
                 del self._by_name[node.name]
-                del self.by_raw_name[text_of(node.name)]
         self._random.shuffle(self._order)
         return dropped
 

@@ -66,17 +66,17 @@ class Healer:
         if self._trying:
             return
         context = self._context
-        live = {node.address for node in self._roster if not node.gone}
+        is_present_at = self._roster.is_present_at
         since = context.now - FORGET_AFTER
-        self._lost = {name: lost for name, lost in self._lost.items() if lost[1] > since and lost[0] not in live}
+        self._lost = {name: lost for name, lost in self._lost.items() if lost[1] > since and not is_present_at(lost[0])}
         # A seed that nobody lists may be the door to another part of the cluster, or simply be switched off. It counts
         # as much as a member we lost: one that crashed for good must not keep us from looking behind the door.
         lost = (address for address, _ in self._lost.values())
-        candidates = list(dict.fromkeys((*lost, *(seed for seed in self._seeds if seed not in live))))
+        candidates = list(dict.fromkeys((*lost, *(seed for seed in self._seeds if not is_present_at(seed)))))
         if not candidates:
             self._wait = 0.0
             return
-        if context.random.random() * len(live) < len(candidates):
+        if context.random.random() * self._roster.present < len(candidates):
             self._trying = True
             address = context.random.choice(candidates)
             context.counters["healing attempt"] += 1

@@ -101,7 +101,12 @@ class StreamExchange:
         self._renewable = renewable
         self._on_message = on_message
         self._on_end = on_end
-        self._reader = StreamReader(context.codec, accepted=address is None, keep_user_data=context.hooks.user_data)
+        self._reader = StreamReader(
+            context.codec,
+            accepted=address is None,
+            keep_user_data=context.hooks.user_data,
+            known=context.known_entries,
+        )
         self._to_send = b""
         self._sending = False
         self._work: Iterator[None] | None = None

@@ -24,7 +24,7 @@ from .lzw import inflated
 from .messages import MessageType
 from .packet import COMPRESS_FIELDS, PacketCodec, compressed, packed_bytes
 
-__all__ = ["Inflated", "StreamLayers", "framed", "unpacker"]
+__all__ = ["Inflated", "StreamLayers", "framed", "unpacker", "unpacking"]
 
 MAX_ENCRYPTED_BYTES = 20 * 1024 * 1024
 MAX_INFLATED_STREAM_BYTES = 40 * 1024 * 1024
@@ -264,16 +264,19 @@ class StreamLayers:
         self._plain.extend(view[start : start + PIECE_BYTES] for start in range(0, len(view), PIECE_BYTES))
 
 
+def unpacking(longest_field: int, most_elements: int) -> dict[str, Any]:
+    """Options for MessagePack's decoders, so that they allocate no more than these bounds allow."""
+    return {
+        "raw": True,
+        "strict_map_key": False,
+        "max_str_len": longest_field,
+        "max_bin_len": longest_field,
+        "max_ext_len": longest_field,
+        "max_array_len": most_elements,
+        "max_map_len": most_elements,
+    }
+
+
 def unpacker(longest_field: int, most_elements: int, **hooks: Callable[[Any], Any]) -> Any:
-    """A streaming decoder of MessagePack that allocates no more than these bounds allow."""
-    return msgpack.Unpacker(
-        raw=True,
-        strict_map_key=False,
-        max_buffer_size=MAX_STREAM_BYTES,
-        max_str_len=longest_field,
-        max_bin_len=longest_field,
-        max_ext_len=longest_field,
-        max_array_len=most_elements,
-        max_map_len=most_elements,
-        **hooks,
-    )
+    """A decoder of values that come in pieces, within the same bounds."""
+    return msgpack.Unpacker(max_buffer_size=MAX_STREAM_BYTES, **unpacking(longest_field, most_elements), **hooks)

@@ -10,7 +10,8 @@ takes in memory, decoded and inflated, not as what it took on the wire (`held_by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator
+from functools import partial
 from typing import Any
 
 import attrs
@@ -20,8 +21,8 @@ from .errors import ProtocolError
 from .gomsgpack import as_struct
 from .messages import Ack, MessageType, Ping
 from .packet import PacketCodec
-from .stream_layers import Inflated, StreamLayers, unpacker
-from .stream_messages import ErrorReply, PushPullHeader, PushPullNode, stream_user_length
+from .stream_layers import Inflated, StreamLayers, unpacker, unpacking
+from .stream_messages import Entry, ErrorReply, PushPullHeader, entry_of, stream_user_length
 
 __all__ = ["Message", "PushPull", "StreamReader"]
 
@@ -40,16 +41,23 @@ _MAX_NESTING = 1024
 """Of MessagePack's decoder. An unfinished record is counted as the worst that it may be: empty arrays, each of which
 takes one byte on the wire, and heads of nested arrays, for whose elements there is memory before they come.
 """
-_RECORD_BYTES = 400
-"""A decoded node record without its fields: objects and references."""
+_ENTRY_BYTES = 400
+_NAME_FACTOR = 3
+"""What a decoded entry takes: objects and references, its bytes, and three more for each character of the name, which
+may take four.
+"""
 
 
 @attrs.frozen
 class PushPull:
-    """A full state as it was received."""
+    """A full state as it was received.
+
+    Attributes:
+        nodes: without those whose entry is, to the byte, the one that we would write.
+    """
 
     join: bool
-    nodes: list[PushPullNode]
+    nodes: list[Entry]
     user_state: bytes
 
 
@@ -62,18 +70,24 @@ class StreamReader:
 
     Args:
         keep_user_data: whether anybody wants user messages and user states; else they are dropped while they come in.
+        known: the entries of a push/pull that are no news, encoded.
 
     Attributes:
         message: the message, once it is complete.
         answer_errors: whether a `ProtocolError` raised now is one that Go tells the dialler about.
     """
 
-    def __init__(self, codec: PacketCodec, *, accepted: bool, keep_user_data: bool = True) -> None:
+    def __init__(
+        self, codec: PacketCodec, *, accepted: bool, keep_user_data: bool = True, known: Container[bytes] = ()
+    ) -> None:
         self._layers = StreamLayers(codec, accepted=accepted)
+        self._known = known
         self._keep_user_data = keep_user_data
         self._parse: Generator[None, None, None] | None = None
         self._unpacker: Any = None
         self._fed_bytes = 0
+        self._kept: bytearray | None = None
+        self._kept_from = self._ended_at = 0
         self._unfinished_bytes = 0
         self._decoded_bytes = 0
         self.message: Message | None = None
@@ -92,9 +106,7 @@ class StreamReader:
     @property
     def held_bytes(self) -> int:
         """What all that came so far takes in memory, at the most."""
-        nested = min(self._unfinished_bytes // _ARRAY_HEAD_BYTES, _MAX_NESTING)
-        unfinished = self._unfinished_bytes * _EMPTY_ARRAY_BYTES + nested * MAX_ELEMENTS * 8
-        return self._layers.held_bytes + unfinished + self._decoded_bytes
+        return self._layers.held_bytes + self._unfinished_bytes + self._decoded_bytes
 
     def feed(self, data: bytes) -> None:
         """Take more bytes; those after the end of the message are ignored.
@@ -127,11 +139,16 @@ class StreamReader:
         if self._parse is None:
             self._unpacker = unpacker(MAX_FIELD_BYTES, MAX_ELEMENTS)
             self._parse = self._parse_message(piece[0])
+            self._kept = bytearray() if piece[0] == MessageType.PUSH_PULL else None
             piece = piece[1:]
         self.answer_errors = False
         try:
             self._fed_bytes += len(piece)
             self._unpacker.feed(piece)
+            if self._kept is not None:
+                del self._kept[: self._ended_at - self._kept_from]
+                self._kept_from = self._ended_at
+                self._kept += piece
             next(self._parse, None)
         except ProtocolError:
             raise
@@ -141,7 +158,7 @@ class StreamReader:
     def drop(self) -> None:
         """Nothing more is to be read: let go of all that is held."""
         self._layers.drop()
-        self._parse = self._unpacker = self.message = None
+        self._parse = self._unpacker = self._kept = self.message = None
         self._unfinished_bytes = self._decoded_bytes = 0
 
     def _unwrap(self, step: Callable[..., Any], *arguments: Any) -> Any:
@@ -158,14 +175,35 @@ class StreamReader:
         while True:
             try:
                 value = self._unpacker.unpack()
+                break
             except msgpack.OutOfData:
-                self._unfinished_bytes = self._fed_bytes - start
-                if self._unfinished_bytes > MAX_RECORD_BYTES:
-                    raise ProtocolError(f"a record of more than {MAX_RECORD_BYTES} bytes") from None
+                size = self._missing(start)
+                nested = min(size // _ARRAY_HEAD_BYTES, _MAX_NESTING)
+                self._unfinished_bytes = size * _EMPTY_ARRAY_BYTES + nested * MAX_ELEMENTS * 8
                 yield
-            else:
-                self._unfinished_bytes = 0
-                return value
+        self._unfinished_bytes = 0
+        return value
+
+    def _encoded_value(self) -> Generator[None, None, bytes]:
+        """The bytes of the next value; it is complete, but its fields have not been looked at."""
+        assert self._kept is not None
+        start = self._ended_at = self._unpacker.tell()
+        while True:
+            try:
+                self._unpacker.skip()
+                break
+            except msgpack.OutOfData:
+                self._unfinished_bytes = 2 * self._missing(start)
+                yield
+        self._ended_at = self._unpacker.tell()
+        return bytes(self._kept[start - self._kept_from : self._ended_at - self._kept_from])
+
+    def _missing(self, start: int) -> int:
+        """How long the value that began at `start` is by now, of which more is to come."""
+        size = int(self._fed_bytes - start)
+        if size > MAX_RECORD_BYTES:
+            raise ProtocolError(f"a record of more than {MAX_RECORD_BYTES} bytes")
+        return size
 
     def _user_data(self, size: int) -> Generator[None, None, bytes]:
         parts = []
@@ -203,9 +241,17 @@ class StreamReader:
             raise ProtocolError(f"number of nodes in header ({header.nodes}) exceeds limit")
         if not 0 <= header.user_state_bytes <= MAX_USER_BYTES:
             raise ProtocolError(f"user state length ({header.user_state_bytes}) exceeds limit")
+        known = self._known
         nodes = []
         for _ in range(header.nodes):
-            node = PushPullNode.from_value((yield from self._value()))
-            self._decoded_bytes += _RECORD_BYTES + node.size_bytes
-            nodes.append(node)
+            encoded = yield from self._encoded_value()
+            if encoded not in known:
+                entry = entry_of(_unpacked_entry(encoded))
+                self._decoded_bytes += _ENTRY_BYTES + _NAME_FACTOR * len(entry[0]) + len(encoded)
+                nodes.append(entry)
+        self._kept = None
+        self._unfinished_bytes = 0
         return PushPull(header.join, nodes, (yield from self._user_data(header.user_state_bytes)))
+
+
+_unpacked_entry = partial(msgpack.unpackb, **unpacking(MAX_FIELD_BYTES, MAX_ELEMENTS))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -15,7 +16,7 @@ from pydoudou import EventKind, Member, MemberEvent, MemberState
 from pydoudou.discovery.merging.view import MergedView
 
 ALIVE, SUSPECT, FAILED, LEFT = MemberState.ALIVE, MemberState.SUSPECT, MemberState.FAILED, MemberState.LEFT
-BOUNDS = {"fast": 10.0, "slow": 30.0}
+BOUNDS = {"fast": 10.0, "slow": 30.0, "never": math.inf}
 
 
 class Scene:
@@ -30,8 +31,8 @@ class Scene:
         reports = [attrs.evolve(report, state=state) for report in members or (member(),)]
         self.events += self.view.observe(mode, reports, self.now)
 
-    def judging(self, mode: str, able: bool) -> None:
-        self.events += self.view.judging(mode, able, "" if able else "cut off", self.now)
+    def authoritative(self, mode: str, yes: bool) -> None:
+        self.events += self.view.authoritative(mode, yes, "" if yes else "cut off", self.now)
 
     def dies(self, mode: str) -> None:
         self.events += self.view.died(mode, "crashed", self.now)
@@ -117,7 +118,7 @@ def test_what_the_first_driver_does_not_know_of_a_member_is_taken_from_the_secon
 
 
 @pytest.mark.parametrize("news", [FAILED, LEFT])
-def test_a_member_that_one_driver_loses_is_withdrawn_although_the_other_vouches(
+def test_a_member_that_one_driver_loses_is_withdrawn_although_the_other_lists_it(
     agreed: Scene, news: MemberState
 ) -> None:
     agreed.hears("fast", news)
@@ -133,7 +134,7 @@ def test_a_member_that_one_driver_suspects_is_shown_as_a_suspect(agreed: Scene) 
 
 @pytest.mark.parametrize(("first", "bound"), [("fast", 30.0), ("slow", 10.0)])
 @pytest.mark.parametrize("news", [SUSPECT, FAILED, LEFT])
-def test_it_returns_when_the_other_would_have_noticed_by_itself_and_still_vouches(
+def test_it_returns_when_the_other_would_have_noticed_by_itself_and_still_lists_it(
     agreed: Scene, first: str, bound: float, news: MemberState
 ) -> None:
     agreed.hears(first, news)
@@ -174,7 +175,7 @@ def test_a_suspicion_that_becomes_a_failure_is_one_piece_of_news_with_one_date(a
     assert agreed.shown is ALIVE
 
 
-def test_a_failure_is_no_news_when_the_suspicion_was_overruled(agreed: Scene) -> None:
+def test_a_failure_is_no_news_when_the_suspicion_has_expired(agreed: Scene) -> None:
     agreed.hears("fast", SUSPECT)
     agreed.passes(31)
     agreed.hears("fast", FAILED)
@@ -182,7 +183,7 @@ def test_a_failure_is_no_news_when_the_suspicion_was_overruled(agreed: Scene) ->
     assert agreed.sources == ("slow",)
 
 
-def test_a_leave_is_news_even_when_the_suspicion_was_overruled(agreed: Scene) -> None:
+def test_a_leave_is_news_even_when_the_suspicion_has_expired(agreed: Scene) -> None:
     agreed.hears("fast", SUSPECT)
     agreed.passes(31)
     agreed.hears("fast", LEFT)
@@ -204,7 +205,7 @@ def test_a_failure_of_a_member_that_the_driver_never_had_is_no_news(scene: Scene
     assert scene.shown is ALIVE
 
 
-def test_a_driver_that_vouched_in_vain_is_believed_when_it_loses_the_member_later(agreed: Scene) -> None:
+def test_a_driver_that_listed_the_member_in_vain_is_believed_when_it_loses_the_member_later(agreed: Scene) -> None:
     agreed.hears("slow", FAILED)
     agreed.passes(10)
     assert agreed.shown is ALIVE
@@ -237,46 +238,46 @@ def test_the_data_of_a_restarted_process_replaces_that_of_the_one_that_is_not_ye
     assert scene.view.snapshot("orders").members[0].data == {"version": "2"}
 
 
-# -- 3: a driver that cannot judge has no say --------------------------------------------------------------------------
+# -- 3: a driver that is not authoritative removes nobody -------------------------------------------------------------
 
 
-def test_a_driver_that_cannot_judge_removes_nothing(agreed: Scene) -> None:
-    agreed.judging("fast", False)
+def test_a_driver_that_is_not_authoritative_removes_nothing(agreed: Scene) -> None:
+    agreed.authoritative("fast", False)
     agreed.hears("fast", FAILED)
     agreed.passes(1000)
     assert agreed.shown is ALIVE
     assert agreed.events == []
 
 
-def test_alone_a_driver_that_cannot_judge_keeps_its_last_view_marked_stale() -> None:
+def test_alone_a_driver_that_is_not_authoritative_keeps_its_last_view_marked_stale() -> None:
     scene = Scene("fast")
     scene.hears("fast", ALIVE)
-    scene.judging("fast", False)
+    scene.authoritative("fast", False)
     scene.hears("fast", FAILED)
     scene.passes(1000)
     assert scene.shown is ALIVE
     assert scene.stale
 
 
-def test_the_view_is_not_stale_while_another_driver_that_can_judge_vouches_for_everybody(agreed: Scene) -> None:
-    agreed.judging("slow", False)
+def test_the_view_is_not_stale_while_another_authoritative_driver_lists_everybody(agreed: Scene) -> None:
+    agreed.authoritative("slow", False)
     assert not agreed.stale
-    agreed.judging("fast", False)
+    agreed.authoritative("fast", False)
     assert agreed.stale
-    agreed.judging("slow", True)
+    agreed.authoritative("slow", True)
     assert not agreed.stale
 
 
 def test_it_is_stale_as_soon_as_one_member_is_known_from_nobody_else(agreed: Scene) -> None:
     agreed.hears("slow", ALIVE, member("10.0.0.2"))
-    agreed.judging("slow", False)
+    agreed.authoritative("slow", False)
     assert agreed.stale
 
 
 def test_when_both_are_cut_off_the_last_view_stays(agreed: Scene) -> None:
     agreed.hears("fast", SUSPECT)
-    agreed.judging("slow", False)
-    agreed.judging("fast", False)
+    agreed.authoritative("slow", False)
+    agreed.authoritative("fast", False)
     agreed.hears("fast", FAILED)
     agreed.hears("slow", FAILED)
     agreed.passes(1000)
@@ -284,49 +285,49 @@ def test_when_both_are_cut_off_the_last_view_stays(agreed: Scene) -> None:
     assert agreed.stale
 
 
-def test_a_withdrawal_ends_when_the_driver_behind_it_loses_its_judgement(agreed: Scene) -> None:
+def test_a_withdrawal_ends_when_the_driver_behind_it_is_not_authoritative_any_more(agreed: Scene) -> None:
     agreed.hears("fast", FAILED)
-    agreed.judging("fast", False)
+    agreed.authoritative("fast", False)
     assert agreed.shown is ALIVE
 
 
-def test_a_driver_that_cannot_judge_does_not_vouch_against_a_failure(agreed: Scene) -> None:
-    agreed.judging("slow", False)
+def test_a_driver_that_is_not_authoritative_outweighs_no_failure(agreed: Scene) -> None:
+    agreed.authoritative("slow", False)
     agreed.hears("fast", FAILED)
     agreed.passes(1000)
     assert agreed.shown is None
 
 
-def test_a_driver_that_can_judge_again_vouches_only_after_it_had_time_to_notice(agreed: Scene) -> None:
-    agreed.judging("slow", False)
+def test_a_driver_that_is_authoritative_again_counts_only_after_it_had_time_to_notice(agreed: Scene) -> None:
+    agreed.authoritative("slow", False)
     agreed.hears("fast", FAILED)
     agreed.passes(1000)
-    agreed.judging("slow", True)
+    agreed.authoritative("slow", True)
     agreed.passes(29)
     assert agreed.shown is None
     agreed.passes(1)
     assert agreed.shown is ALIVE
 
 
-def test_a_driver_that_cannot_judge_still_adds_new_members(scene: Scene) -> None:
-    scene.judging("fast", False)
+def test_a_driver_that_is_not_authoritative_still_adds_new_members(scene: Scene) -> None:
+    scene.authoritative("fast", False)
     scene.hears("fast", ALIVE)
     assert scene.shown is ALIVE
     assert scene.stale
 
 
-def test_a_suspect_that_only_a_driver_without_judgement_knows_is_better_than_nobody(scene: Scene) -> None:
-    scene.judging("fast", False)
+def test_a_suspect_that_only_a_driver_without_authority_knows_is_better_than_nobody(scene: Scene) -> None:
+    scene.authoritative("fast", False)
     scene.hears("fast", SUSPECT)
     assert scene.shown is SUSPECT
 
 
 def test_bad_news_from_a_cut_counts_when_it_was_not_taken_back_in_time_after_the_cut(scene: Scene) -> None:
     scene.hears("fast", ALIVE)
-    scene.judging("fast", False)
+    scene.authoritative("fast", False)
     scene.hears("fast", FAILED)
     scene.passes(60)
-    scene.judging("fast", True)
+    scene.authoritative("fast", True)
     scene.passes(9.999)
     assert scene.shown is ALIVE
     scene.passes(0.001)
@@ -335,9 +336,9 @@ def test_bad_news_from_a_cut_counts_when_it_was_not_taken_back_in_time_after_the
 
 def test_bad_news_from_a_cut_is_forgotten_when_the_member_is_reported_alive_after_it(scene: Scene) -> None:
     scene.hears("fast", ALIVE)
-    scene.judging("fast", False)
+    scene.authoritative("fast", False)
     scene.hears("fast", FAILED)
-    scene.judging("fast", True)
+    scene.authoritative("fast", True)
     scene.hears("fast", ALIVE)
     scene.passes(1000)
     assert scene.kinds == [EventKind.JOINED]
@@ -345,29 +346,29 @@ def test_bad_news_from_a_cut_is_forgotten_when_the_member_is_reported_alive_afte
 
 def test_bad_news_from_a_cut_waits_for_the_end_of_a_second_cut(scene: Scene) -> None:
     scene.hears("fast", ALIVE)
-    scene.judging("fast", False)
+    scene.authoritative("fast", False)
     scene.hears("fast", FAILED)
-    scene.judging("fast", True)
+    scene.authoritative("fast", True)
     scene.passes(5)
-    scene.judging("fast", False)
+    scene.authoritative("fast", False)
     scene.passes(1000)
     assert scene.shown is ALIVE
 
 
 def test_bad_news_right_after_a_cut_is_believed_at_once(scene: Scene) -> None:
     scene.hears("fast", ALIVE)
-    scene.judging("fast", False)
-    scene.judging("fast", True)
+    scene.authoritative("fast", False)
+    scene.authoritative("fast", True)
     scene.hears("fast", FAILED)
     assert scene.shown is None
 
 
 def test_a_suspicion_from_before_a_cut_is_news_again_when_it_is_repeated_after_it(agreed: Scene) -> None:
     agreed.hears("fast", SUSPECT)
-    agreed.judging("fast", False)
+    agreed.authoritative("fast", False)
     assert agreed.shown is ALIVE
     agreed.passes(60)
-    agreed.judging("fast", True)
+    agreed.authoritative("fast", True)
     agreed.hears("fast", SUSPECT)
     assert agreed.shown is SUSPECT
 
@@ -384,14 +385,14 @@ def test_what_a_restarted_driver_does_not_confirm_is_gone_after_its_bound(scene:
     scene.hears("fast", ALIVE, member("10.0.0.1"), member("10.0.0.2"))
     scene.dies("fast")
     scene.hears("fast", ALIVE, member("10.0.0.2"))
-    scene.judging("fast", True)
+    scene.authoritative("fast", True)
     scene.passes(10)
     assert [kept.host for kept in scene.view.snapshot("orders").members] == ["10.0.0.2"]
 
 
-def test_what_a_restarted_driver_does_not_confirm_stays_if_another_vouches(agreed: Scene) -> None:
+def test_what_a_restarted_driver_does_not_confirm_stays_if_another_lists_it(agreed: Scene) -> None:
     agreed.dies("slow")
-    agreed.judging("slow", True)
+    agreed.authoritative("slow", True)
     agreed.passes(1000)
     assert agreed.shown is ALIVE
     assert agreed.sources == ("fast",)
@@ -416,15 +417,15 @@ def test_a_dynamic_weight_comes_first(modes: tuple[str, ...]) -> None:
 
 def test_a_dynamic_weight_comes_first_whichever_driver_measures_it() -> None:
     measured = member(weight=7, dynamic_weight=True)
-    assert weight_of(("memberlist", "other"), memberlist=member(weight=2), other=measured) == 7
+    assert weight_of(("memberlist", "other"), memberlist=member(weight=2, announced_weight=True), other=measured) == 7
 
 
 @pytest.mark.parametrize("modes", [("memberlist", "nacos"), ("nacos", "memberlist")])
-def test_the_static_weight_of_the_metadata_comes_before_the_instance_weight(modes: tuple[str, ...]) -> None:
-    assert weight_of(modes, memberlist=member(weight=2), nacos=member(weight=3)) == 2
+def test_the_weight_that_a_service_announces_comes_before_what_a_server_has_on_record(modes: tuple[str, ...]) -> None:
+    assert weight_of(modes, memberlist=member(weight=2, announced_weight=True), nacos=member(weight=3)) == 2
 
 
-def test_the_instance_weight_counts_for_a_member_that_gossip_does_not_know() -> None:
+def test_a_servers_weight_counts_for_a_member_that_announces_none() -> None:
     assert weight_of(("memberlist", "nacos"), nacos=member(weight=3)) == 3
 
 
@@ -452,3 +453,39 @@ def test_suspects_are_no_candidates_while_somebody_is_alive(scene: Scene) -> Non
 def test_the_suspects_are_the_candidates_when_nobody_is_alive(scene: Scene) -> None:
     scene.hears("fast", SUSPECT, member("10.0.0.1"), member("10.0.0.2"))
     assert len(scene.view.snapshot("orders").candidates) == 2
+
+
+# -- detection bounds --------------------------------------------------------------------------------------------------
+
+
+def test_a_driver_that_never_notices_anything_never_outweighs_bad_news() -> None:
+    scene = Scene("fast", "never")
+    scene.hears("fast", ALIVE)
+    scene.hears("never", ALIVE)
+    scene.hears("fast", FAILED)
+    assert scene.view.next_deadline() is None
+    scene.passes(1e9)
+    assert scene.shown is None
+
+
+def test_a_driver_that_never_notices_anything_confirms_after_a_restart_without_a_deadline() -> None:
+    scene = Scene("never")
+    scene.hears("never", ALIVE)
+    scene.dies("never")
+    scene.authoritative("never", True)
+    assert scene.view.next_deadline() is None
+
+
+@pytest.mark.parametrize(("before", "after"), [(30.0, 3.0), (math.inf, 3.0), (3.0, 60.0)])
+def test_a_changed_bound_counts_for_bad_news_that_is_in_force(before: float, after: float) -> None:
+    scene = Scene("fast", "slow")
+    scene.events += scene.view.detects_within("slow", before, scene.now)
+    scene.hears("fast", ALIVE)
+    scene.hears("slow", ALIVE)
+    scene.hears("fast", FAILED)
+    scene.passes(1)
+    scene.events += scene.view.detects_within("slow", after, scene.now)
+    scene.passes(after - 1.001)
+    assert scene.shown is None
+    scene.passes(0.001)
+    assert scene.shown is ALIVE

@@ -29,7 +29,7 @@ def test_a_snapshot_is_the_same_object_until_its_service_changes(view: MergedVie
     view.observe("a", [member()], 0.0)
     before = view.snapshot("orders")
     view.observe("a", [member(), member(service="users")], 1.0)
-    view.judging("b", False, "away", 2.0)
+    view.authoritative("b", False, "away", 2.0)
     assert view.snapshot("orders") is before
     view.observe("a", [member(weight=2)], 3.0)
     assert view.snapshot("orders") is not before
@@ -46,13 +46,13 @@ def test_a_service_that_nobody_offers_has_an_empty_snapshot_which_is_always_the_
     assert view.snapshot("orders") is empty
 
 
-def test_the_absence_of_a_service_is_stale_while_no_driver_can_judge(view: MergedView) -> None:
+def test_the_absence_of_a_service_is_stale_while_no_driver_is_authoritative(view: MergedView) -> None:
     assert not view.snapshot("orders").stale
-    view.judging("a", False, "away", 1.0)
+    view.authoritative("a", False, "away", 1.0)
     assert not view.snapshot("orders").stale
-    view.judging("b", False, "away", 2.0)
+    view.authoritative("b", False, "away", 2.0)
     assert view.snapshot("orders").stale
-    view.judging("b", True, "", 3.0)
+    view.authoritative("b", True, "", 3.0)
     assert not view.snapshot("orders").stale
 
 
@@ -76,6 +76,16 @@ def test_services_without_members_are_not_listed(view: MergedView) -> None:
     view.observe("a", [member(), member(service="users")], 0.0)
     view.observe("a", [member(state=MemberState.LEFT)], 1.0)
     assert [snapshot.service for snapshot in view.snapshots()] == ["users"]
+
+
+def test_the_names_of_the_services_are_the_same_object_until_one_comes_or_goes(view: MergedView) -> None:
+    view.observe("a", [member(), member(service="users")], 0.0)
+    names = view.services()
+    view.observe("a", [member(weight=2), member("10.0.0.2")], 1.0)
+    assert view.services() is names
+    assert names == ("orders", "users")
+    view.observe("a", [member(service="users", state=MemberState.LEFT)], 2.0)
+    assert view.services() == ("orders",)
 
 
 def test_a_view_that_everybody_has_left_holds_nothing(view: MergedView) -> None:
@@ -130,7 +140,7 @@ reports = st.builds(
 modes = st.sampled_from("ab")
 changes = st.one_of(
     st.builds(lambda mode, members: ("observe", mode, members), modes, st.lists(reports, min_size=1, max_size=4)),
-    st.builds(lambda mode, able: ("judging", mode, able, ""), modes, st.booleans()),
+    st.builds(lambda mode, able: ("authoritative", mode, able, ""), modes, st.booleans()),
     st.builds(lambda mode: ("died", mode, ""), modes),
     st.just(("expire",)),
 )
