@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import attrs
@@ -48,6 +48,7 @@ _STATUS_KEPT_FOR = 0.1
 _STATUS_WITHIN_IN_A_LOOP = 0.05
 
 Reply = concurrent.futures.Future[Any]
+T = TypeVar("T")
 
 
 class Supervisor:
@@ -144,7 +145,15 @@ class Supervisor:
         """
         self._call(partial(self._reconfigure, changes))
 
-    def _call(self, work: Callable[[], Awaitable[None]]) -> None:
+    def on_loop(self, function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """What `function` returns on the event loop of the drivers.
+
+        Raises:
+            Exception: what it raises, or as in `start`.
+        """
+        return self._call(lambda: function(*arguments))
+
+    def _call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Have the event loop do something, and wait for it. The loop keeps the deadline; ours is for a loop that is
         blocked, and longer because of what may have to be undone.
         """
@@ -158,7 +167,7 @@ class Supervisor:
         self._loop.call_soon(partial(self._spawn, work, reply))
         within = 2 * self._timings.call_timeout + 1
         try:
-            reply.result(within)
+            result: T = reply.result(within)
         except concurrent.futures.TimeoutError:
             if reply.done():
                 raise
@@ -166,6 +175,7 @@ class Supervisor:
         finally:
             with self._lock:
                 self._replies.discard(reply)
+        return result
 
     def wanted_changed(self, service: str | None) -> None:
         """A service is wanted, or not any more."""
@@ -285,15 +295,15 @@ class Supervisor:
 
     # -- changes, on the event loop ------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Callable[[], Awaitable[None]], reply: Reply) -> None:
+    def _spawn(self, work: Callable[[], Awaitable[object]], reply: Reply) -> None:
         async def answer() -> None:
             try:
                 async with self._changing:
-                    await work()
+                    result = await work()
             except Exception as error:
                 _answer(reply, error=error)
             else:
-                _answer(reply)
+                _answer(reply, result)
 
         self._tasks.start_soon(answer)
 

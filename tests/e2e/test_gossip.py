@@ -252,10 +252,7 @@ def test_a_process_that_just_ends_leaves() -> None:
 
 def config_of(registry: Registry) -> Config:
     """The settings that the running gossip node uses."""
-    run = registry._run
-    assert run is not None
-    (backend,) = run._backends
-    return cast(MemberlistDriver, backend.driver)._running().swim.config
+    return cast(MemberlistDriver, registry.driver("memberlist"))._running().swim.config
 
 
 def test_dynamic_variables_change_while_the_node_runs() -> None:
@@ -328,9 +325,7 @@ def test_of_the_dead_only_the_latest_are_remembered(monkeypatch: pytest.MonkeyPa
     """Names that come once and never again would fill the memory."""
     monkeypatch.setattr(driver_module, "_DEAD_REMEMBERED", 5)
     with gossiping(GDD_MEM_DEAD_TIMEOUT="100ms") as registry:
-        run = registry._run
-        assert run is not None
-        driver = cast(MemberlistDriver, run._backends[0].driver)
+        driver = cast(MemberlistDriver, registry.driver("memberlist"))
         host, _, port = gossip_address(registry).rpartition(":")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
 

@@ -234,10 +234,10 @@ def test_a_registration_that_somebody_removed_is_restored_within_the_interval(
     service = fresh_service()
     with on_nacos(nacos.address, service) as registry:
         eventually(lambda: len(nacos.api.instances(service)) == 1)
-        driver = registry._required_run()._backends[0].driver
+        driver = registry.driver("nacos")
         session, wanted = driver._session, driver._registrar.wanted  # type: ignore[attr-defined]
         for registration in wanted:
-            registry._required_run()._loop.portal.call(driver._ask, session.deregister, registration)  # type: ignore[attr-defined]
+            registry.on_loop(driver._ask, session.deregister, registration)  # type: ignore[attr-defined]
         eventually(lambda: nacos.api.instances(service) == [])
         began = time.monotonic()
         eventually(lambda: nacos.api.instances(service) and nacos.api.instances(f"{service}_rest"), timeout=10)
