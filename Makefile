@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_clients.py gossip.py nacos.py))
 
+# Tests and benchmarks start processes by the hundred; each would compile the package once more.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: venv demo test unit lint parity fuzz fuzz-minute bench peers clean
 .DEFAULT_GOAL := test
 
@@ -23,9 +26,10 @@ $(STAMP): pyproject.toml setup.cfg
 demo: $(STAMP)
 	@$(BIN)/pydoudou demo
 
-# Many tests wait for real servers and for real time; a second process computes meanwhile.
+# Many tests wait for real servers and for real time; a second process computes meanwhile. The order of the tests is
+# another in each run; PYTEST_OPTIONS=--randomly-seed=N repeats one.
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/protocol -q

@@ -10,7 +10,7 @@
     pydoudou.shutdown()
 """
 
-from .balancers import RoundRobin, SmoothWeighted, WeightedRandom
+from .balancers import Balancer, RoundRobin, SmoothWeighted, WeightedRandom
 from .discovery import (
     BackendStatus,
     EventKind,
@@ -37,6 +37,7 @@ from .drivers.members import Compat, DriverStatus, Member, MemberState
 
 __all__ = [
     "BackendStatus",
+    "Balancer",
     "Compat",
     "DiscoveryError",
     "DriverStatus",

@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import itertools
-import random
+from collections.abc import Collection, Sequence
 
+from ..discovery import default_registry
 from ..drivers.members import Member
-from .balancer import Balancer, Views
+from .balancer import Excluded
+from .table_balancer import Key, MemberSource, Random, TableBalancer
 
 __all__ = ["RoundRobin"]
 
 
-class RoundRobin(Balancer[tuple[Member, ...]]):
+class RoundRobin(TableBalancer[Sequence[Member]]):
     """Picks the members in turn.
 
     Taking the next number of an `itertools.count` is one atomic step, so that any number of threads together take
     every turn exactly once. The count goes on when the members change, and begins at a random place: many clients
     that start together shall not all begin with the same member.
+
+    Args:
+        service: the plain name.
+        registry: None means the process's default registry.
+        random: where the beginning comes from.
     """
 
-    def __init__(self, service: str, registry: Views | None = None) -> None:
-        super().__init__(service, registry)
-        self._turns = itertools.count(random.getrandbits(16))
+    def __init__(self, service: str, registry: MemberSource | None = None, *, random: Random | None = None) -> None:
+        super().__init__(service, registry, random=random)
+        self._turns = itertools.count(self._random.getrandbits(16))
 
-    def _table(self, members: tuple[Member, ...]) -> tuple[Member, ...]:
+    def make_table(self, members: Sequence[Member], weights: Sequence[float]) -> Sequence[Member]:
         return members
 
-    def _choose(self, table: tuple[Member, ...]) -> Member:
+    def choose(self, table: Sequence[Member]) -> Member:
         return table[next(self._turns) % len(table)]
+
+    def choose_other(self, table: Sequence[Member], excluded: Collection[Key]) -> Member:
+        count = len(table)
+        return next(member for turn in self._retries if (member := table[turn % count]).key not in excluded)
+
+    def pick(self, exclude: Excluded = ()) -> Member:
+        # `TableBalancer.pick` for the ordinary case without a call in between, which would be a fifth of its time.
+        registry = self._registry or default_registry.current()
+        if registry is not None and not exclude:
+            derived = self._derived
+            if registry.snapshot(self.service) is derived.snapshot and derived.epoch == derived.memory.epoch:
+                table = derived.table
+                if table is not None:
+                    return table[next(self._turns) % len(table)]
+        return super().pick(exclude)

@@ -7,41 +7,47 @@ number of members.
 
 from __future__ import annotations
 
-import random as global_random
-from collections.abc import Sequence
-from typing import Protocol
+import bisect
+import itertools
+from collections.abc import Collection, Sequence
+
+import attrs
 
 from ..drivers.members import Member
-from .balancer import Balancer, Views
+from .table_balancer import Key, MemberSource, Random, TableBalancer
 
 __all__ = ["WeightedRandom"]
 
-
-class Random(Protocol):
-    """A source of randomness; `random.Random` is one."""
-
-    def random(self) -> float:
-        """At least 0, less than 1."""
+_DRAWS = 8
 
 
-Columns = tuple[int, list[float], Sequence[Member], list[Member]]
+@attrs.frozen
+class Columns:
+    """As many columns as members: the place in a column below which it is the member's, and whose the rest is."""
+
+    count: int
+    shares: list[float]
+    members: Sequence[Member]
+    others: list[Member]
+    weights: Sequence[float]
 
 
-class WeightedRandom(Balancer[Columns]):
+class WeightedRandom(TableBalancer[Columns]):
     """Picks in proportion to the weights, without a memory.
 
     Args:
+        service: the plain name.
+        registry: None means the process's default registry.
         random: draws the numbers; a seeded one makes the picks repeatable.
     """
 
-    def __init__(self, service: str, registry: Views | None = None, *, random: Random | None = None) -> None:
-        super().__init__(service, registry)
-        self._draw = (random or global_random).random
+    def __init__(self, service: str, registry: MemberSource | None = None, *, random: Random | None = None) -> None:
+        super().__init__(service, registry, random=random)
+        self._draw = self._random.random
 
-    def _table(self, members: tuple[Member, ...]) -> Columns:
-        count = len(members)
-        total = sum(member.weight for member in members)
-        shares = [member.weight * count / total for member in members] if total > 0 else [1.0] * count
+    def make_table(self, members: Sequence[Member], weights: Sequence[float]) -> Columns:
+        count, total = len(members), sum(weights)
+        shares = [weight * count / total for weight in weights]
         others = list(members)
         small = [index for index, share in enumerate(shares) if share < 1.0]
         large = [index for index, share in enumerate(shares) if share >= 1.0]
@@ -53,10 +59,20 @@ class WeightedRandom(Balancer[Columns]):
                 small.append(large.pop())
         for index in (*small, *large):  # what rounding left
             shares[index] = 1.0
-        return count, shares, members, others
+        return Columns(count, shares, members, others, weights)
 
-    def _choose(self, table: Columns) -> Member:
-        count, shares, members, others = table
-        place = self._draw() * count
+    def choose(self, table: Columns) -> Member:
+        place = self._draw() * table.count
         column = int(place)
-        return members[column] if place - column < shares[column] else others[column]
+        return table.members[column] if place - column < table.shares[column] else table.others[column]
+
+    def choose_other(self, table: Columns, excluded: Collection[Key]) -> Member:
+        for _ in range(_DRAWS):
+            member = self.choose(table)
+            if member.key not in excluded:
+                return member
+        # Nearly all of the weight is excluded: draw among the others, which costs a pass over all.
+        left = [place for place, member in enumerate(table.members) if member.key not in excluded]
+        sums = list(itertools.accumulate(table.weights[place] for place in left))
+        drawn = bisect.bisect(sums, self._draw() * sums[-1], hi=len(left) - 1)
+        return table.members[left[drawn]]

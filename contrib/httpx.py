@@ -13,57 +13,44 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from time import monotonic
 from urllib.parse import urlsplit
-
-import attrs
 
 try:
     import httpx
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.httpx needs httpx: pip install 'pydoudou[httpx]'") from error
 
-from ..balancers import RoundRobin
-from ..balancers.calls.call import Call, Failure, Picker, Policy, shorter
-from ..balancers.calls.urls import LOGICAL_SCHEME, is_service_name, logical_location, member_base, member_scheme
+from ..balancers import Balancer, RoundRobin
+from ..balancers.calls.call import Attempt, DeadlineOver
+from ..balancers.calls.policy import CallPolicy, shorter
+from ..balancers.calls.service import CalledService
+from ..balancers.calls.services import Services
+from ..balancers.calls.urls import (
+    LOGICAL_SCHEME,
+    UnusableAddress,
+    is_service_name,
+    logical_location,
+    member_scheme,
+    without_secrets,
+)
+from ..balancers.reporting import reporting
 from ..drivers.errors import NoMemberAvailable
-from ..drivers.members import Member
+from ..drivers.members import Reached
+from .httpx_internals import moved
 from .httpx_pools import Given, MemberPools
 
 __all__ = ["DiscoveryTransport", "NoMemberError"]
 
 logger = logging.getLogger(__name__)
 
-_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
-_UNANSWERED = (httpx.NetworkError, httpx.RemoteProtocolError)
+_UNCONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError)
 
 
 class NoMemberError(httpx.ConnectError):
     """No member of the service can be picked; the `NoMemberAvailable` that says why is the ``__cause__``."""
-
-
-@attrs.define
-class _Service:
-    """A service as the transport calls it.
-
-    Attributes:
-        host: the name in the URL, which a member's certificate must carry.
-    """
-
-    host: str
-    balancer: Picker
-    _origins: dict[tuple[str, str, int, str], httpx.URL] = attrs.field(factory=dict, init=False)
-
-    def origin(self, member: Member, scheme: str) -> httpx.URL:
-        """The base URL of the member, parsed once per member."""
-        key = (scheme, member.host, member.port, member.root_path)
-        origin = self._origins.get(key)
-        if origin is None:
-            if len(self._origins) > 2 * sum(1 for _ in self.balancer.members()):
-                self._origins.clear()
-            origin = self._origins[key] = httpx.URL(member_base(member, scheme))
-        return origin
 
 
 class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -96,7 +83,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         transport: Given = None,
         *,
         services: Mapping[str, str] | None = None,
-        balancer: Callable[[str], Picker] | Mapping[str, Picker] | None = None,
+        balancer: Callable[[str], Balancer] | Mapping[str, Balancer] | None = None,
         attempts: int = 3,
         deadline: float | None = None,
     ) -> None:
@@ -105,135 +92,171 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 f"balancer is a {type(balancer).__name__}; accepted: a function from a service name to its balancer "
                 f"(a class such as WeightedRandom is one), or a mapping from service names to balancers"
             )
+        if isinstance(balancer, Mapping):
+            for name, one in balancer.items():
+                reporting(one, name)
         self._names = {host.lower(): name for host, name in (services or {}).items()}
         self._balancer = balancer
-        self._policy = Policy(attempts, deadline)
-        self._services: dict[str, _Service] = {}
+        self._policy = CallPolicy(attempts, deadline)
+        self._services: Services[httpx.URL] = Services()
         self._lock = threading.Lock()
         self._sync: MemberPools[httpx.BaseTransport] = MemberPools(
-            transport, httpx.BaseTransport, lambda context: httpx.HTTPTransport(verify=context), self._members
+            transport, httpx.BaseTransport, lambda context: httpx.HTTPTransport(verify=context)
         )
         self._async: MemberPools[httpx.AsyncBaseTransport] = MemberPools(
-            transport, httpx.AsyncBaseTransport, lambda context: httpx.AsyncHTTPTransport(verify=context), self._members
+            transport, httpx.AsyncBaseTransport, lambda context: httpx.AsyncHTTPTransport(verify=context)
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Called by `httpx.Client`."""
         service = self._service(request.url)
         if service is None:
             return self._sync.elsewhere().handle_request(request)
         for pool in self._sync.surplus():
             pool.close()
-        exchange = _Exchange(request, service, self._policy)
+        exchange = _Exchange(request, service)
+        if wait := service.first_wait():
+            service.balancer.wait(wait)
+        attempt = exchange.first()
         while True:
             try:
-                response = self._sync.of(exchange.member).handle_request(exchange.attempt())
-            except httpx.TransportError as error:
-                if not exchange.moves_after(error):
+                response = self._sync.of(service.host, attempt.member).handle_request(exchange.outgoing(attempt))
+                if attempt.late(monotonic()):
+                    response.close()
+                    raise exchange.too_late()
+                return exchange.answered(attempt, response, _SyncBody)
+            except BaseException as error:
+                following = exchange.after(attempt, error)
+                if following is None:
                     raise
-            else:
-                return exchange.answered(response)
+                attempt = following
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Called by `httpx.AsyncClient`."""
         service = self._service(request.url)
         if service is None:
             return await self._async.elsewhere().handle_async_request(request)
         for pool in self._async.surplus():
             await pool.aclose()
-        exchange = _Exchange(request, service, self._policy)
+        exchange = _Exchange(request, service)
+        if wait := service.first_wait():
+            await service.balancer.wait_async(wait)
+        attempt = exchange.first()
         while True:
             try:
-                response = await self._async.of(exchange.member).handle_async_request(exchange.attempt())
-            except httpx.TransportError as error:
-                if not exchange.moves_after(error):
+                pool = self._async.of(service.host, attempt.member)
+                response = await pool.handle_async_request(exchange.outgoing(attempt))
+                if attempt.late(monotonic()):
+                    await response.aclose()
+                    raise exchange.too_late()
+                return exchange.answered(attempt, response, _AsyncBody)
+            except BaseException as error:
+                following = exchange.after(attempt, error)
+                if following is None:
                     raise
-            else:
-                return exchange.answered(response)
+                attempt = following
 
     def close(self) -> None:
+        """Close the connections of `httpx.Client`; the next request makes new ones."""
         for pool in self._sync.all():
             pool.close()
 
     async def aclose(self) -> None:
+        """Close the connections of `httpx.AsyncClient`; the next request makes new ones."""
         for pool in self._async.all():
             await pool.aclose()
 
-    def _members(self) -> list[Member]:
-        return [member for service in list(self._services.values()) for member in service.balancer.members()]
-
-    def _service(self, url: httpx.URL) -> _Service | None:
+    def _service(self, url: httpx.URL) -> CalledService[httpx.URL] | None:
         host, scheme = url.host, url.scheme
         if scheme != LOGICAL_SCHEME and not (
             scheme in ("http", "https") and (is_service_name(host) or host in self._names)
         ):
             return None
-        service = self._services.get(host)
-        if service is None:
-            with self._lock:
-                service = self._services.get(host)
-                if service is None:
-                    service = self._services[host] = _Service(host, self._balancer_of(self._names.get(host, host)))
+        service = self._services.get(host) or self._meet(host)
+        if service.changed():
+            self._retire(host, service)
         return service
 
-    def _balancer_of(self, name: str) -> Picker:
-        if isinstance(self._balancer, Mapping):
-            return self._balancer.get(name) or RoundRobin(name)
-        return (self._balancer or RoundRobin)(name)
+    def _meet(self, host: str) -> CalledService[httpx.URL]:
+        """The service of a host that was not called before, or was forgotten."""
+        with self._lock:
+            service = self._services.get(host)
+            if service is None:
+                name = self._names.get(host, host)
+                given = self._balancer.get(name) if isinstance(self._balancer, Mapping) else self._balancer
+                balancer = reporting(RoundRobin if given is None else given, name)
+                service = CalledService(host, balancer, self._policy, httpx.URL, logger)
+                for forgotten in self._services.add(service):
+                    self._retire(forgotten, None)
+        return service
+
+    def _retire(self, host: str, service: CalledService[httpx.URL] | None) -> None:
+        present = () if service is None else tuple(service.balancer.members())
+        self._sync.retire(host, present)
+        self._async.retire(host, present)
 
 
 class _Exchange:
     """One request of the client and the attempts at it. Everything but the sending, which is sync or async."""
 
-    def __init__(self, request: httpx.Request, service: _Service, policy: Policy) -> None:
-        self._request = request
-        self._service = service
+    def __init__(self, request: httpx.Request, service: CalledService[httpx.URL]) -> None:
+        self._request, self._service = request, service
         self._timeout: dict[str, float | None] = {}
         # Any other stream reads from an iterator or a file and is empty, or an error, the second time.
         replayable = isinstance(request.stream, httpx.ByteStream)
-        self._call = Call(policy, service.balancer, request.method, replayable, monotonic())
-        try:
-            self.member = self._call.first()
-        except NoMemberAvailable as error:
-            raise NoMemberError(str(error), request=request) from error
+        self._call = service.call(request.method, without_secrets(str(request.url)), replayable, monotonic())
         self._scheme = ""
 
-    def attempt(self) -> httpx.Request:
-        """The request as it goes to the present member."""
-        request, member = self._request, self.member
+    def first(self) -> Attempt:
+        """The first attempt."""
+        try:
+            return self._call.first(monotonic())
+        except NoMemberAvailable as error:
+            raise NoMemberError(str(error), request=self._request) from error
+        except DeadlineOver as error:
+            raise httpx.ConnectTimeout(str(error), request=self._request) from error
+
+    def outgoing(self, attempt: Attempt) -> httpx.Request:
+        """The request as it goes to the member of this attempt."""
+        request, member = self._request, attempt.member
         scheme = self._scheme = member_scheme(request.url.scheme, member)
         try:
             origin = self._service.origin(member, scheme)
-        except httpx.InvalidURL as error:
-            raise httpx.ConnectError(f"{member} has no usable address: {error}", request=request) from error
-        extensions = {**request.extensions, "timeout": self._cut_timeouts()}
+        except (UnusableAddress, httpx.InvalidURL) as error:
+            raise httpx.ConnectError(str(error), request=request) from error
+        extensions = {**request.extensions, "timeout": self._cut_timeouts(attempt)}
         if scheme == "https":
             extensions.setdefault("sni_hostname", self._service.host)
         return httpx.Request(
             request.method,
-            _moved(request.url, origin),
+            moved(request.url, origin),
             headers=request.headers,
             stream=request.stream,
             extensions=extensions,
         )
 
-    def moves_after(self, error: httpx.TransportError) -> bool:
-        """Whether there is another member to try after `error`; then `attempt` is for that one."""
-        following = self._call.next(_failure(error), monotonic())
-        if following is None:
-            return False
-        logger.info(
-            "%s %s: %s failed (%r), trying %s",
-            self._request.method,
-            self._request.url,
-            self.member.address,
-            error,
-            following.address,
-        )
-        self.member = following
-        return True
+    def after(self, attempt: Attempt, error: BaseException) -> Attempt | None:
+        """The attempt after `attempt`, which failed with `error`; None if that is the outcome."""
+        reached = _reached(error)
+        if reached is None:
+            attempt.cancelled()
+            return None
+        return self._call.next(attempt, reached, error, monotonic())
 
-    def answered(self, response: httpx.Response) -> httpx.Response:
+    def too_late(self) -> httpx.ReadTimeout:
+        """What is raised instead of an answer that missed the deadline."""
+        return httpx.ReadTimeout(f"the answer came after the deadline of {self._service.policy.deadline} s")
+
+    def answered(
+        self, attempt: Attempt, response: httpx.Response, body: type[_SyncBody] | type[_AsyncBody]
+    ) -> httpx.Response:
         """The member's response, in the caller's terms."""
-        response.extensions["member"] = self.member
+        attempt.answered(response.status_code, monotonic())
+        if response.is_closed:
+            attempt.ended(monotonic(), True)
+        else:
+            response.stream = body(response.stream, attempt)  # type: ignore[arg-type]
+        response.extensions["member"] = attempt.member
         if "read" in self._timeout:
             # The deadline ends with the head of the answer; between two pieces of the body the client's timeout rules.
             self._timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
@@ -241,7 +264,7 @@ class _Exchange:
             location = logical_location(
                 response.headers["location"],
                 asked=urlsplit(str(self._request.url)),
-                member=self.member,
+                member=attempt.member,
                 scheme=self._scheme,
                 members=self._service.balancer.members(),
             )
@@ -249,33 +272,64 @@ class _Exchange:
                 response.headers["location"] = location
         return response
 
-    def _cut_timeouts(self) -> dict[str, float | None]:
+    def _cut_timeouts(self, attempt: Attempt) -> dict[str, float | None]:
         """The request's timeouts, cut to what is left."""
-        now = monotonic()
-        self._timeout = dict(self._request.extensions.get("timeout", {}))
-        self._timeout["connect"] = shorter(self._timeout.get("connect"), self._call.connect_limit(now))
-        answer_limit = self._call.answer_limit(now)
-        if answer_limit is not None:
-            for phase in ("pool", "write", "read"):
-                self._timeout[phase] = shorter(self._timeout.get(phase), answer_limit)
-        return self._timeout
+        timeout = self._timeout = dict(self._request.extensions.get("timeout", {}))
+        timeout["connect"] = shorter(timeout.get("connect"), attempt.connect_limit)
+        if attempt.answer_limit is not None:
+            timeout["pool"] = shorter(timeout.get("pool"), attempt.connect_limit)
+            for phase in ("write", "read"):
+                timeout[phase] = shorter(timeout.get(phase), attempt.answer_limit)
+        return timeout
 
 
-def _failure(error: httpx.TransportError) -> Failure:
-    if isinstance(error, _UNSENT):
-        return Failure.UNSENT
-    return Failure.UNANSWERED if isinstance(error, _UNANSWERED) else Failure.FINAL
+class _SyncBody(httpx.SyncByteStream):
+    """The body of an answer, which tells the attempt when it ends."""
+
+    def __init__(self, stream: httpx.SyncByteStream, attempt: Attempt) -> None:
+        self._stream, self._attempt = stream, attempt
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._stream
+        except BaseException:
+            self._attempt.ended(monotonic(), False)
+            raise
+        self._attempt.ended(monotonic(), True)
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        finally:
+            self._attempt.ended(monotonic(), False)
 
 
-def _moved(url: httpx.URL, origin: httpx.URL) -> httpx.URL:
-    """`url` at `origin`, below the path of `origin`."""
-    try:
-        # Both are parsed and quoted already. Parsing the result again takes 12 times as long, and a tenth of what the
-        # whole request takes.
-        there, here = origin._uri_reference, url._uri_reference
-        root = there.path if len(there.path) > 1 else ""
-        moved = object.__new__(httpx.URL)
-        moved._uri_reference = there._replace(path=root + (here.path or "/"), query=here.query)
-    except AttributeError:
-        return origin.copy_with(raw_path=origin.raw_path.rstrip(b"/") + url.raw_path)
-    return moved
+class _AsyncBody(httpx.AsyncByteStream):
+    """The body of an answer, which tells the attempt when it ends."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, attempt: Attempt) -> None:
+        self._stream, self._attempt = stream, attempt
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._stream:
+                yield part
+        except BaseException:
+            self._attempt.ended(monotonic(), False)
+            raise
+        self._attempt.ended(monotonic(), True)
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            self._attempt.ended(monotonic(), False)
+
+
+def _reached(error: BaseException) -> Reached | None:
+    """How far the attempt got, None if the member has nothing to do with what failed."""
+    if isinstance(error, _UNCONNECTED):
+        return Reached.UNCONNECTED
+    if isinstance(error, _BROKEN):
+        return Reached.BROKEN
+    return Reached.TIMED_OUT if isinstance(error, httpx.TimeoutException) else None

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import logging
 import re
-import ssl
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,13 +25,17 @@ except ModuleNotFoundError as error:
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3 import Timeout
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+from urllib3.exceptions import LocationValueError
 
 from ..balancers import RoundRobin
-from ..balancers.calls.call import Call, Failure, Picker, Policy, shorter
-from ..balancers.calls.urls import LOGICAL_SCHEME, logical_location, member_base, member_scheme
+from ..balancers.calls.call import Attempt, DeadlineOver
+from ..balancers.calls.policy import CallPolicy, shorter
+from ..balancers.calls.service import CalledService
+from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, logical_location, member_scheme, without_secrets
+from ..balancers.reporting import Given, reporting
 from ..drivers.errors import NoMemberAvailable
-from ..drivers.members import Member
+from ..drivers.members import Reached
+from .urllib3_internals import drop_pools, never_connected, tell_end
 
 __all__ = ["DiscoveryAdapter", "NoMemberError", "mount"]
 
@@ -48,7 +51,7 @@ class NoMemberError(requests.ConnectionError):
 def mount(
     session: requests.Session,
     service: str,
-    balancer: Picker | Callable[[str], Picker] | None = None,
+    balancer: Given | None = None,
     *,
     attempts: int = 3,
     deadline: float | None = None,
@@ -73,12 +76,12 @@ def mount(
     return adapter
 
 
-class _Attempt(requests.PreparedRequest):
+class _Outgoing(requests.PreparedRequest):
     """A request as it goes to one member: a URL and headers of its own, everything else shared with the original."""
 
-    def __init__(self, original: requests.PreparedRequest, base: str, member: Member) -> None:
+    def __init__(self, original: requests.PreparedRequest, base: str, attempt: Attempt) -> None:
         super().__init__()
-        self.original, self.member = original, member
+        self.original, self.attempt = original, attempt
         self.asked = urlsplit(original.url or "")
         self.method, self.body = original.method, original.body
         self.url = base + original.path_url
@@ -113,20 +116,19 @@ class DiscoveryAdapter(HTTPAdapter):
     with the default balancer then uses the default registry of the process it arrives in.
     """
 
-    __attrs__ = [*HTTPAdapter.__attrs__, "_service", "_given", "_policy"]  # noqa: RUF012 (what HTTPAdapter pickles)
+    __attrs__ = [*HTTPAdapter.__attrs__, "_name", "_given", "_policy"]  # noqa: RUF012 (what HTTPAdapter pickles)
 
     def __init__(
         self,
         service: str,
-        balancer: Picker | Callable[[str], Picker] | None = None,
+        balancer: Given | None = None,
         *,
         attempts: int = 3,
         deadline: float | None = None,
         pool_maxsize: int = 10,
     ) -> None:
-        self._service = service
-        self._given = balancer
-        self._policy = Policy(attempts, deadline)
+        self._name, self._given = service, RoundRobin if balancer is None else balancer
+        self._policy = CallPolicy(attempts, deadline)
         # One pool per member, however many there are. With the usual limit of 10 pools, round robin over 11 members
         # finds every pool just dropped and connects anew for every request.
         super().__init__(pool_connections=sys.maxsize, pool_maxsize=pool_maxsize)
@@ -134,9 +136,8 @@ class DiscoveryAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Called by requests when the adapter is made and when it is unpickled."""
         super().init_poolmanager(*args, **kwargs)
-        given = RoundRobin if self._given is None else self._given
-        self._balancer: Picker = given(self._service) if callable(given) else given
-        self._bases: dict[tuple[str, str, int, str], str] = {}
+        balancer = reporting(self._given, self._name)
+        self._service: CalledService[str] = CalledService(self._name, balancer, self._policy, str, logger)
 
     def send(
         self,
@@ -147,43 +148,66 @@ class DiscoveryAdapter(HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
+        service = self._service
+        if service.changed():
+            present = {(member.host.lower(), member.port) for member in service.balancer.members()}
+            drop_pools(self.poolmanager, present)
         replayable = request.body is None or isinstance(request.body, (bytes, str))
-        call = Call(self._policy, self._balancer, request.method or "", replayable, monotonic())
+        call = service.call(request.method or "", without_secrets(request.url or ""), replayable, monotonic())
+        if wait := service.first_wait():
+            service.balancer.wait(wait)
         try:
-            member = call.first()
+            attempt = call.first(monotonic())
         except NoMemberAvailable as error:
             raise NoMemberError(str(error), request=request) from error
+        except DeadlineOver as error:
+            raise requests.ConnectTimeout(str(error), request=request) from error
         while True:
             try:
-                return super().send(self._attempt(request, member), stream, _cut(timeout, call), verify, cert)
-            except requests.RequestException as error:
-                error.request = request
-                following = call.next(_failure(error), monotonic())
+                return self._send(request, attempt, stream, timeout, verify, cert)
+            except BaseException as error:
+                reached = _reached(error)
+                if reached is None:
+                    attempt.cancelled()
+                    raise
+                following = call.next(attempt, reached, error, monotonic())
                 if following is None:
                     raise
-                logger.info(
-                    "%s %s: %s failed (%r), trying %s",
-                    request.method,
-                    request.url,
-                    member.address,
-                    error,
-                    following.address,
-                )
-                member = following
+                attempt = following
+
+    def _send(
+        self, request: requests.PreparedRequest, attempt: Attempt, stream: bool, timeout: Any, verify: Any, cert: Any
+    ) -> requests.Response:
+        """One attempt. Every error of it is one of requests, and names the request that the caller made."""
+        member = attempt.member
+        try:
+            base = self._service.origin(member, member_scheme((request.url or "").partition(":")[0], member))
+            return super().send(_Outgoing(request, base, attempt), stream, _cut(timeout, attempt), verify, cert)
+        except (UnusableAddress, LocationValueError) as error:
+            raise requests.exceptions.InvalidURL(str(error), request=request) from error
+        except requests.RequestException as error:
+            error.request = request
+            raise
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """Called by `send` with what a member answered; the response is in the caller's terms."""
-        if not isinstance(req, _Attempt):
+        if not isinstance(req, _Outgoing):
             return super().build_response(req, resp)
+        attempt = req.attempt
+        if attempt.late(monotonic()):
+            resp.close()
+            raise requests.ReadTimeout(f"the answer came after the deadline of {self._policy.deadline} s")
         response = super().build_response(req.original, resp)
-        response.member = req.member  # type: ignore[attr-defined]
+        attempt.answered(response.status_code, monotonic())
+        tell_end(resp, lambda complete: attempt.ended(monotonic(), complete))
+        response.member = attempt.member  # type: ignore[attr-defined]
         if response.status_code > 200 and "location" in response.headers:
             location = logical_location(
                 response.headers["location"],
                 asked=req.asked,
-                member=req.member,
+                member=attempt.member,
                 scheme=urlsplit(req.url or "").scheme,
-                members=self._balancer.members(),
+                members=self._service.balancer.members(),
             )
             if location is not None:
                 response.headers["location"] = location
@@ -194,7 +218,7 @@ class DiscoveryAdapter(HTTPAdapter):
     ) -> tuple[Any, Any]:
         """Called by `send`: TLS to a member asks for, and verifies, the name in the caller's URL."""
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        if isinstance(request, _Attempt) and host["scheme"] == "https":
+        if isinstance(request, _Outgoing) and host["scheme"] == "https":
             name = request.asked.hostname
             return host, {**pool, "server_hostname": name, "assert_hostname": name}
         return host, pool
@@ -213,46 +237,21 @@ class DiscoveryAdapter(HTTPAdapter):
         """Called by `send`: what stands in the request line, which is the path wherever there is no proxy."""
         return request.path_url
 
-    def _attempt(self, request: requests.PreparedRequest, member: Member) -> _Attempt:
-        scheme = member_scheme((request.url or "").partition(":")[0], member)
-        key = (scheme, member.host, member.port, member.root_path)
-        base = self._bases.get(key)
-        if base is None:
-            self._drop_pools_of_the_gone(member)
-            base = self._bases[key] = member_base(member, scheme)
-        return _Attempt(request, base, member)
 
-    def _drop_pools_of_the_gone(self, newcomer: Member) -> None:
-        """Close the idle connections to members that left. A member not seen before is the sign that the view moved."""
-        present = {(member.host.lower(), member.port) for member in (newcomer, *self._balancer.members())}
-        self._bases = {seen: base for seen, base in self._bases.items() if (seen[1].lower(), seen[2]) in present}
-        pools = self.poolmanager.pools
-        with pools.lock:
-            known = pools.keys()
-            for key in known:
-                if (key.key_host, key.key_port) not in present:
-                    del pools[key]
-
-
-def _failure(error: requests.RequestException) -> Failure:
-    """How far the attempt got: requests has one exception for a refused connection and for a broken one."""
+def _reached(error: BaseException) -> Reached | None:
+    """How far the attempt got, None if the member has nothing to do with what failed."""
     if isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL)):
-        return Failure.UNSENT
+        return Reached.UNCONNECTED
+    if isinstance(error, requests.Timeout):
+        return Reached.TIMED_OUT
     if not isinstance(error, requests.ConnectionError):
-        return Failure.FINAL
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    if isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
-        return Failure.UNSENT
-    if isinstance(reason, SSLError) and isinstance(reason.args[0], ssl.SSLCertVerificationError):
-        return Failure.UNSENT
-    return Failure.UNANSWERED
+        return None
+    return Reached.UNCONNECTED if never_connected(error) else Reached.BROKEN
 
 
-def _cut(timeout: Any, call: Call) -> Any:
+def _cut(timeout: Any, attempt: Attempt) -> Any:
     """The ``timeout=`` of a request, in any form that requests takes, cut to what is left."""
-    now = monotonic()
-    connect_limit, answer_limit = call.connect_limit(now), call.answer_limit(now)
+    connect_limit, answer_limit = attempt.connect_limit, attempt.answer_limit
     if isinstance(timeout, Timeout):
         started = timeout.clone()
         started.start_connect()

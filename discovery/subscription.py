@@ -30,7 +30,7 @@ class Subscription:
             orders.wait(5)
             print(orders.snapshot().members)
 
-    It outlives stops and starts of its registry.
+    It outlives stops and starts of its registry. One that nobody refers to any more counts as closed.
     """
 
     def __init__(
@@ -110,6 +110,11 @@ class Subscription:
         wanted, self._wanted = self._wanted, None
         if wanted is not None:
             self._subscriptions.release(wanted)
+
+    def __del__(self) -> None:
+        wanted = getattr(self, "_wanted", None)
+        if wanted is not None:
+            self._subscriptions.abandon(wanted)
 
     def __enter__(self) -> Subscription:
         return self

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
+from ..drivers.kit.service_names import plain_name
 from .merging.events import MemberEvent, coalesced
-from .merging.view import V2_SUFFIX
 from .running_loop import from_any_thread
 
 __all__ = ["Watch"]
@@ -36,7 +36,7 @@ class Watch:
     """
 
     def __init__(self, service: str | None, forget: Callable[[Watch], None]) -> None:
-        self._names = None if service is None else {service, service.removesuffix(V2_SUFFIX)}
+        self._names = None if service is None else {service, plain_name(service)}
         self._forget = forget
         self._changed = threading.Condition()
         self._events: deque[MemberEvent] = deque()

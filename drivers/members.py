@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -11,6 +13,7 @@ from typing import Any
 import attrs
 
 __all__ = [
+    "NO_DATA",
     "Compat",
     "DriverStatus",
     "Instance",
@@ -22,6 +25,7 @@ __all__ = [
     "Outcome",
     "Reached",
     "bracketed",
+    "json_value",
 ]
 
 
@@ -67,7 +71,35 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-_NO_DATA: Mapping[str, Any] = MappingProxyType({})
+def json_value(value: Any) -> Any:
+    """`value` as the `json` module takes it in strict mode: bytes as text, numbers that are none as None.
+
+    Text that is not Unicode, and bytes that are not UTF-8, have their bad parts escaped. What JSON does not know is
+    shown as `repr` shows it.
+    """
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(json_value(key)): json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [json_value(item) for item in value]
+    return repr(value)
+
+
+NO_DATA: Mapping[str, Any] = MappingProxyType({})
+"""The metadata of whoever has none."""
+
+# What may stand in a path besides letters and digits (RFC 3986 section 3.3); "%" because a root path may be encoded.
+_PATH_SAFE = "/%-._~!$&'()*+,;=:@"
+_NEEDS_NO_QUOTES = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_SAFE)}]*")
 
 
 @attrs.frozen
@@ -83,8 +115,8 @@ class Member:
         node: the backend's own name for the process (gossip node name, Nacos instance id).
         sources: the modes that report the member, in the order of the mode setting.
         dynamic_weight: whether `weight` is a load measurement of the gossip rather than a configured number.
-        announced_weight: whether `weight` is what the service says of itself, rather than a backend's record of it that
-            somebody else may have edited. Of several backends the announced one is believed.
+        announced_weight: whether the process itself says its `weight`; else it is an entry in a registry, which
+            somebody may have edited.
     """
 
     service: str
@@ -94,7 +126,7 @@ class Member:
     root_path: str = ""
     weight: float = 1.0
     state: MemberState = MemberState.ALIVE
-    data: Mapping[str, Any] = attrs.field(default=_NO_DATA, hash=False)
+    data: Mapping[str, Any] = attrs.field(default=NO_DATA, hash=False)
     node: str = ""
     sources: tuple[str, ...] = ()
     registered_at: datetime | None = None
@@ -117,10 +149,39 @@ class Member:
         return f"{bracketed(self.host)}:{self.port}"
 
     @property
-    def base_url(self) -> str:
-        """``scheme://host:port`` and the root path, without a slash at the end."""
+    def quoted_root_path(self) -> str:
+        """The root path as it stands in a URL: "", or with a slash in front and none at the end."""
         root = self.root_path.strip("/")
-        return f"{self.scheme}://{self.address}{'/' + root if root else ''}"
+        if not root:
+            return ""
+        if _NEEDS_NO_QUOTES.fullmatch(root):
+            return f"/{root}"
+        from urllib.parse import quote  # rarely needed, and `import pydoudou` can do without it
+
+        return "/" + quote(root, safe=_PATH_SAFE)
+
+    @property
+    def base_url(self) -> str:
+        """``scheme://host:port`` and the root path as they stand in a URL, without a slash at the end."""
+        return f"{self.scheme}://{self.address}{self.quoted_root_path}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything about the member as JSON takes it: times in ISO 8601, bytes as text."""
+        return {
+            "service": self.service,
+            "host": self.host,
+            "port": self.port,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "base_url": self.base_url,
+            "weight": self.weight,
+            "dynamic_weight": self.dynamic_weight,
+            "state": str(self.state),
+            "data": json_value(self.data),
+            "node": self.node,
+            "sources": list(self.sources),
+            "registered_at": self.registered_at.isoformat() if self.registered_at is not None else None,
+        }
 
 
 @attrs.frozen
@@ -140,7 +201,7 @@ class Instance:
     port: int
     root_path: str = ""
     weight: int = 1
-    data: Mapping[str, Any] = attrs.field(default=_NO_DATA, hash=False)
+    data: Mapping[str, Any] = attrs.field(default=NO_DATA, hash=False)
     registered_at: datetime | None = None
     compat: Compat = Compat.BOTH
 
@@ -189,6 +250,18 @@ class DriverStatus:
     address: str = ""
     counters: Mapping[str, int] = attrs.field(factory=dict, hash=False)
     gauges: Mapping[str, float] = attrs.field(factory=dict, hash=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything of the status as JSON takes it."""
+        return {
+            "mode": self.mode,
+            "ready": self.ready,
+            "message": self.message,
+            "nodes": self.nodes,
+            "address": self.address,
+            "counters": json_value(self.counters),
+            "gauges": json_value(self.gauges),
+        }
 
 
 class Reached(enum.StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,59 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from support import nacos_server
-from support.figures import pytest_terminal_summary as pytest_terminal_summary
+from support.figures import print_figures
 from support.nacos_server import NacosServer
+
+ROOT = Path(__file__).parents[1]
+INTEROP = ROOT / "tests" / "interop"
 
 # How long hypothesis takes to draw inputs says something about the machine: on a clean clone the first text drawn
 # builds its character tables. Hypothesis leaves both checks out by itself where CI is set; tests that are about time
 # measure it themselves.
 settings.register_profile("any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, begin with those that wait for real peers.
+
+    Some of their files take minutes: begun last, one would keep a single process busy at the end.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: INTEROP not in item.path.parents)
+
+
+class RootIsAFolder:
+    """A plugin, because this file, which stands below the root, is not asked about the root."""
+
+    @pytest.hookimpl
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Take the root for a plain folder. As a package it would be imported once more, by the name of its folder:
+        in vain where that has a hyphen.
+        """
+        return pytest.Dir.from_parent(parent, path=path) if path == ROOT else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Shuffle the tests, but leave the global generator alone.
+
+    Given as an option that would be an error where the plugin is left out (``-p no:randomly``).
+    """
+    config.option.randomly_reset_seed = False
+    config.pluginmanager.register(RootIsAFolder())
+
+
+def pytest_collection_finish() -> None:
+    """Undo the plugin's seed, the same in all processes that share the tests: they would draw the same ports."""
+    random.seed()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what the tests recorded, and last how to have them in the same order again."""
+    print_figures(terminalreporter)
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None:
+        terminalreporter.line(f"the order of this run again: --randomly-seed={seed}")
 
 
 @pytest.fixture(scope="session")

@@ -1,144 +1,159 @@
-"""When a failed call moves to another member, and how long all of it may take. No I/O, no clock.
-
-The rules, the same for every HTTP client:
-
-1. Nothing was sent (no connection could be made): the call moves, whatever its method and its body.
-2. Something was sent and the connection broke before an answer came: the member may have acted. The call moves if
-   acting twice is harmless (an idempotent method, RFC 9110 section 9.2.2) and the body can be sent twice. A generator
-   cannot: its second run is empty, and an empty body sent in its place is worse than an error.
-3. A timeout while waiting for the answer is final. The caller said how long the answer is worth waiting for, the
-   member may be at work still, and asking the next one as well doubles the load when there is already too much of it.
-4. A call tries a member once, at most `attempts` members, and starts no attempt after the deadline. When nobody is
-   left to try, the last failure is the outcome.
-5. An attempt may use its share of the time that is left for connecting, so that a member that swallows packets leaves
-   time for the others.
-
-A status is an answer: 502 and 503 are returned like any other.
-"""
+"""One call over several members: who has been tried, who is next, the time that is left, and how each attempt ended."""
 
 from __future__ import annotations
 
-import enum
-import math
-from collections.abc import Collection, Iterable
-from typing import Protocol
+import logging
 
 import attrs
 
 from ...drivers.errors import NoMemberAvailable
-from ...drivers.members import Member
+from ...drivers.members import Member, Outcome, Reached
+from ..balancer import ReportingBalancer
+from ..memory.pick import Pick
+from .policy import CONNECT_BUDGET, CallPolicy, may_move
 
-__all__ = ["CONNECT_BUDGET", "IDEMPOTENT_METHODS", "Call", "Failure", "Picker", "Policy", "shorter"]
-
-IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-
-CONNECT_BUDGET = 30.0
-"""Seconds that all connection attempts of one call take together when no deadline is set.
-
-Without it a caller who sets no timeout waits for the kernel to give up, two minutes per member on Linux.
-"""
+__all__ = ["Attempt", "Call", "DeadlineOver"]
 
 
-class Picker(Protocol):
-    """What a client needs of a balancer; those of `pydoudou.balancers` have it."""
-
-    def pick(self, exclude: Collection[Member] = ()) -> Member:
-        """One member that is not in `exclude`; `NoMemberAvailable` when there is none."""
-
-    def members(self) -> Iterable[Member]:
-        """The members of the service now."""
+class DeadlineOver(Exception):
+    """No time is left for an attempt. Clients raise their library's own timeout error in its place."""
 
 
-class Failure(enum.Enum):
-    """How far an attempt got."""
-
-    UNSENT = "no connection was made, and no byte of the request left"
-    UNANSWERED = "the connection broke after the request began to leave and before the answer began"
-    FINAL = "a timeout after sending, or an error that another member would give as well"
-
-
-def _checked_attempts(value: int) -> int:
-    if value < 1:
-        raise ValueError(f"attempts is {value!r}; accepted: a whole number from 1")
-    return value
-
-
-def _checked_deadline(value: float | None) -> float | None:
-    if value is not None and not 0 < value < math.inf:
-        raise ValueError(f"deadline is {value!r}; accepted: seconds greater than 0, or None")
-    return value
-
-
-@attrs.frozen
-class Policy:
-    """How far one call may go.
+@attrs.define(eq=False)
+class Attempt:
+    """One member being tried. Times are of a monotonic clock, the limits in seconds, all greater than 0.
 
     Attributes:
-        attempts: the most members that one call tries, 1 or more.
-        deadline: seconds from the start of the call to the head of the answer, over all attempts. None: the caller's
-            own timeouts decide, and connecting takes `CONNECT_BUDGET` at most.
+        connect_limit: how long connecting may take: this attempt's share of what is left.
+        answer_limit: how long until the head of the answer; None when no deadline is set.
     """
 
-    attempts: int = attrs.field(default=3, converter=_checked_attempts)
-    deadline: float | None = attrs.field(default=None, converter=_checked_deadline)
+    pick: Pick
+    member: Member
+    started: float
+    connect_limit: float
+    answer_limit: float | None
+    _head: tuple[int, float] | None = attrs.field(default=None, init=False)
+    _over: bool = attrs.field(default=False, init=False)
+
+    def late(self, now: float) -> bool:
+        """Whether the deadline is over. A head that comes now has missed it: the timers of sockets are coarse."""
+        return self.answer_limit is not None and now - self.started >= self.answer_limit
+
+    def answered(self, status: int, now: float) -> None:
+        """The head of the answer came."""
+        self._head = head = (status, now - self.started)
+        self.pick.answered(*head)
+
+    def ended(self, now: float, complete: bool) -> None:
+        """The answer has ended: its body was read to the end (`complete`), closed early, or broke off.
+
+        Only the first call counts.
+        """
+        if self._over:
+            return
+        self._over = True
+        status, head_seconds = self._head or (None, None)
+        self.pick.done(Outcome(self.member, Reached.ANSWERED, status, head_seconds, now - self.started, complete))
+
+    def failed(self, reached: Reached, now: float) -> Outcome:
+        """It ended without an answer."""
+        outcome = Outcome(self.member, reached, seconds=now - self.started)
+        self.pick.done(outcome)
+        return outcome
+
+    def cancelled(self) -> None:
+        """The caller gave it up, or something failed that is not the member's."""
+        self.pick.cancel()
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Call:
-    """One balanced call: who has been tried, who is next, and the time that is left. Times are of a monotonic clock.
+    """One balanced call.
 
     Attributes:
+        method: of the request.
+        url: what was asked for, without credentials and query: it is logged when the call moves.
         replayable: whether the body can be sent a second time.
         started: when the call began.
+        log: where a move is told, at level INFO.
     """
 
-    policy: Policy
-    balancer: Picker
+    policy: CallPolicy
+    balancer: ReportingBalancer
     method: str
+    url: str
     replayable: bool
     started: float
+    log: logging.Logger
     _tried: list[Member] = attrs.field(factory=list, init=False)
 
-    def first(self) -> Member:
-        """The member to try first. Raises `NoMemberAvailable`."""
-        member = self.balancer.pick()
-        self._tried.append(member)
-        return member
+    def first(self, now: float) -> Attempt:
+        """The first attempt.
 
-    def next(self, failure: Failure, now: float) -> Member | None:
-        """The member to try after `failure`, or None: then the failure is the outcome of the call."""
-        if not self._may_move(failure) or len(self._tried) >= self.policy.attempts or self._connect_left(now) <= 0:
+        Raises:
+            NoMemberAvailable: there is no member.
+            DeadlineOver: finding one took all the time there was.
+        """
+        if self._left(now) <= 0:
+            raise DeadlineOver(f"the deadline of {self.policy.deadline} s was over before a member could be called")
+        return self._begin(self.balancer.begin(), now)
+
+    def next(self, present: Attempt, reached: Reached, error: BaseException, now: float) -> Attempt | None:
+        """The attempt after `present`, which failed with `error`, or None: then that is the outcome of the call."""
+        present.failed(reached, now)
+        if (
+            not may_move(reached, self.method, self.replayable)
+            or len(self._tried) >= self.policy.attempts
+            or self._left(now) <= 0
+        ):
             return None
         try:
-            member = self.balancer.pick(exclude=self._tried)
+            pick = self.balancer.begin(exclude=self._tried)
         except NoMemberAvailable:
             return None
         # A balancer that would rather repeat a member than return none does not make this one worth a second try.
-        if any(member.key == tried.key for tried in self._tried):
+        if any(pick.member.key == tried.key for tried in self._tried):
+            pick.cancel()
             return None
-        self._tried.append(member)
-        return member
+        following = self._begin(pick, now)
+        if self.log.isEnabledFor(logging.INFO):
+            self.log.info(
+                "%s %s: %s %s (%s), trying %s",
+                self.method,
+                self.url,
+                present.member.address,
+                reached,
+                _reason(error),
+                following.member.address,
+            )
+        return following
 
-    def connect_limit(self, now: float) -> float:
-        """Seconds that the present attempt may take to connect: its share of what is left, greater than 0."""
-        return self._connect_left(now) / (self.policy.attempts - len(self._tried) + 1)
+    def _begin(self, pick: Pick, now: float) -> Attempt:
+        self._tried.append(pick.member)
+        left = self._left(now)
+        return Attempt(pick, pick.member, now, left / self._sharers(), None if self.policy.deadline is None else left)
 
-    def answer_limit(self, now: float) -> float | None:
-        """Seconds until the head of the answer must be there; None when no deadline is set."""
-        return None if self.policy.deadline is None else self.started + self.policy.deadline - now
+    def _sharers(self) -> int:
+        """Among how many members the rest of the time is shared: those that are left and may still be tried."""
+        most = self.policy.attempts - len(self._tried) + 1
+        eligible = self.balancer.eligible()
+        if len(eligible) - len(self._tried) + 1 >= most:
+            return most
+        tried = {member.key for member in self._tried}
+        return max(1, min(most, 1 + sum(member.key not in tried for member in eligible)))
 
-    def _connect_left(self, now: float) -> float:
+    def _left(self, now: float) -> float:
         budget = CONNECT_BUDGET if self.policy.deadline is None else self.policy.deadline
         return self.started + budget - now
 
-    def _may_move(self, failure: Failure) -> bool:
-        if failure is Failure.UNANSWERED:
-            return self.replayable and self.method in IDEMPOTENT_METHODS
-        return failure is Failure.UNSENT
 
-
-def shorter(asked: float | None, limit: float | None) -> float | None:
-    """The shorter of two timeouts in seconds, where None is none at all."""
-    if asked is None:
-        return limit
-    return asked if limit is None or asked <= limit else limit
+def _reason(error: BaseException) -> str:
+    """What happened, without what a client writes into its errors: URLs with tokens in them."""
+    system: BaseException | None = error
+    for _ in range(8):
+        if system is None or (isinstance(system, OSError) and system.strerror):
+            break
+        system = system.__cause__ or system.__context__
+    text = getattr(system, "strerror", None)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

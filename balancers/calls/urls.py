@@ -3,24 +3,33 @@
 A caller writes ``http://orders/items``; the member is ``http://10.0.0.7:8080`` with the root path ``/api``. On the way
 out the origin is replaced and the root path put in front of the path. On the way back everything that the caller reads
 stays in the caller's terms: the URL, the cookies, the Host header that the member saw, and the `Location` of a
-redirect,
-which is translated here so that the next request is balanced again and keeps its credentials.
+redirect, which is translated here so that the next request is balanced again and keeps its credentials.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from ...drivers.members import Member, bracketed
 
-__all__ = ["LOGICAL_SCHEME", "is_service_name", "logical_location", "member_base", "member_scheme"]
+__all__ = [
+    "LOGICAL_SCHEME",
+    "UnusableAddress",
+    "is_service_name",
+    "logical_location",
+    "member_base",
+    "member_scheme",
+    "without_secrets",
+]
 
 LOGICAL_SCHEME = "lb"
 """The scheme of ``lb://service/path``, which is never an address."""
 
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # What may stand in a path besides letters and digits (RFC 3986 section 3.3); "%" because a root path may be encoded.
 _PATH_SAFE = "/%-._~!$&'()*+,;=:@"
@@ -39,9 +48,45 @@ def member_scheme(asked: str, member: Member) -> str:
     return "https" if asked == "https" else member.scheme
 
 
+class UnusableAddress(ValueError):
+    """No request can be sent to such a member: its host, port or root path cannot stand in a URL."""
+
+
 def member_base(member: Member, scheme: str) -> str:
-    """``scheme://host:port`` and the root path as they stand in a URL, without a slash at the end."""
-    return f"{scheme}://{bracketed(member.host)}:{member.port}{_root(member)}"
+    """``scheme://host:port`` and the root path as they stand in a URL, without a slash at the end.
+
+    Raises:
+        UnusableAddress: the host is neither an IP address nor a name that can be looked up, the port is not from 1 to
+            65535 (0 would become the scheme's own), or the root path is not text.
+    """
+    if not 0 < member.port < 65536 or not _can_be_reached(member.host):
+        raise UnusableAddress(f"{member.address!r} is no address that a request can be sent to")
+    try:
+        return f"{scheme}://{bracketed(member.host)}:{member.port}{_root(member)}"
+    except UnicodeError as error:
+        raise UnusableAddress(f"the root path of {member.address} cannot stand in a URL: {error}") from error
+
+
+def _can_be_reached(host: str) -> bool:
+    """Whether `host` is an IP address, with a zone perhaps, or a name by the rules of RFC 1123 and RFC 3490."""
+    try:
+        ipaddress.ip_address(host)
+        return True
+    except ValueError:
+        pass
+    try:
+        name = host.encode("idna").decode("ascii")  # refuses labels that are empty or longer than 63
+    except UnicodeError:
+        return False
+    return len(name) <= 253 and _NAME.fullmatch(name) is not None
+
+
+def without_secrets(url: str) -> str:
+    """`url` as it may stand in a log: without credentials, query and fragment."""
+    scheme, colon, rest = url.partition("://")
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{colon}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def logical_location(

@@ -142,7 +142,10 @@ def _services() -> Iterator[dict[str, Service]]:
 # -- the clients ------------------------------------------------------------------------------------------------------
 
 
-_BALANCERS = {"RoundRobin": pydoudou.RoundRobin, "WeightedRandom": pydoudou.WeightedRandom}
+_BALANCERS: dict[str, Callable[[str], pydoudou.Balancer]] = {
+    "RoundRobin": pydoudou.RoundRobin,
+    "WeightedRandom": pydoudou.WeightedRandom,
+}
 
 
 def _call_with_requests(tally: Tally, stop: threading.Event) -> None:

@@ -33,15 +33,13 @@ from types import MappingProxyType
 
 import attrs
 
+from ...drivers.kit.service_names import plain_name
 from ...drivers.members import Member, MemberState
 from .events import EventKind, MemberEvent
 from .member_record import MemberRecord, SourceHealth
 from .snapshot import Snapshot
 
-__all__ = ["V2_SUFFIX", "MergedView", "Snapshot"]
-
-V2_SUFFIX = "_rest"
-"""What go-doudou v2 appends to the name of a service that speaks HTTP."""
+__all__ = ["MergedView", "Snapshot"]
 
 _MAX_ABSENT = 1024
 
@@ -93,7 +91,7 @@ class MergedView:
         """The members of `service`; the same object until they change. Unknown ``orders_rest`` means ``orders``."""
         found = self._snapshots.get(service)
         if found is None:
-            plain = service.removesuffix(V2_SUFFIX)
+            plain = plain_name(service)
             found = self._snapshots.get(plain) or self._absent.get(plain) or self._without_members(plain)
         return found
 
@@ -123,7 +121,7 @@ class MergedView:
 
     def reported(self, service: str) -> dict[str, int]:
         """How many members of `service` each driver has, withdrawn ones included."""
-        known = self._services.get(service) or self._services.get(service.removesuffix(V2_SUFFIX)) or _Service()
+        known = self._services.get(service) or self._services.get(plain_name(service)) or _Service()
         records = [record.reports for record in known.records.values()]
         return {mode: sum(bool((r := by.get(mode)) and r.processes) for by in records) for mode in self._sources}
 

@@ -1,4 +1,4 @@
-"""The connections of a gossip node: accepting, dialling, and moving bytes between a socket and an `Exchange`.
+"""The connections of a gossip node: accepting, dialling, and moving bytes between a socket and an `StreamExchange`.
 
 Strangers can open connections too. Each may last only as long as its exchange allows, each source may have only so
 many, and together they may hold only so many bytes. Whatever happens on a connection ends that connection and nothing
@@ -15,10 +15,10 @@ import anyio
 from anyio import lowlevel, to_thread
 from anyio.abc import SocketAttribute, SocketListener, SocketStream
 
-from ..errors import ProtocolError
-from ..members import bracketed
 from .protocol import Swim
-from .protocol.stream_exchange import Exchange
+from .protocol.addresses import shown
+from .protocol.errors import ProtocolError
+from .protocol.stream_exchange import StreamExchange
 from .resolver import resolve_all
 
 __all__ = ["MAX_STREAMS_PER_SOURCE", "Streams"]
@@ -28,6 +28,8 @@ MAX_STREAMS_PER_SOURCE = 64
 MAX_HELD_BYTES = 256 * 1024 * 1024
 """What all accepted connections together may have sent. One honest push/pull is a few megabytes at the most."""
 _READ_BYTES = 65_536
+_TURN = 0.001
+"""Seconds of work on an exchange before the loop gets its turn."""
 _FIRST_BACKOFF = 0.005
 _LONGEST_BACKOFF = 1.0
 
@@ -79,7 +81,7 @@ class Streams:
             self._flush()
 
     def _admitted(self, host: str, port: int) -> bool:
-        swim, source = self._swim, f"{bracketed(host)}:{port}"
+        swim, source = self._swim, shown((host, port))
         if not swim.config.allows(host):
             swim.report("address not allowed", "a connection", source)
             return False
@@ -90,7 +92,7 @@ class Streams:
 
     # -- dialling ------------------------------------------------------------------------------------------------------
 
-    async def dial(self, exchange: Exchange) -> None:
+    async def dial(self, exchange: StreamExchange) -> None:
         """Have the exchange with the peer that it names."""
         host, port = exchange.address or ("", 0)
         try:
@@ -98,7 +100,7 @@ class Streams:
                 stream = await anyio.connect_tcp(await self._allowed_address(host), port)
         except (OSError, UnicodeError) as error:
             reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
-            exchange.end(f"cannot connect to {bracketed(host)}:{port}: {reason}")
+            exchange.end(f"cannot connect to {shown((host, port))}: {reason}")
             self._flush()
             return
         async with stream:
@@ -120,7 +122,7 @@ class Streams:
 
     # -- both ----------------------------------------------------------------------------------------------------------
 
-    async def _converse(self, exchange: Exchange, stream: SocketStream) -> None:
+    async def _converse(self, exchange: StreamExchange, stream: SocketStream) -> None:
         try:
             with anyio.fail_after(None) as scope:
                 await self._exchange(exchange, stream, scope)
@@ -130,7 +132,7 @@ class Streams:
             exchange.end(f"connection broken: {error.__cause__ or error}")
         self._flush()
 
-    async def _exchange(self, exchange: Exchange, stream: SocketStream, scope: anyio.CancelScope) -> None:
+    async def _exchange(self, exchange: StreamExchange, stream: SocketStream, scope: anyio.CancelScope) -> None:
         held_bytes = 0
         self._limit(scope, exchange)
         try:
@@ -148,7 +150,7 @@ class Streams:
                     result = await to_thread.run_sync(_attempt, exchange.heavy)
                     exchange.resume(result, self._clock())
                 elif exchange.work is not None:
-                    exchange.step(self._clock())
+                    self._work(exchange)
                     self._flush()
                     await lowlevel.checkpoint()
                 elif not exchange.expects_reply:
@@ -164,7 +166,14 @@ class Streams:
         finally:
             self._held_bytes -= held_bytes
 
-    def _limit(self, scope: anyio.CancelScope, exchange: Exchange) -> None:
+    def _work(self, exchange: StreamExchange) -> None:
+        """Some of what the exchange has to do, for about as long as an event loop may be held up."""
+        now = self._clock()
+        until = now + _TURN
+        while exchange.step(now) and now < until:
+            now = self._clock()
+
+    def _limit(self, scope: anyio.CancelScope, exchange: StreamExchange) -> None:
         """Give an exchange until its deadline, which is on our clock."""
         scope.deadline = anyio.current_time() + exchange.deadline - self._clock()
 

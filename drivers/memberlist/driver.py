@@ -16,6 +16,8 @@ from anyio.abc import TaskStatus
 from ..contract import Sink
 from ..errors import JoinError
 from ..kit.log_limit import RateLimitedLog
+from ..kit.refusals import Refusals
+from ..kit.validation import checked_weight
 from ..members import DriverStatus, Instance, JoinPolicy, Member, MemberState, bracketed
 from . import protocol
 from .cpu_load import LoadMeter
@@ -59,6 +61,7 @@ class MemberlistDriver:
         self._joined = not settings.seeds
         self._unreadable = 0
         self._log = RateLimitedLog(logger, time.monotonic)
+        self._refusals = Refusals(logger)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -201,12 +204,14 @@ class MemberlistDriver:
         if not metadata.readable:
             self._unreadable += 1
             self._log.warning("metadata", "the metadata of %s cannot be read: %r", node.name, node.meta[:80])
+        for unusable in metadata.unusable:
+            self._refusals.note(node.name, unusable)
         dynamic = metadata.weight <= 0 and node.weight is not None
         now = tuple(
             attrs.evolve(
                 member,
                 state=state,
-                weight=float(max(0, node.weight or 0)) if dynamic else member.weight,
+                weight=checked_weight(node.weight, dynamic=True) if dynamic else member.weight,
                 dynamic_weight=dynamic,
             )
             for member in metadata.members

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,14 +22,16 @@ import attrs
 import msgpack
 
 from ..errors import MetadataTooLarge, RegistrationError
+from ..kit.flat_metadata import check_flat, largest_keys
 from ..kit.runtime import RUNTIME
+from ..kit.service_names import is_grpc, plain_name, rest_name
+from ..kit.validation import Unusable, checked_member
 from ..members import Compat, Instance, Member
 from .protocol.config import META_MAX_BYTES
 
 __all__ = ["NodeMetadata", "decode_metadata", "encode_metadata"]
 
-_REST = "_rest"
-_GRPC = "_grpc"
+_MOST_INTEGER = 2**63
 
 
 def encode_metadata(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
@@ -39,8 +41,10 @@ def encode_metadata(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
         MetadataTooLarge: more than 512 bytes; the message names the largest keys.
         RegistrationError: the data has a value that Go nodes cannot show: it is to be flat, with text for keys.
     """
+    check_flat(instance.data)
     for key, value in instance.data.items():
-        _check_item(key, value)
+        if isinstance(value, int) and not -_MOST_INTEGER <= value < _MOST_INTEGER:
+            raise RegistrationError(f"the metadata value of {key!r} is a whole number of more than 64 bits")
     registered_at = _encode_time(instance.registered_at)
     build = {"buildTime": "", "buildUser": "", "gddVer": "", "goVer": runtime, "registerAt": registered_at}
     shape: dict[str, Any] = {}
@@ -60,7 +64,7 @@ def encode_metadata(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
     if instance.compat.writes_v2:
         service = {
             "host": instance.host,
-            "name": instance.service + _REST,
+            "name": rest_name(instance.service),
             "port": instance.port,
             "routeRootPath": instance.root_path,
             "type": "rest",
@@ -74,17 +78,6 @@ def encode_metadata(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
     return blob
 
 
-def _check_item(key: Any, value: Any) -> None:
-    if not isinstance(key, str):
-        raise RegistrationError(f"the metadata key {key!r} is not text")
-    whole = type(value) is int and -(2**63) <= value < 2**63
-    if not (whole or value is None or isinstance(value, (str, bytes, bool, float))):
-        raise RegistrationError(
-            f"the metadata value of {key!r} is {value!r:.60}; it must be text, bytes, a number, a truth value or None "
-            "(go-doudou's registry page fails on nested values)"
-        )
-
-
 def _sorted(fields: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted(fields.items()))
 
@@ -95,8 +88,7 @@ def _pack(value: Any) -> bytes:
 
 
 def _too_large(size: int, data: Mapping[str, Any]) -> MetadataTooLarge:
-    sizes = sorted(((len(_pack({key: value})) - 1, key) for key, value in data.items()), reverse=True)
-    largest = ", ".join(f"{key!r} ({bytes_} bytes)" for bytes_, key in sizes[:3])
+    largest = largest_keys({key: len(_pack({key: value})) - 1 for key, value in data.items()}, "bytes")
     advice = f"the largest keys of the data are {largest}" if largest else "shorten the service name or the root path"
     return MetadataTooLarge(
         f"the metadata takes {size} bytes, and a gossip node carries at most {META_MAX_BYTES}: {advice}; "
@@ -146,11 +138,13 @@ class NodeMetadata:
         members: the services offered, without `state` and dynamic weight; empty for a process that only looks.
         weight: the static weight; 0 or less means that the node announces a dynamic one.
         readable: False if the blob was neither empty nor understood.
+        unusable: why services or data of theirs were left out, the others being fine.
     """
 
     members: tuple[Member, ...] = ()
     weight: int = 1
     readable: bool = True
+    unusable: tuple[Unusable, ...] = ()
 
 
 def decode_metadata(blob: bytes, *, host: str, node: str) -> NodeMetadata:
@@ -195,41 +189,48 @@ def _read(fields: Any, host: str, node: str) -> NodeMetadata:
     weight = _integer((v1 if "weight" in v1 else fields).get("weight"))
     data = _map(fields.get("data"))
     registered_at = _decode_time(fields.get("registerAt") or v1.get("registerAt"))
-    members: dict[str, Member] = {}
-    for member in (*_v2_services(fields, host), *_v1_service(v1, host)):
-        members.setdefault(member.service, member)
-    complete = (
-        attrs.evolve(
-            member,
-            node=node,
-            registered_at=registered_at,
-            weight=float(weight) if weight > 0 else 1.0,
-            announced_weight=True,
-            data=dict(member.data or data),
-        )
-        for member in members.values()
-    )
-    return NodeMetadata(tuple(complete), weight)
-
-
-def _v2_services(fields: Mapping[str, Any], host: str) -> Iterator[Member]:
+    found = _Found(host, node, registered_at, weight if weight > 0 else 1, data)
     for service in map(_map, fields.get("serviceInfo") or ()):
         name = _string(service.get("name"))
-        grpc = service.get("type") == "grpc" or name.endswith(_GRPC)
-        yield _member(name.removesuffix(_REST), service.get("host") or host, service, "grpc" if grpc else "http")
+        scheme = "grpc" if service.get("type") == "grpc" or is_grpc(name) else "http"
+        found.add(plain_name(name), service.get("host") or host, service, scheme)
+    if v1.get("service"):
+        found.add(_string(v1["service"]), host, v1, "http")
+    return NodeMetadata(tuple(found.members.values()), weight, True, tuple(found.unusable))
 
 
-def _v1_service(meta: Mapping[str, Any], host: str) -> Iterator[Member]:
-    if meta.get("service"):
-        yield _member(_string(meta["service"]), host, meta, "http")
+@attrs.define
+class _Found:
+    """The services of one blob, each as one member, and what was unusable of them."""
 
+    host: str
+    node: str
+    registered_at: datetime | None
+    weight: int
+    data: Mapping[str, Any]
+    members: dict[str, Member] = attrs.Factory(dict)
+    unusable: list[Unusable] = attrs.Factory(list)
 
-def _member(service: str, host: Any, fields: Mapping[str, Any], scheme: str) -> Member:
-    port = _integer(fields.get("port"))
-    if not service or not 0 < port <= 0xFFFF:
-        raise ValueError("a service without a name or a port")
-    root_path = _string(fields.get("routeRootPath") or "")
-    return Member(service, _string(host), port, scheme, root_path, data=_map(fields.get("data")))
+    def add(self, service: str, host: Any, fields: Mapping[str, Any], scheme: str) -> None:
+        """Take in one service unless it is there already, or unusable."""
+        if service in self.members:
+            return
+        try:
+            self.members[service] = checked_member(
+                service,
+                host,
+                fields.get("port"),
+                scheme=scheme,
+                root_path=fields.get("routeRootPath"),
+                weight=self.weight,
+                announced_weight=True,
+                data=fields.get("data") or self.data,
+                node=self.node,
+                registered_at=self.registered_at,
+                left_out=self.unusable.append,
+            )
+        except Unusable as unusable:
+            self.unusable.append(unusable)
 
 
 def _map(value: Any) -> Mapping[str, Any]:

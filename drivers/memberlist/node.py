@@ -24,8 +24,9 @@ from ..errors import JoinError
 from ..kit.log_limit import RateLimitedLog
 from .connections import Streams
 from .protocol import Config, Effects, Hooks, Keyring, Swim
-from .protocol.events import Address, Event, Problem
-from .protocol.stream_exchange import Exchange
+from .protocol.addresses import Address
+from .protocol.events import Event, Problem
+from .protocol.stream_exchange import StreamExchange
 from .resolver import Resolver, resolve_all
 from .sockets import Sockets, open_sockets
 
@@ -148,7 +149,7 @@ class GossipNode:
         finished = [anyio.Event() for _ in targets]
         contacted = 0
 
-        def ended(done: anyio.Event, exchange: Exchange) -> None:
+        def ended(done: anyio.Event, exchange: StreamExchange) -> None:
             nonlocal contacted
             if exchange.failure:
                 failures.append(f"{exchange.peer}: {exchange.failure}")
@@ -206,7 +207,7 @@ class GossipNode:
         Raises:
             ValueError: it does not fit into a packet of gossip.
         """
-        self.swim.broadcast(payload, self._clock())
+        self.swim.application.broadcast(payload, self._clock())
         self._flush()
 
     async def send(self, to: str | Address, payload: bytes, *, reliable: bool) -> None:
@@ -221,12 +222,12 @@ class GossipNode:
         ended = anyio.Event()
         failure = ""
 
-        def end(exchange: Exchange) -> None:
+        def end(exchange: StreamExchange) -> None:
             nonlocal failure
             failure = exchange.failure
             ended.set()
 
-        self.swim.send_user(to, payload, self._clock(), reliable=reliable, on_end=end)
+        self.swim.application.send(to, payload, self._clock(), reliable=reliable, on_end=end)
         self._flush()
         if reliable:
             await ended.wait()
@@ -248,7 +249,7 @@ class GossipNode:
             answer = round_trip
             ended.set()
 
-        self.swim.ping((name, address) if address else name, self._clock(), end)
+        self.swim.application.ping((name, address) if address else name, self._clock(), end)
         self._flush()
         await ended.wait()
         if answer is None:
@@ -295,7 +296,7 @@ class GossipNode:
                 )
         self._on_events(effects.events)
 
-    async def _dial(self, exchange: Exchange) -> None:
+    async def _dial(self, exchange: StreamExchange) -> None:
         if self._streams is not None:
             await self._streams.dial(exchange)
 

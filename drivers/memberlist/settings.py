@@ -13,12 +13,12 @@ from typing import Any
 import attrs
 
 from ..environment import Environment
-from ..errors import ProtocolError
 from ..kit.own_address import private_address
 from ..members import JoinPolicy
 from .protocol import Config, Dialect
+from .protocol.addresses import Address
 from .protocol.config import NAME_MAX_BYTES, Network
-from .protocol.events import Address
+from .protocol.errors import ProtocolError
 from .protocol.label import LABEL_MAX_BYTES
 
 __all__ = [

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import random
+import contextlib
+import shutil
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-import tenacity
 
-from .errors import NacosRefused, NacosUnavailable
-from .sdk_thread import SdkThread
+from ..kit.backoff import Backoff
+from ..kit.loop_thread import LoopThread
+from .errors import NacosError, NacosRefused, NacosUnavailable
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .session import OnList, Session
 
 __all__ = ["Connector"]
 
@@ -24,11 +26,14 @@ _OPEN_WITHIN = 10.0
 _CONNECT_WITHIN = 1.5
 _SLOW_CONNECT_WITHIN = 3.0
 _QUICK_OPENS = 10
-"""An attempt to connect that was lost on the way keeps the next one waiting. Only after so many failures the server is
-taken for a slow one."""
+"""After so many failures the connect timeout is longer: an attempt that was lost on the way delays the next one."""
 
 _PATIENT_OPENS = 100
-"""So many sessions that could not be opened are about half a minute."""
+"""Failures before the wait grows, about half a minute: a server that starts takes some seconds from its first open port
+to its first answer, and is to be used as soon as it can be."""
+
+_AGAIN = Backoff(first=0.4, most=5.0, factor=1.5)
+_REFUSED_AGAIN = Backoff(first=2.0, most=30.0)
 
 
 class _NobodyThere(NacosUnavailable):
@@ -36,50 +41,64 @@ class _NobodyThere(NacosUnavailable):
 
 
 class Connector:
-    """Opens one session after the other.
+    """Opens one session after the other. A context manager, because it may need a folder meanwhile.
 
     Args:
-        folder: where the SDK may write.
+        thread: where sessions live.
+        on_list: see `Session.open`.
     """
 
-    def __init__(self, settings: NacosSettings, thread: SdkThread, folder: Path) -> None:
+    def __init__(self, settings: NacosSettings, thread: LoopThread, on_list: OnList) -> None:
         self._settings = settings
         self._thread = thread
-        self._folder = folder
+        self._on_list = on_list
+        self._folders = contextlib.ExitStack()
         self._failures = 0
         self._refusals = 0
+
+    def __enter__(self) -> Connector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folders.close()
 
     async def open(self) -> Session:
         """A session with one of the servers, logged in.
 
         Raises:
             NacosUnavailable: no server is there, or it does not answer.
-            NacosRefused: the credentials are wrong.
+            NacosRefused: the credentials are wrong, or the SDK cannot be used.
+            NacosFailed: the server answers with nonsense.
         """
         servers = await self._accepting()
         session_class: type[Session] = await self._thread.call(_import_session)
         within = _CONNECT_WITHIN if self._failures < _QUICK_OPENS else _SLOW_CONNECT_WITHIN
         try:
             with anyio.fail_after(_OPEN_WITHIN):
-                session = await self._thread.call(session_class.open, self._settings, servers, self._folder, within)
+                session = await self._thread.call(
+                    session_class.open, self._settings, servers, self._folder, within, self._on_list
+                )
         except TimeoutError:
             raise NacosUnavailable(f"no Nacos session within {_OPEN_WITHIN:g} s") from None
-        self._failures = 0
+        self._failures = self._refusals = 0
         return session
 
-    def wait(self, state: tenacity.RetryCallState) -> float:
-        """Seconds to wait after what `state` says.
-
-        Short while nobody is there, and while a server starts, which takes some seconds from its first open port to
-        its first answer: a server is to be used as soon as it can be. Then growing; and soon long where it refused.
-        """
-        error = state.outcome.exception() if state.outcome is not None else None
-        self._refusals = self._refusals + 1 if isinstance(error, NacosRefused) else 0
-        if self._refusals:
-            return random.uniform(0.5, 1.0) * min(30.0, 2.0**self._refusals)
+    def delay_after(self, error: NacosError) -> float:
+        """Seconds to wait after a session could not be opened: short at first, and soon long where it was refused."""
+        if isinstance(error, NacosRefused):
+            self._refusals += 1
+            return _REFUSED_AGAIN.delay(self._refusals)
+        self._refusals = 0
         self._failures = 0 if isinstance(error, _NobodyThere) else self._failures + 1
-        longer = max(0, self._failures - _PATIENT_OPENS)
-        return random.uniform(0.5, 1.0) * min(5.0, 0.4 * 1.5**longer)
+        return _AGAIN.delay(self._failures - _PATIENT_OPENS)
+
+    def _folder(self) -> Path:
+        """A folder of its own. Not a TemporaryDirectory: at the exit of the interpreter that would vanish before this
+        process has left.
+        """
+        folder = tempfile.mkdtemp(prefix="pydoudou-nacos-")
+        self._folders.callback(shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
 
     async def _accepting(self) -> list[Server]:
         """The servers that accept connections: the SDK needs seconds to find out that one does not."""
@@ -109,8 +128,13 @@ async def _import_session() -> type[Session]:
     """On the other thread: the SDK takes a second to import.
 
     It does so with deprecation warnings, which must not break programs that turn warnings into errors.
+
+    Raises:
+        NacosRefused: the SDK that is installed cannot be used.
     """
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"v2\.nacos")
-    from .session import Session
-
+    try:
+        from .session import Session
+    except (ImportError, AttributeError) as error:
+        raise NacosRefused(f"nacos-sdk-python cannot be used: {error}") from error
     return Session

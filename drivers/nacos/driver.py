@@ -4,69 +4,78 @@ One session after the other, for as long as the registry runs:
 
     look who accepts connections  ->  open a session, log in  ->  register, subscribe  ->  watch it  ->  lost: again
 
-The *watchdog* looks four times a second whether the client still has its connection, and asks the server every few
-seconds whether it still has what was registered. While there is no session the driver cannot judge: what was listed
-last is kept.
+While there is no session the driver is not authoritative: what was listed last is kept.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import tenacity
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..contract import Sink
-from ..errors import JoinError, RegistrationError
-from ..members import DriverStatus, Instance, JoinPolicy, Member
+from ..contract import Sink, SubscribingDriver
+from ..errors import RegistrationError
+from ..kit.first_attempt import first_attempt
+from ..kit.loop_thread import LoopThread, call_soon
+from ..members import DriverStatus, Instance, JoinPolicy, Member, Metric, MetricKind
 from .connector import Connector
-from .errors import NacosRefused, NacosUnavailable
-from .instances import registrations
+from .errors import NacosError, NacosFailed, NacosRefused, NacosUnavailable
+from .instances import ServiceList, encode_instance
 from .registrar import Registrar
-from .sdk_thread import SdkThread, open_thread
+from .sdk_thread import open_thread
 from .service_names import ServiceName
 from .settings import NacosSettings
 from .subscriber import Subscriber
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from .session import Session
+    from .session import OnList, Session
 
-__all__ = ["NacosDriver"]
+__all__ = ["METRICS", "NacosDriver"]
 
 logger = logging.getLogger(__name__)
 
-_LOOK_EVERY = 0.25
-_POLL_EVERY = 30.0
 _LEAVE_WITHIN = 1.5
 _CLOSE_WITHIN = 1.5
 
+METRICS = (
+    Metric("sessions", MetricKind.COUNTER, "sessions with a server that were opened"),
+    Metric("lists_received", MetricKind.COUNTER, "lists of a service's instances that the server has sent"),
+    Metric("registrations_repaired", MetricKind.COUNTER, "registrations that were missing and made again"),
+    Metric("registration_failures", MetricKind.COUNTER, "registrations and checks that the server refused or failed"),
+    Metric("subscription_failures", MetricKind.COUNTER, "services that the server refused or failed to tell of"),
+    Metric("values_dropped", MetricKind.COUNTER, "instances and metadata of others that are unusable"),
+    Metric("services_subscribed", MetricKind.GAUGE, "services that the server tells of at present"),
+    Metric("services_refused", MetricKind.GAUGE, "services that the server refuses to tell of at present"),
+)
 
-class NacosDriver:
+
+class NacosDriver(SubscribingDriver):
     """Registers with Nacos, and reports the services that somebody asked for."""
 
-    mode = "nacos"
     detection_bound = 30.0
     """A client that has died is dropped within a second, one that hangs after 20 to 30 s."""
+
+    metrics = METRICS
 
     def __init__(self, settings: NacosSettings) -> None:
         self._settings = settings
         self._anything = ServiceName(settings.group, "pydoudou")
         self._registrar = Registrar(self._ask)
-        self._subscriber = Subscriber(settings.group, self._ask, self._from_thread, self._observe)
+        self._subscriber = Subscriber(settings.group, self._ask, self._observe)
+        self._watchdog = Watchdog(settings, self._registrar, self._subscriber, self._ask, self._healthy, self._anything)
         self._sink: Sink | None = None
-        self._thread: SdkThread | None = None
+        self._thread: LoopThread | None = None
         self._session: Session | None = None
         self._message = "not started"
         self._sessions = 0
-        self._unanswered = 0
+        self._lost: Callable[[], None] | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -81,72 +90,75 @@ class NacosDriver:
         settings = self._settings
         self._sink = sink
         if instance is not None:
-            self._registrar.wanted = registrations(instance, settings.group, settings.cluster)
-        # Not a TemporaryDirectory: at the exit of the interpreter that would vanish before this process has left.
-        folder = Path(tempfile.mkdtemp(prefix="pydoudou-nacos-"))
-        try:
-            async with open_thread() as self._thread, anyio.create_task_group() as tasks:
-                connector = Connector(settings, self._thread, folder)
-                session = await self._first_session(connector)
+            self._registrar.wanted = encode_instance(instance, settings.group, settings.cluster)
+        async with open_thread() as self._thread, anyio.create_task_group() as tasks:
+            self._lost = partial(call_soon, asyncio.get_running_loop(), tasks.start_soon, self._lose_registrations)
+            with Connector(settings, self._thread, self._from_thread()) as connector:
+                error = await self._first_session(connector)
+                if error is not None:
+                    self._disconnected(str(error))
                 task_status.started()
-                await self._keep_session(session, connector, tasks)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+                await self._keep_session(connector, tasks)
 
-    async def _first_session(self, connector: Connector) -> Session | None:
+    async def _first_session(self, connector: Connector) -> Exception | None:
         """One attempt before the driver counts as started, the others in the background."""
         try:
-            return await self._new_session(connector, at_the_start=True)
+            return await first_attempt(
+                partial(self._new_session, connector, at_the_start=True),
+                policy=self._settings.join,
+                variable="GDD_NACOS_JOIN",
+                passing=(NacosUnavailable, NacosFailed),
+            )
         except NacosRefused as error:
             raise RegistrationError(str(error)) from error
-        except NacosUnavailable as error:
-            if self._settings.join is JoinPolicy.REQUIRED:
-                raise JoinError(
-                    f"{error} (GDD_NACOS_JOIN=required makes that an error; without it the registry starts and keeps "
-                    "trying)"
-                ) from None
-            self._disconnected(str(error))
-            return None
 
-    async def _keep_session(self, session: Session | None, connector: Connector, tasks: TaskGroup) -> None:
+    async def _keep_session(self, connector: Connector, tasks: TaskGroup) -> None:
         """Watch the session, and open another one when it is lost; never returns.
 
         A connection that is merely silent is kept until the next one stands: if the server is only slow, it would take
         the end of the connection for the end of this process.
         """
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type((NacosUnavailable, NacosRefused)),
-            wait=connector.wait,
-            before_sleep=self._tell,
-            sleep=anyio.sleep,
-        )
         silent: Session | None = None
         try:
             while True:
-                if session is not None:
-                    reason, broken = await self._watch(session)
-                    self._disconnected(reason)
-                    if broken:
+                if (session := self._session) is not None:
+                    loss = await self._watchdog.watch(session)
+                    self._disconnected(loss.reason)
+                    if loss.broken:
                         tasks.start_soon(self._close, session)
                     else:
                         silent = session
-                    session = None
-                session = await retrying(self._new_session, connector)
+                await self._next_session(connector)
                 if silent is not None:
                     tasks.start_soon(self._close, silent)
                     silent = None
         finally:
-            for each in (session, silent):
+            for each in (self._session, silent):
                 if each is not None:
                     await self._close(each)
 
-    async def _new_session(self, connector: Connector, *, at_the_start: bool = False) -> Session:
+    async def _next_session(self, connector: Connector) -> None:
+        """Try until there is one."""
+        refusal = ""
+        while True:
+            try:
+                return await self._new_session(connector)
+            except NacosError as error:
+                if isinstance(error, NacosRefused) and str(error) != refusal:
+                    refusal = str(error)
+                    logger.error("Nacos refuses: %s", error)
+                self._message = f"{error}; trying again"
+                await anyio.sleep(connector.delay_after(error))
+
+    async def _new_session(self, connector: Connector, *, at_the_start: bool = False) -> None:
         """Open a session, register in it, and subscribe.
 
         Raises:
             NacosUnavailable: no server is there, or it does not answer.
             NacosRefused: the server refuses the credentials; or, at the start, the registration. Later that is only
                 said and tried again: what others offer is still found.
+            NacosFailed: the server answers with nonsense; or, at the start where a server is required, it could not
+                register.
         """
         session = await connector.open()
         try:
@@ -156,40 +168,36 @@ class NacosDriver:
             self._subscriber.end()
             await self._close(session)
             raise
-        return session
 
     async def _begin(self, session: Session, *, at_the_start: bool) -> None:
         self._session = session
         try:
             await self._registrar.register(session, time.monotonic())
             await self._ask(session.query, self._anything)
-        except NacosRefused as error:
-            if at_the_start:
+        except (NacosRefused, NacosFailed) as error:
+            refused = isinstance(error, NacosRefused)
+            if at_the_start and (refused or self._settings.join is JoinPolicy.REQUIRED):
                 raise
-            logger.error("Nacos refuses: %s", error)
+            logger.error("Nacos %s: %s", "refuses" if refused else "answers with an error", error)
         await self._subscriber.begin(session)
         self._sessions += 1
         self._message = f"connected to {session.server}"
         if not at_the_start:
             logger.info("connected to the Nacos server %s", session.server)
-        self._running_sink().judging(True)
+        self._running_sink().authoritative(True)
 
     def _disconnected(self, reason: str) -> None:
         self._session = None
         self._subscriber.end()
         self._message = f"{reason}; trying again"
-        self._running_sink().judging(False, reason)
+        self._running_sink().authoritative(False, reason)
         logger.warning("%s; trying again in the background", reason)
-
-    def _tell(self, state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, NacosRefused) and str(error) not in self._message:
-            logger.error("Nacos refuses: %s", error)
-        self._message = f"{error}; trying again"
 
     async def _close(self, session: Session) -> None:
         with anyio.move_on_after(_CLOSE_WITHIN, shield=True):
             await self._running_thread().call(session.close)
+
+    # -- what is asked of it -------------------------------------------------------------------------------------------
 
     async def update(self, instance: Instance) -> None:
         """See `Driver.update`. While there is no session, the next one registers it.
@@ -198,7 +206,7 @@ class NacosDriver:
             MetadataTooLarge: before anything is sent.
             RegistrationError: the server refuses it; the old registration stays.
         """
-        wanted = registrations(instance, self._settings.group, self._settings.cluster)
+        wanted = encode_instance(instance, self._settings.group, self._settings.cluster)
         before, self._registrar.wanted = self._registrar.wanted, wanted
         session = self._session
         if session is None:
@@ -207,9 +215,17 @@ class NacosDriver:
             await self._registrar.register(session, time.monotonic())
         except NacosRefused as error:
             self._registrar.wanted = before
+            await self._restore(session)
             raise RegistrationError(f"Nacos refuses the metadata: {error}") from error
-        except NacosUnavailable as error:
+        except NacosError as error:
             logger.warning("Nacos did not take the changed metadata (%s); trying again in the background", error)
+
+    async def _restore(self, session: Session) -> None:
+        """One of several names may have the new metadata already."""
+        try:
+            await self._registrar.register(session, time.monotonic())
+        except NacosError as error:
+            logger.warning("the metadata from before is registered again in the background: %s", error)
 
     async def leave(self) -> None:
         """See `Driver.leave`."""
@@ -220,86 +236,43 @@ class NacosDriver:
         with anyio.move_on_after(_LEAVE_WITHIN) as deadline:
             try:
                 await self._registrar.deregister(session)
-            except (NacosUnavailable, NacosRefused) as error:
+            except NacosError as error:
                 logger.warning("could not deregister, which the end of the connection does too: %s", error)
         if deadline.cancelled_caught:
             logger.warning("the Nacos server did not confirm the deregistration within %g s", _LEAVE_WITHIN)
 
-    async def want(self, service: str | None) -> None:
-        """See `SubscribingDriver.want`."""
-        await self._subscriber.want(service)
+    async def subscribe(self, service: str | None) -> None:
+        """See `SubscribingDriver.subscribe`."""
+        await self._subscriber.subscribe(service)
 
-    # -- the watchdog --------------------------------------------------------------------------------------------------
+    async def unsubscribe(self, service: str | None) -> None:
+        """See `SubscribingDriver.unsubscribe`."""
+        await self._subscriber.unsubscribe(service)
 
-    async def _watch(self, session: Session) -> tuple[str, bool]:
-        """Returns why the session is lost, and whether the connection is broken rather than silent.
-
-        Half of the interval passes between two questions, and the server has a quarter of it to answer, twice as long
-        each time that it did not, for a new connection to a slow server is no faster. The last quarter is for
-        connecting anew.
+    def lose_registrations(self) -> None:
+        """For tests, from any thread: take back what is registered without wanting it less, as a server does that drops
+        this client. The watchdog has to notice.
         """
-        interval = self._settings.check_interval
-        check_at = time.monotonic() + interval / 2
-        poll_at = time.monotonic() + _POLL_EVERY
-        while True:
-            await anyio.sleep(min(_LOOK_EVERY, interval / 8))
-            now = time.monotonic()
-            self._subscriber.expire()
-            if await self._is_broken(session):
-                return f"the connection to the Nacos server {session.server} is lost", True
-            if now < check_at:
-                continue
-            within = min(self._settings.request_timeout, interval / 4 * 2.0**self._unanswered)
-            try:
-                with anyio.fail_after(within):
-                    await self._check_unless_broken(session, now)
-                self._unanswered = 0
-                if now >= poll_at:
-                    await self._subscriber.poll()
-                    poll_at = now + _POLL_EVERY
-            except (NacosUnavailable, TimeoutError) as error:
-                self._unanswered += 1
-                reason = str(error) or f"no answer within {within:g} s"
-                return f"the Nacos server {session.server} does not answer: {reason}", await self._is_broken(session)
-            check_at = time.monotonic() + interval / 2
+        if (lost := self._lost) is not None:
+            lost()
 
-    async def _check_unless_broken(self, session: Session, now: float) -> None:
-        """Check, and give up as soon as the client knows that its connection is broken: it goes on trying for a while.
-
-        Raises:
-            NacosUnavailable: no answer, or the connection is broken.
-        """
-        broken = False
-
-        async def look() -> None:
-            nonlocal broken
-            while not broken:
-                await anyio.sleep(_LOOK_EVERY / 10)
-                broken = await self._is_broken(session)
-            tasks.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(look)
-            await self._check(session, now)
-            tasks.cancel_scope.cancel()
-        if broken:
-            raise NacosUnavailable("the server has closed the connection")
-
-    async def _is_broken(self, session: Session) -> bool:
-        return not await self._running_thread().call(session.healthy)
-
-    async def _check(self, session: Session, now: float) -> None:
-        """Ask the server for what should be there; whatever the answer is, it keeps the connection honest.
-
-        Raises:
-            NacosUnavailable: no answer.
-        """
-        if self._registrar.wanted:
-            await self._registrar.check(session, now)
-        else:
-            with contextlib.suppress(NacosRefused):
-                await self._ask(session.query, self._anything)
-        await self._subscriber.look_around()
+    def status(self) -> DriverStatus:
+        """See `Driver.status`; made of single values, so that any thread may ask."""
+        registrar, subscriber = self._registrar, self._subscriber
+        wanted, problem = registrar.wanted, registrar.problem
+        registered = problem or (f"registered {', '.join(str(each.service) for each in wanted)}" if wanted else "")
+        connected = self._session is not None
+        message = f"{self._message}, {registered}" if connected and registered else self._message
+        counters = {
+            "sessions": self._sessions,
+            "lists_received": subscriber.lists,
+            "registrations_repaired": registrar.repairs,
+            "registration_failures": registrar.failures,
+            "subscription_failures": subscriber.failures,
+            "values_dropped": subscriber.dropped,
+        }
+        gauges = {"services_subscribed": subscriber.services, "services_refused": subscriber.refused}
+        return DriverStatus("nacos", connected and not problem, message, subscriber.instances, "", counters, gauges)
 
     # -- small things --------------------------------------------------------------------------------------------------
 
@@ -307,8 +280,9 @@ class NacosDriver:
         """The answer of a session's method.
 
         Raises:
-            NacosUnavailable: no answer in time, or a passing fault.
+            NacosUnavailable: no answer in time, or no connection.
             NacosRefused: the server does not want it.
+            NacosFailed: the answer is a fault that may pass, or nonsense.
         """
         within = self._settings.request_timeout
         try:
@@ -317,14 +291,27 @@ class NacosDriver:
         except TimeoutError:
             raise NacosUnavailable(f"no answer within {within:g} s") from None
 
-    def _from_thread(self, action: Callable[..., object], *arguments: Any) -> None:
-        self._running_thread().report(action, *arguments)
+    async def _healthy(self, session: Session) -> bool:
+        return await self._running_thread().call(session.healthy)
+
+    async def _lose_registrations(self) -> None:
+        if (session := self._session) is not None:
+            for registration in self._registrar.wanted:
+                await self._ask(session.deregister, registration)
+
+    def _from_thread(self) -> OnList:
+        """What takes lists from the thread of the SDK to the loop that the driver runs on."""
+        loop = asyncio.get_running_loop()
+
+        def on_list(session: Session, listed: ServiceList) -> None:
+            call_soon(loop, self._subscriber.listed, session, listed)
+
+        return on_list
 
     def _observe(self, members: list[Member]) -> None:
-        if members:
-            self._running_sink().observe(members)
+        self._running_sink().observe(members)
 
-    def _running_thread(self) -> SdkThread:
+    def _running_thread(self) -> LoopThread:
         if self._thread is None:
             raise RuntimeError("the driver is not running")
         return self._thread
@@ -333,19 +320,3 @@ class NacosDriver:
         if self._sink is None:
             raise RuntimeError("the driver is not running")
         return self._sink
-
-    def status(self) -> DriverStatus:
-        """See `Driver.status`."""
-        registrar, subscriber = self._registrar, self._subscriber
-        names = ", ".join(str(registration.service) for registration in registrar.wanted)
-        registered = registrar.problem or (f"registered {names}" if names else "")
-        connected = self._session is not None
-        message = f"{self._message}, {registered}" if connected and registered else self._message
-        counters = {
-            "sessions": self._sessions,
-            "lists": subscriber.lists,
-            "repaired registrations": registrar.repairs,
-            "subscribed services": subscriber.services,
-        }
-        ready = connected and not (registrar.wanted and registrar.problem)
-        return DriverStatus(self.mode, ready, message, subscriber.instances, "", counters)

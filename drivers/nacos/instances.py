@@ -6,26 +6,26 @@ values are text. Its clients take the weight of the instance, which an operator 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 import attrs
 
-from ..errors import MetadataTooLarge, RegistrationError
+from ..errors import MetadataTooLarge
+from ..kit.flat_metadata import as_text, largest_keys
 from ..kit.runtime import RUNTIME
+from ..kit.service_names import is_grpc, rest_name
+from ..kit.validation import Unusable, checked_member
 from ..members import Instance, Member, MemberState
-from .service_names import REST, ServiceName
+from .service_names import ServiceName
 
-__all__ = ["METADATA_LIMIT", "Listed", "Registration", "member", "registrations"]
+__all__ = ["METADATA_LIMIT", "Listed", "Registration", "ServiceList", "decode_members", "encode_instance"]
 
 METADATA_LIMIT = 1024
 """The most characters that Nacos takes for all keys and values of an instance together."""
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 _OURS = frozenset({"registerAt", "goVer", "gddVer", "buildUser", "buildTime", "weight", "rootPath"})
-_GRPC = "_grpc"
 
 
 @attrs.frozen
@@ -63,7 +63,22 @@ class Listed:
         return (self.host, self.port, self.cluster) == (registration.host, registration.port, registration.cluster)
 
 
-def registrations(instance: Instance, group: str, cluster: str) -> tuple[Registration, ...]:
+@attrs.frozen
+class ServiceList:
+    """What the server lists of one service: everybody who offers it.
+
+    Attributes:
+        unreadable: why other instances could not even be read.
+        changed_at: the server's time of the last change, in milliseconds; 0 if it does not tell.
+    """
+
+    service: ServiceName
+    instances: tuple[Listed, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    changed_at: int = 0
+
+
+def encode_instance(instance: Instance, group: str, cluster: str) -> tuple[Registration, ...]:
     """What has to stand in Nacos so that the generations of go-doudou that `instance.compat` names find it.
 
     Raises:
@@ -71,7 +86,7 @@ def registrations(instance: Instance, group: str, cluster: str) -> tuple[Registr
         RegistrationError: a value that is no text and cannot be made text.
     """
     metadata = _metadata(instance)
-    names = [instance.service] * instance.compat.writes_v1 + [instance.service + REST] * instance.compat.writes_v2
+    names = [instance.service] * instance.compat.writes_v1 + [rest_name(instance.service)] * instance.compat.writes_v2
     # A weight of 0 asks for a dynamic one, which Nacos has not; there it would mean no traffic at all.
     weight = float(max(1, instance.weight))
     return tuple(
@@ -91,69 +106,53 @@ def _metadata(instance: Instance) -> dict[str, str]:
         "weight": str(max(1, instance.weight)),
         "rootPath": instance.root_path,
     }
-    data = {_key(key): _text(key, value) for key, value in instance.data.items()}
+    data = as_text(instance.data)
     size = sum(len(key) + len(value) for key, value in (metadata | data).items())
     if size > METADATA_LIMIT:
-        sizes = sorted(((len(key) + len(value), key) for key, value in data.items()), reverse=True)
-        largest = ", ".join(f"{key!r} ({length} characters)" for length, key in sizes[:3])
+        largest = largest_keys({key: len(key) + len(value) for key, value in data.items()}, "characters")
         raise MetadataTooLarge(
-            f"the metadata takes {size} characters, and Nacos takes at most {METADATA_LIMIT}: the largest keys of the "
-            f"data are {largest}",
+            f"the metadata takes {size} characters, and Nacos takes at most {METADATA_LIMIT}: "
+            + (f"the largest keys of the data are {largest}" if largest else "shorten the root path"),
             size=size,
             limit=METADATA_LIMIT,
         )
     return data | metadata
 
 
-def _key(key: Any) -> str:
-    if not isinstance(key, str):
-        raise RegistrationError(f"the metadata key {key!r} is not text")
-    return key
-
-
-def _text(key: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            raise RegistrationError(
-                f"the metadata value of {key!r} is bytes that are not UTF-8: Nacos takes text"
-            ) from None
-    if value is None:
-        return ""
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise RegistrationError(
-        f"the metadata value of {key!r} is {value!r:.60}; it must be text, bytes, a number, a truth value or None"
-    )
-
-
-def member(listed: Listed, service: ServiceName, name: str) -> Member:
-    """What `listed` offers to callers of the service `name`.
+def decode_members(listed: ServiceList, name: str, unusable: Callable[[Unusable], None]) -> Iterable[Member]:
+    """What `listed` offers to callers of the service `name`; those who are switched off are not there.
 
     An unhealthy instance is a suspect: Nacos too would rather name unhealthy ones than nobody.
+
+    Args:
+        unusable: is told of every instance that is left out because nobody could call it, and of metadata.
     """
-    metadata = listed.metadata
-    return Member(
-        service=name,
-        host=listed.host,
-        port=listed.port,
-        scheme=_scheme(service, metadata),
-        root_path=metadata.get("rootPath", ""),
-        weight=listed.weight if math.isfinite(listed.weight) and listed.weight > 0 else 0.0,
-        state=MemberState.ALIVE if listed.healthy else MemberState.SUSPECT,
-        data={key: value for key, value in metadata.items() if key not in _OURS},
-        node=listed.key,
-        registered_at=_time(metadata.get("registerAt", "")),
-    )
+    for instance in listed.instances:
+        if not instance.enabled:
+            continue
+        metadata = instance.metadata
+        try:
+            yield checked_member(
+                name,
+                instance.host,
+                instance.port,
+                scheme=_scheme(listed.service, metadata),
+                root_path=metadata.get("rootPath", ""),
+                weight=instance.weight,
+                state=MemberState.ALIVE if instance.healthy else MemberState.SUSPECT,
+                data={key: value for key, value in metadata.items() if key not in _OURS},
+                node=instance.key,
+                registered_at=_time(metadata.get("registerAt", "")),
+                left_out=unusable,
+            )
+        except Unusable as error:
+            unusable(error)
 
 
 def _scheme(service: ServiceName, metadata: Mapping[str, str]) -> str:
-    if service.name.endswith(_GRPC):
+    if is_grpc(service.name):
         return "grpc"
-    return "https" if metadata.get("secure") == "true" else "http"  # as Spring Cloud registers it
+    return "https" if metadata.get("secure", "").lower() == "true" else "http"  # as Spring Cloud registers it
 
 
 def _time(text: str) -> datetime | None:

@@ -1,105 +1,144 @@
-"""What the server lists, service by service, and what follows for the view.
+"""One service in Nacos: which names callers have for it, who offers it, and how asking for it goes.
 
-A list is complete: whoever was listed and is not any more is gone. With one exception. A server that was restarted
-knows nobody at first, and its clients come back one after the other, some after half a minute. So whoever was known
-before a connection is kept for `KEPT_FOR` seconds of the next one, or until it was listed once; only then does its
-absence mean anything. The empty list right after a reconnect is the same case.
+Who was known before a connection is kept for `KEPT_FOR` seconds of the next one, or until listed once (`kit.listing`
+says why): a server that was restarted knows nobody at first, and its clients come back one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 
+import anyio
 import attrs
 
-from ..members import Member, MemberState
-from .instances import Listed, member
-from .service_names import ServiceName
+from ..kit.backoff import Backoff
+from ..kit.listing import Listing
+from ..kit.validation import Unusable
+from ..members import Member
+from .instances import ServiceList, decode_members
 
-__all__ = ["KEPT_FOR", "Listings"]
+__all__ = ["KEPT_FOR", "REFUSED_AGAIN_AFTER", "ServiceListing"]
 
 KEPT_FOR = 10.0
+REFUSED_AGAIN_AFTER = 30.0
+
+_FAILED_AGAIN = Backoff(first=1.0, most=30.0)
+
+
+@attrs.define
+class _Name:
+    """One name that callers have for a service.
+
+    Attributes:
+        asked: whether somebody subscribed this name.
+        found: whether it was found when somebody asked for all services.
+    """
+
+    asked: bool = False
+    found: bool = False
+    listing: Listing = attrs.Factory(Listing)
 
 
 @attrs.define(eq=False)
-class _Listing:
-    """One service in Nacos.
+class ServiceListing:
+    """Everything the driver knows of one service, and the only place where it stands. What changes returns reports.
 
     Attributes:
-        names: the names that callers have for it.
-        known: who is reported, by the server's name for it.
-        confirmed: who of them was listed on this connection.
-        answered: whether the server has listed the service on this connection.
+        subscribed: whether the server tells of it on the present connection.
+        answered: whether it has listed the service on the present connection.
+        again_at: not before this time the server is asked again, after it refused or failed.
+        refused: whether the server does not want to tell.
+        counted: what the subscriber has counted of it: members, subscriptions, refusals.
+        asking: held while the server is asked, so that whoever asks meanwhile waits for the same answer.
     """
 
-    names: dict[str, None] = attrs.Factory(dict)
-    known: dict[str, Listed] = attrs.Factory(dict)
-    confirmed: set[str] = attrs.Factory(set)
+    names: dict[str, _Name] = attrs.Factory(dict)
+    subscribed: bool = False
     answered: bool = False
-
-
-class Listings:
-    """All services that somebody asked for. Every changing method returns what to report."""
-
-    def __init__(self) -> None:
-        self._listings: dict[ServiceName, _Listing] = {}
-        self._kept_until = 0.0
-
-    def __len__(self) -> int:
-        """How many instances are known."""
-        return sum(len(listing.known) for listing in self._listings.values())
+    again_at: float = 0.0
+    refused: bool = False
+    asking: anyio.Lock = attrs.Factory(anyio.Lock)
+    counted: tuple[int, int, int] = (0, 0, 0)
+    _failures: int = 0
+    _changed_at: int = 0
 
     @property
-    def services(self) -> tuple[ServiceName, ...]:
-        """Where to look."""
-        return tuple(self._listings)
+    def members(self) -> int:
+        """How many members are known, by all names."""
+        return sum(len(name.listing) for name in self.names.values())
 
-    def ask(self, service: ServiceName, name: str) -> list[Member]:
-        """Callers want to know about `service`, under `name`."""
-        listing = self._listings.setdefault(service, _Listing())
-        if name in listing.names:
-            return []
-        listing.names[name] = None
-        return [member(listed, service, name) for listed in listing.known.values()]
+    # -- who wants it --------------------------------------------------------------------------------------------------
 
-    def connected(self, now: float) -> None:
-        """A connection begins: nothing of what is known has been confirmed on it."""
-        self._kept_until = now + KEPT_FOR
-        for listing in self._listings.values():
-            listing.confirmed.clear()
-            listing.answered = False
-
-    def listed(self, service: ServiceName, instances: Iterable[Listed], now: float) -> list[Member]:
-        """The server lists these, and nobody else."""
-        listing = self._listings.get(service)
-        if listing is None:
-            return []
-        listing.answered = True
-        present = {listed.key: listed for listed in instances if listed.enabled}
-        changed = [listed for key, listed in present.items() if listing.known.get(key) != listed]
-        listing.known |= present
-        gone = [
-            key for key in listing.known if key not in present and (key in listing.confirmed or now >= self._kept_until)
-        ]
-        listing.confirmed = set(present)
-        reports = [*self._lost(service, listing, gone)]
-        reports += [member(each, service, name) for each in changed for name in listing.names]
+    def want(self, name: str, *, found: bool) -> list[Member]:
+        """Callers want the service under `name`, because they asked for it or, with `found`, for everything."""
+        known = self.names.get(name)
+        reports: list[Member] = []
+        if known is None:
+            # Another name's members are this one's too.
+            others = [each.listing.members for each in self.names.values()]
+            known = self.names[name] = _Name()
+            if others:
+                reports = known.listing.listed(attrs.evolve(member, service=name) for member in others[0])
+        known.found |= found
+        known.asked |= not found
         return reports
 
-    def expire(self, now: float) -> list[Member]:
-        """Report those whose time to come back is over."""
-        if now < self._kept_until:
+    def unwant(self, name: str, *, found: bool) -> list[Member]:
+        """The opposite: its members leave, unless the name is wanted for the other reason too."""
+        known = self.names.get(name)
+        if known is None:
             return []
-        return [
-            lost
-            for service, listing in self._listings.items()
-            if listing.answered
-            for lost in self._lost(service, listing, [key for key in listing.known if key not in listing.confirmed])
-        ]
+        if found:
+            known.found = False
+        else:
+            known.asked = False
+        if known.asked or known.found:
+            return []
+        del self.names[name]
+        return known.listing.withdraw()
 
-    def _lost(self, service: ServiceName, listing: _Listing, keys: Iterable[str]) -> Iterator[Member]:
-        """Nacos does not tell a service that left from one that died."""
-        for key in keys:
-            gone = listing.known.pop(key)
-            for name in listing.names:
-                yield attrs.evolve(member(gone, service, name), state=MemberState.FAILED)
+    # -- what the server says ------------------------------------------------------------------------------------------
+
+    def connected(self) -> None:
+        """A connection begins: nothing of what is known has been confirmed on it, and nothing refused."""
+        self.disconnected()
+        self.answered = self.refused = False
+        self.again_at = 0.0
+        self._failures = self._changed_at = 0
+        for name in self.names.values():
+            name.listing.reconnected()
+
+    def disconnected(self) -> None:
+        """There is no connection: what is known stays."""
+        self.subscribed = False
+
+    def listed(self, listed: ServiceList, unusable: Callable[[Unusable], None], *, waits: bool) -> list[Member]:
+        """The server lists these, and nobody else; an older list than the last one means nothing.
+
+        Args:
+            waits: whether the server may not know everybody yet.
+        """
+        if listed.changed_at < self._changed_at:
+            return []
+        self._changed_at = listed.changed_at
+        self.answered = True
+        reports: list[Member] = []
+        for name, known in self.names.items():
+            reports += known.listing.listed(decode_members(listed, name, unusable), waits=waits)
+        return reports
+
+    def expire(self) -> list[Member]:
+        """Those whose time to come back is over; nobody as long as the server has not listed the service."""
+        if not self.answered:
+            return []
+        return [lost for name in self.names.values() for lost in name.listing.expire()]
+
+    def told(self) -> None:
+        """The server has subscribed it."""
+        self.subscribed, self.refused, self._failures = True, False, 0
+
+    def in_trouble(self, now: float, *, refused: bool) -> None:
+        """The server refused, or failed: it is asked again after a while."""
+        self._failures += 1
+        self.refused = refused
+        self.again_at = now + (REFUSED_AGAIN_AFTER if refused else _FAILED_AGAIN.delay(self._failures))

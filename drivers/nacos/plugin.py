@@ -1,6 +1,6 @@
 """The entry point of the mode ``nacos``: this module is a `DriverPlugin`."""
 
-import importlib.util
+from importlib.metadata import version
 
 from .driver import NacosDriver
 from .settings import NacosSettings, read_settings
@@ -8,9 +8,9 @@ from .settings import NacosSettings, read_settings
 __all__ = ["create", "read_settings"]
 
 # A mode that cannot run shall fail when the settings are read, with the other bad settings, not when it is started.
-# Looking for the SDK does not import it.
-if importlib.util.find_spec("v2") is None:
-    raise ImportError("No module named 'v2', which is nacos-sdk-python", name="v2")
+# Asking for the release does not import the SDK; its package is called `v2`, as others may be.
+if not version("nacos-sdk-python").startswith("3."):
+    raise ImportError(f"nacos-sdk-python {version('nacos-sdk-python')} is installed, and 3.2 or later is needed")
 
 
 def create(settings: NacosSettings) -> NacosDriver:

@@ -4,21 +4,27 @@ The SDK believes what it once registered; the server may know better: it evicts 
 and forgets everything when it restarts. So the server is asked, and what it does not list is registered again. If it
 is not listed even then, an operator has switched the instance off: registering does not undo that, but makes the server
 tell every subscriber, so it is tried rarely from then on.
+
+Every registration has a fate of its own: what the server refuses or fails to do for one does not keep the other one
+from being registered.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .errors import NacosRefused, NacosUnavailable
+import anyio
+import attrs
+
+from .errors import NacosError, NacosRefused, NacosUnavailable
 from .instances import Registration
 
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["Registrar"]
+__all__ = ["Ask", "Registrar"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +34,23 @@ REFUSED_AGAIN_AFTER = 30.0
 Ask = Callable[..., Awaitable[Any]]
 
 
+@attrs.define
+class _Fate:
+    """How it is with one registration on the present connection.
+
+    Attributes:
+        registered: whether the server has taken it.
+        problem: why others do not find it; "" if they do.
+        again_at: not before this time it is registered again.
+        hidden: whether the server did not list it although it was registered again.
+    """
+
+    registered: bool = False
+    problem: str = ""
+    again_at: float = 0.0
+    hidden: bool = False
+
+
 class Registrar:
     """Keeps registered what is wanted.
 
@@ -35,84 +58,128 @@ class Registrar:
         ask: calls a method of a session, with a deadline.
 
     Attributes:
-        wanted: what is to be registered; empty for a process that only looks, or that leaves.
-        problem: why others do not find it; "" if they do.
         repairs: how often something was missing and registered again.
+        failures: how often the server refused or failed to register, or to tell whether it has.
+        problem: why others do not find all of it; "" if they do. May be read by any thread.
     """
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self.wanted: tuple[Registration, ...] = ()
+        self._wanted: tuple[Registration, ...] = ()
+        self._fates: dict[Registration, _Fate] = {}
+        self.repairs = self.failures = 0
         self.problem = ""
-        self.repairs = 0
-        self._registered = False
-        self._refused_until = 0.0
-        self._hidden_until: dict[Registration, float] = {}
+
+    @property
+    def wanted(self) -> tuple[Registration, ...]:
+        """What is to be registered; empty for a process that only looks, or that leaves."""
+        return self._wanted
+
+    @wanted.setter
+    def wanted(self, registrations: tuple[Registration, ...]) -> None:
+        self._wanted = registrations
+        self._fates = {registration: _Fate() for registration in registrations}
+        self.problem = ""
 
     async def register(self, session: Session, now: float) -> None:
         """Register everything, on a connection that is new, or because it has changed.
 
         Raises:
-            NacosUnavailable: no answer; `check` will try again.
-            NacosRefused: the server does not want it; `check` will try again after a while.
+            NacosRefused: the server does not want one of them.
+            NacosFailed: the server could not register one of them.
+            NacosUnavailable: there was no answer about one of them. In every case the others were tried too, and
+                `check` will try again.
         """
-        self._registered = False
-        self._refused_until = now
-        self._hidden_until.clear()
-        try:
-            for registration in self.wanted:
-                await self._ask(session.register, registration)
-        except (NacosRefused, NacosUnavailable) as error:
-            self.problem = f"not registered: {error}"
-            if isinstance(error, NacosRefused):
-                self._refused_until = now + REFUSED_AGAIN_AFTER
-            raise
-        self.problem = ""
-        self._registered = True
+        self._fates = {registration: _Fate() for registration in self._wanted}
+        errors = await self._each(self._register, session, now)
+        if errors:
+            raise min(errors, key=lambda error: not isinstance(error, NacosRefused))
 
     async def check(self, session: Session, now: float) -> None:
         """Ask whether the server has it; what it does not list is registered again.
 
         Raises:
-            NacosUnavailable: no answer.
+            NacosUnavailable: there was no answer to any question.
         """
-        try:
-            if not self._registered:
-                if now >= self._refused_until:
-                    await self.register(session, now)
-                return
-            problems = [await self._checked(session, registration, now) for registration in self.wanted]
-        except NacosRefused as error:
-            logger.debug("the Nacos server refuses to tell or to register: %s", error)
-            return
-        self.problem = "; ".join(filter(None, problems))
-
-    async def _checked(self, session: Session, registration: Registration, now: float) -> str:
-        """What is wrong with one registration, "" if nothing is."""
-        listed = await self._ask(session.query, registration.service)
-        if any(each.is_for(registration) for each in listed):
-            self._hidden_until.pop(registration, None)
-            return ""
-        tried = registration in self._hidden_until
-        if now < self._hidden_until.get(registration, now):
-            return _hidden(registration)
-        logger.warning("the Nacos server does not list %s any more: registering again", registration.service)
-        self.repairs += 1
-        # The next check tells whether it helped; if it did not, the one after that comes late.
-        self._hidden_until[registration] = now + HIDDEN_AGAIN_AFTER
-        await self._ask(session.register, registration)
-        return _hidden(registration) if tried else ""
+        errors = await self._each(self._check, session, now)
+        if len(errors) == len(self._wanted) and all(isinstance(error, NacosUnavailable) for error in errors):
+            raise errors[0]
 
     async def deregister(self, session: Session) -> None:
         """Take back everything, and want nothing any more.
 
         Raises:
-            NacosUnavailable: no answer.
-            NacosRefused: the server does not want it.
+            NacosError: it did not work for all of them.
         """
         wanted, self.wanted = self.wanted, ()
+        errors: list[NacosError] = []
         for registration in wanted:
-            await self._ask(session.deregister, registration)
+            try:
+                await self._ask(session.deregister, registration)
+            except NacosError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    # -- one registration ----------------------------------------------------------------------------------------------
+
+    async def _register(self, session: Session, registration: Registration, now: float) -> None:
+        fate = self._fate(registration)
+        fate.registered = False
+        try:
+            await self._ask(session.register, registration)
+        except NacosError as error:
+            fate.problem = f"{registration.service} is not registered: {error}"
+            fate.again_at = now + REFUSED_AGAIN_AFTER * isinstance(error, NacosRefused)
+            raise
+        fate.registered, fate.problem = True, ""
+
+    async def _check(self, session: Session, registration: Registration, now: float) -> None:
+        fate = self._fate(registration)
+        if not fate.registered:
+            if now >= fate.again_at:
+                await self._register(session, registration, now)
+            return
+        listed = await self._ask(session.query, registration.service)
+        if any(each.is_for(registration) for each in listed.instances):
+            fate.hidden, fate.problem, fate.again_at = False, "", 0.0
+            return
+        if now < fate.again_at:
+            fate.problem = _hidden(registration)
+            return
+        logger.warning("the Nacos server does not list %s any more: registering again", registration.service)
+        self.repairs += 1
+        problem = _hidden(registration) if fate.hidden else ""
+        await self._register(session, registration, now)
+        # The next check tells whether it helped; if it did not, the one after that comes late.
+        fate.hidden, fate.problem, fate.again_at = True, problem, now + HIDDEN_AGAIN_AFTER
+
+    def _fate(self, registration: Registration) -> _Fate:
+        """Its own; one that nobody keeps for what is not wanted any more."""
+        return self._fates.get(registration) or _Fate()
+
+    async def _each(
+        self, action: Callable[[Session, Registration, float], Awaitable[None]], session: Session, now: float
+    ) -> list[NacosError]:
+        """Do it for every registration, all at once; what went wrong."""
+        errors: list[NacosError] = []
+
+        async def one(registration: Registration) -> None:
+            try:
+                await action(session, registration, now)
+            except NacosError as error:
+                logger.debug("the Nacos server does not tell or register %s: %s", registration.service, error)
+                self.failures += 1
+                errors.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for registration in self._wanted:
+                tasks.start_soon(one, registration)
+        self._sum_up(self._fates.values())
+        return errors
+
+    def _sum_up(self, fates: Iterable[_Fate]) -> None:
+        self.problem = "; ".join(fate.problem for fate in fates if fate.problem)
 
 
 def _hidden(registration: Registration) -> str:

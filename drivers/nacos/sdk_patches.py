@@ -1,164 +1,381 @@
-"""Keeps the SDK from doing what a library must not. What it does, and what is done about it:
+"""Everything about ``nacos-sdk-python`` that its documentation does not promise, in this one module.
 
-- It writes files to the home directory: it gets folders of ours, its log handler is taken off, and its cache is not
-  written unless there is a folder for it. (Closed while it writes, it would leave the file open.)
-- Its loggers are Python's root, and one called ``naming`` that passes nothing on and repeats itself; at level INFO it
-  logs the access token, and at DEBUG the password. `quiet` and `_SecretsFilter` mend that.
-- It refuses to work on a machine whose only address is loopback, because it wants to tell the server its own address.
-- With TLS it insists on a client certificate. It gets one made up on the spot, which no server asks for.
+`apply` checks that it is all there, and says so in one line; a release that lacks something is refused when it is
+loaded, and not found out by a driver that sees nobody. A test does the same with the release that is installed.
+
+What is changed for the whole process, once, and so for the application's own clients of the SDK too:
+
+- An answer or a push of which one instance cannot be read is read without that instance, instead of not at all; a
+  refusal to list services is read as what it is; and an error keeps the server's own code, with its text.
+- The SDK's one use of the root logger, which in a program that has not set up logging writes to standard error, goes
+  to the SDK's own logger.
+- On a machine whose only address is loopback the SDK sends that along, instead of refusing to work.
+
+What is changed in our own clients only: no files and no log handlers that nobody asked for, and lists come to us as
+they arrive. (The SDK would keep every list for ever, drop the second change within a millisecond, call back under its
+lock, and let a full disk keep a change from us.)
 """
 
 from __future__ import annotations
 
-import datetime
+import contextlib
+import inspect
 import logging
-import re
-from collections.abc import Sequence
-from pathlib import Path
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.metadata import version
+from typing import Any
 
-from v2.nacos import ClientConfig, GRPCConfig
-from v2.nacos.common.client_config import TLSConfig
-from v2.nacos.naming.cache import service_info_cache as sdk_cache
+import grpc
+import pydantic
+from v2.nacos import ClientConfig, NacosException, NacosNamingService
+from v2.nacos.nacos_client import NacosClient
+from v2.nacos.naming.cache.service_info_cache import ServiceInfoCache
+from v2.nacos.naming.model.instance import Instance
+from v2.nacos.naming.model.naming_request import NotifySubscriberRequest
+from v2.nacos.naming.model.naming_response import QueryServiceResponse, ServiceListResponse, SubscribeServiceResponse
+from v2.nacos.naming.model.service import Service
+from v2.nacos.naming.remote.naming_grpc_client_proxy import NamingGRPCClientProxy
 from v2.nacos.transport import rpc_client as sdk_rpc_client
+from v2.nacos.transport.auth_client import AuthClient
+from v2.nacos.transport.connection import Connection
+from v2.nacos.transport.grpc_util import GrpcUtils
+from v2.nacos.transport.http_agent import HttpAgent
+from v2.nacos.transport.model.internal_response import ErrorResponse
+from v2.nacos.transport.model.server_info import ServerInfo
+from v2.nacos.transport.nacos_server_connector import NacosServerConnector
+from v2.nacos.transport.rpc_client import RpcClient
 from v2.nacos.utils.net_util import NetUtils
 
-from .settings import LogLevel, NacosSettings, Server, TlsFiles
+from ..kit.validation import escaped
+from .errors import NacosError, NacosFailed, NacosRefused, NacosUnavailable
 
-__all__ = ["configuration", "give_calls_their_time", "quiet", "sdk_log"]
+__all__ = [
+    "Client",
+    "apply",
+    "connection",
+    "current_access_token",
+    "missing",
+    "query",
+    "sdk_log",
+    "sorted_error",
+    "start",
+    "subscribe",
+    "unsubscribe",
+]
+
+logger = logging.getLogger(__name__)
+
+DISTRIBUTION = "nacos-sdk-python"
 
 sdk_log = logging.getLogger("naming")
 """The SDK's logger."""
 
-_MOST_CALL_TIMEOUT = 3.0
-"""Seconds for one gRPC call; the SDK makes up to three."""
+_DENIED_CODES = (400, 401, 403)
+_NOT_CONNECTED = -401
+_DENIED = ("user not found", "unknown user", "authorization failed", "access denied", "no permission")
+"""What servers say who answer a refusal with the code 500."""
 
-_UNWRITTEN = "pydoudou-writes-no-cache"
-"""The folder of a cache that is not written."""
+OnService = Callable[[Any], None]
 
-_LEVELS = {
-    None: logging.CRITICAL + 1,
-    LogLevel.DEBUG: logging.DEBUG,
-    LogLevel.INFO: logging.INFO,
-    LogLevel.WARN: logging.WARNING,
-    LogLevel.ERROR: logging.ERROR,
+
+# -- what is expected --------------------------------------------------------------------------------------------------
+
+
+def missing() -> list[str]:
+    """What this release of the SDK lacks of what is used here and promised by nobody; empty if it is all there."""
+    return [what for what, there in _expectations() if not there]
+
+
+def _expectations() -> Iterator[tuple[str, bool]]:
+    for owner, method, parameters in (
+        (NamingGRPCClientProxy, "start", ()),
+        (NamingGRPCClientProxy, "subscribe", ("service_name", "group_name", "clusters")),
+        (NamingGRPCClientProxy, "unsubscribe", ("service_name", "group_name", "clusters")),
+        (NamingGRPCClientProxy, "query_instance_of_service", ("service_name", "group_name", "clusters", "health_only")),
+        (ServiceInfoCache, "process_service", ("service",)),
+        (AuthClient, "get_access_token", ("force_refresh",)),
+        (NacosClient, "init_log", ("client_config", "module")),
+        (ClientConfig, "build_context_prefix", ()),
+        (Connection, "get_connection_id", ()),
+        (Connection, "get_server_info", ()),
+        (ServerInfo, "get_server_ip", ()),
+        (ServerInfo, "get_server_port", ()),
+        (NetUtils, "get_local_ip", ()),
+    ):
+        yield f"{owner.__name__}.{method}({', '.join(parameters)})", _takes(getattr(owner, method, None), parameters)
+    for owner, attribute in (
+        (NacosNamingService, "grpc_client_proxy"),
+        (NacosNamingService, "service_info_holder"),
+        (NacosClient, "http_agent"),
+        (NamingGRPCClientProxy, "rpc_client"),
+        (NamingGRPCClientProxy, "nacos_server_connector"),
+        (NacosServerConnector, "auth_client"),
+        (RpcClient, "current_connection"),
+        (HttpAgent, "ssl_context"),
+        (ClientConfig, "grpc_config"),
+        (ClientConfig, "server_list"),
+        (NacosException, "error_code"),
+        (NacosException, "message"),
+    ):
+        yield f"{owner.__name__}().{attribute}", attribute in owner.__init__.__code__.co_names
+    for name, kind in _LENIENT.items():
+        yield f"GrpcUtils.remote_type[{name!r}]", issubclass(kind, GrpcUtils.remote_type.get(name, object))
+    yield "rpc_client.logging", hasattr(sdk_rpc_client, "logging")
+
+
+def _takes(function: Any, parameters: tuple[str, ...]) -> bool:
+    """Whether it can be called with these parameters, in this order, and with nothing else."""
+    if not callable(function):
+        return False
+    try:
+        named = [each for each in inspect.signature(function).parameters.values() if each.name != "self"]
+    except (TypeError, ValueError):
+        return False
+    asked, rest = named[: len(parameters)], named[len(parameters) :]
+    return tuple(each.name for each in asked) == parameters and all(
+        each.default is not each.empty or each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in rest
+    )
+
+
+_applying = threading.Lock()
+_applied = False
+
+
+def apply() -> None:
+    """Check what is expected, and change what is changed for the whole process; once.
+
+    Raises:
+        ImportError: this release of the SDK lacks something.
+    """
+    global _applied
+    with _applying:
+        if _applied:
+            return
+        release = version(DISTRIBUTION)
+        if lacking := missing():
+            raise ImportError(
+                f"{DISTRIBUTION} {release} lacks what this library uses of it ({'; '.join(lacking)}): "
+                f"pip install '{DISTRIBUTION}>=3.2,<4'"
+            )
+        GrpcUtils.remote_type.update(_LENIENT)
+        sdk_rpc_client.logging = _InsteadOfRoot()
+        _own_address_or_loopback()
+        _applied = True
+        logger.debug("%s %s has all that is used of it, and is patched for this process", DISTRIBUTION, release)
+
+
+# -- for the whole process ---------------------------------------------------------------------------------------------
+
+
+class ReadableService(Service):  # type: ignore[misc]
+    """A service without those of its instances that cannot be read, and why they cannot."""
+
+    unreadable: list[str] = []  # noqa: RUF012 - pydantic copies it for every service
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _leave_out(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or not isinstance(raw.get("hosts") or [], list):
+            return raw
+        readable: list[Instance] = []
+        unreadable: list[str] = []
+        for host in raw.get("hosts") or []:
+            try:
+                # What is null was not given: then the SDK's own default holds.
+                given = {key: value for key, value in host.items() if value is not None}
+                readable.append(Instance.model_validate(given))
+            except (pydantic.ValidationError, AttributeError) as error:
+                unreadable.append(escaped(f"{host!r:.200}: {_first_line(error)}"))
+        return {**raw, "hosts": readable, "unreadable": unreadable}
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, pydantic.ValidationError):
+        return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3])
+    return str(error)
+
+
+class _Query(QueryServiceResponse):  # type: ignore[misc]
+    serviceInfo: ReadableService | None = None  # noqa: N815
+
+
+class _Subscription(SubscribeServiceResponse):  # type: ignore[misc]
+    serviceInfo: ReadableService | None = None  # noqa: N815
+
+
+class _Push(NotifySubscriberRequest):  # type: ignore[misc]
+    serviceInfo: ReadableService | None  # noqa: N815
+
+
+class _Services(ServiceListResponse):  # type: ignore[misc]
+    """With defaults, because a refusal has neither."""
+
+    count: int = 0
+    serviceNames: list[str] = []  # noqa: N815, RUF012
+
+
+class _Error(ErrorResponse):  # type: ignore[misc]
+    """The SDK takes no more than the text of it, and calls every error a 500."""
+
+    def get_message(self) -> str:
+        return _Coded(self.message, self.errorCode or self.resultCode)
+
+
+class _Coded(str):
+    """The text of an error with the server's code for it."""
+
+    code: int
+
+    def __new__(cls, text: str, code: int) -> _Coded:
+        coded = super().__new__(cls, text)
+        coded.code = code
+        return coded
+
+
+_LENIENT: dict[str, type[Any]] = {
+    "ErrorResponse": _Error,
+    "QueryServiceResponse": _Query,
+    "SubscribeServiceResponse": _Subscription,
+    "NotifySubscriberRequest": _Push,
+    "ServiceListResponse": _Services,
 }
 
 
-def configuration(
-    settings: NacosSettings, servers: Sequence[Server], folder: Path, connect_within: float
-) -> ClientConfig:
-    made = ClientConfig(
-        # With a scheme, for the SDK finds one in any address that has "http" in it somewhere.
-        server_addresses=",".join(f"{settings.scheme}://{server}" for server in servers),
-        namespace_id=settings.namespace,
-        context_path=settings.context_path,
-        username=settings.username or None,
-        password=settings.password or None,
-        access_key=settings.access_key or None,
-        secret_key=settings.secret_key or None,
-        log_dir=settings.log_dir if settings.log_dir and settings.log_level else str(folder / "log"),
-        log_level=_LEVELS[settings.log_level],
-    )
-    made.set_cache_dir(settings.cache_dir or str(folder / _UNWRITTEN))
-    made.set_load_cache_at_start(False)
-    made.set_update_cache_when_empty(True)
-    made.set_timeout_ms(settings.request_timeout)  # which the SDK takes for seconds
-    made.set_grpc_config(GRPCConfig(grpc_timeout=round(min(settings.request_timeout, connect_within) * 1000)))
-    if settings.tls is not None:
-        made.set_tls_config(_tls(settings.tls, folder))
-    return made
+class _InsteadOfRoot:
+    """Stands for the module `logging` where the SDK logs through it, and has everything else of it."""
 
+    debug = staticmethod(sdk_log.debug)
+    info = staticmethod(sdk_log.info)
+    warning = staticmethod(sdk_log.warning)
+    error = staticmethod(sdk_log.error)
+    exception = staticmethod(sdk_log.exception)
 
-def _tls(files: TlsFiles, folder: Path) -> TLSConfig:
-    certificate, key = files.certificate, files.key
-    if not certificate:
-        certificate, key = _made_up_certificate(folder)
-    return TLSConfig(enabled=True, ca_file=files.ca or _system_ca(), cert_file=certificate, key_file=key)
-
-
-def _system_ca() -> str:
-    import ssl
-
-    paths = ssl.get_default_verify_paths()
-    return paths.cafile or paths.openssl_cafile
-
-
-def _made_up_certificate(folder: Path) -> tuple[str, str]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pydoudou")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=3650))
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "client.pem", folder / "client.key"
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.touch(mode=0o600)
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return str(certificate_file), str(key_file)
-
-
-class _SecretsFilter(logging.Filter):
-    """Takes passwords and tokens out of what the SDK logs."""
-
-    _SECRET = re.compile(r"(?i)(password|accessToken|secret\w*|signature)(['\"]?\s*[:=]\s*['\"]?)[^\s'\"&,}]+")
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = self._SECRET.sub(r"\1\2***", record.getMessage()), ()
-        return True
-
-
-_secrets = _SecretsFilter()
-
-
-def quiet(settings: NacosSettings, handlers: list[logging.Handler]) -> None:
-    """Keep the SDK's log file only if it was asked for, and let Python's logging have the rest."""
-    if _secrets not in sdk_log.filters:
-        sdk_log.addFilter(_secrets)
-    if settings.log_dir is not None and settings.log_level is not None:
-        return
-    sdk_log.propagate = True
-    for handler in tuple(handlers):
-        sdk_log.removeHandler(handler)
-        handler.close()
-        handlers.remove(handler)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(logging, name)
 
 
 def _own_address_or_loopback() -> None:
-    """The SDK sends its own address along for information, and fails without one that is not loopback."""
     try:
         NetUtils.get_local_ip()
     except Exception:
         NetUtils.get_local_ip = staticmethod(lambda: "127.0.0.1")
 
 
-_write_to_file = sdk_cache.write_to_file
+# -- our own clients ---------------------------------------------------------------------------------------------------
 
 
-def give_calls_their_time(made: ClientConfig, settings: NacosSettings) -> None:
-    """Once connected, a call may take longer than connecting may; the SDK has one setting for both."""
-    made.grpc_config.grpc_timeout = round(min(settings.request_timeout, _MOST_CALL_TIMEOUT) * 1000)
+class Client(NacosNamingService):  # type: ignore[misc]
+    """A client that writes no file and logs nothing unless it was asked to, and hands on every list as it comes.
+
+    Args:
+        log_handler: what gets the SDK's log besides Python's logging; None for nothing.
+        on_service: is called on the client's loop with each `Service` that the server tells of.
+        keep_cache: whether the SDK's own cache is written as well, to the folder that the configuration names.
+    """
+
+    def __init__(
+        self, config: ClientConfig, log_handler: logging.Handler | None, on_service: OnService, *, keep_cache: bool
+    ) -> None:
+        self._log_handler = log_handler
+        super().__init__(config)
+        cached = self.service_info_holder.process_service
+
+        async def process_service(service: Service | None) -> None:
+            if service is None:
+                return
+            on_service(service)
+            if keep_cache:
+                with contextlib.suppress(OSError):  # a full disk costs the cache, and the SDK has logged it
+                    await cached(service)
+
+        self.service_info_holder.process_service = process_service
+
+    def init_log(self, client_config: ClientConfig, module: str) -> None:
+        """Instead of the SDK's, which adds another file to a logger of the whole process for every client."""
+        self.logger = sdk_log
+        sdk_log.setLevel(client_config.log_level)
+        if self._log_handler is not None:
+            sdk_log.addHandler(self._log_handler)
+
+    def closed(self) -> None:
+        """Take off the log handler."""
+        if self._log_handler is not None:
+            sdk_log.removeHandler(self._log_handler)
+            self._log_handler.close()
 
 
-async def _write_if_wanted(logger: logging.Logger, path: str, content: str) -> None:
-    """Stands for the SDK's own function, which clients of the application's go on using."""
-    if _UNWRITTEN not in path:
-        await _write_to_file(logger, path, content)
+async def start(client: Client) -> None:
+    """Connect; `Client.server_health` tells whether it worked."""
+    await client.grpc_client_proxy.start()
 
 
-sdk_cache.write_to_file = _write_if_wanted
-_own_address_or_loopback()
-# Its one use of the root logger, which in a program that has not set up logging writes to standard error.
-sdk_rpc_client.logging = sdk_log
+def is_started(client: Client) -> bool:
+    """Whether there is anything to shut down."""
+    return client.grpc_client_proxy.rpc_client is not None
+
+
+def connection(client: Client) -> tuple[str, str, int] | None:
+    """What the client is connected by at present: the connection's id, and the server's host and gRPC port."""
+    rpc_client = client.grpc_client_proxy.rpc_client
+    current = None if rpc_client is None else rpc_client.current_connection
+    if current is None:
+        return None
+    server = current.get_server_info()
+    return str(current.get_connection_id()), str(server.get_server_ip()), int(server.get_server_port())
+
+
+def subscribe(client: Client, service: str, group: str) -> Awaitable[Any]:
+    """Ask to be told of every change; the present list comes to `on_service` before this returns."""
+    asked: Awaitable[Any] = client.grpc_client_proxy.subscribe(service, group, "")
+    return asked
+
+
+def unsubscribe(client: Client, service: str, group: str) -> Awaitable[Any]:
+    """Ask not to be told any more."""
+    asked: Awaitable[Any] = client.grpc_client_proxy.unsubscribe(service, group, "")
+    return asked
+
+
+def query(client: Client, service: str, group: str) -> Awaitable[Any]:
+    """The server's own list, whatever the client has been told."""
+    asked: Awaitable[Any] = client.grpc_client_proxy.query_instance_of_service(service, group, "", False)
+    return asked
+
+
+async def current_access_token(client: Client) -> str | None:
+    """Log in anew, and keep the token for all calls; None if the server gives none.
+
+    Raises:
+        NacosException: it failed; the SDK does not say why.
+        ValueError: an answer that is no JSON.
+    """
+    connector = client.grpc_client_proxy.nacos_server_connector
+    token = await connector.auth_client.get_access_token(True)
+    return str(token) if token else None
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+def sorted_error(error: Exception) -> NacosError:
+    """The SDK's one error, or whatever else comes out of it, sorted by what may be done about it.
+
+    Whatever goes wrong while an answer is fetched or read, the SDK turns into an error with the code 500; what it was
+    is kept as the context.
+    """
+    if not isinstance(error, NacosException):
+        kind = NacosUnavailable if isinstance(error, (OSError, grpc.RpcError)) else NacosFailed
+        return kind(escaped(f"{type(error).__name__}: {error}"))
+    code = getattr(error.message, "code", error.error_code)
+    text = escaped(str(error.message)) or f"error {code}"
+    cause = error.__context__
+    if isinstance(cause, grpc.aio.AioRpcError):
+        return NacosUnavailable(escaped(f"gRPC {cause.code().name}: {cause.details()}"))
+    if code == _NOT_CONNECTED or isinstance(cause, OSError):
+        return NacosUnavailable(text)
+    if cause is not None and not isinstance(cause, NacosException):
+        return NacosFailed(f"an answer that cannot be read: {text}")
+    if code in _DENIED_CODES or any(words in text.lower() for words in _DENIED):
+        return NacosRefused(text)
+    return NacosFailed(text)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import attrs
 
-__all__ = ["REST", "ServiceName", "asked_for", "plain_name"]
+from ..kit.service_names import plain_name, rest_name
 
-REST = "_rest"
+__all__ = ["ServiceName", "asked_for"]
+
 _GROUP_MARK = "@@"
 _MAX_BYTES = 512
 
@@ -26,11 +27,6 @@ class ServiceName:
         return f"{self.group}{_GROUP_MARK}{self.name}"
 
 
-def plain_name(name: str) -> str:
-    """``orders`` for ``orders_rest``; any other name as it is."""
-    return name.removesuffix(REST)
-
-
 def asked_for(service: str, group: str) -> dict[ServiceName, str]:
     """Where in Nacos to look for `service`, and the name that its members get; empty if Nacos cannot have it.
 
@@ -43,7 +39,7 @@ def asked_for(service: str, group: str) -> dict[ServiceName, str]:
     if marked:
         return {ServiceName(own, name): service} if own and name and _GROUP_MARK not in name else {}
     plain = plain_name(service)
-    return {ServiceName(group, plain): plain, ServiceName(group, plain + REST): plain} if plain else {}
+    return {ServiceName(group, plain): plain, ServiceName(group, rest_name(plain)): plain} if plain else {}
 
 
 def _unusable(service: str) -> bool:

@@ -1,45 +1,43 @@
-"""One connection to a Nacos server. Only this module and `taming` know ``nacos-sdk-python``, and import it.
+"""One connection to a Nacos server. Only this module and `sdk_…` know ``nacos-sdk-python``, and import it.
 
-A `Session` lives on the loop of an `SdkThread`, and is thrown away at the first sign that its connection is not what it
-was. The SDK would connect again by itself, but then registers again only after up to 30 s, and takes a connection that
-the server has evicted for a healthy one; a new session knows where it stands.
+A `Session` lives on the loop of the SDK's thread, and is thrown away at the first sign that its connection is not what
+it was. The SDK would connect again by itself, but then registers again only after up to 30 s, and takes a connection
+that the server has evicted for a healthy one; a new session knows where it stands.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from v2.nacos import (
-    DeregisterInstanceParam,
-    ListServiceParam,
-    NacosException,
-    NacosNamingService,
-    RegisterInstanceParam,
-    SubscribeServiceParam,
-)
+import aiohttp
+from v2.nacos import DeregisterInstanceParam, ListServiceParam, RegisterInstanceParam
 
-from .errors import NacosRefused, NacosUnavailable
-from .instances import Listed, Registration
-from .sdk_patches import configuration, give_calls_their_time, quiet, sdk_log
+from ..kit.validation import escaped
+from . import sdk_patches as sdk
+from .errors import NacosFailed, NacosRefused, NacosUnavailable
+from .instances import Listed, Registration, ServiceList
+from .sdk_configuration import configuration, give_calls_their_time, log_handler, writable_cache
 from .sdk_thread import owned_tasks
 from .service_names import ServiceName
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
 
-__all__ = ["Session"]
+__all__ = ["OnList", "Session"]
+
+sdk.apply()
 
 T = TypeVar("T")
 
+OnList = Callable[["Session", ServiceList], None]
+
 _CLOSE_WITHIN = 0.7
 _PAGE = 500
-_DENIED = (
-    *("user not found", "unknown user", "authorization failed", "access denied", "no permission"),
-    "validation error for servicelistresponse",  # what the SDK makes of a refusal to list services
-)
+_MOST_PAGES = 100
+_WRONG_LOGIN = ("user", "password", "credential", "unauthorized", "forbidden")
+"""What a server says of a login that is wrong; one that only starts says that it starts."""
 
 
 class Session:
@@ -49,29 +47,36 @@ class Session:
         server: ``host:port`` of the server that it is connected to.
     """
 
-    def __init__(self, settings: NacosSettings) -> None:
+    def __init__(self, settings: NacosSettings, on_list: OnList) -> None:
         self._settings = settings
+        self._on_list = on_list
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._handlers: list[logging.Handler] = []
-        self._naming: NacosNamingService | None = None
+        self._client: sdk.Client | None = None
         self._connection: object = None
+        self._told: set[ServiceName] = set()
         self.server = ""
 
     @classmethod
     async def open(
-        cls, settings: NacosSettings, servers: Sequence[Server], folder: Path, connect_within: float
+        cls,
+        settings: NacosSettings,
+        servers: Sequence[Server],
+        folder: Callable[[], Path],
+        connect_within: float,
+        on_list: OnList,
     ) -> Session:
         """Connect to one of `servers`, and log in.
 
         Args:
-            folder: where the SDK may write.
+            folder: a folder to write to, made when it is asked for.
             connect_within: seconds for one attempt to connect, of which there are three.
+            on_list: is called with everybody who offers a service that was subscribed, at every change.
 
         Raises:
             NacosUnavailable: nobody answers as a Nacos server does.
             NacosRefused: the credentials are wrong.
         """
-        session = cls(settings)
+        session = cls(settings, on_list)
         try:
             await session._open(servers, folder, connect_within)
         except BaseException:
@@ -79,93 +84,82 @@ class Session:
             raise
         return session
 
-    async def _open(self, servers: Sequence[Server], folder: Path, connect_within: float) -> None:
+    async def _open(self, servers: Sequence[Server], folder: Callable[[], Path], connect_within: float) -> None:
         owned_tasks.set(self._tasks)
-        known_handlers = list(sdk_log.handlers)
-        try:
-            self._naming = NacosNamingService(configuration(self._settings, servers, folder, connect_within))
-        finally:
-            self._handlers = [handler for handler in sdk_log.handlers if handler not in known_handlers]
-            quiet(self._settings, self._handlers)
-        await _asked(self._naming.grpc_client_proxy.start())
-        if not await self._naming.server_health():
+        settings = self._settings
+        made = configuration(settings, servers, connect_within, folder)
+        self._client = sdk.Client(
+            made, log_handler(settings), self._service_changed, keep_cache=writable_cache(settings)
+        )
+        await _asked(sdk.start(self._client))
+        if not await self._client.server_health():
             raise NacosUnavailable(f"no connection to {_listed(servers)}")
-        give_calls_their_time(self._naming.client_config, self._settings)
-        self._connection = self._current_connection()
-        self.server = self._current_server(servers)
-        if self._settings.username:
-            await self._log_in()
+        give_calls_their_time(made, settings)
+        self._connection = found = sdk.connection(self._client)
+        self.server = next((str(each) for each in servers if found and _is_at(each, found)), _listed(servers))
+        if settings.username:
+            await self._log_in(str(made.server_list[0]) + made.build_context_prefix())
 
-    async def _log_in(self) -> None:
+    async def _log_in(self, address: str) -> None:
         """Find out now, and why, what the SDK would only call a failed request later."""
-        naming, settings = self._service(), self._settings
+        client = self._running()
         try:
-            await naming.grpc_client_proxy.nacos_server_connector.auth_client.get_access_token(True)
-            return
-        except NacosException:
-            address = naming.client_config.server_list[0]
-        path = f"{address}{naming.client_config.build_context_prefix()}/v1/auth/users/login"
-        credentials = {"username": settings.username, "password": settings.password}
-        answer, error = await naming.http_agent.request(path, "POST", None, credentials, None)
-        if answer is None and not isinstance(error, str):
-            raise NacosUnavailable(f"cannot log in at {address}: {type(error).__name__}")
-        if answer is None:
+            if await sdk.current_access_token(client) is not None:
+                return
+        except Exception:
+            sdk.sdk_log.debug("the login failed", exc_info=True)
+        login = f"{address}/v1/auth/users/login"
+        credentials = {"username": self._settings.username, "password": self._settings.password}
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(self._settings.request_timeout)) as http,
+                http.post(login, data=credentials, ssl=client.http_agent.ssl_context or True) as answer,
+            ):
+                status, said = answer.status, escaped((await answer.content.read(500)).decode(errors="replace"), 200)
+        except (aiohttp.ClientError, OSError) as error:
+            raise NacosUnavailable(f"cannot log in at {address}: {type(error).__name__}") from None
+        if status in (401, 403) or (status >= 400 and any(word in said.lower() for word in _WRONG_LOGIN)):
             raise NacosRefused(
-                f"the Nacos server at {address} does not let the user {settings.username!r} log in ({error}): check "
-                "GDD_NACOS_USERNAME and GDD_NACOS_PASSWORD"
+                f"the Nacos server at {address} does not let the user {self._settings.username!r} log in (HTTP "
+                f"{status}: {said}): check GDD_NACOS_USERNAME and GDD_NACOS_PASSWORD"
             )
+        raise NacosUnavailable(f"cannot log in at {address}: HTTP {status} {said}")
 
-    def _service(self) -> NacosNamingService:
-        if self._naming is None:
+    def _running(self) -> sdk.Client:
+        if self._client is None:
             raise NacosUnavailable("the session is closed")
-        return self._naming
+        return self._client
 
     # -- the connection ------------------------------------------------------------------------------------------------
 
     async def healthy(self) -> bool:
         """Whether the connection is still the one that was opened, as far as the client knows; asks nobody."""
-        naming = self._naming
-        return naming is not None and await naming.server_health() and self._current_connection() == self._connection
-
-    def _client_connection(self) -> Any:
-        """What the SDK is connected by at present, None if it does not tell."""
-        client = getattr(self._service().grpc_client_proxy, "rpc_client", None)
-        return getattr(client, "current_connection", None)
-
-    def _current_connection(self) -> object:
-        return getattr(self._client_connection(), "connection_id", None)
-
-    def _current_server(self, servers: Sequence[Server]) -> str:
-        server = getattr(self._client_connection(), "server_info", None)
-        return next((str(each) for each in servers if _is_at(each, server)), _listed(servers))
+        client = self._client
+        return client is not None and await client.server_health() and sdk.connection(client) == self._connection
 
     async def close(self) -> None:
         """Close the connection, whereby the server forgets what was registered; no task of the SDK is left."""
-        naming, self._naming = self._naming, None
-        if naming is not None and getattr(naming.grpc_client_proxy, "rpc_client", None) is not None:
+        client, self._client = self._client, None
+        if client is not None and sdk.is_started(client):
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(naming.shutdown(), _CLOSE_WITHIN)
+                await asyncio.wait_for(client.shutdown(), _CLOSE_WITHIN)
         remaining = self._tasks - {asyncio.current_task()}
         for task in remaining:
             task.cancel()
         if remaining:
             await asyncio.wait(remaining, timeout=_CLOSE_WITHIN)
-        for handler in self._handlers:
-            sdk_log.removeHandler(handler)
-            handler.close()
-        self._handlers = []
+        if client is not None:
+            client.closed()
 
     # -- what is registered and listed ---------------------------------------------------------------------------------
+    #
+    # Each of these raises NacosUnavailable if there is no answer, NacosRefused if the server does not want it, and
+    # NacosFailed if the answer is a fault that may pass, or nonsense.
 
     async def register(self, registration: Registration) -> None:
-        """Register, or replace what was registered for the service.
-
-        Raises:
-            NacosUnavailable: no answer, or a passing fault.
-            NacosRefused: the server does not want it.
-        """
+        """Register, or replace what was registered for the service."""
         await _asked(
-            self._service().register_instance(
+            self._running().register_instance(
                 RegisterInstanceParam(
                     service_name=registration.service.name,
                     group_name=registration.service.group,
@@ -179,14 +173,9 @@ class Session:
         )
 
     async def deregister(self, registration: Registration) -> None:
-        """Take it back.
-
-        Raises:
-            NacosUnavailable: no answer, or a passing fault.
-            NacosRefused: the server does not want it.
-        """
+        """Take it back."""
         await _asked(
-            self._service().deregister_instance(
+            self._running().deregister_instance(
                 DeregisterInstanceParam(
                     service_name=registration.service.name,
                     group_name=registration.service.group,
@@ -197,75 +186,64 @@ class Session:
             )
         )
 
-    async def subscribe(
-        self, service: ServiceName, on_list: Callable[[Session, ServiceName, tuple[Listed, ...]], None]
-    ) -> None:
-        """Have `on_list` called with everybody who offers `service`, before this returns and at every change.
+    async def subscribe(self, service: ServiceName) -> None:
+        """Have `on_list` called with everybody who offers `service`, before this returns and at every change."""
+        self._told.discard(service)
+        await _asked(sdk.subscribe(self._running(), service.name, service.group))
+        if service not in self._told:
+            raise NacosFailed("an answer without a list")
 
-        Raises:
-            NacosUnavailable: no answer, or a passing fault.
-            NacosRefused: the server does not want it.
-        """
+    async def unsubscribe(self, service: ServiceName) -> None:
+        """Have `on_list` not called any more."""
+        self._told.discard(service)
+        await _asked(sdk.unsubscribe(self._running(), service.name, service.group))
 
-        async def changed(instances: Sequence[Any]) -> None:
-            on_list(self, service, tuple(map(_listed_instance, instances)))
-
-        await _asked(
-            self._service().subscribe(
-                SubscribeServiceParam(service_name=service.name, group_name=service.group, subscribe_callback=changed)
-            )
-        )
-
-    async def query(self, service: ServiceName) -> tuple[Listed, ...]:
-        """Ask the server, not the client's cache, who offers `service`.
-
-        Raises:
-            NacosUnavailable: no answer, or a passing fault.
-            NacosRefused: the server does not want it.
-        """
-        proxy = self._service().grpc_client_proxy
-        found = await _asked(proxy.query_instance_of_service(service.name, service.group, "", False))
-        return tuple(map(_listed_instance, found.hosts)) if found is not None else ()
+    async def query(self, service: ServiceName) -> ServiceList:
+        """Ask the server, not what it told before, who offers `service`."""
+        found = await _asked(sdk.query(self._running(), service.name, service.group))
+        return _service_list(found, service) if found is not None else ServiceList(service)
 
     async def names(self, group: str) -> list[str]:
-        """The names of all services of a group.
-
-        Raises:
-            NacosUnavailable: no answer, or a passing fault.
-            NacosRefused: the server does not want it.
-        """
-        names: list[str] = []
-        page = 1
-        while True:
+        """The names of all services of a group."""
+        names: dict[str, None] = {}
+        for page in range(1, _MOST_PAGES + 1):
             param = ListServiceParam(
                 namespace_id=self._settings.namespace, group_name=group, page_no=page, page_size=_PAGE
             )
-            found = await _asked(self._service().list_services(param))
-            names += found.services
-            if len(found.services) < _PAGE or len(names) >= found.count:
-                return names
-            page += 1
+            found = await _asked(self._running().list_services(param))
+            before = len(names)
+            names |= dict.fromkeys(found.services)
+            if len(found.services) < _PAGE or len(names) == before:
+                break
+        return list(names)
+
+    def _service_changed(self, found: Any) -> None:
+        listed = _service_list(found)
+        self._told.add(listed.service)
+        self._on_list(self, listed)
 
 
 async def _asked(question: Awaitable[T]) -> T:
-    """The answer, with the SDK's one error sorted into those that pass and those that stay."""
+    """The answer, with whatever comes out of the SDK sorted into our errors."""
     try:
         return await question
-    except NacosException as error:
-        text = str(error.message)
-        denied = error.error_code in (400, 403) or any(words in text.lower() for words in _DENIED)
-        raise (NacosRefused if denied else NacosUnavailable)(text or f"error {error.error_code}") from error
-    except OSError as error:
-        raise NacosUnavailable(str(error)) from error
+    except Exception as error:
+        raise sdk.sorted_error(error) from error
 
 
 def _listed(servers: Sequence[Server]) -> str:
     return ", ".join(map(str, servers))
 
 
-def _is_at(server: Server, connected: Any) -> bool:
-    host, port = getattr(connected, "server_ip", None), getattr(connected, "server_port", None)
-    return server.host == host and str(port) == str(server.port + GRPC_PORT_OFFSET)
+def _is_at(server: Server, connection: tuple[str, str, int]) -> bool:
+    return (server.host, server.port + GRPC_PORT_OFFSET) == connection[1:]
+
+
+def _service_list(found: Any, service: ServiceName | None = None) -> ServiceList:
+    group, marked, name = found.name.partition("@@")
+    named = ServiceName(group, name) if marked else ServiceName(found.groupName, found.name)
+    instances = tuple(map(_listed_instance, found.hosts))
+    return ServiceList(service or named, instances, tuple(found.unreadable), found.lastRefTime)
 
 
 def _listed_instance(instance: Any) -> Listed:
@@ -278,5 +256,5 @@ def _listed_instance(instance: Any) -> Listed:
         healthy=instance.healthy,
         enabled=instance.enabled,
         cluster=instance.clusterName or "DEFAULT",
-        metadata={str(name): str(value) for name, value in (instance.metadata or {}).items()},
+        metadata={str(name): str(value) for name, value in instance.metadata.items()},
     )

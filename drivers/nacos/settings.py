@@ -30,6 +30,12 @@ _ACCEPTED_SERVERS = "a comma list of addresses such as http://10.0.0.1:8848/naco
 _DEFAULT_PORT = 8848
 _NAME = re.compile(r"[A-Za-z0-9.:_-]{1,128}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_CLUSTER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_NAMED_LIKE = {
+    _NAME: "up to 128 letters, digits, '_', '-', '.', ':'",
+    _NAMESPACE: "up to 128 letters, digits, '_', '-'",
+    _CLUSTER: "up to 64 letters, digits, '-': Nacos takes no others in the name of a cluster",
+}
 
 
 class LogLevel(enum.StrEnum):
@@ -109,7 +115,7 @@ def read_settings(environment: Environment) -> NacosSettings:
         context_path,
         namespace=_name(environment, "GDD_NACOS_NAMESPACE_ID", "public", _NAMESPACE),
         group=_name(environment, "GDD_NACOS_GROUP_NAME", "DEFAULT_GROUP", _NAME),
-        cluster=_name(environment, "GDD_NACOS_CLUSTER_NAME", "DEFAULT", _NAME),
+        cluster=_name(environment, "GDD_NACOS_CLUSTER_NAME", "DEFAULT", _CLUSTER),
         request_timeout=environment.duration("GDD_NACOS_TIMEOUT_MS", 10.0, bare_unit=1e-3),
         username=username,
         password=password,
@@ -176,7 +182,7 @@ def _is_ipv6(host: str) -> bool:
 def _name(environment: Environment, name: str, default: str, accepted: re.Pattern[str]) -> str:
     text = environment.text(name, default)
     if not accepted.fullmatch(text):
-        environment.problem(name, "up to 128 letters, digits, '_', '-'" + (", '.', ':'" if accepted is _NAME else ""))
+        environment.problem(name, _NAMED_LIKE[accepted])
     return text
 
 

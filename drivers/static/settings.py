@@ -11,13 +11,13 @@ used, which have one address each and any name: ``wordcloud-usersvc=USERSVC,word
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import attrs
 
 from ..environment import Environment
+from ..kit.service_names import plain_name
+from ..kit.validation import MAX_WEIGHT, checked_member
 from ..members import Member
 
 __all__ = ["StaticSettings", "parse_member", "read_settings"]
@@ -26,8 +26,6 @@ _PREFIX = "GDD_STATIC_"
 _VARIABLES = "GDD_STATIC_VARIABLES"
 _ACCEPTED = "a comma list of URLs such as http://10.0.0.1:8080/api;weight=2"
 _DEFAULT_PORTS = {"http": 80, "https": 443, "grpc": 50051}
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,255}")
-_MAX_WEIGHT = 10_000
 
 
 @attrs.frozen
@@ -61,7 +59,7 @@ def _variables(environment: Environment) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in environment.items(_VARIABLES):
         named, _, variable = (part.strip() for part in item.partition("="))
-        service = named.removesuffix("_rest")  # go-doudou v2's name of a service, of which every driver says `orders`
+        service = plain_name(named)
         if not (service and variable):
             environment.problem(_VARIABLES, "a comma list of service=VARIABLE, such as wordcloud-usersvc=USERSVC")
         elif service in found:
@@ -102,26 +100,10 @@ def parse_member(service: str, text: str) -> Member:
         raise ValueError("nothing may follow the path, and no user stands before the host")
     if ":" in parts.netloc.partition(":")[2] and not parts.netloc.startswith("["):
         raise ValueError("an IPv6 address stands in brackets")
-    if parts.port == 0:
-        raise ValueError("nobody can be called at port 0")
-    root_path = parts.path.strip("/")
-    return Member(
-        service,
-        _host(parts),
-        parts.port or _DEFAULT_PORTS[parts.scheme],
-        parts.scheme,
-        f"/{root_path}" if root_path else "",
-        _weight(options),
+    port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+    return checked_member(
+        service, parts.hostname or "", port, scheme=parts.scheme, root_path=parts.path, weight=_weight(options)
     )
-
-
-def _host(parts: SplitResult) -> str:
-    """The host as other drivers would report it, so that the same member is the same."""
-    if parts.netloc.startswith("["):
-        return str(ipaddress.IPv6Address(parts.hostname or ""))
-    if not parts.hostname or not _HOST.fullmatch(parts.hostname):
-        raise ValueError("no host name and no address")
-    return parts.hostname
 
 
 def _weight(options: list[str]) -> float:
@@ -134,6 +116,6 @@ def _weight(options: list[str]) -> float:
             weight = float(value)
         except ValueError:
             weight = -1.0
-        if not 0 <= weight <= _MAX_WEIGHT:
-            raise ValueError(f"the weight must be a number from 0 to {_MAX_WEIGHT}, not {value!r}")
+        if not 0 <= weight <= MAX_WEIGHT:
+            raise ValueError(f"the weight must be a number from 0 to {MAX_WEIGHT}, not {value!r}")
     return weight

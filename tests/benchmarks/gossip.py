@@ -28,8 +28,6 @@ import anyio
 from anyio.abc import TaskStatus
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from support.peers import built_folder
-
 from pydoudou.drivers.memberlist import GossipNode
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Swim
 from pydoudou.drivers.memberlist.protocol.events import NodeLeft
@@ -145,7 +143,7 @@ async def cluster(size: int) -> Row:
         while any(node.swim.known < size for node in nodes):
             await anyio.sleep(0.002 * size / 50)
         row["form_s"] = time.monotonic() - began
-        while any(node.swim._context.broadcasts for node in nodes):
+        while any(node.swim.queued for node in nodes):
             await anyio.sleep(0.1)  # gossip about the forming goes on after everybody knows everybody
         await anyio.sleep(1)
         row["rss_kb_per_node"] = (rss_bytes() - before) / size / 1024
@@ -260,6 +258,8 @@ def ours(what: str, *arguments: str) -> Row:
 
 def go(*arguments: str) -> dict[str, Row]:
     """One run of the Go benchmark: its rows by phase."""
+    from support.peers import built_folder  # brings pytest, which the processes that are measured do without
+
     built = built_folder("memberlist-bench")
     if built is None:
         sys.exit("the Go benchmark is not built: run make peers")

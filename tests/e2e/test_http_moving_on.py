@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+import attrs
 import httpx
 import pytest
 import requests
@@ -212,3 +213,49 @@ def test_a_host_that_is_none_counts_as_a_refused_connection(
 ) -> None:
     with caller_class(InOrder(Member("orders", host, 80), good.member())) as caller:
         assert caller.call().member == good.member()
+
+
+@pytest.mark.parametrize("deadline", [1e-9, 1e-6, 2e-5, 1e-4])
+def test_a_deadline_that_is_over_at_once_is_the_timeout_of_the_library(
+    caller_class: CallerClass, good: HttpMember, deadline: float
+) -> None:
+    with caller_class(InOrder(good.member()), deadline=deadline) as caller, pytest.raises(caller.timed_out):
+        caller.call("POST")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"host": "a" * 64}, {"host": "a..b"}, {"host": ""}, {"root_path": "/\ud800"}, {"port": 0}, {"port": 65536}],
+    ids=str,
+)
+def test_a_member_that_no_request_can_be_sent_to_counts_as_a_refused_connection(
+    caller_class: CallerClass, good: HttpMember, fields: dict[str, object]
+) -> None:
+    unusable = attrs.evolve(Member("orders", "127.0.0.1", 1), **fields)  # type: ignore[arg-type]
+    with caller_class(InOrder(unusable, good.member())) as caller:
+        assert caller.call("POST", content=b"body").member == good.member()
+    with caller_class(InOrder(unusable)) as caller, pytest.raises(caller.library_error):
+        caller.call("POST", content=b"body")
+
+
+def test_the_only_member_may_use_all_of_the_time_to_connect(caller_class: CallerClass) -> None:
+    with (
+        black_hole() as hole,
+        caller_class(InOrder(hole), deadline=0.9) as caller,
+        Stopwatch() as taken,
+        pytest.raises(caller.timed_out),
+    ):
+        caller.call()
+    assert 0.8 < taken.seconds < 2.0
+
+
+def test_the_line_about_a_move_holds_no_secret_of_the_url(
+    caller_class: CallerClass, good: HttpMember, caplog: pytest.LogCaptureFixture
+) -> None:
+    with refusing() as gone, caller_class(InOrder(gone, good.member())) as caller, caplog.at_level("INFO", "pydoudou"):
+        caller.call(url="http://orders/items?token=SECRET")
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("pydoudou.contrib")]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"GET http://orders/items: {gone.address} unconnected (")
+    assert lines[0].endswith(f"), trying {good.member().address}")
+    assert "SECRET" not in lines[0]

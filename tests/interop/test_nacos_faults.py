@@ -21,6 +21,7 @@ from support.tcp_proxy import Side, TcpProxy
 from support.waiting import eventually
 
 from pydoudou import EventKind, JoinError, MemberEvent
+from pydoudou.drivers.nacos import NacosDriver
 
 CHECK_INTERVAL = 3.0
 """The default: within it the driver notices that the server has not what it should have."""
@@ -235,14 +236,13 @@ def test_a_registration_that_somebody_removed_is_restored_within_the_interval(
     with on_nacos(nacos.address, service) as registry:
         eventually(lambda: len(nacos.api.instances(service)) == 1)
         driver = registry.driver("nacos")
-        session, wanted = driver._session, driver._registrar.wanted  # type: ignore[attr-defined]
-        for registration in wanted:
-            registry.on_loop(driver._ask, session.deregister, registration)  # type: ignore[attr-defined]
+        assert isinstance(driver, NacosDriver)
+        driver.lose_registrations()
         eventually(lambda: nacos.api.instances(service) == [])
         began = time.monotonic()
         eventually(lambda: nacos.api.instances(service) and nacos.api.instances(f"{service}_rest"), timeout=10)
         took = time.monotonic() - began
-        eventually(lambda: registry.status().backends[0].driver.counters["repaired registrations"] == 2)
+        eventually(lambda: registry.status().backends[0].driver.counters["registrations_repaired"] == 2)
     record_property("figures", f"both registrations removed: restored after {took:.2f} s")
     assert took < 2 * CHECK_INTERVAL
 

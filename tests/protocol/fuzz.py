@@ -30,13 +30,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.captured import all_captured, load
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim, stream_messages
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol.encryption import encrypt
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.label import label_header
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed
-from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
+from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange
 
 __all__ = [
     "SETUPS",
@@ -323,7 +323,7 @@ def feed_stream(swim: Swim, data: bytes, cuts: tuple[int, ...], now: float) -> f
     return longest
 
 
-def _work(exchange: Exchange, now: float) -> float:
+def _work(exchange: StreamExchange, now: float) -> float:
     longest = 0.0
     while not exchange.done and (exchange.heavy is not None or exchange.work is not None):
         result: bytes | ProtocolError = b""

@@ -22,7 +22,9 @@ sys.path.insert(0, str(TESTS))
 
 from support.parity import Run, faults, read_rows, summary, table, unproven
 
-SELECTION = ["-m", "upstream", "-q", "-p", "no:cacheprovider", f"--rootdir={TESTS.parent}", str(TESTS)]
+MARKED = [str(path) for path in sorted(TESTS.rglob("test_*.py")) if "mark.upstream(" in path.read_text("utf-8")]
+"""Collecting the other files as well would take three times as long."""
+SELECTION = ["-m", "upstream", "-q", "-p", "no:cacheprovider", f"--rootdir={TESTS.parent}", *MARKED]
 
 
 def main(arguments: list[str]) -> int:

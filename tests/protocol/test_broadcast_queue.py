@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pydoudou.drivers.memberlist.protocol.broadcast import BroadcastQueue
-from pydoudou.drivers.memberlist.protocol.suspicion import retransmit_limit
+from pydoudou.drivers.memberlist.protocol.scaling import retransmit_limit
 
 EVERYTHING = 1 << 20
 

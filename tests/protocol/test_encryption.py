@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cluster import Lone, alive
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Keyring
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt, encryption_overhead
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 
 OLD, NEW, THIRD = bytes(range(16)), bytes(range(16, 40)), bytes(range(40, 72))
 

@@ -7,10 +7,10 @@ import pytest
 from support.cluster import PEER, Lone, World, alive, decoded
 
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, State
-from pydoudou.drivers.memberlist.protocol.context import MAX_DATAGRAM_BYTES
+from pydoudou.drivers.memberlist.protocol.application import MAX_DATAGRAM_BYTES
 from pydoudou.drivers.memberlist.protocol.events import NodeJoined, RemoteState, UserMessage
 from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect
-from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
+from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange
 from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_USER_BYTES
 from pydoudou.drivers.memberlist.protocol.swim import Hooks
 
@@ -36,7 +36,7 @@ def test_the_recently_dead_are_gossiped_to_and_the_long_dead_and_the_gone_are_no
     lone.hear(Dead(1, "dead", "x"), Dead(1, "left", "left"), Suspect(1, "suspect", "x"))
 
     def told() -> set[str]:
-        lone.swim.broadcast(b"news", lone.now)
+        lone.swim.application.broadcast(b"news", lone.now)
         lone.packets()
         lone.run(2 * GOSSIP_INTERVAL)
         hosts = {to[0] for to, message in lone.sent() if message == b"news"}
@@ -48,17 +48,17 @@ def test_the_recently_dead_are_gossiped_to_and_the_long_dead_and_the_gone_are_no
 
 
 def test_a_suspect_hears_of_its_suspicion_first() -> None:
-    """From whoever accuses it, directly; gossip may take its time."""
+    """From whoever reports it, directly; gossip may take its time."""
     lone = Lone()
     lone.knows("a")
-    lone.swim._membership.suspect(Suspect(1, "a", "me"))
+    lone.hear(Suspect(1, "a", "me"))
     assert lone.sent() == [((lone.node("a").host, 7946), Suspect(1, "a", "me"))]
 
 
 def test_each_tick_tells_as_many_nodes_as_configured() -> None:
     lone = Lone(gossip_nodes=2, probe_interval=100.0, probe_timeout=50.0)
     lone.knows("a", "b", "c", "d", "e")
-    lone.swim.broadcast(b"news", lone.now)
+    lone.swim.application.broadcast(b"news", lone.now)
     targets = [to for to, _ in lone.until_sent(bytes)]
     assert len(set(targets)) == len(targets) == 2
 
@@ -71,21 +71,17 @@ def test_nothing_is_sent_when_there_is_nothing_to_tell() -> None:
 
 
 def test_news_about_nodes_go_before_the_applications() -> None:
-    lone = Lone(udp_buffer_bytes=150)
+    lone = Lone(udp_buffer_bytes=150, gossip_nodes=1, probe_interval=100.0, probe_timeout=50.0)
     lone.knows("a")
     for number in range(5):
-        lone.swim.broadcast(b"%20d" % number, lone.now)
+        lone.swim.application.broadcast(b"%20d" % number, lone.now)
     lone.hear(alive("b", host="10.0.7.1"))
     lone.packets()
-    first = decoded(lone.swim._context.codec.wrap(b"".join(_one_packet(lone))), lone.config)
+    lone.run(GOSSIP_INTERVAL)
+    first = decoded(lone.packets()[0][1], lone.config)
     assert first[0] == alive("b", host="10.0.7.1")
     assert all(isinstance(message, bytes) for message in first[1:])
     assert len(first) > 1
-
-
-def _one_packet(lone: Lone) -> list[bytes]:
-    lone.swim._context.send_gossip(PEER, crc=False)
-    return [datagram for _, datagram in lone.packets()]
 
 
 @pytest.mark.upstream("TestCreate_checkBroadcastQueueMetrics")
@@ -93,7 +89,7 @@ def test_the_length_of_the_queue_can_be_read_at_any_time() -> None:
     lone = Lone()
     assert lone.swim.queued == 0
     lone.hear(alive("a"))
-    lone.swim.broadcast(b"news", lone.now)
+    lone.swim.application.broadcast(b"news", lone.now)
     assert lone.swim.queued == 2
     lone.run_until(lambda: lone.swim.queued == 0, within=10.0)
 
@@ -111,7 +107,7 @@ def test_256_messages_of_the_application_all_arrive_by_gossip() -> None:
     me, _ = world.start("me", "peer")
     messages = [b"message %d" % number for number in range(256)]
     for message in messages:
-        me.broadcast(message, world.now)
+        me.application.broadcast(message, world.now)
     world.run_until(lambda: set(payloads(world, "peer", reliable=False)) == set(messages), within=30.0)
 
 
@@ -120,9 +116,9 @@ def test_a_message_that_fits_into_no_packet_of_gossip_is_an_error_at_once() -> N
     lone = Lone()
     lone.knows("a")
     most = lone.config.udp_buffer_bytes - 2 - 5 - 3
-    lone.swim.broadcast(bytes(most), lone.now)
+    lone.swim.application.broadcast(bytes(most), lone.now)
     with pytest.raises(ValueError, match=f"at most {most} fit"):
-        lone.swim.broadcast(bytes(most + 1), lone.now)
+        lone.swim.application.broadcast(bytes(most + 1), lone.now)
     assert [message for _, message in lone.until_sent(bytes)] == [bytes(most)]
 
 
@@ -143,9 +139,9 @@ def test_a_push_pull_carries_the_applications_state_both_ways() -> None:
 def test_messages_go_to_one_node_by_its_name_or_its_address(reliable: bool) -> None:
     world = World()
     me, peer = world.start("me", "peer")
-    me.send_user("peer", b"by name", world.now, reliable=reliable)
-    me.send_user(world.address("peer"), b"by address", world.now, reliable=reliable)
-    peer.send_user("me", b"and back", world.now, reliable=reliable)
+    me.application.send("peer", b"by name", world.now, reliable=reliable)
+    me.application.send(world.address("peer"), b"by address", world.now, reliable=reliable)
+    peer.application.send("me", b"and back", world.now, reliable=reliable)
     world.pump()
     assert payloads(world, "peer", reliable=reliable) == [b"by name", b"by address"]
     assert payloads(world, "me", reliable=reliable) == [b"and back"]
@@ -155,11 +151,11 @@ def test_messages_go_to_one_node_by_its_name_or_its_address(reliable: bool) -> N
 def test_whether_a_reliable_message_was_handed_over_is_known() -> None:
     world = World()
     me, _ = world.start("me", "peer")
-    ended: list[Exchange] = []
-    me.send_user("peer", b"x" * 100_000, world.now, reliable=True, on_end=ended.append)
+    ended: list[StreamExchange] = []
+    me.application.send("peer", b"x" * 100_000, world.now, reliable=True, on_end=ended.append)
     world.pump()
     world.off("peer")
-    me.send_user("peer", b"lost", world.now, reliable=True, on_end=ended.append)
+    me.application.send("peer", b"lost", world.now, reliable=True, on_end=ended.append)
     world.pump()
     assert [exchange.failure for exchange in ended] == ["", "nobody answers"]
 
@@ -167,11 +163,11 @@ def test_whether_a_reliable_message_was_handed_over_is_known() -> None:
 def test_a_message_to_nobody_or_one_that_is_too_long_is_an_error() -> None:
     lone = Lone()
     with pytest.raises(KeyError):
-        lone.swim.send_user("nobody", b"x", lone.now, reliable=False)
+        lone.swim.application.send("nobody", b"x", lone.now, reliable=False)
     for reliable, most in ((False, MAX_DATAGRAM_BYTES), (True, MAX_USER_BYTES)):
-        lone.swim.send_user(PEER, bytes(most), lone.now, reliable=reliable)
+        lone.swim.application.send(PEER, bytes(most), lone.now, reliable=reliable)
         with pytest.raises(ValueError, match=f"at most {most}"):
-            lone.swim.send_user(PEER, bytes(most + 1), lone.now, reliable=reliable)
+            lone.swim.application.send(PEER, bytes(most + 1), lone.now, reliable=reliable)
 
 
 def test_an_empty_message_counts_as_a_datagram_and_not_on_a_stream() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import pytest
 from support.captured import load
-from support.cluster import VSN, Lone
+from support.cluster import VSN, Lone, codec
 from support.lzw_run import run_of
 
 from pydoudou.drivers.memberlist.protocol import Dialect, Keyring, State
@@ -192,9 +192,7 @@ def test_we_live_afterwards_and_spent_little_memory(name: str) -> None:
     lone.run(30.0)
     lone.packets()
     plain = victim({"key_hex": vector["key_hex"]})
-    plain.swim._context.send(("127.79.0.1", 7946), PING)
-    ((_, ping),) = plain.packets()
-    lone.hear(ping)
+    lone.hear(codec(plain.config, plain.swim.keyring).wrap(PING))
     assert [message for _, message in lone.sent(Ack)] == [Ack(1)]
 
 

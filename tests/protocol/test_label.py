@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.cluster import PEER, Lone
+from support.cluster import PEER, Lone, codec
 
-from pydoudou.drivers.errors import ProtocolError
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.label import label_header, split_label
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Ping
 from pydoudou.drivers.memberlist.protocol.stream_exchange import framed
@@ -55,9 +55,9 @@ def test_a_label_that_is_empty_or_cut_short_is_refused(packet: bytes) -> None:
 @pytest.mark.upstream("TestAddLabelHeaderToStream")
 @pytest.mark.parametrize("label", [b"", b"foo", b"x" * 255])
 def test_only_the_side_that_dials_writes_its_label_on_a_stream(label: bytes) -> None:
-    context = Lone(label=label).swim._context
-    assert framed(context, PING, dialled=True) == label_header(label) + PING
-    assert framed(context, PING, dialled=False) == PING
+    ours = codec(Lone(label=label).config)
+    assert framed(ours, PING, dialled=True) == label_header(label) + PING
+    assert framed(ours, PING, dialled=False) == PING
 
 
 @pytest.mark.upstream("TestRemoveLabelHeaderFromStream")
@@ -91,7 +91,7 @@ def test_a_stream_that_ends_within_the_label_is_closed(data: bytes) -> None:
 
 @pytest.mark.upstream("TestLabelOverhead")
 def test_a_label_takes_two_bytes_more_than_its_length_of_each_packet() -> None:
-    assert [Lone(label=b"x" * size).swim._context.codec.overhead for size in (0, 1, 7, 255)] == [0, 3, 9, 257]
+    assert [codec(Lone(label=b"x" * size).config).overhead for size in (0, 1, 7, 255)] == [0, 3, 9, 257]
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(b"", b"foo"), (b"foo", b""), (b"foo", b"bar")])

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from support.cluster import PEER, Lone, alive
 from support.lzw_run import run_of
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Keyring
 from pydoudou.drivers.memberlist.protocol.broadcast import BroadcastQueue
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.events import Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.lzw import compress, decompress
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Ping
 from pydoudou.drivers.memberlist.protocol.packet import compound, compressed, inflate, messages
-from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_INFLATED_BYTES
+from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_INFLATED_STREAM_BYTES
 
 KEY = bytes(range(16))
 PINGS = [Ping(number, "x").encode() for number in (1, 2, 3)]
@@ -116,12 +116,12 @@ def test_what_is_no_compressed_stream_is_an_error_and_nothing_worse(data: bytes)
 
 @pytest.mark.upstream("TestDecompressPayload_Limit")
 def test_more_than_40_mib_are_not_decompressed_and_a_byte_more_than_20_mib_are() -> None:
-    assert MAX_INFLATED_BYTES == 40 * 1024 * 1024
+    assert MAX_INFLATED_STREAM_BYTES == 40 * 1024 * 1024
     assert [run_of(b"", size) for size in (1, 2, 5, 100_000)] == [compress(bytes(size)) for size in (1, 2, 5, 100_000)]
-    fits, does_not = run_of(b"", 20 * 1024 * 1024 + 1), run_of(b"", MAX_INFLATED_BYTES + 1)
-    assert len(decompress(fits, MAX_INFLATED_BYTES)) == 20 * 1024 * 1024 + 1
+    fits, does_not = run_of(b"", 20 * 1024 * 1024 + 1), run_of(b"", MAX_INFLATED_STREAM_BYTES + 1)
+    assert len(decompress(fits, MAX_INFLATED_STREAM_BYTES)) == 20 * 1024 * 1024 + 1
     with pytest.raises(ProtocolError, match="more than 41943040 bytes"):
-        decompress(does_not, MAX_INFLATED_BYTES)
+        decompress(does_not, MAX_INFLATED_STREAM_BYTES)
 
 
 @pytest.mark.parametrize("body", [b"\x82\xa4Algo\x01\xa3Buf\xa3abc", b"\x81\xa4Algo\xa1x", b"\xc1"])
@@ -132,15 +132,15 @@ def test_another_algorithm_or_no_compress_message_is_refused(body: bytes) -> Non
 
 def test_packets_are_compressed_only_when_that_makes_them_smaller() -> None:
     lone = Lone(compression=True)
-    lone.swim._context.send(PEER, b"\x08" + b"x" * 200)
-    lone.swim._context.send(PEER, b"\x08x")
+    for message in (b"x" * 200, b"x"):
+        lone.swim.application.send(PEER, message, lone.now, reliable=False)
     (_, long), (_, short) = lone.packets()
     assert (long[0], short) == (9, b"\x08x")
 
 
 def test_nothing_is_compressed_unless_asked_for() -> None:
     lone = Lone()
-    lone.swim._context.send(PEER, b"\x08" + b"x" * 200)
+    lone.swim.application.send(PEER, b"x" * 200, lone.now, reliable=False)
     assert lone.packets() == [(PEER, b"\x08" + b"x" * 200)]
 
 
@@ -153,8 +153,8 @@ def test_packets_get_a_checksum_if_the_receiver_is_known_to_read_it(most: int, p
     lone = Lone()
     lone.hear(alive("a", vsn=bytes((1, most, 2, 0, 0, 0))))
     lone.packets()
-    lone.swim.send_user("a", b"hello", lone.now, reliable=False)
-    lone.swim.send_user(PEER, b"hello", lone.now, reliable=False)
+    lone.swim.application.send("a", b"hello", lone.now, reliable=False)
+    lone.swim.application.send(PEER, b"hello", lone.now, reliable=False)
     (_, to_a), (_, to_an_address) = lone.packets()
     plain = b"\x08hello"
     assert to_a == (b"\x0c" + struct.pack(">I", crc32(plain)) + plain if protected else plain)
@@ -188,7 +188,7 @@ def test_the_checksum_counts_against_the_size_of_a_packet() -> None:
     lone.hear(alive("a"))
     lone.packets()
     for number in range(20):
-        lone.swim.broadcast(b"%19d" % number, lone.now)
+        lone.swim.application.broadcast(b"%19d" % number, lone.now)
     lone.run(1.0)
     sizes = [len(datagram) for _, datagram in lone.packets() if datagram[0] == 12]
     assert sizes

@@ -68,10 +68,10 @@ def test_a_suspect_is_cleared_by_a_newer_statement_and_not_by_the_old_one() -> N
 @pytest.mark.upstream("TestMemberList_AliveNode_Idempotent")
 def test_a_newer_statement_of_a_live_node_is_passed_on_and_is_no_event() -> None:
     lone = knowing()
-    changed = lone.swim._roster.get("a").state_changed  # type: ignore[union-attr]
+    changed = lone.swim.record("a").state_changed  # type: ignore[union-attr]
     lone.now += 10
     lone.hear(alive("a", 2))
-    assert lone.swim._roster.get("a").state_changed == changed  # type: ignore[union-attr]
+    assert lone.swim.record("a").state_changed == changed  # type: ignore[union-attr]
     assert lone.events() == []
     assert lone.gossip() == [alive("a", 2)]
     lone.forget_gossip()
@@ -234,10 +234,10 @@ def test_the_same_accuser_twice_changes_nothing() -> None:
     lone.hear(Suspect(1, "a", "x"))
     lone.events()
     lone.forget_gossip()
-    changed = lone.swim._roster.get("a").state_changed  # type: ignore[union-attr]
+    changed = lone.swim.record("a").state_changed  # type: ignore[union-attr]
     lone.now += 0.5
     lone.hear(Suspect(1, "a", "x"))
-    assert lone.swim._roster.get("a").state_changed == changed  # type: ignore[union-attr]
+    assert lone.swim.record("a").state_changed == changed  # type: ignore[union-attr]
     assert silent(lone)
 
 
@@ -412,10 +412,10 @@ def test_a_dead_node_that_says_it_lives_is_told_what_it_has_to_beat() -> None:
 def test_a_pending_suspicion_ends_with_the_death_that_comes_first() -> None:
     lone = knowing()
     lone.hear(Suspect(1, "a", "x"))
-    assert lone.swim._roster.get("a").case is not None  # type: ignore[union-attr]
+    assert lone.swim.record("a").suspicion is not None  # type: ignore[union-attr]
     lone.hear(Dead(1, "a", "y"), alive("a", 2))
     assert len(lone.happened(NodeLeft)) == 1
-    assert lone.swim._roster.get("a").case is None  # type: ignore[union-attr]
+    assert lone.swim.record("a").suspicion is None  # type: ignore[union-attr]
 
 
 # -- who is let in -----------------------------------------------------------------------------------------------------

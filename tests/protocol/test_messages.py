@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.gomsgpack import signed, struct_fields, unsigned
 
 u16 = st.integers(0, 2**16 - 1)
@@ -39,9 +39,17 @@ def test_a_message_comes_back_as_it_was_encoded(message: Any) -> None:
     assert type(message).decode(message.encode()[1:]) == message
 
 
+@given(u32, text, raw, u16, nilable, raw)
+def test_the_length_of_a_statement_is_known_before_it_is_encoded(
+    incarnation: int, name: str, addr: bytes, port: int, meta: bytes | None, vsn: bytes
+) -> None:
+    size = wire.alive_bytes(name, addr, port, meta, incarnation, vsn)
+    assert size == len(wire.Alive(incarnation, name, addr, port, meta, vsn).encode())
+
+
 @given(RECORDS)
 def test_a_record_comes_back_as_it_was_encoded(record: stream_wire.PushPullNode) -> None:
-    assert stream_wire.PushPullNode.from_value(struct_fields(record.encode(), record.declared)) == record
+    assert stream_wire.PushPullNode(*stream_wire.entry_of(struct_fields(record.encode(), ()))) == record
 
 
 @given(i64, i64, st.booleans())

@@ -6,14 +6,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from support.cluster import PEER, Lone, World, alive
+from support.cluster import PEER, Lone, World, alive, context_of
 
 from pydoudou.drivers.memberlist.protocol import Hooks, State
 from pydoudou.drivers.memberlist.protocol.events import NodeSuspected, PingCompleted
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, IndirectPing, Nack, Ping, Suspect
 from pydoudou.drivers.memberlist.protocol.packet import compound
 from pydoudou.drivers.memberlist.protocol.probe import MAX_WAITING
-from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
+from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange
 
 INTERVAL, TIMEOUT = 1.0, 0.5
 """The LAN profile."""
@@ -24,8 +24,9 @@ NO_NACKS = bytes((1, 3, 2, 0, 0, 0))
 def prober(*names: str, score: int = 0, **changes: Any) -> Lone:
     """A node that knows live nodes of these names, with this score of bad health."""
     lone = Lone(**changes)
+    for _ in range(score):  # whoever has to refute answers too slowly
+        lone.hear(Suspect(lone.node("me").incarnation, "me", "nobody"))
     lone.knows(*names)
-    lone.swim._context.awareness.apply(score)
     return lone
 
 
@@ -40,7 +41,7 @@ def asked_helpers(lone: Lone) -> list[IndirectPing]:
     return [request for _, request in lone.until_sent(IndirectPing)]
 
 
-def tcp_pings(lone: Lone) -> list[Exchange]:
+def tcp_pings(lone: Lone) -> list[StreamExchange]:
     """The pings over TCP among what it wants to dial."""
     return [exchange for exchange in lone.streams() if exchange.to_send[:1] == b"\x00"]
 
@@ -61,9 +62,9 @@ def test_a_node_that_acks_its_probe_stays_alive() -> None:
 
 @pytest.mark.upstream("TestMemberList_NextSeq")
 def test_sequence_numbers_count_from_one_and_wrap_around() -> None:
-    context = Lone().swim._context
+    context = context_of()
     assert [context.next_sequence() for _ in range(2)] == [1, 2]
-    context._sequence = 2**32 - 1
+    context.sequence = 2**32 - 1
     assert [context.next_sequence() for _ in range(2)] == [0, 1]
 
 
@@ -241,9 +242,9 @@ def test_a_node_that_stood_still_blames_nobody() -> None:
 def test_nothing_waits_for_an_ack_once_the_probe_is_over() -> None:
     lone = prober("a")
     probed(lone)
-    assert list(lone.swim._prober._waiting) == [1]
+    assert lone.swim.awaited == {1}
     lone.run_until(lambda: lone.state("a") is State.SUSPECT, within=INTERVAL)
-    assert 1 not in lone.swim._prober._waiting
+    assert 1 not in lone.swim.awaited
     score = lone.swim.health_score
     lone.hear(Ack(1))
     assert (lone.state("a"), lone.swim.health_score) == (State.SUSPECT, score)
@@ -254,10 +255,10 @@ def test_an_ack_for_nothing_changes_nothing() -> None:
     lone = prober("a", score=2)
     probed(lone)
     lone.hear(Ack(77), Nack(78))
-    assert list(lone.swim._prober._waiting) == [1]
+    assert lone.swim.awaited == {1}
     assert lone.swim.health_score == 2
     lone.hear(Ack(1))
-    assert list(lone.swim._prober._waiting) == []
+    assert not lone.swim.awaited
 
 
 @pytest.mark.upstream("TestMemberList_invokeAckHandler_Channel_Ack", "TestMemberlist_PingDelegate")
@@ -436,7 +437,7 @@ def test_only_so_many_nodes_are_helped_at_a_time() -> None:
     lone.hear(*[request(lone)] * (MAX_WAITING + 10))
     assert Counter(lone.problems()) == {"too many indirect pings": 10}
     lone.run(INTERVAL)
-    assert len(lone.swim._prober._waiting) == 0
+    assert not lone.swim.awaited
 
 
 def test_genuine_crashes_cost_a_healthy_cluster_no_health() -> None:
@@ -455,7 +456,7 @@ def test_genuine_crashes_cost_a_healthy_cluster_no_health() -> None:
 def test_a_ping_for_the_owner_tells_the_round_trip_time() -> None:
     lone = prober("a")
     answers: list[float | None] = []
-    lone.swim.ping("a", lone.now, answers.append)
+    lone.swim.application.ping("a", lone.now, answers.append)
     ((to, ping),) = lone.sent(Ping)
     assert to == (lone.node("a").host, 7946)
     lone.run(0.03)
@@ -471,12 +472,12 @@ def test_a_ping_for_the_owner_that_nobody_acks_ends_after_the_probe_timeout() ->
     world = World()
     me, _ = world.start("me", "a")
     answers: list[float | None] = []
-    me.ping(("another name", world.address("a")), world.now, answers.append)
+    me.application.ping(("another name", world.address("a")), world.now, answers.append)
     world.run(TIMEOUT + 0.01)
     assert answers == [None]
     assert world.view("me")["a"] is State.ALIVE
     with pytest.raises(KeyError):
-        me.ping("nobody", world.now, answers.append)
+        me.application.ping("nobody", world.now, answers.append)
 
 
 @pytest.mark.upstream("TestMemberlist_PingDelegate")

@@ -7,14 +7,14 @@ from typing import Any
 
 import msgpack
 import pytest
-from support.cluster import VSN, Lone, World, alive, serve
+from support.cluster import VSN, Lone, World, alive, codec, serve
 
-from pydoudou.drivers.memberlist.protocol import Hooks, Keyring, State
+from pydoudou.drivers.memberlist.protocol import Hooks, Keyring, State, stream_reader
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt
 from pydoudou.drivers.memberlist.protocol.events import NodeJoined, NodeLeft, NodeSuspected, Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Dead, Ping, Suspect
-from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange, framed
-from pydoudou.drivers.memberlist.protocol.stream_messages import PushPullHeader, PushPullNode
+from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange, framed
+from pydoudou.drivers.memberlist.protocol.stream_messages import PushPullHeader, PushPullNode, entry_of
 from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_NODES, MAX_USER_BYTES
 
 KEY, OTHER_KEY = bytes(range(16)), bytes(range(16, 32))
@@ -81,6 +81,40 @@ def test_we_never_send_one_without_nodes() -> None:
     lone.swim.join(("10.0.0.2", 7946), lone.now)
     (exchange,) = lone.streams()
     assert {name: each[b"State"] for name, each in read_state(exchange.to_send)[1].items()} == {"me": 3}
+
+
+def test_of_a_state_that_is_known_nothing_is_decoded_but_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    lone = Lone()
+    lone.hear(*(alive(name) for name in ("a", "b", "c")))
+    state, _ = lone.accept(state_of())
+    decoded = []
+
+    def counting(value: Any) -> Any:
+        entry = entry_of(value)
+        decoded.append(entry[0])
+        return entry
+
+    monkeypatch.setattr(stream_reader, "entry_of", counting)
+    lone.accept(state)
+    assert decoded == []
+    lone.hear(alive("b", 2), Suspect(1, "c", "a"))
+    lone.accept(state)
+    assert sorted(decoded) == ["b", "c"]
+
+
+@pytest.mark.parametrize("cut", [1, 7, 64, 1000])
+def test_a_known_state_may_come_in_pieces(cut: int) -> None:
+    lone = Lone()
+    lone.hear(*(alive(name) for name in "abcdefgh"))
+    state, _ = lone.accept(state_of())
+    news = [
+        PushPullNode(name, bytes((10, 0, 3, at)), 7946, b"m" * 300, 1, State.ALIVE, VSN)
+        for at, name in enumerate("ijkl", 1)
+    ]
+    header, known = PushPullHeader(9 + 4, 0, False).encode(), state[len(PushPullHeader(9, 0, False).encode()) :]
+    _, exchange = lone.accept(header + known + b"".join(node.encode() for node in news), cut=cut)
+    assert exchange.failure == ""
+    assert {node.name for node in lone.swim.nodes()} == {"me", *"abcdefghijkl"}
 
 
 def test_the_answer_does_not_contain_what_the_question_told() -> None:
@@ -206,7 +240,7 @@ def test_the_periodic_push_pull_finds_what_gossip_missed() -> None:
 # -- pings over TCP ----------------------------------------------------------------------------------------------------
 
 
-def tcp_ping(lone: Lone) -> Exchange:
+def tcp_ping(lone: Lone) -> StreamExchange:
     """The ping over TCP of a probe that stays without an ack."""
     lone.until_sent(Ping)
     lone.run(0.5)
@@ -270,7 +304,7 @@ def test_a_message_comes_back_out_of_all_layers(version: int, compression: bool,
     fields: dict[str, Any] = {"protocol_version": version, "compression": compression, "label": label}
     lone = Lone(keyring=Keyring([KEY]), **fields)
     message = b"\x08\x81\xaaUserMsgLen\x05hello"
-    data = framed(lone.swim._context, message, dialled=True)
+    data = framed(codec(lone.config, lone.swim.keyring), message, dialled=True)
     assert b"hello" not in data
     lone.accept(data, cut=3)
     assert lone.happened(UserMessage) == [UserMessage(b"hello", reliable=True)]

@@ -6,10 +6,11 @@ import random
 from collections.abc import Iterable
 
 import pytest
-from support.cluster import VSN, Lone
+from support.cluster import VSN, context_of
 
 from pydoudou.drivers.memberlist.protocol import State
-from pydoudou.drivers.memberlist.protocol.node_list import NodeState, Roster
+from pydoudou.drivers.memberlist.protocol.messages import Alive
+from pydoudou.drivers.memberlist.protocol.node_list import NodeRecord, Roster
 
 SEED = 7
 
@@ -18,11 +19,11 @@ def roster(names: Iterable[str], **states: State) -> Roster:
     """Nodes of these names, alive unless told otherwise, in their present state since time 0."""
     made = Roster(random.Random(SEED))
     for name in names:
-        made.add(NodeState(name, b"", "", 0, None, VSN, 1, states.get(name, State.ALIVE), 0.0))
+        made.add(NodeRecord(name, b"", "", 0, None, VSN, 1, states.get(name, State.ALIVE), 0.0))
     return made
 
 
-def names_of(nodes: Iterable[NodeState]) -> list[str]:
+def names_of(nodes: Iterable[NodeRecord]) -> list[str]:
     return [node.name for node in nodes]
 
 
@@ -41,7 +42,7 @@ def test_a_new_node_is_put_at_a_random_place() -> None:
     for seed in range(40):
         nodes = Roster(random.Random(seed))
         for name in ("a", "b", "c", "new"):
-            nodes.add(NodeState(name, b"", "", 0, None, VSN, 1, State.ALIVE, 0.0))
+            nodes.add(NodeRecord(name, b"", "", 0, None, VSN, 1, State.ALIVE, 0.0))
         places.add(names_of(nodes).index("new"))
     assert places == {0, 1, 2, 3}
 
@@ -56,7 +57,6 @@ def test_only_those_that_have_been_gone_for_long_are_dropped() -> None:
     assert sorted(names_of(nodes.drop_gone(50.0))) == ["dead", "left"]
     assert sorted(names_of(nodes)) == ["a", "b", "recently", "suspect"]
     assert nodes.get("dead") is None
-    assert b"dead" not in nodes.by_raw_name
 
 
 @pytest.mark.upstream("TestKRandomNodes")
@@ -66,7 +66,7 @@ def test_the_nodes_drawn_are_different_ones_that_fit_and_others_each_time(size: 
     states = {name: (State.ALIVE, State.SUSPECT, State.DEAD)[int(name) % 3] for name in names}
     nodes = roster(names, **states)
 
-    def alive(node: NodeState) -> bool:
+    def alive(node: NodeRecord) -> bool:
         return node.state is State.ALIVE and node.name != "0"
 
     draws = [names_of(nodes.sample(3, alive)) for _ in range(3)]
@@ -98,7 +98,7 @@ def test_every_node_is_drawn_as_often_as_any_other() -> None:
 
 @pytest.mark.upstream("TestRandomOffset")
 def test_first_ticks_are_spread_over_the_interval() -> None:
-    context = Lone().swim._context
+    context = context_of()
     draws = [context.stagger(2.0**31) for _ in range(100)]
     assert len(set(draws)) == 100
     assert 0 <= min(draws) < 2**31 / 10
@@ -107,4 +107,22 @@ def test_first_ticks_are_spread_over_the_interval() -> None:
 
 @pytest.mark.upstream("TestRandomOffset_Zero")
 def test_an_interval_of_nothing_has_no_room_for_chance() -> None:
-    assert Lone().swim._context.stagger(0) == 0
+    assert context_of().stagger(0) == 0
+
+
+def test_states_and_addresses_are_counted_as_they_change() -> None:
+    nodes = roster(["a", "b"], b=State.DEAD)
+    a, b = nodes.get("a"), nodes.get("b")
+    assert a is not None
+    assert b is not None
+    for node in (a, b):
+        nodes.set_statement(node, Alive(2, node.name, b"", 7946, None, VSN), "10.0.0.1")
+    assert (nodes.present, nodes.count(State.DEAD)) == (1, 1)
+    nodes.set_state(b, State.ALIVE, 1.0)
+    nodes.set_state(a, State.SUSPECT, 1.0)
+    nodes.set_state(a, State.LEFT, 2.0)
+    assert nodes.is_present_at(("10.0.0.1", 7946))
+    nodes.set_state(b, State.DEAD, 3.0)
+    assert not nodes.is_present_at(("10.0.0.1", 7946))
+    nodes.drop_gone(10.0)
+    assert [nodes.count(state) for state in State] == [0, 0, 0, 0]

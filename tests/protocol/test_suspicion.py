@@ -7,12 +7,8 @@ from support.cluster import Lone
 
 from pydoudou.drivers.memberlist.protocol import State
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Ping, Suspect
-from pydoudou.drivers.memberlist.protocol.suspicion import (
-    Suspicion,
-    push_pull_scale,
-    remaining_suspicion,
-    suspicion_timeout,
-)
+from pydoudou.drivers.memberlist.protocol.scaling import push_pull_scale
+from pydoudou.drivers.memberlist.protocol.suspicion import Suspicion, remaining_suspicion, suspicion_timeout
 
 LEAST, MOST = 0.5, 2.0
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 from typing import Any
 
 import attrs
 import pytest
 from support.captured import Captured, all_captured, load, same
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.context import Context
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed, messages
 from pydoudou.drivers.memberlist.protocol.stream_exchange import framed
 from pydoudou.drivers.memberlist.protocol.stream_reader import PushPull, StreamReader
@@ -34,7 +35,7 @@ _FIELDS = {
     "Nack": "nack",
     "Payload": "payload",
     "Incarnation": "incarnation",
-    "From": "accuser",
+    "From": "reporter",
     "Addr": "addr",
     "Meta": "meta",
     "Vsn": "vsn",
@@ -176,8 +177,8 @@ def test_a_captured_stream_decodes_to_the_listed_fields_however_it_is_cut(captur
         assert isinstance(message, PushPull)
         assert (message.join, len(message.nodes)) == (expected["header"]["Join"], expected["header"]["Nodes"])
         assert len(message.user_state) == expected["header"]["UserStateLen"]
-        for node, listed in zip(message.nodes, expected["nodes"], strict=True):
-            assert_fields(node, listed)
+        for entry, listed in zip(message.nodes, expected["nodes"], strict=True):
+            assert_fields(stream_wire.PushPullNode(*entry), listed)
     else:
         assert_fields(message, fields_of(expected))
 
@@ -192,19 +193,20 @@ def stream_again(captured: Captured) -> bytes:
     message = read_stream(captured)
     if isinstance(message, PushPull):
         header = stream_wire.PushPullHeader(len(message.nodes), len(message.user_state), message.join)
-        encoded = b"".join([header.encode(), *(node.encode() for node in message.nodes), message.user_state])
+        encoded = b"".join(
+            [header.encode(), *(stream_wire.encoded_entry(*entry) for entry in message.nodes), message.user_state]
+        )
     elif isinstance(message, bytes):
         encoded = stream_wire.stream_user_header(len(message)) + message
     else:
         encoded = message.encode()
-    context = context_for(captured)
+    context, draw = context_for(captured), os.urandom
     config = attrs.evolve(context.config, compression="compress" in captured.kinds)
     if captured.key:
         sealed = captured.data[5 + (2 + len(captured.label) if captured.accepted and captured.label else 0) :]
         config = spoken_by(sealed, config)
-        context.random_bytes = lambda size: nonce_of(sealed, size)
-    context.config = config
-    return framed(context, encoded, dialled=captured.accepted)
+        draw = partial(nonce_of, sealed)
+    return framed(PacketCodec(config, context.keyring, draw), encoded, dialled=captured.accepted)
 
 
 def test_a_compound_whose_count_has_wrapped_around_is_dropped_without_harm() -> None:

@@ -7,9 +7,8 @@ from support.cluster import Lone, World, alive
 
 from pydoudou.drivers.memberlist.protocol import Dialect, Hooks, State
 from pydoudou.drivers.memberlist.protocol.events import WeightChanged
-from pydoudou.drivers.memberlist.protocol.membership import MAX_WEIGHT
 from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect, Weight
-from pydoudou.drivers.memberlist.protocol.weight import dynamic_weight
+from pydoudou.drivers.memberlist.protocol.weight import MAX_WEIGHT, dynamic_weight
 
 
 def knowing(name: str = "a", incarnation: int = 3) -> Lone:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.invariants import Watch, agreed, lan, watched
 from support.simulator import Network, Process, Simulation
 
-from pydoudou.drivers.memberlist.protocol import State
+from pydoudou.drivers.memberlist.protocol import Node, State
 from pydoudou.drivers.memberlist.protocol.events import Event, NodeLeft
 from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect
 
@@ -83,12 +83,17 @@ def test_a_crash_is_known_to_everyone_within_the_bound(seed: int, size: int, net
     assert watch.false_deaths == []
 
 
+def untroubled(process: Process, node: Node) -> bool:
+    record = process.core.record(node.name)
+    return record is not None and record.suspicion is None and record.state is State.ALIVE
+
+
 def no_trace_left(simulation: Simulation) -> bool:
     """Whether nobody suspects anybody, waits for a death, doubts its own health, or has anything to gossip about."""
     return all(
-        all(node.case is None and node.state is State.ALIVE for node in process.core._roster)
+        all(untroubled(process, node) for node in process.core.nodes())
         and process.core.health_score == 0
-        and not process.core._context.broadcasts
+        and not process.core.queued
         for process in simulation.live
     )
 

@@ -12,15 +12,17 @@ from typing import Any, TypeVar
 
 import attrs
 
-from pydoudou.drivers.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Hooks, Keyring, Node, State, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
-from pydoudou.drivers.memberlist.protocol.events import Address, Event, Problem
+from pydoudou.drivers.memberlist.protocol.addresses import Address
+from pydoudou.drivers.memberlist.protocol.context import Context
+from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
+from pydoudou.drivers.memberlist.protocol.events import Event, Problem
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, messages
-from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
+from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange
 
-__all__ = ["PEER", "VSN", "Lone", "World", "alive", "decoded", "serve"]
+__all__ = ["PEER", "VSN", "Lone", "World", "alive", "codec", "context_of", "decoded", "serve"]
 
 VSN = bytes((1, 5, 2, 0, 0, 0))
 PEER: Address = ("10.0.0.9", 7946)
@@ -52,16 +54,26 @@ def alive(
     return wire.Alive(incarnation, name, dialect.encode_host(host), port, meta, vsn)
 
 
+def codec(config: Config, keyring: Keyring | None = None) -> PacketCodec:
+    """The layers of packets and streams as a node of these settings writes and reads them."""
+    return PacketCodec(config, keyring if keyring is not None else Keyring(()), random.Random(0).randbytes)
+
+
+def context_of(**changes: Any) -> Context:
+    """What the parts of a node share, without the node."""
+    config = Config.lan("me", "10.0.0.1", PORT, dialect=Dialect.HASHICORP, **changes)
+    return Context(config, Keyring(()), random.Random(0), random.Random(0).randbytes, 0.0)
+
+
 def decoded(datagram: bytes, config: Config, keyring: Keyring | None = None) -> list[Any]:
     """The messages of a datagram; user messages as bytes."""
-    codec = PacketCodec(config, keyring if keyring is not None else Keyring(()), random.Random(0).randbytes)
     return [
         body if kind == wire.MessageType.USER else _CLASSES[kind].decode(body)
-        for kind, body in messages(codec.unwrap(datagram))
+        for kind, body in messages(codec(config, keyring).unwrap(datagram))
     ]
 
 
-def serve(exchange: Exchange, data: bytes, now: float, *, cut: int = 0) -> bytes:
+def serve(exchange: StreamExchange, data: bytes, now: float, *, cut: int = 0) -> bytes:
     """Pass `data` into one side of a stream, in pieces of `cut` bytes, as an event loop does; returns its answer."""
     step = cut or max(1, len(data))
     for start in range(0, len(data), step):
@@ -71,7 +83,7 @@ def serve(exchange: Exchange, data: bytes, now: float, *, cut: int = 0) -> bytes
     return answer
 
 
-def _work(exchange: Exchange, now: float) -> None:
+def _work(exchange: StreamExchange, now: float) -> None:
     while not exchange.done and (exchange.heavy is not None or exchange.work is not None):
         if exchange.heavy is not None:
             try:
@@ -106,7 +118,7 @@ class Lone:
         self._keyring = keyring
         self._packets: list[tuple[Address, bytes]] = []
         self._events: list[Event] = []
-        self._streams: list[Exchange] = []
+        self._streams: list[StreamExchange] = []
         self.started = self.events()
         self.forget_gossip()
 
@@ -118,11 +130,14 @@ class Lone:
 
     def knows(self, *names: str, vsn: bytes = VSN) -> None:
         """Let it learn of live nodes at 10.0.1.1 and up, and forget that it did."""
-        for number, name in enumerate(names, 1 + self.swim.known):
-            self.hear(alive(name, host=f"10.0.1.{number}", vsn=vsn))
-        self.events()
-        self.sent()
-        self.forget_gossip()
+        self.swim.introduce(
+            [
+                Node(name, f"10.0.1.{number}", PORT, b"", State.ALIVE, 1, vsn)
+                for number, name in enumerate(names, 1 + self.swim.known)
+            ],
+            self.now,
+        )
+        self.packets()
 
     def run(self, seconds: float) -> None:
         """Let time pass, waking the node whenever it wants to be."""
@@ -194,7 +209,7 @@ class Lone:
             if kind is None or isinstance(message, kind)
         ]
 
-    def streams(self) -> list[Exchange]:
+    def streams(self) -> list[StreamExchange]:
         """What it wants to dial since the last call."""
         self._take()
         streams, self._streams = self._streams, []
@@ -202,11 +217,11 @@ class Lone:
 
     def gossip(self) -> list[Any]:
         """What the queue would spread next; taking it counts as one transmission."""
-        return [_leaf(part) for part in self.swim._context.gossip(1 << 16)]
+        return [_leaf(part) for part in self.swim.gossip(1 << 16)]
 
     def forget_gossip(self) -> None:
         """Empty the queue."""
-        self.swim._context.broadcasts.prune(0)
+        self.swim.introduce((), self.now)
 
     def node(self, name: str) -> Node:
         """What it knows of a node.
@@ -223,12 +238,14 @@ class Lone:
         """The state of a node, None if it is unknown."""
         return next((node.state for node in self.swim.nodes() if node.name == name), None)
 
-    def accept(self, data: bytes, *, cut: int = 0) -> tuple[bytes, Exchange]:
+    def accept(self, data: bytes, *, cut: int = 0) -> tuple[bytes, StreamExchange]:
         """A peer dials and writes `data`: the answer, and the exchange."""
         exchange = self.swim.accept(PEER, self.now)
         return serve(exchange, data, self.now, cut=cut), exchange
 
-    def push_pull(self, *records: stream_wire.PushPullNode, join: bool = False, user_state: bytes = b"") -> Exchange:
+    def push_pull(
+        self, *records: stream_wire.PushPullNode, join: bool = False, user_state: bytes = b""
+    ) -> StreamExchange:
         """A peer dials and sends its state."""
         header = stream_wire.PushPullHeader(len(records), len(user_state), join)
         data = b"".join([header.encode(), *(record.encode() for record in records), user_state])
@@ -372,7 +389,7 @@ class World:
             return None
         return self._stations[name].swim
 
-    def _converse(self, name: str, dialled: Exchange) -> None:
+    def _converse(self, name: str, dialled: StreamExchange) -> None:
         assert dialled.address is not None
         target = self._target(name, dialled.address, "tcp")
         if target is None:

@@ -1,7 +1,6 @@
 """Prints, at the end of a run, what the tests recorded as properties: figures, and what was compared with Go nodes.
 
-A hook for the topmost `conftest.py`: where several processes share the tests, only that one is read by the process that
-prints.
+For the topmost `conftest.py`: of several processes that share the tests, the one that prints reads only that file.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["pytest_terminal_summary"]
+__all__ = ["print_figures"]
 
 _TITLES = {
     "measured": "simulation: measured next to what the papers say",
@@ -17,7 +16,7 @@ _TITLES = {
 }
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def print_figures(terminalreporter: Any) -> None:
     """Print a section for each kind of property."""
     recorded: dict[str, list[Any]] = {}
     for report in terminalreporter.stats.get("passed", ()):

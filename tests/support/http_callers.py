@@ -12,8 +12,7 @@ import httpx
 import requests
 from anyio.from_thread import start_blocking_portal
 
-from pydoudou import Member
-from pydoudou.balancers.calls.call import Picker
+from pydoudou import Balancer, Member
 from pydoudou.contrib.httpx import DiscoveryTransport
 from pydoudou.contrib.requests import mount
 
@@ -43,8 +42,9 @@ class RequestsCaller:
     connection_error: type[Exception] = requests.ConnectionError
     broken: type[Exception] = requests.ConnectionError
     timed_out: type[Exception] = requests.Timeout
+    library_error: type[Exception] = requests.RequestException
 
-    def __init__(self, picker: Picker, **options: Any) -> None:
+    def __init__(self, picker: Balancer, **options: Any) -> None:
         self.session = requests.Session()
         self.adapter = mount(self.session, "orders", picker, **options)
 
@@ -80,8 +80,9 @@ class HttpxCaller:
     connection_error: type[Exception] = httpx.ConnectError
     broken: type[Exception] = httpx.TransportError
     timed_out: type[Exception] = httpx.TimeoutException
+    library_error: type[Exception] = httpx.HTTPError
 
-    def __init__(self, picker: Picker, **options: Any) -> None:
+    def __init__(self, picker: Balancer, **options: Any) -> None:
         self.transport = DiscoveryTransport(balancer={"orders": picker}, **options)
         self.client = httpx.Client(mounts={"all://orders": self.transport})
 
@@ -116,10 +117,11 @@ class AsyncHttpxCaller:
     connection_error: type[Exception] = httpx.ConnectError
     broken: type[Exception] = httpx.TransportError
     timed_out: type[Exception] = httpx.TimeoutException
+    library_error: type[Exception] = httpx.HTTPError
 
-    def __init__(self, picker: Picker, *, backend: str = "asyncio", **options: Any) -> None:
+    def __init__(self, picker: Balancer, *, backend: str = "asyncio", **options: Any) -> None:
         self._stack = ExitStack()
-        self._portal = self._stack.enter_context(start_blocking_portal(backend))
+        self.portal = self._stack.enter_context(start_blocking_portal(backend))
         self.transport = DiscoveryTransport(balancer={"orders": picker}, **options)
         self.client = httpx.AsyncClient(mounts={"all://orders": self.transport})
 
@@ -139,7 +141,7 @@ class AsyncHttpxCaller:
                 method, url, content=body, timeout=timeout, follow_redirects=follow, **more
             )
 
-        return _answer(self._portal.call(request))
+        return _answer(self.portal.call(request))
 
     def cookies(self) -> dict[str, str]:
         return dict(self.client.cookies)
@@ -150,7 +152,7 @@ class AsyncHttpxCaller:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._portal.call(self.client.aclose)
+        self.portal.call(self.client.aclose)
         self._stack.close()
 
 

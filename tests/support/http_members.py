@@ -263,8 +263,8 @@ class GivenMembers:
     def __init__(self, *members: Member) -> None:
         self.change(*members)
 
-    def change(self, *members: Member) -> None:
-        self._snapshot = Snapshot("orders", members, members)
+    def change(self, *members: Member, candidates: tuple[Member, ...] | None = None) -> None:
+        self._snapshot = Snapshot("orders", members, members if candidates is None else candidates)
 
     def snapshot(self, service: str) -> Snapshot:
         return self._snapshot

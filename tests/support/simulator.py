@@ -24,9 +24,10 @@ from typing import Any
 import attrs
 
 from pydoudou.drivers.memberlist.protocol import Config, Swim
-from pydoudou.drivers.memberlist.protocol.events import Address, Event, Node
-from pydoudou.drivers.memberlist.protocol.messages import Alive, State
-from pydoudou.drivers.memberlist.protocol.stream_exchange import Exchange
+from pydoudou.drivers.memberlist.protocol.addresses import Address
+from pydoudou.drivers.memberlist.protocol.events import Event, Node
+from pydoudou.drivers.memberlist.protocol.messages import State
+from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange
 
 __all__ = ["Network", "Process", "Simulation"]
 
@@ -167,7 +168,15 @@ class Simulation:
         """
         processes = [Process(config, list(seeds)) for config in configs]
         everybody = [
-            Alive(1, config.name, config.addr, config.advertise_port, config.meta or None, config.vsn)
+            Node(
+                config.name,
+                config.advertise_host,
+                config.advertise_port,
+                config.meta,
+                State.ALIVE,
+                incarnation=1,
+                vsn=config.vsn,
+            )
             for config in (process.config for process in processes)
         ]
         for process in processes:
@@ -175,11 +184,7 @@ class Simulation:
             chance = Random(f"{self.seed} {process.name} 1")
             swim = Swim(process.config, random=chance, random_bytes=chance.randbytes, now=self.now)
             swim.remember_seeds(process.seeds)
-            for alive in everybody:
-                swim._membership.alive(alive)
-            swim._context.broadcasts.prune(0)
-            swim._context.counters.clear()
-            swim._context.events.clear()
+            swim.introduce(everybody, self.now)
             process.swim, process.life = swim, 1
             self.flush(process)
         return processes
@@ -327,13 +332,13 @@ class Simulation:
                 delay += _RETRANSMISSION_TIMEOUT
         return delay
 
-    def _dial(self, process: Process, exchange: Exchange) -> None:
+    def _dial(self, process: Process, exchange: StreamExchange) -> None:
         dialler = (process, process.life, exchange)
         self._at(exchange.deadline, _TIMER, self._break, dialler, "no answer in time")
         leaves_at = max(self.now, process.muted_until)
         self._at(leaves_at + self._trip(_HANDSHAKE), _MESSAGE, self._connected, dialler)
 
-    def _connected(self, dialler: tuple[Process, int, Exchange]) -> None:
+    def _connected(self, dialler: tuple[Process, int, StreamExchange]) -> None:
         """The dialler's bytes are at the other side, which answers."""
         process, life, exchange = dialler
         target = self.processes.get(exchange.address or ("", 0))
@@ -355,7 +360,7 @@ class Simulation:
         self._at(self.now + self._trip(), _MESSAGE, self._answered, dialler, target, accepted.to_send)
         self.flush(target)
 
-    def _answered(self, dialler: tuple[Process, int, Exchange], target: Process, data: bytes) -> None:
+    def _answered(self, dialler: tuple[Process, int, StreamExchange], target: Process, data: bytes) -> None:
         process, life, exchange = dialler
         if exchange.done or process.life != life or process.swim is None or self._is_cut(process, target):
             return
@@ -365,7 +370,7 @@ class Simulation:
         self._converse(exchange, data)
         self.flush(process)
 
-    def _converse(self, exchange: Exchange, data: bytes) -> None:
+    def _converse(self, exchange: StreamExchange, data: bytes) -> None:
         """One side reads all that the other has sent, and then its end."""
         if data:
             exchange.feed(data, self.now)
@@ -375,7 +380,7 @@ class Simulation:
             pass
         exchange.feed(b"", self.now)
 
-    def _break(self, dialler: tuple[Process, int, Exchange], reason: str) -> None:
+    def _break(self, dialler: tuple[Process, int, StreamExchange], reason: str) -> None:
         process, life, exchange = dialler
         if exchange.done or process.life != life or process.swim is None:
             return

@@ -1,10 +1,10 @@
 """The gossip protocol without I/O: no sockets, no clock, no tasks, no randomness of its own."""
 
 from .config import Config
-from .context import Hooks
 from .dialect import Dialect
 from .encryption import Keyring
 from .events import Node
+from .hooks import Hooks
 from .messages import State
 from .swim import Effects, Swim
 

@@ -6,15 +6,17 @@ incarnation there is can never be refuted.
 
 from __future__ import annotations
 
-from ...errors import ProtocolError
 from .config import META_MAX_BYTES, NAME_MAX_BYTES, PROTOCOL_MAX, PROTOCOL_MIN
+from .context import Context
+from .errors import ProtocolError
 from .gomsgpack import text_of
 from .messages import Alive
-from .node_list import NodeState
+from .node_list import NodeRecord
 
 __all__ = [
     "MAX_INCARNATION",
     "MAX_INCARNATION_JUMP",
+    "admitted_host",
     "check_fields",
     "check_incarnation",
     "check_metadata",
@@ -50,7 +52,7 @@ def check_metadata(meta: bytes | None) -> None:
         raise ProtocolError(f"metadata of {len(meta)} bytes")
 
 
-def check_incarnation(incarnation: int, known: NodeState | None) -> None:
+def check_incarnation(incarnation: int, known: NodeRecord | None) -> None:
     """Whether a node can be at this incarnation.
 
     Raises:
@@ -71,6 +73,8 @@ def check_versions(vsn: bytes, ours: bytes) -> None:
     Raises:
         ProtocolError: version bytes are missing, contradict themselves, or do not overlap with ours.
     """
+    if vsn == ours:
+        return
     if len(vsn) < 6:
         raise ProtocolError(f"{len(vsn)} version bytes, expected 6")
     least, most, spoken, app_least, app_most, app_spoken = vsn[:6]
@@ -80,3 +84,30 @@ def check_versions(vsn: bytes, ours: bytes) -> None:
         raise ProtocolError(f"protocol versions {least} to {most} do not include ours, {ours[2]}")
     if not (app_least <= ours[5] <= app_most and ours[3] <= app_spoken <= ours[4]):
         raise ProtocolError(f"application versions {app_least} to {app_most} do not include ours, {ours[5]}")
+
+
+def admitted_host(context: Context, message: Alive, known: NodeRecord | None, *, own: bool) -> str | None:
+    """The host of a member we would admit, else None. What a known node repeats was checked before."""
+    config = context.config
+    try:
+        check_incarnation(message.incarnation, known)
+        check_metadata(message.meta)
+        if known is None or message.port != known.port or message.vsn != known.vsn:
+            check_fields(message, context.vsn)
+        if known is not None and message.addr == known.addr:
+            host = known.host
+        else:
+            host = config.dialect.decode_host(message.addr)
+    except ProtocolError as error:
+        context.problem("alive refused", f"{message.node[:80]}: {error}")
+        return None
+    if own:
+        return host
+    if not config.allows(host):
+        context.problem("address not allowed", f"{message.node} at {host}")
+        return None
+    admit = context.hooks.admit
+    if admit is not None and not admit(message.node, host, message.port, message.meta or b""):
+        context.counters["not admitted"] += 1
+        return None
+    return host

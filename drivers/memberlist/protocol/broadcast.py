@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Hashable
+from typing import Any
 
 __all__ = ["BroadcastQueue"]
 
-_Broadcast = tuple[int, int, int, bytes, Hashable | None, Callable[[], None] | None]
-"""Minus the times sent, the length, the running number; the message, its name, and whom to tell when it is done with.
+_Broadcast = tuple[int, int, int, bytes | None, Hashable, Callable[[], None] | None]
+"""Minus the times sent, the length, the running number; the message, or None for the statement of the node that is the
+name; the name; and whom to tell when it is done with.
 
 A plain tuple, because the first three are its place in the queue, and because the garbage collector takes no interest
 in a tuple of numbers and strings: ten thousand new members at once would otherwise cost it a noticeable pause.
@@ -31,6 +33,8 @@ class BroadcastQueue:
         self._order: list[_Broadcast] = []
         self._named: dict[Hashable, _Broadcast] = {}
         self._next = 0
+        self.statement_of: Callable[[Any], bytes] = lambda name: b""
+        """What a node says of itself, encoded, by its name."""
 
     def __len__(self) -> int:
         return len(self._order)
@@ -46,10 +50,22 @@ class BroadcastQueue:
         self._next += 1
         self._insert((0, len(message), self._next, message, name, finished))
 
+    def queue_statement(self, name: Hashable, size: int) -> None:
+        """Add what a node says of itself, which will be encoded when it is sent; `size` is its length then."""
+        self.invalidate(name)
+        if not self._order:
+            self._next = 0
+        self._next += 1
+        self._insert((0, size, self._next, None, name, None))
+
     def _insert(self, item: _Broadcast) -> None:
         if item[4] is not None:
             self._named[item[4]] = item
-        bisect.insort(self._order, item)
+        order = self._order
+        if not order or order[-1] < item:
+            order.append(item)
+        else:
+            bisect.insort(order, item)
 
     def invalidate(self, name: Hashable) -> None:
         """Drop the message of that name, if there is one."""
@@ -79,13 +95,14 @@ class BroadcastQueue:
             del self._order[at]
             taken.append(item)
             room -= item[1] + overhead
+        messages = [self.statement_of(name) if message is None else message for _, _, _, message, name, _ in taken]
         for minus_transmits, length, number, message, name, finished in taken:
             sent = (minus_transmits - 1, length, number, message, name, finished)
             if 1 - minus_transmits < transmit_limit:
                 self._insert(sent)
             else:
                 self._finish(sent)
-        return [item[3] for item in taken]
+        return messages
 
     def take_first(self, transmit_limit: int) -> list[bytes]:
         """The message whose turn it is, however long, or nothing."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import attrs
 
-from ...errors import ProtocolError
 from .dialect import Dialect
+from .errors import ProtocolError
 from .gomsgpack import text_of
 
 __all__ = ["META_MAX_BYTES", "NAME_MAX_BYTES", "PROTOCOL_MAX", "PROTOCOL_MIN", "Config", "Network"]

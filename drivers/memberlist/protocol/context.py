@@ -8,31 +8,27 @@ happened.
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
-import attrs
-
-from ...members import bracketed
+from .addresses import Address, shown
 from .awareness import Awareness
 from .broadcast import BroadcastQueue
 from .config import Config
 from .encryption import Keyring
-from .events import Address, Event, Problem
+from .events import Event, Problem
+from .hooks import Hooks
+from .messages import USER_HEAD
 from .packet import PacketCodec, compound
-from .suspicion import retransmit_limit
+from .scaling import retransmit_limit
 from .timers import Timers
 
 if TYPE_CHECKING:
     from random import Random
 
-    from .stream_exchange import Exchange
-    from .stream_messages import PushPullNode
+    from .stream_exchange import StreamExchange
 
-__all__ = ["MAX_DATAGRAM_BYTES", "Context", "Hooks", "shown"]
-
-MAX_DATAGRAM_BYTES = 65_000
-"""What an application may send in one: the most that UDP carries, less than all that may be put around it."""
+__all__ = ["Context"]
 
 _COMPOUND_HEADER = 2
 _PART_OVERHEAD = 2
@@ -40,43 +36,20 @@ _USER_OVERHEAD = 3
 _CRC_BYTES = 5
 
 
-@attrs.define
-class Hooks:
-    """Decisions that an application may take part in. Called inside a state transition: they must not call back.
-
-    Attributes:
-        admit: `(name, host, port, meta) -> bool`, asked for every alive message that is news and not our own.
-        merge: `(records) -> bool`, asked before the reply or request of a *join* is merged, with all it contains.
-        ack_payload: what to put into the ack of a ping.
-        ping_over_tcp: `(name) -> bool`, whether a node that does not answer over UDP may be pinged over TCP.
-        local_state: what to send along with a push/pull; the argument tells whether it is a join.
-        load: `() -> (idle, unix_ms)`, the idle share of the processor, 0 to 1, and the time of the measurement.
-    """
-
-    admit: Callable[[str, str, int, bytes], bool] | None = None
-    merge: Callable[[Sequence[PushPullNode]], bool] | None = None
-    ack_payload: Callable[[], bytes] | None = None
-    ping_over_tcp: Callable[[str], bool] | None = None
-    local_state: Callable[[bool], bytes] | None = None
-    load: Callable[[], tuple[float, int]] | None = None
-
-
-def shown(address: Address | str) -> str:
-    """An address for people."""
-    return address if isinstance(address, str) else f"{bracketed(address[0])}:{address[1]}"
-
-
 class Context:
     """Shared by all parts of one node.
 
     Attributes:
         now: seconds on the driver's monotonic clock.
-        source: where the input comes from that is being looked at, "" if it is time that passes.
+        source: where the input comes from that is being looked at, "" if from time or from our owner.
         packets: datagrams to send, as (destination, bytes).
         streams: exchanges to open.
         events: what happened, in order.
         counters: how often what happened, by name.
+        vsn: the version bytes of `config`, for comparing them often, and for sharing them.
+        known_entries: the entries of a push/pull that are no news.
         nodes: how many nodes are known, ourselves and the dead included: the n of every logarithm.
+        sequence: the number of the last ping.
     """
 
     def __init__(
@@ -87,36 +60,40 @@ class Context:
         self.random = random
         self.random_bytes = random_bytes
         self.keyring = keyring
+        self.codec = PacketCodec(config, keyring, random_bytes)
+        self.vsn = config.vsn
         self.timers = Timers()
         self.awareness = Awareness(config.awareness_max_multiplier)
         self.broadcasts = BroadcastQueue()
         self.user_broadcasts = BroadcastQueue()
         self.hooks = Hooks()
         self.packets: list[tuple[Address, bytes]] = []
-        self.streams: list[Exchange] = []
+        self.streams: list[StreamExchange] = []
         self.events: list[Event] = []
         self.counters: collections.Counter[str] = collections.Counter()
+        self.known_entries: Container[bytes] = ()
         self.nodes = 0
-        self._sequence = 0
-        self._configure(config)
-
-    def _configure(self, config: Config) -> None:
-        self._config = config
-        self.codec = PacketCodec(config, self.keyring, self.random_bytes)
+        self.sequence = 0
 
     @property
     def config(self) -> Config:
-        """The settings in force; assigning replaces them all at once."""
-        return self._config
+        """The settings in force."""
+        return self.codec.config
 
-    @config.setter
-    def config(self, config: Config) -> None:
-        self._configure(config)
+    def reconfigure(self, config: Config) -> None:
+        """Replace the settings all at once."""
+        self.codec = PacketCodec(config, self.keyring, self.random_bytes)
+        self.vsn = config.vsn
+
+    def enter(self, now: float, source: Address | str = "") -> None:
+        """Begin with an input: the one place where the present moment, and where the input comes from, are set."""
+        self.now = now
+        self.source = source
 
     def next_sequence(self) -> int:
-        """A number for a probe: 1, 2, … and around at 2**32."""
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        return self._sequence
+        """A number for a ping: 1, 2, … and around at 2**32."""
+        self.sequence = (self.sequence + 1) & 0xFFFFFFFF
+        return self.sequence
 
     def stagger(self, interval: float) -> float:
         """A first delay, so that nodes started together do not act together."""
@@ -157,22 +134,16 @@ class Context:
         """Bytes for the parts of a compound. Go does not count the checksum, so that its packets exceed the limit
         by 5.
         """
-        return self._config.udp_buffer_bytes - _COMPOUND_HEADER - self.codec.overhead - (_CRC_BYTES if crc else 0)
+        return self.config.udp_buffer_bytes - _COMPOUND_HEADER - self.codec.overhead - (_CRC_BYTES if crc else 0)
 
     @property
     def _transmit_limit(self) -> int:
-        return retransmit_limit(self._config.retransmit_mult, self.nodes)
+        return retransmit_limit(self.config.retransmit_mult, self.nodes)
 
-    def broadcast_user(self, payload: bytes) -> None:
-        """Queue an application's message.
-
-        Raises:
-            ValueError: it does not fit into a packet.
-        """
-        most = self._room(crc=True) - _USER_OVERHEAD
-        if len(payload) > most:
-            raise ValueError(f"a message of {len(payload)} bytes cannot be gossiped: at most {most} fit into a packet")
-        self.user_broadcasts.queue(payload)
+    @property
+    def largest_user_broadcast(self) -> int:
+        """How many bytes of an application's message fit into any packet of gossip."""
+        return self._room(crc=True) - _USER_OVERHEAD
 
     def gossip(self, room: int) -> list[bytes]:
         """At most `room` bytes of messages to spread: those about nodes first, the application's in what is left."""
@@ -180,5 +151,5 @@ class Context:
         parts = self.broadcasts.take(_PART_OVERHEAD, room, limit)
         if self.user_broadcasts:
             room -= sum(len(part) + _PART_OVERHEAD for part in parts)
-            parts += [b"\x08" + payload for payload in self.user_broadcasts.take(_USER_OVERHEAD, room, limit)]
+            parts += [USER_HEAD + payload for payload in self.user_broadcasts.take(_USER_OVERHEAD, room, limit)]
         return parts

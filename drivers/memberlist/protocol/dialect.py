@@ -12,7 +12,7 @@ import enum
 import functools
 import ipaddress
 
-from ...errors import ProtocolError
+from .errors import ProtocolError
 
 __all__ = ["Dialect"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ...errors import ProtocolError
+from .errors import ProtocolError
 
 __all__ = ["Keyring", "decrypt", "encrypt", "encryption_overhead"]
 

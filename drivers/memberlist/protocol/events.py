@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from .addresses import Address
 from .messages import State
 
 __all__ = [
@@ -21,8 +22,6 @@ __all__ = [
     "UserMessage",
     "WeightChanged",
 ]
-
-Address = tuple[str, int]
 
 
 @attrs.frozen

@@ -15,10 +15,16 @@ from typing import Any
 
 import msgpack
 
-from ...errors import ProtocolError
+from .errors import ProtocolError
 
 __all__ = [
+    "NIL",
+    "as_struct",
+    "fixmap",
+    "fixstr",
+    "flag",
     "raw",
+    "raw_bytes",
     "signed",
     "struct_fields",
     "text_of",
@@ -29,6 +35,7 @@ __all__ = [
     "to_u16",
     "to_u32",
     "unsigned",
+    "unsigned_bytes",
 ]
 
 # A hostile body may nest array headers that each claim many elements, and lists are allocated before their elements are
@@ -36,20 +43,48 @@ __all__ = [
 _LIMITS: dict[str, Any] = {"max_array_len": 1024, "max_map_len": 1024, "raw": True}
 
 
+NIL = b"\xc0"
+
+
+def fixmap(fields: int) -> bytes:
+    """The head of a struct of at most 15 fields: names and values follow."""
+    return bytes((0x80 + fields,))
+
+
+def fixstr(name: bytes) -> bytes:
+    """The name of a field, of at most 31 bytes."""
+    return bytes((0xA0 + len(name),)) + name
+
+
+def flag(value: bool) -> bytes:
+    """A Go bool."""
+    return b"\xc3" if value else b"\xc2"
+
+
+_FIXRAW = [bytes((0xA0 | size,)) for size in range(32)]
+_FIXINT = [bytes((value,)) for value in range(0x80)]
+
+
 def raw(data: bytes) -> bytes:
     """`data` in the old raw family: fixraw, raw16 or raw32."""
     size = len(data)
     if size < 32:
-        return bytes((0xA0 | size,)) + data
+        return _FIXRAW[size] + data
     if size < 0x10000:
         return b"\xda" + size.to_bytes(2, "big") + data
     return b"\xdb" + size.to_bytes(4, "big") + data
 
 
+def raw_bytes(data: bytes) -> int:
+    """How long `raw` of it is."""
+    size = len(data)
+    return size + (1 if size < 32 else 3 if size < 0x10000 else 5)
+
+
 def unsigned(value: int) -> bytes:
     """A Go unsigned field in its shortest unsigned form."""
     if value < 0x80:
-        return bytes((value,))
+        return _FIXINT[value]
     if value < 0x100:
         return b"\xcc" + bytes((value,))
     if value < 0x10000:
@@ -57,9 +92,16 @@ def unsigned(value: int) -> bytes:
     return b"\xce" + value.to_bytes(4, "big")
 
 
+def unsigned_bytes(value: int) -> int:
+    """How long `unsigned` of it is."""
+    return 1 if value < 0x80 else 2 if value < 0x100 else 3 if value < 0x10000 else 5
+
+
 def signed(value: int) -> bytes:
     """A Go signed field: fixint up to 127, then int16, int32, int64."""
-    if -32 <= value < 0x80:
+    if 0 <= value < 0x80:
+        return _FIXINT[value]
+    if -32 <= value < 0:
         return struct.pack("b", value)
     if -0x80 <= value < 0x80:
         return struct.pack(">Bb", 0xD0, value)

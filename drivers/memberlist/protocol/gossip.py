@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .context import Context
 from .messages import State
-from .node_list import CRC_SINCE, NodeState, Roster
+from .node_list import NodeRecord, Roster
 
 __all__ = ["Gossiper"]
 
@@ -25,10 +25,10 @@ class Gossiper:
         if not context.broadcasts and not context.user_broadcasts:
             return
         for node in self._roster.sample(context.config.gossip_nodes, self._listens):
-            if not context.send_gossip(node.address, crc=node.protocol_max >= CRC_SINCE):
+            if not context.send_gossip(node.address, crc=node.reads_crc):
                 return
 
-    def _listens(self, node: NodeState) -> bool:
+    def _listens(self, node: NodeRecord) -> bool:
         if node.name == self._context.config.name or node.state is State.LEFT:
             return False
         if node.state is State.DEAD:

@@ -9,7 +9,7 @@ decoded off the event loop.
 
 from __future__ import annotations
 
-from ...errors import ProtocolError
+from .errors import ProtocolError
 
 __all__ = ["compress", "decompress"]
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import attrs
 
 from .gomsgpack import (
+    NIL,
+    fixmap,
+    fixstr,
+    flag,
     raw,
+    raw_bytes,
     signed,
     struct_fields,
     text_of,
@@ -25,10 +30,12 @@ from .gomsgpack import (
     to_u16,
     to_u32,
     unsigned,
+    unsigned_bytes,
 )
 
 __all__ = [
     "MAX_INT",
+    "USER_HEAD",
     "Ack",
     "Alive",
     "Dead",
@@ -39,6 +46,8 @@ __all__ = [
     "State",
     "Suspect",
     "Weight",
+    "alive_bytes",
+    "message_head",
 ]
 
 MAX_INT = 2**63 - 1
@@ -74,17 +83,37 @@ class State(enum.IntEnum):
     LEFT = 3
 
 
-_FROM = b"\xa4From"
-_INCARNATION = b"\xabIncarnation"
-_NODE = b"\xa4Node"
-_SEQ_NO = b"\xa5SeqNo"
-_SOURCE_ADDR = b"\xaaSourceAddr"
-_SOURCE_NODE = b"\xaaSourceNode"
-_SOURCE_PORT = b"\xaaSourcePort"
-_PORT = b"\xa4Port"
-_ADDR = b"\xa4Addr"
-_META = b"\xa4Meta"
-_VSN = b"\xa3Vsn"
+def message_head(kind: MessageType, fields: int) -> bytes:
+    """What a message begins with: its type, and how many fields follow."""
+    return bytes((kind,)) + fixmap(fields)
+
+
+USER_HEAD = bytes((MessageType.USER,))
+"""What precedes an application's message in a packet; the rest is as the application wrote it."""
+
+_PING_HEAD = message_head(MessageType.PING, 5)
+_INDIRECT_PING_HEAD = message_head(MessageType.INDIRECT_PING, 8)
+_ACK_HEAD = message_head(MessageType.ACK, 2)
+_NACK_HEAD = message_head(MessageType.NACK, 1)
+_ALIVE_HEAD = message_head(MessageType.ALIVE, 6)
+_WEIGHT_HEAD = message_head(MessageType.WEIGHT, 5)
+
+_FROM = fixstr(b"From")
+_INCARNATION = fixstr(b"Incarnation")
+_NODE = fixstr(b"Node")
+_SEQ_NO = fixstr(b"SeqNo")
+_SOURCE_ADDR = fixstr(b"SourceAddr")
+_SOURCE_NODE = fixstr(b"SourceNode")
+_SOURCE_PORT = fixstr(b"SourcePort")
+_PORT = fixstr(b"Port")
+_ADDR = fixstr(b"Addr")
+_META = fixstr(b"Meta")
+_VSN = fixstr(b"Vsn")
+_NACK = fixstr(b"Nack")
+_TARGET = fixstr(b"Target")
+_PAYLOAD = fixstr(b"Payload")
+_WEIGHT = fixstr(b"Weight")
+_WEIGHT_AT = fixstr(b"WeightAt")
 
 
 @attrs.define
@@ -117,7 +146,7 @@ class Ping:
     def encode(self) -> bytes:
         return b"".join(
             (
-                b"\x00\x85" + _NODE,
+                _PING_HEAD + _NODE,
                 raw(text_of(self.node)),
                 _SEQ_NO,
                 unsigned(self.seq_no),
@@ -172,8 +201,8 @@ class IndirectPing:
     def encode(self) -> bytes:
         return b"".join(
             (
-                b"\x01\x88\xa4Nack",
-                b"\xc3" if self.nack else b"\xc2",
+                _INDIRECT_PING_HEAD + _NACK,
+                flag(self.nack),
                 _NODE,
                 raw(text_of(self.node)),
                 _PORT,
@@ -186,7 +215,7 @@ class IndirectPing:
                 raw(text_of(self.source_node)),
                 _SOURCE_PORT,
                 unsigned(self.source_port),
-                b"\xa6Target",
+                _TARGET,
                 raw(self.target),
             )
         )
@@ -212,8 +241,8 @@ class Ack:
         return cls(to_u32(get(b"SeqNo")), None if payload is None else to_bytes(payload))
 
     def encode(self) -> bytes:
-        payload = b"\xc0" if self.payload is None else raw(self.payload)
-        return b"\x02\x82\xa7Payload" + payload + _SEQ_NO + unsigned(self.seq_no)
+        payload = NIL if self.payload is None else raw(self.payload)
+        return _ACK_HEAD + _PAYLOAD + payload + _SEQ_NO + unsigned(self.seq_no)
 
 
 @attrs.define
@@ -229,58 +258,48 @@ class Nack:
         return cls(to_u32(struct_fields(body, cls.declared).get(b"SeqNo")))
 
     def encode(self) -> bytes:
-        return b"\x0b\x81" + _SEQ_NO + unsigned(self.seq_no)
+        return _NACK_HEAD + _SEQ_NO + unsigned(self.seq_no)
 
 
 @attrs.define
-class Suspect:
-    """`accuser` got no answer from `node` at `incarnation`."""
+class _Report:
+    """What `reporter` says about `node` at `incarnation`."""
 
+    head: ClassVar[bytes]
     declared: ClassVar = (b"Incarnation", b"Node", b"From")
 
     incarnation: int
     node: str
-    accuser: str
+    reporter: str
 
     @classmethod
-    def decode(cls, body: bytes | memoryview) -> Suspect:
+    def decode(cls, body: bytes | memoryview) -> Self:
         get = struct_fields(body, cls.declared).get
         return cls(to_u32(get(b"Incarnation")), to_text(get(b"Node")), to_text(get(b"From")))
 
     def encode(self) -> bytes:
-        return b"\x03" + _accusation(self.accuser, self.incarnation, self.node)
-
-
-@attrs.define
-class Dead:
-    """`node` is dead at `incarnation`, says `accuser`; a node that accuses itself leaves."""
-
-    declared: ClassVar = (b"Incarnation", b"Node", b"From")
-
-    incarnation: int
-    node: str
-    accuser: str
-
-    @classmethod
-    def decode(cls, body: bytes | memoryview) -> Dead:
-        get = struct_fields(body, cls.declared).get
-        return cls(to_u32(get(b"Incarnation")), to_text(get(b"Node")), to_text(get(b"From")))
-
-    def encode(self) -> bytes:
-        return b"\x05" + _accusation(self.accuser, self.incarnation, self.node)
-
-
-def _accusation(accuser: str, incarnation: int, node: str) -> bytes:
-    return b"".join(
-        (
-            b"\x83" + _FROM,
-            raw(text_of(accuser)),
-            _INCARNATION,
-            unsigned(incarnation),
-            _NODE,
-            raw(text_of(node)),
+        return b"".join(
+            (
+                self.head + _FROM,
+                raw(text_of(self.reporter)),
+                _INCARNATION,
+                unsigned(self.incarnation),
+                _NODE,
+                raw(text_of(self.node)),
+            )
         )
-    )
+
+
+class Suspect(_Report):
+    """`reporter` got no answer from `node`."""
+
+    head = message_head(MessageType.SUSPECT, 3)
+
+
+class Dead(_Report):
+    """`node` is dead, says `reporter`; a node that reports itself leaves."""
+
+    head = message_head(MessageType.DEAD, 3)
 
 
 @attrs.define
@@ -320,12 +339,12 @@ class Alive:
     def encode(self) -> bytes:
         return b"".join(
             (
-                b"\x04\x86" + _ADDR,
+                _ALIVE_HEAD + _ADDR,
                 raw(self.addr),
                 _INCARNATION,
                 unsigned(self.incarnation),
                 _META,
-                b"\xc0" if self.meta is None else raw(self.meta),
+                NIL if self.meta is None else raw(self.meta),
                 _NODE,
                 raw(text_of(self.node)),
                 _PORT,
@@ -334,6 +353,22 @@ class Alive:
                 raw(self.vsn),
             )
         )
+
+
+_ALIVE_KEYS_BYTES = 2 + sum(map(len, (_ADDR, _INCARNATION, _META, _NODE, _PORT, _VSN)))
+
+
+def alive_bytes(name: str, addr: bytes, port: int, meta: bytes | None, incarnation: int, vsn: bytes) -> int:
+    """How long an encoded `Alive` with these fields is. A queue keeps the lengths of thousands; few are sent."""
+    return (
+        _ALIVE_KEYS_BYTES
+        + raw_bytes(addr)
+        + unsigned_bytes(incarnation)
+        + (1 if meta is None else raw_bytes(meta))
+        + raw_bytes(text_of(name))
+        + unsigned_bytes(port)
+        + raw_bytes(vsn)
+    )
 
 
 @attrs.define
@@ -362,15 +397,15 @@ class Weight:
     def encode(self) -> bytes:
         return b"".join(
             (
-                b"\x0e\x85" + _FROM,
+                _WEIGHT_HEAD + _FROM,
                 raw(text_of(self.sender)),
                 _INCARNATION,
                 unsigned(self.incarnation),
                 _NODE,
                 raw(text_of(self.node)),
-                b"\xa6Weight",
+                _WEIGHT,
                 signed(self.weight),
-                b"\xa8WeightAt",
+                _WEIGHT_AT,
                 signed(self.weight_at),
             )
         )

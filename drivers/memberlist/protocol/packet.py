@@ -16,13 +16,13 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from zlib import crc32
 
-from ...errors import ProtocolError
 from .config import Config
 from .encryption import Keyring, decrypt, encrypt, encryption_overhead
-from .gomsgpack import raw, struct_fields, to_bytes, to_int
+from .errors import ProtocolError
+from .gomsgpack import fixstr, raw, struct_fields, to_bytes, to_int, unsigned
 from .label import label_header, split_label
 from .lzw import compress, decompress
-from .messages import MessageType
+from .messages import MessageType, message_head
 
 __all__ = ["MAX_COMPOUND_PARTS", "PacketCodec", "compound", "compressed", "inflate", "messages"]
 
@@ -30,13 +30,17 @@ MAX_COMPOUND_PARTS = 255
 MAX_DEPTH = 8
 MAX_PARTS = 1024
 """An honest packet has at most 255 parts. Each may ask for an answer, so this bounds the time that one packet takes."""
-MAX_INFLATED_BYTES = 256 * 1024
+MAX_INFLATED_PACKET_BYTES = 256 * 1024
 """What all compressed parts of one packet may inflate to. Gossip packets hold 1,400 bytes, the largest datagram 64
 KB.
 """
 
 _COMPOUND = MessageType.COMPOUND.value
 _COMPRESS = MessageType.COMPRESS.value
+_LZW = 0
+_COMPRESSED_HEAD = message_head(MessageType.COMPRESS, 2) + fixstr(b"Algo") + unsigned(_LZW) + fixstr(b"Buf")
+_CRC_HEAD = bytes((MessageType.HAS_CRC,))
+_LABEL_HEAD = bytes((MessageType.HAS_LABEL,))
 
 
 def compound(parts: Sequence[bytes]) -> list[bytes]:
@@ -54,7 +58,7 @@ def compound(parts: Sequence[bytes]) -> list[bytes]:
 
 def compressed(message: bytes) -> bytes:
     """`message` inside a compress message, however large that becomes."""
-    return b"\x09\x82\xa4Algo\x00\xa3Buf" + raw(compress(message))
+    return _COMPRESSED_HEAD + raw(compress(message))
 
 
 def inflate(body: bytes | memoryview, limit: int) -> bytes:
@@ -82,7 +86,7 @@ def messages(plaintext: bytes) -> Iterator[tuple[int, bytes]]:
         yield kind, plaintext[1:]
         return
     waiting = [(plaintext, 0)]
-    parts_left, inflated_left = MAX_PARTS, MAX_INFLATED_BYTES
+    parts_left, inflated_left = MAX_PARTS, MAX_INFLATED_PACKET_BYTES
     fault = ""
     while waiting:
         message, depth = waiting.pop()
@@ -139,7 +143,7 @@ class PacketCodec:
     def __init__(self, config: Config, keyring: Keyring, random_bytes: Callable[[int], bytes]) -> None:
         self.config = config
         self.keyring = keyring
-        self._random_bytes = random_bytes
+        self.random_bytes = random_bytes
         self._header = label_header(config.label)
 
     @property
@@ -164,9 +168,9 @@ class PacketCodec:
             if len(smaller) < len(message):
                 message = smaller
         if crc:
-            message = b"\x0c" + crc32(message).to_bytes(4, "big") + message
+            message = _CRC_HEAD + crc32(message).to_bytes(4, "big") + message
         if self.encrypts:
-            message = encrypt(self.keyring, self.encryption_version, message, self.config.label, self._random_bytes)
+            message = encrypt(self.keyring, self.encryption_version, message, self.config.label, self.random_bytes)
         return self._header + message
 
     def unwrap(self, datagram: bytes) -> bytes:
@@ -175,7 +179,7 @@ class PacketCodec:
         Raises:
             ProtocolError: wrong label, cannot be decrypted, or the checksum does not match.
         """
-        if datagram[:1] == b"\xf4" or self._header:
+        if datagram[:1] == _LABEL_HEAD or self._header:
             datagram = self._without_label(datagram)
         if self.keyring:
             try:
@@ -183,7 +187,7 @@ class PacketCodec:
             except ProtocolError:
                 if self.config.verify_incoming:
                     raise
-        if datagram[:1] == b"\x0c" and len(datagram) >= 5:
+        if datagram[:1] == _CRC_HEAD and len(datagram) >= 5:
             message = datagram[5:]
             if crc32(message) != int.from_bytes(datagram[1:5], "big"):
                 raise ProtocolError("invalid checksum")

@@ -19,14 +19,15 @@ from collections.abc import Callable
 
 import attrs
 
-from ...errors import ProtocolError
+from .addresses import Address
 from .context import Context
-from .events import Address, PingCompleted
+from .errors import ProtocolError
+from .events import PingCompleted
 from .membership import Membership
 from .messages import Ack, IndirectPing, Nack, Ping, State, Suspect
-from .node_list import CRC_SINCE, NodeState, Roster
+from .node_list import NodeRecord, Roster
 from .packet import compound
-from .stream_exchange import Exchange
+from .stream_exchange import StreamExchange
 from .stream_reader import Message
 from .timers import Timer
 
@@ -35,15 +36,13 @@ __all__ = ["Prober"]
 MAX_WAITING = 4096
 """Probes for others that are under way. An honest cluster asks for a few per second."""
 _NACK_SHARE = 0.8
-_TCP_PING_SINCE = 3
-_NACK_SINCE = 4
 
 
 @attrs.define(eq=False)
 class _Probe:
     """One node under probe."""
 
-    node: NodeState
+    node: NodeRecord
     sequence: int
     sent: float
     deadline: float
@@ -89,6 +88,11 @@ class Prober:
         self.on_stranger: Callable[[Ping], None] | None = None
         """Called with the ping of a node that is not in the list."""
 
+    @property
+    def awaited(self) -> frozenset[int]:
+        """The sequence numbers of the pings to which an ack may still come."""
+        return frozenset(self._waiting)
+
     # -- probing -------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -100,7 +104,7 @@ class Prober:
         if node is not None:
             self._probe(node)
 
-    def _next_node(self) -> NodeState | None:
+    def _next_node(self) -> NodeRecord | None:
         context, roster = self._context, self._roster
         for _ in range(len(roster) + 1):
             if self._next >= len(roster):
@@ -113,7 +117,7 @@ class Prober:
                 return node
         return None
 
-    def _probe(self, node: NodeState) -> None:
+    def _probe(self, node: NodeRecord) -> None:
         context, config = self._context, self._context.config
         if context.awareness.score:
             context.counters["degraded probe"] += 1
@@ -129,7 +133,7 @@ class Prober:
             context.send_with_gossip(node.address, ping)
             return
         suspect = Suspect(node.incarnation, node.name, config.name).encode()
-        context.send(node.address, compound([ping, suspect])[0], crc=node.protocol_max >= CRC_SINCE)
+        context.send(node.address, compound([ping, suspect])[0], crc=node.reads_crc)
 
     def _ping(self, sequence: int, name: str) -> Ping:
         config = self._context.config
@@ -146,7 +150,7 @@ class Prober:
             lambda node: node.state is State.ALIVE and node is not target and node.name != config.name,
         )
         for helper in helpers:
-            nack = helper.protocol_max >= _NACK_SINCE
+            nack = helper.sends_nacks
             probe.expected_nacks += nack
             request = IndirectPing(
                 probe.sequence,
@@ -160,20 +164,20 @@ class Prober:
             )
             context.send_with_gossip(helper.address, request.encode())
         may = context.hooks.ping_over_tcp
-        if config.tcp_pings and target.protocol_max >= _TCP_PING_SINCE and (may is None or may(target.name)):
+        if config.tcp_pings and target.answers_tcp_pings and (may is None or may(target.name)):
             self._ping_over_tcp(probe)
 
     def _ping_over_tcp(self, probe: _Probe) -> None:
         context, sequence = self._context, probe.sequence
 
-        def acked(exchange: Exchange, message: Message) -> None:
+        def acked(exchange: StreamExchange, message: Message) -> None:
             if not isinstance(message, Ack) or message.seq_no != sequence:
                 raise ProtocolError(f"expected the ack {sequence}, got {type(message).__name__}")
             if self._waiting.get(sequence) is probe:
                 context.counters["probe answered over TCP only"] += 1
                 self._end(probe, healthy=True)
 
-        exchange = Exchange(context, probe.node.address, probe.node.name, probe.deadline, acked, renewable=False)
+        exchange = StreamExchange(context, probe.node.address, probe.node.name, probe.deadline, acked, renewable=False)
         exchange.write(self._ping(sequence, probe.node.name).encode())
         context.streams.append(exchange)
 

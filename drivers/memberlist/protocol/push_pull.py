@@ -5,30 +5,31 @@ once: every message is sent a limited number of times to random nodes, and now a
 Go such a node waits for the next periodic exchange, 30 to 120 s later. Here a node whose list has grown by an
 eighth exchanges states once more as soon as gossip is quiet, and a node that is probed by a stranger asks the
 stranger. The side that was dialled answers with its own state before it merges the other's. A merge takes nobody's
-word for a death: what a peer holds dead is suspected here, so that the accused can refute.
+word for a death: what a peer holds dead is suspected here, so that the node in question can refute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...errors import ProtocolError
-from .context import Context, shown
-from .events import Address, RemoteState
+from .addresses import Address, shown
+from .context import Context
+from .errors import ProtocolError
+from .events import RemoteState
 from .membership import Membership
 from .messages import Alive, Dead, Ping, State, Suspect
 from .node_list import Roster
-from .stream_exchange import Exchange
-from .stream_messages import ErrorReply, PushPullHeader, PushPullNode
+from .scaling import push_pull_scale
+from .stream_exchange import StreamExchange
+from .stream_messages import Entry, ErrorReply, PushPullHeader, PushPullNode
 from .stream_reader import Message, PushPull
-from .suspicion import push_pull_scale
 
 __all__ = ["Synchronizer"]
 
 _SETTLE_SHARE = 8
-_SLICE = 100
-_ENCODED_SLICE = 1000
-"""Records merged, or encoded, before an event loop gets its turn: a few milliseconds at the most."""
+_SLICE = 50
+_ENCODED_SLICE = 250
+"""Entries merged, or encoded, in one step: half a millisecond."""
 
 
 class Synchronizer:
@@ -55,14 +56,14 @@ class Synchronizer:
         """Gossip is quiet: if much of the cluster is new to us, look for what we missed."""
         context = self._context
         new = context.counters["joined"] - self._settled_joins
-        if new * _SETTLE_SHARE >= context.nodes and not self._membership.leaving:
+        if new * _SETTLE_SHARE >= context.nodes and self._membership.running:
             self._settled_joins = context.counters["joined"]
             self.tick()
 
     def ask_stranger(self, ping: Ping) -> None:
         """A node that is not in our list knows us: learn what else we missed."""
         context, config = self._context, self._context.config
-        if self._membership.leaving or self._asked_stranger_at + config.probe_interval > context.now:
+        if not self._membership.running or self._asked_stranger_at + config.probe_interval > context.now:
             return
         try:
             host = config.dialect.decode_host(ping.source_addr)
@@ -72,11 +73,13 @@ class Synchronizer:
             self._asked_stranger_at = context.now
             context.streams.append(self.with_peer((host, ping.source_port), join=False))
 
-    def with_peer(self, address: Address, *, join: bool, on_end: Callable[[Exchange], None] | None = None) -> Exchange:
+    def with_peer(
+        self, address: Address, *, join: bool, on_end: Callable[[StreamExchange], None] | None = None
+    ) -> StreamExchange:
         """An exchange with the node at `address`, ready to be dialled."""
         context = self._context
 
-        def replied(exchange: Exchange, message: Message) -> Iterator[None]:
+        def replied(exchange: StreamExchange, message: Message) -> Iterator[None]:
             if isinstance(message, ErrorReply):
                 raise ProtocolError(f"remote error: {message.error}")
             if not isinstance(message, PushPull):
@@ -84,18 +87,18 @@ class Synchronizer:
             return self._merge(message, join=join)
 
         deadline = context.now + context.config.tcp_timeout
-        exchange = Exchange(context, address, shown(address), deadline, replied, on_end)
+        exchange = StreamExchange(context, address, shown(address), deadline, replied, on_end)
         exchange.work = self._write_state(exchange, join=join)
         exchange.step(context.now)
         context.counters["push/pull"] += 1
         return exchange
 
-    def answer(self, exchange: Exchange, message: PushPull) -> Iterator[None]:
+    def answer(self, exchange: StreamExchange, message: PushPull) -> Iterator[None]:
         """Reply to a peer that dialled us, then merge what it sent."""
         yield from self._write_state(exchange, join=message.join)
         yield from self._merge(message, join=message.join)
 
-    def _write_state(self, exchange: Exchange, *, join: bool) -> Iterator[None]:
+    def _write_state(self, exchange: StreamExchange, *, join: bool) -> Iterator[None]:
         """Everything we know, as it is at the beginning."""
         hook = self._context.hooks.local_state
         user_state = hook(join) if hook is not None else b""
@@ -104,28 +107,29 @@ class Synchronizer:
         for start in range(0, len(nodes), _ENCODED_SLICE):
             if start:
                 yield
-            parts += [node.record().encode() for node in nodes[start : start + _ENCODED_SLICE]]
+            parts += [self._roster.entry(node) for node in nodes[start : start + _ENCODED_SLICE]]
         exchange.write(b"".join((*parts, user_state)))
 
     def _merge(self, remote: PushPull, *, join: bool) -> Iterator[None]:
         context = self._context
         merge = context.hooks.merge
-        if join and merge is not None and not merge(remote.nodes):
+        if join and merge is not None and not merge([PushPullNode(*entry) for entry in remote.nodes]):
             raise ProtocolError("the application refused the merge")
-        records = remote.nodes
-        records.reverse()
-        while records:
-            for _ in range(min(_SLICE, len(records))):
-                self._merge_record(records.pop())
+        entries = remote.nodes
+        entries.reverse()
+        while entries:
+            for _ in range(min(_SLICE, len(entries))):
+                self._merge_entry(entries.pop())
             yield
         if remote.user_state:
             context.events.append(RemoteState(remote.user_state, join))
 
-    def _merge_record(self, record: PushPullNode) -> None:
+    def _merge_entry(self, entry: Entry) -> None:
         membership = self._membership
-        if record.state == State.ALIVE:
-            membership.alive(Alive(record.incarnation, record.name, record.addr, record.port, record.meta, record.vsn))
-        elif record.state == State.LEFT:
-            membership.dead(Dead(record.incarnation, record.name, record.name))
-        elif record.state in (State.SUSPECT, State.DEAD):
-            membership.suspect(Suspect(record.incarnation, record.name, self._context.config.name))
+        name, addr, port, meta, incarnation, state, vsn = entry
+        if state == State.ALIVE:
+            membership.alive(Alive(incarnation, name, addr, port, meta, vsn))
+        elif state == State.LEFT:
+            membership.dead(Dead(incarnation, name, name))
+        elif state in (State.SUSPECT, State.DEAD):
+            membership.suspect(Suspect(incarnation, name, self._context.config.name))

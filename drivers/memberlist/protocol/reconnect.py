@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .addresses import Address
 from .context import Context
-from .events import Address
-from .node_list import NodeState, Roster
+from .node_list import NodeRecord, Roster
 from .push_pull import Synchronizer
-from .stream_exchange import Exchange
+from .stream_exchange import StreamExchange
 
 __all__ = ["Healer"]
 
@@ -43,7 +43,7 @@ class Healer:
         """The addresses by which the cluster is found."""
         self._seeds = tuple(dict.fromkeys(seeds))
 
-    def lost(self, node: NodeState) -> None:
+    def lost(self, node: NodeRecord) -> None:
         """A member failed: start looking for it soon."""
         self._lost.pop(node.name, None)
         self._lost[node.name] = (node.address, self._context.now)
@@ -66,23 +66,23 @@ class Healer:
         if self._trying:
             return
         context = self._context
-        live = {node.address for node in self._roster if not node.gone}
+        is_present_at = self._roster.is_present_at
         since = context.now - FORGET_AFTER
-        self._lost = {name: lost for name, lost in self._lost.items() if lost[1] > since and lost[0] not in live}
+        self._lost = {name: lost for name, lost in self._lost.items() if lost[1] > since and not is_present_at(lost[0])}
         # A seed that nobody lists may be the door to another part of the cluster, or simply be switched off. It counts
         # as much as a member we lost: one that crashed for good must not keep us from looking behind the door.
         lost = (address for address, _ in self._lost.values())
-        candidates = list(dict.fromkeys((*lost, *(seed for seed in self._seeds if seed not in live))))
+        candidates = list(dict.fromkeys((*lost, *(seed for seed in self._seeds if not is_present_at(seed)))))
         if not candidates:
             self._wait = 0.0
             return
-        if context.random.random() * len(live) < len(candidates):
+        if context.random.random() * self._roster.present < len(candidates):
             self._trying = True
             address = context.random.choice(candidates)
             context.counters["healing attempt"] += 1
             context.streams.append(self._synchronizer.with_peer(address, join=True, on_end=self._tried))
 
-    def _tried(self, exchange: Exchange) -> None:
+    def _tried(self, exchange: StreamExchange) -> None:
         self._trying = False
         if not exchange.failure:
             self._context.counters["healed"] += 1

@@ -7,29 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ...errors import ProtocolError
+from .addresses import Address
 from .context import Context
 from .encryption import encrypt
-from .events import Address
+from .errors import ProtocolError
 from .label import label_header
 from .messages import MessageType
-from .packet import compressed
+from .packet import PacketCodec, compressed
 from .stream_messages import ErrorReply
 from .stream_reader import Message, StreamReader
 
-__all__ = ["Exchange", "framed"]
+__all__ = ["StreamExchange", "framed"]
 
 
-def framed(context: Context, message: bytes, *, dialled: bool) -> bytes:
+def framed(codec: PacketCodec, message: bytes, *, dialled: bool) -> bytes:
     """`message` as it goes onto a stream; `dialled` tells whether we opened the connection."""
-    config = context.config
+    config = codec.config
     if config.compression:
         message = compressed(message)
-    if context.codec.encrypts:
-        version = context.codec.encryption_version
+    if codec.encrypts:
+        version = codec.encryption_version
         sealed_bytes = _sealed_size(len(message), version)
         header = bytes((MessageType.ENCRYPT,)) + sealed_bytes.to_bytes(4, "big")
-        message = header + encrypt(context.keyring, version, message, header + config.label, context.random_bytes)
+        message = header + encrypt(codec.keyring, version, message, header + config.label, codec.random_bytes)
     return label_header(config.label) + message if dialled else message
 
 
@@ -38,7 +38,7 @@ def _sealed_size(size: int, version: int) -> int:
     return 29 + (size if version else size + 16 - size % 16)
 
 
-class Exchange:
+class StreamExchange:
     """One connection from our side. Whoever owns the socket writes `to_send`, passes in what it reads, and closes
     when `done`.
 
@@ -59,8 +59,8 @@ class Exchange:
         address: Address | None,
         peer: str,
         deadline: float,
-        on_message: Callable[[Exchange, Message], Iterator[None] | None] | None,
-        on_end: Callable[[Exchange], None] | None = None,
+        on_message: Callable[[StreamExchange, Message], Iterator[None] | None] | None,
+        on_end: Callable[[StreamExchange], None] | None = None,
         *,
         renewable: bool = True,
     ) -> None:
@@ -95,7 +95,7 @@ class Exchange:
 
     def write(self, message: bytes) -> None:
         """Queue one message."""
-        self.to_send += framed(self._context, message, dialled=self.address is not None)
+        self.to_send += framed(self._context.codec, message, dialled=self.address is not None)
 
     def feed(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; an empty `data` is the end of its side."""

@@ -21,19 +21,19 @@ from typing import Any
 import attrs
 import msgpack
 
-from ...errors import ProtocolError
 from .context import Context
 from .encryption import decrypt
+from .errors import ProtocolError
 from .gomsgpack import as_struct, to_bytes, to_int
 from .label import split_label
 from .lzw import decompress
 from .messages import Ack, MessageType, Ping
-from .stream_messages import ErrorReply, PushPullHeader, PushPullNode, stream_user_length
+from .stream_messages import Entry, ErrorReply, PushPullHeader, entry_of, stream_user_length
 
 __all__ = ["Message", "PushPull", "StreamReader"]
 
 MAX_ENCRYPTED_BYTES = 20 * 1024 * 1024
-MAX_INFLATED_BYTES = 40 * 1024 * 1024
+MAX_INFLATED_STREAM_BYTES = 40 * 1024 * 1024
 MAX_USER_BYTES = 20 * 1024 * 1024
 MAX_NODES = 65_536
 """In one push/pull; Go allows a million and allocates them up front."""
@@ -58,10 +58,14 @@ HEAVY_BYTES = 4 * 1024
 
 @attrs.frozen
 class PushPull:
-    """A full state as it was received."""
+    """A full state as it was received.
+
+    Attributes:
+        nodes: without those whose entry is, to the byte, the one that we would write.
+    """
 
     join: bool
-    nodes: list[PushPullNode]
+    nodes: list[Entry]
     user_state: bytes
 
 
@@ -98,6 +102,9 @@ class StreamReader:
         self._unpacker: Any = None
         self._unread: collections.deque[memoryview] = collections.deque()
         self._fed_bytes = 0
+        self._keeps = False
+        self._kept = bytearray()
+        self._kept_from = self._ended_at = 0
         self._longest_value = MAX_RECORD_BYTES
         self._containers = 0
         self.message: Message | None = None
@@ -143,6 +150,10 @@ class StreamReader:
                 piece = self._unread.popleft()
                 self._fed_bytes += len(piece)
                 self._unpacker.feed(piece)
+                if self._keeps:
+                    del self._kept[: self._ended_at - self._kept_from]
+                    self._kept_from = self._ended_at
+                    self._kept += piece
             next(self._parse, None)
         except ProtocolError:
             raise
@@ -215,6 +226,7 @@ class StreamReader:
             self._unpacker = _unpacker(MAX_FIELD_BYTES, MAX_ELEMENTS)
             self._longest_value = MAX_RECORD_BYTES
             self._parse = self._parse_body(data[0])
+            self._keeps = data[0] == MessageType.PUSH_PULL
         self._fed_bytes = 0
         self._read_message(memoryview(data)[1:])
 
@@ -241,6 +253,20 @@ class StreamReader:
                     raise ProtocolError(f"a record of more than {self._longest_value} bytes") from None
                 yield
 
+    def _encoded_value(self) -> Generator[None, None, bytes]:
+        """The bytes of the next value; it is complete, but its fields have not been looked at."""
+        start = self._ended_at = self._unpacker.tell()
+        while True:
+            try:
+                self._unpacker.skip()
+                break
+            except msgpack.OutOfData:
+                if self._fed_bytes - start > self._longest_value:
+                    raise ProtocolError(f"a record of more than {self._longest_value} bytes") from None
+                yield
+        self._ended_at = self._unpacker.tell()
+        return bytes(self._kept[start - self._kept_from : self._ended_at - self._kept_from])
+
     def _bytes(self, size: int) -> Generator[None, None, bytes]:
         parts = []
         while size:
@@ -260,7 +286,7 @@ class StreamReader:
         self._phase = _Phase.INFLATING
         self._parse = None
         self._unread.clear()
-        self.heavy = partial(decompress, packed, MAX_INFLATED_BYTES)
+        self.heavy = partial(decompress, packed, MAX_INFLATED_STREAM_BYTES)
         if len(packed) <= HEAVY_BYTES:
             self.resume(self.heavy())
 
@@ -287,21 +313,30 @@ class StreamReader:
             raise ProtocolError(f"number of nodes in header ({header.nodes}) exceeds limit")
         if not 0 <= header.user_state_bytes <= MAX_USER_BYTES:
             raise ProtocolError(f"user state length ({header.user_state_bytes}) exceeds limit")
+        known = self._context.known_entries
         nodes = []
         for _ in range(header.nodes):
-            nodes.append(PushPullNode.from_value((yield from self._value())))  # noqa: PERF401
+            entry = yield from self._encoded_value()
+            if entry not in known:
+                nodes.append(entry_of(_unpacked_entry(entry)))
+        self._keeps = False
         return PushPull(header.join, nodes, (yield from self._bytes(header.user_state_bytes)))
 
 
+def _limits(longest_field: int, most_elements: int) -> dict[str, Any]:
+    return {
+        "raw": True,
+        "strict_map_key": False,
+        "max_str_len": longest_field,
+        "max_bin_len": longest_field,
+        "max_ext_len": longest_field,
+        "max_array_len": most_elements,
+        "max_map_len": most_elements,
+    }
+
+
 def _unpacker(longest_field: int, most_elements: int, **hooks: Callable[[Any], Any]) -> Any:
-    return msgpack.Unpacker(
-        raw=True,
-        strict_map_key=False,
-        max_buffer_size=MAX_STREAM_BYTES,
-        max_str_len=longest_field,
-        max_bin_len=longest_field,
-        max_ext_len=longest_field,
-        max_array_len=most_elements,
-        max_map_len=most_elements,
-        **hooks,
-    )
+    return msgpack.Unpacker(max_buffer_size=MAX_STREAM_BYTES, **_limits(longest_field, most_elements), **hooks)
+
+
+_unpacked_entry = partial(msgpack.unpackb, **_limits(MAX_FIELD_BYTES, MAX_ELEMENTS))

@@ -1,7 +1,7 @@
 """Suspicion (SWIM section 4.2, and Lifeguard's "LHA-Suspicion").
 
 A suspect has until a timeout to refute. The timeout starts long and shrinks with every *other* node that confirms
-the suspicion: one accuser may be the one at fault, several are probably right. With k confirmations expected,
+the suspicion: a single reporter may be the one at fault, several are probably right. With k confirmations expected,
 
     timeout(C) = max(min, max - (max - min) * log(C + 1) / log(k + 1))
 
@@ -12,25 +12,13 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Suspicion", "push_pull_scale", "remaining_suspicion", "retransmit_limit", "suspicion_timeout"]
+__all__ = ["Suspicion", "remaining_suspicion", "suspicion_timeout"]
 
 
 def suspicion_timeout(suspicion_mult: int, nodes: int, probe_interval: float) -> float:
     """The shortest time, in seconds, that a suspect gets in a cluster of `nodes`; it grows with the logarithm."""
     scale = max(1.0, math.log10(max(1, nodes)))
     return suspicion_mult * math.floor(scale * 1000) / 1000 * probe_interval
-
-
-def retransmit_limit(retransmit_mult: int, nodes: int) -> int:
-    """How often a broadcast is sent in a cluster of `nodes`."""
-    return retransmit_mult * math.ceil(math.log10(nodes + 1))
-
-
-def push_pull_scale(interval: float, nodes: int) -> float:
-    """The time between two push/pulls: longer in a cluster of more than 32 nodes, where each carries more."""
-    if nodes <= 32:
-        return interval
-    return interval * (math.ceil(math.log2(nodes) - 5) + 1)
 
 
 def remaining_suspicion(confirmations: int, expected: int, elapsed: float, least: float, most: float) -> float:
@@ -41,15 +29,15 @@ def remaining_suspicion(confirmations: int, expected: int, elapsed: float, least
 
 
 class Suspicion:
-    """The case against one node: who accuses it, and when the time is over.
+    """The suspicion that one node is under: who reports it, and when the time is over.
 
     `deadline` is on the clock that `now` was read from.
     """
 
-    __slots__ = ("_accusers", "_expected", "_least", "_most", "_started", "confirmations", "deadline")
+    __slots__ = ("_expected", "_least", "_most", "_reporters", "_started", "confirmations", "deadline")
 
-    def __init__(self, accuser: str, expected: int, least: float, most: float, now: float) -> None:
-        self._accusers = {accuser}
+    def __init__(self, reporter: str, expected: int, least: float, most: float, now: float) -> None:
+        self._reporters = {reporter}
         self._expected = expected
         self._least = least
         self._most = most
@@ -62,11 +50,11 @@ class Suspicion:
         """How many of the expected confirmations have not come."""
         return self._expected - self.confirmations
 
-    def confirm(self, accuser: str, now: float) -> bool:
-        """Count one more accuser; True if that is new information, worth gossiping on."""
-        if self.confirmations >= self._expected or accuser in self._accusers:
+    def confirm(self, reporter: str, now: float) -> bool:
+        """Count one more reporter; True if that is new information, worth gossiping on."""
+        if self.confirmations >= self._expected or reporter in self._reporters:
             return False
-        self._accusers.add(accuser)
+        self._reporters.add(reporter)
         self.confirmations += 1
         left = remaining_suspicion(self.confirmations, self._expected, now - self._started, self._least, self._most)
         self.deadline = now + max(0.0, left)

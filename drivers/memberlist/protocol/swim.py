@@ -1,7 +1,7 @@
 """A gossip node without I/O: bytes, time and randomness in; packets, streams and events out.
 
     packet_received(data, source, now)     a datagram came in
-    accept(source, now) -> Exchange        a connection came in
+    accept(source, now) -> StreamExchange        a connection came in
     advance(now)                           time has passed (call at `wake_at`, or any time)
     take() -> Effects                      what to send, what to dial, what happened
 
@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...errors import ProtocolError
+from .addresses import Address, shown
+from .application import Application
 from .config import Config
-from .context import MAX_DATAGRAM_BYTES, Context, Hooks, shown
+from .context import Context
 from .encryption import Keyring
-from .events import Address, Event, Node, NodeJoined, NodeLeft, UserMessage
+from .errors import ProtocolError
+from .events import Event, Node, UserMessage
 from .gomsgpack import struct_fields
 from .gossip import Gossiper
-from .membership import Membership
+from .hooks import Hooks
+from .membership import Lifecycle, Membership
 from .messages import (
     Ack,
     Alive,
@@ -32,27 +35,23 @@ from .messages import (
     MessageType,
     Nack,
     Ping,
-    State,
     Suspect,
     Weight,
 )
-from .node_list import CRC_SINCE, NodeState, Roster
+from .node_list import NodeRecord, Roster
 from .packet import messages
 from .probe import Prober
 from .push_pull import Synchronizer
 from .reconnect import Healer
-from .stream_exchange import Exchange
-from .stream_messages import stream_user_header
-from .stream_reader import MAX_USER_BYTES, Message, PushPull
-from .weight import announce_weight
+from .stream_exchange import StreamExchange
+from .stream_reader import Message, PushPull
+from .timers import Periodic
+from .weight import Weights
 
 if TYPE_CHECKING:
     from random import Random
 
 __all__ = ["Effects", "Swim"]
-
-_Periodic = tuple[Callable[[], float], Callable[[], None]]
-"""How long until the next time, and what to do then."""
 
 _LEAVE_GOSSIP_INTERVAL = 0.05
 """A leaving node has no time to wait for the next tick."""
@@ -69,7 +68,7 @@ class Effects:
     """
 
     packets: list[tuple[Address, bytes]]
-    streams: list[Exchange]
+    streams: list[StreamExchange]
     events: list[Event]
 
 
@@ -81,6 +80,9 @@ class Swim:
         random: decides whom to probe and to gossip with; a seeded one makes a run repeatable.
         random_bytes: nonces; must be fit for cryptography outside of tests.
         now: seconds on any monotonic clock; the same clock is passed to every call.
+
+    Attributes:
+        application: what a program may ask that uses gossip for itself.
     """
 
     def __init__(
@@ -97,19 +99,27 @@ class Swim:
         if hooks is not None:
             self._context.hooks = hooks
         self._roster = Roster(random)
+        if self._context.hooks.merge is None:
+            self._context.known_entries = self._roster.entries
         self._membership = Membership(self._context, self._roster)
         self._prober = Prober(self._context, self._roster, self._membership)
         self._gossiper = Gossiper(self._context, self._roster)
         self._synchronizer = Synchronizer(self._context, self._roster, self._membership)
         self._prober.on_stranger = self._synchronizer.ask_stranger
         self._healer = Healer(self._context, self._roster, self._synchronizer)
+        self.application = Application(self._context, self._roster, self._prober)
+        self._weights = Weights(self._context, self._roster, self._membership)
+        self._membership.on_lost, self._membership.on_found = self._healer.lost, self._healer.found
         self._membership.announce()
-        self._resting: list[_Periodic] = [
-            (lambda: self._context.config.probe_interval, self._prober.tick),
-            (lambda: self._context.config.gossip_interval, self._gossip),
-            (self._synchronizer.interval, self._synchronizer.tick),
-            (self._healer.next_wait, self._heal),
-            (self._weight_interval, self._announce_weight),
+        self._periodic = [
+            Periodic(self._context.timers, lambda: self._context.now, interval, tick)
+            for interval, tick in (
+                (lambda: self._context.config.probe_interval, self._prober.tick),
+                (lambda: self._context.config.gossip_interval, self._gossip),
+                (self._synchronizer.interval, self._synchronizer.tick),
+                (self._healer.next_wait, self._heal),
+                (self._weights.interval, self._weights.tick),
+            )
         ]
         self._start_ticking()
 
@@ -148,7 +158,7 @@ class Swim:
     @property
     def left(self) -> bool:
         """Whether our leave has been told often enough, or there is nobody to tell."""
-        return self._membership.left_announced
+        return self._membership.lifecycle is Lifecycle.LEFT
 
     @property
     def known(self) -> int:
@@ -163,6 +173,15 @@ class Swim:
         """Those that are neither dead nor gone."""
         return [node.snapshot() for node in self._roster if not node.gone]
 
+    def record(self, name: str) -> NodeRecord | None:
+        """All that is known of a node, for reading only; it goes on changing."""
+        return self._roster.get(name)
+
+    @property
+    def awaited(self) -> frozenset[int]:
+        """The sequence numbers of the pings to which an ack may still come, our own and those for others."""
+        return self._prober.awaited
+
     # -- time and effects ----------------------------------------------------------------------------------------------
 
     def advance(self, now: float) -> None:
@@ -173,8 +192,7 @@ class Swim:
         """
         context = self._context
         due = context.timers.next_at
-        context.now = now
-        context.source = ""
+        context.enter(now)
         if due is None or due > now:
             return
         lost = now - due
@@ -190,50 +208,20 @@ class Swim:
         context = self._context
         effects = Effects(context.packets, context.streams, context.events)
         context.packets, context.streams, context.events = [], [], []
-        for event in effects.events:
-            if isinstance(event, NodeLeft) and event.node.state is State.DEAD:
-                node = self._roster.get(event.node.name)
-                if node is not None:
-                    self._healer.lost(node)
-            elif isinstance(event, (NodeJoined, NodeLeft)):
-                self._healer.found(event.node.name)
         return effects
 
     def _start_ticking(self) -> None:
-        """Start what rests and has an interval by now. With an interval of 0 it goes on resting."""
-        context = self._context
-        resting, self._resting = self._resting, []
-        for interval, tick in resting:
-            wait = interval()
-            if wait > 0:
-                context.timers.at(context.now + context.stagger(wait), self._tick, interval, tick)
-            else:
-                self._resting.append((interval, tick))
-
-    def _tick(self, interval: Callable[[], float], tick: Callable[[], None]) -> None:
-        """Do something periodic; a tick that was missed is not made up for."""
-        wait = interval()
-        if wait > 0:
-            self._context.timers.at(self._context.now + wait, self._tick, interval, tick)
-            tick()
-        else:
-            self._resting.append((interval, tick))
+        for periodic in self._periodic:
+            periodic.start(self._context.stagger)
 
     def _heal(self) -> None:
-        if not self._membership.leaving:
+        if self._membership.running:
             self._healer.tick()
-
-    def _weight_interval(self) -> float:
-        config = self._context.config
-        return config.weight_interval if config.dialect.has_weight else 0.0
 
     def _gossip(self) -> None:
         self._gossiper.tick()
         if not self._context.broadcasts:
             self._synchronizer.settle()
-
-    def _announce_weight(self) -> None:
-        announce_weight(self._context, self._membership)
 
     # -- packets -------------------------------------------------------------------------------------------------------
 
@@ -242,8 +230,7 @@ class Swim:
         events.
         """
         context = self._context
-        context.now = now
-        context.source = source
+        context.enter(now, source)
         if context.config.cidrs_allowed is not None and not context.config.allows(source[0]):
             context.problem("address not allowed", "a packet")
             return
@@ -277,7 +264,7 @@ class Swim:
         elif kind == MessageType.USER:
             self._context.events.append(UserMessage(body, reliable=False))
         elif kind == MessageType.WEIGHT and self._context.config.dialect.has_weight:
-            self._membership.weight(Weight.decode(body))
+            self._weights.heard(Weight.decode(body))
         else:
             raise ProtocolError("not allowed in a packet")
 
@@ -287,13 +274,13 @@ class Swim:
         """Count and report a problem that whoever owns the sockets has met."""
         self._context.problem(kind, detail, source)
 
-    def accept(self, source: Address, now: float) -> Exchange:
+    def accept(self, source: Address, now: float) -> StreamExchange:
         """A peer dialled us."""
-        self._context.now = now
+        self._context.enter(now, source)
         deadline = now + self._context.config.tcp_timeout
-        return Exchange(self._context, None, shown(source), deadline, self._stream_message)
+        return StreamExchange(self._context, None, shown(source), deadline, self._stream_message)
 
-    def _stream_message(self, exchange: Exchange, message: Message) -> Iterator[None] | None:
+    def _stream_message(self, exchange: StreamExchange, message: Message) -> Iterator[None] | None:
         context = self._context
         if isinstance(message, PushPull):
             return self._synchronizer.answer(exchange, message)
@@ -308,9 +295,9 @@ class Swim:
             raise ProtocolError(f"{type(message).__name__} without a question")
         return None
 
-    def join(self, address: Address, now: float, on_end: Callable[[Exchange], None] | None = None) -> None:
+    def join(self, address: Address, now: float, on_end: Callable[[StreamExchange], None] | None = None) -> None:
         """Exchange states with the node at `address`; `on_end` learns how it went."""
-        self._context.now = now
+        self._context.enter(now)
         self._context.streams.append(self._synchronizer.with_peer(address, join=True, on_end=on_end))
 
     def remember_seeds(self, seeds: Iterable[Address]) -> None:
@@ -322,84 +309,50 @@ class Swim:
     def reconfigure(self, config: Config, now: float) -> None:
         """Replace the settings at once; new metadata is announced, intervals count from their next tick."""
         context = self._context
-        context.now = now
+        context.enter(now)
         announce = config.meta != context.config.meta
-        context.config = config
+        context.reconfigure(config)
         self._start_ticking()
-        if announce and not self._membership.leaving:
+        if announce and self._membership.running:
             self._membership.announce()
             self._gossiper.tick()
 
     def leave(self, now: float) -> None:
         """Tell the others that we go; `left` turns true when they know. We go on answering meanwhile."""
-        self._context.now = now
+        self._context.enter(now)
         self._membership.leave()
         self._gossip_leave()
 
     def _gossip_leave(self) -> None:
-        if not self._membership.left_announced:
+        if self._membership.lifecycle is Lifecycle.LEAVING:
             self._gossiper.tick()
             wait = min(_LEAVE_GOSSIP_INTERVAL, self._context.config.gossip_interval)
             self._context.timers.at(self._context.now + wait, self._gossip_leave)
 
     def rejoin(self, now: float) -> None:
         """Take part again after a leave (Go's cannot)."""
-        self._context.now = now
+        self._context.enter(now)
         self._membership.return_after_leave()
 
-    def broadcast(self, payload: bytes, now: float) -> None:
-        """Spread an application's message by gossip, after what gossip has to say itself.
+    # -- seams for tests and simulations -------------------------------------------------------------------------------
 
-        Raises:
-            ValueError: it does not fit into a packet of gossip.
+    def introduce(self, nodes: Iterable[Node], now: float) -> None:
+        """Know live nodes as though for long: nothing is gossiped, counted or reported of them, nor of our own start.
+
+        This is the seam with which tests and simulations form a cluster whose forming is not their subject. The rules
+        of membership apply: a node that would be refused is refused.
         """
-        self._context.now = now
-        self._context.broadcast_user(payload)
+        context, dialect = self._context, self._context.config.dialect
+        context.enter(now)
+        for node in nodes:
+            addr = dialect.encode_host(node.host)
+            self._membership.alive(Alive(node.incarnation, node.name, addr, node.port, node.meta or None, node.vsn))
+        context.broadcasts.prune(0)
+        context.counters.clear()
+        context.events.clear()
 
-    def send_user(
-        self,
-        to: str | Address,
-        payload: bytes,
-        now: float,
-        *,
-        reliable: bool,
-        on_end: Callable[[Exchange], None] | None = None,
-    ) -> None:
-        """Send an application's message to one node, by its name or its address: as a datagram, which may be lost, or
-        over a stream, of which `on_end` learns how it went.
-
-        Raises:
-            KeyError: no node of that name is known.
-            ValueError: the message is longer than a datagram, or than receivers take on a stream.
+    def gossip(self, room_bytes: int) -> list[bytes]:
+        """Messages that the next packet of gossip would carry. Taking them counts as one transmission: it is the seam
+        with which tests read the queue.
         """
-        context = self._context
-        context.now = now
-        node, address = self._addressee(to)
-        most = MAX_USER_BYTES if reliable else MAX_DATAGRAM_BYTES
-        if len(payload) > most:
-            raise ValueError(f"a message of {len(payload)} bytes; at most {most} can be sent in this way")
-        if not reliable:
-            context.send(address, b"\x08" + payload, crc=node is not None and node.protocol_max >= CRC_SINCE)
-            return
-        exchange = Exchange(context, address, shown(address), now + context.config.tcp_timeout, None, on_end)
-        exchange.write(stream_user_header(len(payload)) + payload)
-        context.streams.append(exchange)
-
-    def ping(self, to: str | tuple[str, Address], now: float, on_end: Callable[[float | None], None]) -> None:
-        """Ping one node once, by its name, or by its name and another address than the known one. `on_end` learns the
-        round-trip time in seconds, or None if no ack came within the probe timeout.
-
-        Raises:
-            KeyError: no node of that name is known.
-        """
-        self._context.now = now
-        name, address = to if isinstance(to, tuple) else (to, self._addressee(to)[1])
-        self._prober.ping(name, address, on_end)
-
-    def _addressee(self, to: str | Address) -> tuple[NodeState | None, Address]:
-        if isinstance(to, tuple):
-            return None, to
-        node = self._roster.get(to)
-        if node is None:
-            raise KeyError(to)
-        return node, node.address
+        return self._context.gossip(room_bytes)

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Timer", "Timers"]
+__all__ = ["Periodic", "Timer", "Timers"]
 
 
 class Timer:
@@ -65,3 +65,37 @@ class Timers:
             due.append(heapq.heappop(self._heap)[2])
         for timer in due:
             timer.fire()
+
+
+class Periodic:
+    """Something that is done again and again. It rests while its interval is 0, and must be started again then.
+
+    Args:
+        clock: the present moment.
+        interval: seconds until the next time, asked each time.
+        tick: what to do. It finds the next time already set; a tick that was missed is not made up for.
+    """
+
+    __slots__ = ("_clock", "_interval", "_resting", "_tick", "_timers")
+
+    def __init__(
+        self, timers: Timers, clock: Callable[[], float], interval: Callable[[], float], tick: Callable[[], None]
+    ) -> None:
+        self._timers = timers
+        self._clock = clock
+        self._interval = interval
+        self._tick = tick
+        self._resting = True
+
+    def start(self, first: Callable[[float], float]) -> None:
+        """Go on, if it rests and has an interval by now; `first` makes the first wait of the interval."""
+        if self._resting and (wait := self._interval()) > 0:
+            self._resting = False
+            self._timers.at(self._clock() + first(wait), self._due)
+
+    def _due(self) -> None:
+        wait = self._interval()
+        self._resting = wait <= 0
+        if not self._resting:
+            self._timers.at(self._clock() + wait, self._due)
+            self._tick()

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pydoudou import Member, MemberState, NoMemberAvailable, RoundRobin, SmoothWeighted, WeightedRandom
-from pydoudou.balancers.balancer import Balancer
-from pydoudou.balancers.smooth_weighted import smooth_order, whole_weights
+from pydoudou.balancers import TableBalancer
+from pydoudou.balancers.smooth_weighted import evenly, smooth_order, whole_weights
 from pydoudou.discovery.merging.view import Snapshot
 
-Make = Callable[..., Balancer[object]]
+Make = Callable[..., TableBalancer[object]]
 EVERY = pytest.mark.parametrize("make", [RoundRobin, WeightedRandom, SmoothWeighted])
 BY_WEIGHT = pytest.mark.parametrize("make", [WeightedRandom, SmoothWeighted])
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Views:
     """The seam to the registry: a snapshot that a test replaces."""
 
@@ -47,11 +47,11 @@ def snapshot(candidates: tuple[Member, ...]) -> Snapshot:
     return Snapshot("orders", candidates, candidates)
 
 
-def ports(balancer: Balancer[object], count: int) -> list[int]:
+def ports(balancer: TableBalancer[object], count: int) -> list[int]:
     return [balancer.pick().port for _ in range(count)]
 
 
-def shares(balancer: Balancer[object], count: int) -> dict[int, float]:
+def shares(balancer: TableBalancer[object], count: int) -> dict[int, float]:
     return {port: picks / count for port, picks in collections.Counter(ports(balancer, count)).items()}
 
 
@@ -141,11 +141,6 @@ def test_weights_may_be_fractions(make: Make) -> None:
     assert found[1] == pytest.approx(0.25, abs=0.02)
 
 
-def test_a_seeded_weighted_random_repeats_its_picks() -> None:
-    first, second = (ports(WeightedRandom("orders", Views.of(1, 5, 2), random=random.Random(3)), 50) for _ in range(2))
-    assert first == second
-
-
 @EVERY
 def test_a_member_of_weight_zero_takes_no_traffic(make: Make) -> None:
     assert set(ports(make("orders", Views.of(0, 1, 2)), 200)) == {2, 3}
@@ -168,9 +163,137 @@ def test_an_excluded_member_is_not_picked_by_member_or_by_key(make: Make) -> Non
 
 
 @EVERY
-def test_a_member_of_weight_zero_is_picked_when_all_others_are_excluded(make: Make) -> None:
-    views = Views.of(0, 1)
-    assert make("orders", views).pick(exclude=[views.shown.candidates[1]]).port == 1
+@pytest.mark.parametrize("weights", [(0, 1), (0, 0, 2), (1, 0)])
+def test_a_member_of_weight_zero_is_no_retry_either(make: Make, weights: tuple[float, ...]) -> None:
+    views = Views.of(*weights)
+    weighted = [member for member in views.shown.candidates if member.weight]
+    with pytest.raises(NoMemberAvailable, match="has 1 member to pick, and all are excluded"):
+        make("orders", views).pick(exclude=weighted)
+
+
+@EVERY
+def test_of_members_that_all_have_weight_zero_the_others_are_retries(make: Make) -> None:
+    views = Views.of(0, 0, 0)
+    first, *others = views.shown.candidates
+    balancer = make("orders", views)
+    assert {balancer.pick(exclude=[first]) for _ in range(50)} == set(others)
+
+
+def with_suspects(alive: Sequence[float], suspects: Sequence[float]) -> Snapshot:
+    """A view in which the first members are alive, and the others suspect."""
+    everybody = members([*alive, *suspects])
+    living = everybody[: len(alive)]
+    doubtful = tuple(attrs.evolve(member, state=MemberState.SUSPECT) for member in everybody[len(alive) :])
+    return Snapshot("orders", (*living, *doubtful), living)
+
+
+@EVERY
+def test_suspects_are_tried_when_nobody_else_is_left(make: Make) -> None:
+    shown = with_suspects([1, 2], [1, 1])
+    balancer = make("orders", Views(shown))
+    living, doubtful = shown.candidates, shown.members[2:]
+    assert {balancer.pick() for _ in range(30)} == set(living)
+    assert {balancer.pick(exclude=living[:1]) for _ in range(30)} == {living[1]}
+    assert {balancer.pick(exclude=living) for _ in range(50)} == set(doubtful)
+    assert balancer.pick(exclude=[*living, doubtful[0]]) == doubtful[1]
+    with pytest.raises(NoMemberAvailable, match="4 members to pick, and all are excluded"):
+        balancer.pick(exclude=shown.members)
+
+
+@EVERY
+@pytest.mark.parametrize(("alive", "suspects"), [([1], [0]), ([0, 1], [0]), ([1], [0, 0])])
+def test_a_suspect_of_weight_zero_is_no_last_resort(
+    make: Make, alive: Sequence[float], suspects: Sequence[float]
+) -> None:
+    shown = with_suspects(alive, suspects)
+    with pytest.raises(NoMemberAvailable):
+        make("orders", Views(shown)).pick(exclude=shown.candidates)
+
+
+@EVERY
+def test_a_suspect_of_weight_zero_is_one_when_nobody_has_a_weight(make: Make) -> None:
+    shown = with_suspects([0], [0])
+    assert make("orders", Views(shown)).pick(exclude=shown.candidates) == shown.members[1]
+
+
+@pytest.mark.parametrize("make", [RoundRobin, SmoothWeighted])
+@pytest.mark.parametrize("dead", [0, 1, 2])
+@pytest.mark.parametrize("weights", [(1, 1, 1), (3, 1, 2), (1, 1, 1, 1, 1, 9)])
+def test_a_retry_takes_nobodys_turn(make: Make, weights: tuple[int, ...], dead: int) -> None:
+    views = Views.of(*weights)
+    down = views.shown.candidates[dead]
+    balancer = make("orders", views, random=random.Random(5))
+    calls = 6_000
+    served: collections.Counter[int] = collections.Counter()
+    for _ in range(calls):
+        member = balancer.pick()
+        served[(balancer.pick(exclude=[member]) if member == down else member).port] += 1
+    parts = {m.port: m.weight if make is SmoothWeighted else 1 for m in views.shown.candidates if m is not down}
+    for port, part in parts.items():
+        assert served[port] == pytest.approx(calls * part / sum(parts.values()), rel=0.02)
+
+
+@BY_WEIGHT
+def test_retries_follow_the_weights_though_nearly_all_weight_is_excluded(make: Make) -> None:
+    views = Views.of(1_000, 1, 3)
+    balancer = make("orders", views, random=random.Random(5))
+    found = collections.Counter(balancer.pick(exclude=views.shown.candidates[:1]).port for _ in range(4_000))
+    assert found[3] / 4_000 == pytest.approx(0.75, abs=0.03)
+
+
+@EVERY
+@pytest.mark.parametrize("weights", [[1.0, 1e308], [1e308, 1e308, 1.0], [1e308, 0.0], [1e-300, 1.0]])
+def test_absurd_weights_are_cut(make: Make, weights: list[float]) -> None:
+    views = Views.of(*weights)
+    balancer = make("orders", views)
+    for _ in range(100):
+        assert balancer.pick().weight > 0
+    if len([weight for weight in weights if weight]) > 1:
+        assert balancer.pick(exclude=views.shown.candidates[:1]) in views.shown.candidates[1:]
+
+
+@EVERY
+def test_a_seeded_balancer_repeats_its_picks(make: Make) -> None:
+    views = Views.of(1, 5, 2)
+    first, second = (make("orders", views, random=random.Random(3)) for _ in range(2))
+    assert ports(first, 50) == ports(second, 50)
+    retries = [[one.pick(exclude=views.shown.candidates[:1]) for _ in range(20)] for one in (first, second)]
+    assert retries[0] == retries[1]
+
+
+def many_weights(count: int) -> list[int]:
+    return [1 + place % 100 for place in range(count)]
+
+
+@pytest.mark.parametrize("count", [100, 1_000])
+def test_smooth_weighted_computes_no_whole_cycle_within_a_pick(count: int) -> None:
+    weights = whole_weights(many_weights(count))
+    lazy = evenly(weights, random.Random(1))
+    order = list(lazy)
+    assert collections.Counter(order) == dict(enumerate(weights))
+    last: dict[int, int] = {}
+    for place, index in enumerate(order):
+        if index in last:
+            # Its turns are as far apart as its weight says, give or take what the others' rounding does.
+            assert place - last[index] <= 2 * len(order) / weights[index]
+        last[index] = place
+
+
+def test_many_threads_share_a_cycle_that_is_computed_meanwhile() -> None:
+    weights = many_weights(100)
+    balancer = SmoothWeighted("orders", Views.of(*weights))
+    whole = whole_weights(weights)
+    each = sum(whole) // 8
+    counts: list[collections.Counter[int]] = []
+    threads = [
+        threading.Thread(target=lambda: counts.append(collections.Counter(ports(balancer, each)))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    total = sum(counts, collections.Counter())
+    assert all(abs(total[port] - weight) <= 8 for port, weight in enumerate(whole, 1)), total
 
 
 @EVERY

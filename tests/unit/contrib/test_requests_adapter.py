@@ -10,12 +10,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from support.http_members import GivenMembers, InOrder
 from urllib3 import Timeout
-from urllib3.poolmanager import PoolKey
 
-from pydoudou import Member, NoMemberAvailable, RoundRobin, WeightedRandom
+from pydoudou import Member, NoMemberAvailable, WeightedRandom
 from pydoudou.contrib.requests import DiscoveryAdapter, NoMemberError, mount
 
-MEMBER = Member("orders", "10.0.0.7", 8080)
+MEMBER, OTHER, THIRD = (Member("orders", "10.0.0.7", port) for port in (8080, 8081, 8082))
 
 
 @pytest.fixture
@@ -53,23 +52,33 @@ def test_without_a_registry_a_request_says_what_to_start(session: requests.Sessi
 
 
 def test_a_function_makes_the_balancer(session: requests.Session) -> None:
-    registry = GivenMembers(MEMBER)
-    adapter = mount(session, "orders", lambda name: WeightedRandom(name, registry))
-    assert isinstance(adapter._balancer, WeightedRandom)
-    assert adapter._balancer.service == "orders"
+    made: list[WeightedRandom] = []
+
+    def balancer(name: str) -> WeightedRandom:
+        made.append(WeightedRandom(name, GivenMembers(MEMBER)))
+        return made[-1]
+
+    mount(session, "orders", balancer)
+    assert [one.service for one in made] == ["orders"]
+
+
+@pytest.mark.parametrize("wrong", ["RoundRobin", 5, [MEMBER], object()])
+def test_what_is_no_balancer_is_refused_where_it_is_given(session: requests.Session, wrong: Any) -> None:
+    with pytest.raises(TypeError):
+        mount(session, "orders", wrong)
 
 
 def test_a_pickled_session_calls_through_the_registry_it_arrives_in(session: requests.Session) -> None:
     mount(session, "orders", attempts=5, deadline=2.0)
-    arrived = pickle.loads(pickle.dumps(session)).get_adapter("http://orders/")
-    assert isinstance(arrived, DiscoveryAdapter)
-    assert isinstance(arrived._balancer, RoundRobin)
-    assert (arrived._balancer.service, arrived._policy.attempts, arrived._policy.deadline) == ("orders", 5, 2.0)
+    arrived = pickle.loads(pickle.dumps(session))
+    with pytest.raises(NoMemberError, match="'orders' is known, because no registry runs"):
+        arrived.get("http://orders/")
 
 
-def test_a_pickled_adapter_takes_its_balancer_along() -> None:
-    arrived = pickle.loads(pickle.dumps(DiscoveryAdapter("orders", InOrder())))
-    assert isinstance(arrived._balancer, InOrder)
+def test_a_pickled_adapter_takes_its_balancer_and_its_policy_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = DiscoveryAdapter("orders", InOrder(MEMBER), deadline=2.0)
+    sent = timeout_sent(monkeypatch, None, adapter=pickle.loads(pickle.dumps(adapter)))
+    assert sent == pytest.approx((2.0, 2.0), abs=0.1)
 
 
 def test_a_balancer_that_cannot_be_pickled_is_refused() -> None:
@@ -77,7 +86,9 @@ def test_a_balancer_that_cannot_be_pickled_is_refused() -> None:
         pickle.dumps(DiscoveryAdapter("orders", lambda name: InOrder(MEMBER)))
 
 
-def timeout_sent(monkeypatch: pytest.MonkeyPatch, timeout: Any, **options: Any) -> Any:
+def timeout_sent(
+    monkeypatch: pytest.MonkeyPatch, timeout: Any, adapter: DiscoveryAdapter | None = None, **options: Any
+) -> Any:
     """The timeout that requests is told for one attempt."""
     seen: list[Any] = []
 
@@ -87,7 +98,7 @@ def timeout_sent(monkeypatch: pytest.MonkeyPatch, timeout: Any, **options: Any) 
 
     monkeypatch.setattr(HTTPAdapter, "send", send)
     request = requests.Request("GET", "http://orders/").prepare()
-    DiscoveryAdapter("orders", InOrder(MEMBER), **options).send(request, timeout=timeout)
+    (adapter or DiscoveryAdapter("orders", InOrder(MEMBER, OTHER, THIRD), **options)).send(request, timeout=timeout)
     return seen[0]
 
 
@@ -131,13 +142,3 @@ def test_a_malformed_timeout_is_requests_own_error(session: requests.Session) ->
     mount(session, "orders", InOrder(MEMBER))
     with pytest.raises(ValueError, match="timeout"):
         session.get("http://orders/", timeout=(1, 2, 3))  # type: ignore[arg-type]
-
-
-def test_urllib3_names_the_parts_of_a_pool_key_that_the_adapter_reads() -> None:
-    assert {"key_host", "key_port", "key_server_hostname", "key_assert_hostname"} <= set(PoolKey._fields)
-
-
-def test_urllib3_has_a_lock_and_keys_for_its_pools() -> None:
-    pools = DiscoveryAdapter("orders", InOrder(MEMBER)).poolmanager.pools
-    with pools.lock:
-        assert set(pools.keys()) == set()

@@ -158,3 +158,29 @@ def test_no_mistyped_field_raises(fields: dict[str, Any]) -> None:
     metadata = decode_metadata(msgpack.packb(fields, use_bin_type=False), host="h", node="n")
     for member in metadata.members:
         assert isinstance(member.base_url, str)
+
+
+def test_an_unusable_service_of_a_node_is_left_out_and_the_others_stay() -> None:
+    services: list[dict[str, Any]] = [
+        {"name": "good_rest", "port": 80},
+        {"name": "zero_rest", "port": 0},
+        {"name": "evil\x1b[2J_rest", "port": 80},
+        {"name": "away_rest", "port": 80, "host": "u:p@10.0.0.1"},
+        {"name": "split_rest", "port": 80, "routeRootPath": "/a\r\nHost: b"},
+    ]
+    blob = msgpack.packb({"serviceInfo": services, "weight": 1}, use_bin_type=False)
+    metadata = decode_metadata(blob, host="10.0.0.5", node="n")
+    assert [member.service for member in metadata.members] == ["good"]
+    assert [unusable.kind for unusable in metadata.unusable] == ["port", "service", "host", "root path"]
+
+
+@pytest.mark.parametrize("weight", [10**308, 2**64 - 1, 10_001])
+def test_an_absurd_weight_is_the_largest_that_anybody_may_have(weight: int) -> None:
+    blob = f'{{"_meta":{{"service":"orders","port":80,"weight":{weight}}}}}'.encode()
+    assert [member.weight for member in decode_metadata(blob, host="h", node="n").members] == [10_000.0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
+def test_values_that_break_readers_are_refused_before_anything_is_sent(value: object) -> None:
+    with pytest.raises(RegistrationError, match="'key'"):
+        encode_metadata(instance(data={"key": value}))

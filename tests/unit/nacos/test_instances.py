@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import attrs
 import pytest
 
-from pydoudou import Compat, MemberState, MetadataTooLarge, RegistrationError
+from pydoudou import Compat, Member, MemberState, MetadataTooLarge, RegistrationError
 from pydoudou.drivers.kit.runtime import RUNTIME
+from pydoudou.drivers.kit.validation import Unusable
 from pydoudou.drivers.members import Instance
-from pydoudou.drivers.nacos.instances import METADATA_LIMIT, Listed, Registration, member, registrations
+from pydoudou.drivers.nacos.instances import (
+    METADATA_LIMIT,
+    Listed,
+    Registration,
+    ServiceList,
+    decode_members,
+    encode_instance,
+)
 from pydoudou.drivers.nacos.service_names import ServiceName
 
 ORDERS = ServiceName("DEFAULT_GROUP", "orders")
@@ -18,7 +27,7 @@ INSTANCE = Instance("orders", "10.0.0.7", 6060, "/v1", 3, {"zone": "a"}, datetim
 
 
 def registered(**changes: object) -> tuple[Registration, ...]:
-    return registrations(attrs.evolve(INSTANCE, **changes), "DEFAULT_GROUP", "DEFAULT")
+    return encode_instance(attrs.evolve(INSTANCE, **changes), "DEFAULT_GROUP", "DEFAULT")
 
 
 @pytest.mark.parametrize(
@@ -88,27 +97,62 @@ def listed(**fields: object) -> Listed:
     return Listed(**{"key": "k", "host": "10.0.0.7", "port": 6060} | fields)  # type: ignore[arg-type]
 
 
+def decoded(
+    instance: Listed, service: ServiceName = ORDERS, unusable: Callable[[Unusable], None] = pytest.fail
+) -> Member | None:
+    """The one member that the instance is to callers, None if it is none."""
+    members = list(decode_members(ServiceList(service, (instance,)), service.name, unusable))
+    return members[0] if members else None
+
+
 def test_an_instance_becomes_a_member() -> None:
     metadata = {"rootPath": "/v1", "weight": "9", "zone": "a", "registerAt": "2026-01-02T05:04:05+0200"}
-    found = member(listed(weight=2.5, metadata=metadata), ORDERS, "orders")
+    found = decoded(listed(weight=2.5, metadata=metadata))
+    assert found is not None
     assert (found.service, found.base_url, found.weight) == ("orders", "http://10.0.0.7:6060/v1", 2.5)
     assert (dict(found.data), found.node, found.state) == ({"zone": "a"}, "k", MemberState.ALIVE)
     assert found.registered_at == datetime(2026, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2)))
 
 
-def test_an_unhealthy_instance_is_a_suspect() -> None:
-    assert member(listed(healthy=False), ORDERS, "orders").state is MemberState.SUSPECT
+def test_an_unhealthy_instance_is_a_suspect_and_a_disabled_one_is_not_there() -> None:
+    found = decoded(listed(healthy=False))
+    assert found is not None
+    assert found.state is MemberState.SUSPECT
+    assert decoded(listed(enabled=False)) is None
 
 
-@pytest.mark.parametrize("weight", [-1.0, 0.0, float("nan"), float("inf")])
-def test_a_weight_that_is_none_is_zero(weight: float) -> None:
-    assert member(listed(weight=weight), ORDERS, "orders").weight == 0.0
+@pytest.mark.parametrize(
+    ("weight", "shown"), [(-1.0, 0), (0.0, 0), (float("nan"), 0), (float("inf"), 10_000), (1e308, 10_000)]
+)
+def test_a_weight_is_clamped(weight: float, shown: float) -> None:
+    found = decoded(listed(weight=weight))
+    assert found is not None
+    assert found.weight == shown
 
 
-def test_a_secure_instance_is_called_by_https_and_a_grpc_one_by_neither() -> None:
-    assert member(listed(metadata={"secure": "true"}), ORDERS, "orders").scheme == "https"
-    assert member(listed(), ServiceName("G", "orders_grpc"), "orders_grpc").scheme == "grpc"
+@pytest.mark.parametrize(
+    ("host", "port"), [("10.9.9.1", 0), ("10.9.9.1", 70000), ("u:p@h", 80), ("h\x1b[2J", 80), ("h/x?y#z", 80), ("", 80)]
+)
+def test_an_instance_that_nobody_could_call_is_told_of_and_left_out(host: str, port: int) -> None:
+    told: list[Unusable] = []
+    assert decoded(listed(host=host, port=port), unusable=told.append) is None
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(("secure", "scheme"), [("true", "https"), ("TRUE", "https"), ("false", "http"), ("", "http")])
+def test_a_secure_instance_is_called_by_https(secure: str, scheme: str) -> None:
+    found = decoded(listed(metadata={"secure": secure}))
+    assert found is not None
+    assert found.scheme == scheme
+
+
+def test_a_grpc_service_is_known_by_its_name() -> None:
+    found = decoded(listed(), ServiceName("G", "orders_grpc"))
+    assert found is not None
+    assert found.scheme == "grpc"
 
 
 def test_a_time_that_is_none_is_unknown() -> None:
-    assert member(listed(metadata={"registerAt": "yesterday"}), ORDERS, "orders").registered_at is None
+    found = decoded(listed(metadata={"registerAt": "yesterday"}))
+    assert found is not None
+    assert found.registered_at is None

@@ -1,0 +1,64 @@
+"""The way from a snapshot to those who share the traffic: candidates, then filters, then weights.
+
+A balancer makes its table of what comes out, once per snapshot and epoch of the memory. What a filter leaves out and
+what a weight becomes may depend on what is remembered; there is no such filter yet.
+
+1. *Candidates* are the members that are alive, or the suspects if none is (the view says so).
+2. *Weight 0 takes no traffic*, unless all candidates have it; then all are equal. That is decided before anybody is
+   excluded: a member that an operator has drained does not get the calls that failed elsewhere.
+3. *Suspects come last.* When every candidate has been tried, a suspect may well live; of the suspects, too, those with
+   a weight, or all if nobody at all has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ...drivers.members import Member
+
+if TYPE_CHECKING:
+    from ...discovery.merging.view import Snapshot
+
+__all__ = ["MAX_WEIGHT", "Sharing", "last_resort", "sharing"]
+
+MAX_WEIGHT = 10_000.0
+"""What any weight is cut to, as in the settings: sums stay finite whatever somebody registers."""
+
+
+@attrs.frozen
+class Sharing:
+    """Those who share the traffic, with their weights, all positive."""
+
+    members: Sequence[Member]
+    weights: Sequence[float]
+
+
+def sharing(snapshot: Snapshot) -> Sharing:
+    """Who shares the traffic; nobody when the service has no members."""
+    return _weighted(snapshot.candidates) or Sharing(snapshot.candidates, [1.0] * len(snapshot.candidates))
+
+
+def last_resort(snapshot: Snapshot) -> Sharing:
+    """Whom to try when all of `sharing` have been: the suspects, if they were not the candidates already."""
+    if len(snapshot.candidates) == len(snapshot.members):
+        return Sharing((), ())
+    candidates = {member.key for member in snapshot.candidates}
+    others = [member for member in snapshot.members if member.key not in candidates]
+    weighted = _weighted(others)
+    if weighted is None and not any(member.weight > 0 for member in snapshot.candidates):
+        return Sharing(others, [1.0] * len(others))
+    return weighted or Sharing((), ())
+
+
+def _weighted(members: Sequence[Member]) -> Sharing | None:
+    """The members that have a weight, None if none has."""
+    weights = [member.weight for member in members]
+    if not weights:
+        return None
+    if min(weights) > 0 and max(weights) <= MAX_WEIGHT:
+        return Sharing(members, weights)
+    having = [member for member in members if member.weight > 0]
+    return Sharing(having, [min(member.weight, MAX_WEIGHT) for member in having]) if having else None

@@ -1,0 +1,74 @@
+"""A balancer of somebody else's, as the clients use balancers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ..discovery.merging.view import Snapshot
+from ..drivers.members import Member
+from .balancer import Balancer, Excluded, ReportingBalancer
+from .memory.pick import Pick
+from .table_balancer import TableBalancer
+
+__all__ = ["Given", "Reporting", "reporting"]
+
+Given = Balancer | Callable[[str], Balancer]
+"""A balancer, or what makes one from the name of a service: a class such as `WeightedRandom`, or a function."""
+
+
+class Reporting:
+    """Gives a balancer that has only `pick` and `members` what a client needs besides. Outcomes are not remembered."""
+
+    def __init__(self, balancer: Balancer) -> None:
+        self.balancer = balancer
+        self._snapshot = Snapshot("")
+
+    def pick(self, exclude: Excluded = ()) -> Member:
+        """As the balancer picks."""
+        return self.balancer.pick(exclude)  # type: ignore[arg-type]
+
+    def members(self) -> Iterable[Member]:
+        """As the balancer lists them."""
+        return self.balancer.members()
+
+    def begin(self, exclude: Excluded = ()) -> Pick:
+        """A pick whose end nobody hears of."""
+        return Pick(self.pick(exclude))
+
+    def eligible(self) -> Sequence[Member]:
+        """All members: whom the balancer would leave out is not known."""
+        return tuple(self.balancer.members())
+
+    def snapshot(self) -> Snapshot:
+        """The members, as the same object for as long as they are equal."""
+        members = tuple(self.balancer.members())
+        known = self._snapshot
+        if members != known.members:
+            known = self._snapshot = Snapshot(members[0].service if members else "", members, members)
+        return known
+
+    def wait(self, timeout: float) -> bool:
+        """Such a balancer has its members already."""
+        return True
+
+    async def wait_async(self, seconds: float) -> bool:
+        """Such a balancer has its members already."""
+        return True
+
+
+def reporting(given: Given, service: str) -> ReportingBalancer:
+    """The balancer of `service` that a caller gave, made by it if it is a class or a function.
+
+    Raises:
+        TypeError: it is nothing of the kind, or what it makes is not.
+    """
+    made = given
+    if isinstance(given, type) or (callable(given) and not isinstance(given, Balancer)):
+        made = given(service)
+    if not isinstance(made, Balancer):
+        what = "was made" if made is not given else "was given"
+        raise TypeError(
+            f"a {type(made).__name__} {what} as the balancer of {service!r}; accepted: an object with pick() and "
+            "members(), or a class or function that makes one from the name of the service"
+        )
+    return made if isinstance(made, TableBalancer) else Reporting(made)

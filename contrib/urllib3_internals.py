@@ -1,0 +1,138 @@
+"""What is not public in urllib3, or in how requests uses it, and is used nevertheless: only here, and checked when this
+module is loaded.
+
+Where a release lacks something, the cautious way is taken instead. A test fails then, so that it is noticed.
+
+- The keys of a pool manager's pools (`PoolKey`), and its lock, to close the pools of members that left.
+- The class of a response, which is replaced by one that tells when the body ends. `HTTPResponse` calls its own methods
+  `read`, `read1`, `read_chunked`, `release_conn` and `close`, whoever reads and however.
+- Why a request failed: requests has one exception for a refused connection and for a broken one.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Collection, Generator
+from typing import Any
+
+from urllib3 import HTTPResponse
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+from urllib3.poolmanager import PoolKey, PoolManager
+
+__all__ = ["POOLS_HAVE_KEYS", "RESPONSES_TELL", "drop_pools", "never_connected", "tell_end"]
+
+
+def drop_pools(manager: PoolManager, present: Collection[tuple[str, int]]) -> None:
+    """Close the idle connections to every host and port but these; hosts in lower case."""
+    if not POOLS_HAVE_KEYS:
+        return
+    pools = manager.pools
+    with pools.lock:
+        for key in pools.keys():  # noqa: SIM118 (a copy; the container itself cannot be walked)
+            if (key.key_host, key.key_port) not in present:
+                del pools[key]
+
+
+def never_connected(error: Exception) -> bool:
+    """Whether an exception of requests means that no connection was made, and so nothing was sent."""
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    if isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
+        return True
+    inner = reason.args[0] if isinstance(reason, SSLError) and reason.args else None
+    return isinstance(inner, ssl.SSLCertVerificationError)
+
+
+def tell_end(response: object, ended: Callable[[bool], None]) -> None:
+    """Call `ended` when the body of an urllib3 response ends, with whether it was read to its end.
+
+    It may be called more than once. A response of another class, or of a release that works otherwise, counts as ended
+    at once.
+    """
+    if not RESPONSES_TELL or type(response) is not HTTPResponse:
+        ended(True)
+        return
+    response.__class__ = _Telling
+    response.tell_ended = ended  # type: ignore[attr-defined]
+
+
+class _Telling(HTTPResponse):
+    """A response that says when its body ends."""
+
+    tell_ended: Callable[[bool], None] | None = None
+    reading = False
+    released = False
+
+    def read(self, *args: Any, **kwargs: Any) -> bytes:
+        return self._read(super().read, *args, **kwargs)
+
+    def read1(self, *args: Any, **kwargs: Any) -> bytes:
+        return self._read(super().read1, *args, **kwargs)
+
+    def read_chunked(self, *args: Any, **kwargs: Any) -> Generator[bytes, None, None]:
+        self.reading = True
+        try:
+            yield from super().read_chunked(*args, **kwargs)
+        except BaseException:
+            self._tell(False)
+            raise
+        self._tell(True)
+
+    def release_conn(self) -> None:
+        # While a read is under way, urllib3 gives the connection back at the end and after an error alike.
+        super().release_conn()
+        self.released = True
+        if not self.reading:
+            self._tell(not self.length_remaining)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._tell(False)
+
+    def __del__(self) -> None:
+        # The finalizer of the base class closes. What was dropped is told of by the attempt's own finalizer, which
+        # does nothing that must not be done at any moment.
+        self.tell_ended = None
+        super().__del__()
+
+    def _read(self, read: Callable[..., bytes], *args: Any, **kwargs: Any) -> bytes:
+        self.reading = True
+        try:
+            data = read(*args, **kwargs)
+        except BaseException:
+            self._tell(False)
+            raise
+        finally:
+            self.reading = False
+        if self.released:
+            self._tell(True)
+        return data
+
+    def _tell(self, complete: bool) -> None:
+        tell, self.tell_ended = self.tell_ended, None
+        if tell is not None:
+            tell(complete)
+
+
+def _pools_have_keys() -> bool:
+    pools = PoolManager().pools
+    return hasattr(pools, "lock") and hasattr(pools, "__delitem__") and {"key_host", "key_port"} <= set(PoolKey._fields)
+
+
+def _responses_tell() -> bool:
+    """Whether the class of a response can be replaced, and a body read to its end is told of."""
+    ends: list[bool] = []
+    try:
+        response = HTTPResponse(body=b"ab", preload_content=False)
+        response.__class__ = _Telling
+        response.tell_ended = ends.append  # type: ignore[attr-defined]
+        response.close()
+    except (AttributeError, TypeError):
+        return False
+    return ends == [False]
+
+
+POOLS_HAVE_KEYS = _pools_have_keys()
+RESPONSES_TELL = _responses_tell()

@@ -1,0 +1,214 @@
+"""What is remembered of members: as plain values first, then by balancers that read one registry."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Iterator
+
+import attrs
+import pytest
+from support.http_members import GivenMembers
+
+from pydoudou import Member, MemberState, RoundRobin, SmoothWeighted
+from pydoudou.balancers.memory.pick import Pick
+from pydoudou.balancers.memory.service_memory import MAX_GONE, REMEMBERED_AFTER_GOING, ServiceMemory
+from pydoudou.balancers.service_state import ServiceState, state_of
+from pydoudou.drivers.members import Outcome, Reached
+
+A, B, C = (Member("orders", "10.0.0.1", port) for port in (1, 2, 3))
+
+
+def answered(member: Member, complete: bool = True) -> Outcome:
+    return Outcome(member, Reached.ANSWERED, 200, 0.1, 0.2, complete)
+
+
+@pytest.fixture
+def memory() -> ServiceMemory:
+    return ServiceMemory()
+
+
+def begin(memory: ServiceMemory, member: Member, now: float = 100.0) -> Pick:
+    return Pick(member, memory.begin(member, now), memory.ended)
+
+
+def test_an_attempt_is_in_flight_until_its_end_is_counted(memory: ServiceMemory) -> None:
+    first, second = begin(memory, A), begin(memory, A)
+    record = memory.record(A)
+    assert record is not None
+    assert record.in_flight == 2
+    first.done(answered(A))
+    second.done(Outcome(A, Reached.BROKEN))
+    memory.settle()
+    assert record.in_flight == 0
+    assert record.outcomes == {Reached.ANSWERED: 1, Reached.BROKEN: 1}
+
+
+def test_only_the_first_end_of_an_attempt_counts(memory: ServiceMemory) -> None:
+    pick = begin(memory, A)
+    pick.done(answered(A))
+    pick.done(answered(A))
+    pick.cancel()
+    del pick
+    memory.settle()
+    record = memory.record(A)
+    assert record is not None
+    assert (record.in_flight, record.outcomes, record.cancelled) == (0, {Reached.ANSWERED: 1}, 0)
+
+
+def test_a_cancelled_attempt_says_nothing_about_the_member(memory: ServiceMemory) -> None:
+    begin(memory, A).cancel()
+    memory.settle()
+    record = memory.record(A)
+    assert record is not None
+    assert (record.in_flight, record.outcomes, record.cancelled) == (0, {}, 1)
+
+
+def test_an_answer_that_was_not_read_to_its_end_is_told_apart(memory: ServiceMemory) -> None:
+    begin(memory, A).done(answered(A, complete=False))
+    memory.settle()
+    record = memory.record(A)
+    assert record is not None
+    assert record.incomplete == 1
+
+
+@pytest.mark.parametrize(("head", "outcomes"), [((200, 0.1), {Reached.ANSWERED: 1}), (None, {})])
+def test_a_dropped_attempt_ends_when_it_is_collected(
+    memory: ServiceMemory, head: tuple[int, float] | None, outcomes: dict[Reached, int]
+) -> None:
+    pick = begin(memory, A)
+    if head is not None:
+        pick.answered(*head)
+    del pick
+    gc.collect()
+    assert len(memory.ended) == 1
+    memory.settle()
+    record = memory.record(A)
+    assert record is not None
+    assert (record.in_flight, record.outcomes) == (0, outcomes)
+
+
+def test_a_member_is_remembered_while_it_is_away_for_a_while(memory: ServiceMemory) -> None:
+    memory.see([A, B], 100.0)
+    memory.see([B], 110.0)
+    memory.see([A, B], 110.0 + REMEMBERED_AFTER_GOING - 11.0)
+    record = memory.record(A)
+    assert record is not None
+    assert record.first_seen == 100.0
+
+
+def test_a_member_that_is_long_gone_is_forgotten(memory: ServiceMemory) -> None:
+    memory.see([A, B], 100.0)
+    memory.see([B], 101.0 + REMEMBERED_AFTER_GOING)
+    assert memory.record(A) is None
+    assert memory.record(B) is not None
+
+
+def test_of_members_that_went_the_last_are_remembered(memory: ServiceMemory) -> None:
+    members = [Member("orders", "10.0.0.1", port) for port in range(1, MAX_GONE + 12)]
+    for place, member in enumerate(members):
+        memory.see([member], 100.0 + place / 1000)
+    memory.see([C], 110.0)
+    assert len(memory) == MAX_GONE + 1
+    assert memory.record(members[5]) is None
+    assert memory.record(members[-1]) is not None
+
+
+# -- shared by the balancers of a process ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def registry() -> GivenMembers:
+    return GivenMembers(A, B)
+
+
+def test_all_balancers_that_read_a_registry_share_what_is_remembered(registry: GivenMembers) -> None:
+    picks = [make("orders", registry).begin(exclude=[B]) for make in (RoundRobin, SmoothWeighted)]
+    assert state_of(registry, "orders").in_flight(A) == 2
+    for pick in picks:
+        pick.done(answered(A))
+    assert state_of(registry, "orders").in_flight(A) == 0
+
+
+def test_what_is_remembered_outlives_snapshots_and_balancers(registry: GivenMembers) -> None:
+    RoundRobin("orders", registry).begin(exclude=[B]).done(answered(A))
+    registry.change(attrs.evolve(A, weight=2.0), B)
+    RoundRobin("orders", registry).begin(exclude=[B]).done(answered(A))
+    state = state_of(registry, "orders")
+    assert state.in_flight(A) == 0
+    record = state.memory.record(A)
+    assert record is not None
+    assert record.outcomes == {Reached.ANSWERED: 2}
+
+
+def test_registries_do_not_share_what_they_remember(registry: GivenMembers) -> None:
+    other = GivenMembers(A)
+    pick = RoundRobin("orders", other).begin()
+    assert pick.member == A
+    assert state_of(registry, "orders").in_flight(A) == 0
+
+
+def test_a_table_is_made_anew_when_the_epoch_changes(registry: GivenMembers) -> None:
+    made = []
+
+    class Counting(RoundRobin):
+        def make_table(self, members: object, weights: object) -> tuple[Member, ...]:
+            made.append(members)
+            return (A,)
+
+    balancer = Counting("orders", registry)
+    balancer.pick()
+    balancer.pick()
+    assert len(made) == 1
+    state_of(registry, "orders").memory.epoch += 1
+    balancer.pick()
+    balancer.pick()
+    assert len(made) == 2
+
+
+def test_a_suspect_that_is_tried_last_is_remembered_too(registry: GivenMembers) -> None:
+    suspect = attrs.evolve(B, state=MemberState.SUSPECT)
+    registry.change(A, suspect, candidates=(A,))
+    RoundRobin("orders", registry).begin(exclude=[A]).done(answered(suspect))
+    state = state_of(registry, "orders")
+    assert state.in_flight(B) == 0
+    record = state.memory.record(B)
+    assert record is not None
+    assert record.outcomes == {Reached.ANSWERED: 1}
+
+
+@pytest.fixture
+def switching_all_the_time() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switching_all_the_time")
+def test_threads_that_begin_and_end_attempts_leave_none_in_flight() -> None:
+    registry = GivenMembers(A, B, C)
+
+    def call(number: int) -> None:
+        balancer = RoundRobin("orders", registry)
+        for turn in range(300):
+            pick = balancer.begin()
+            if turn % 10 == 0:
+                registry.change(A, B, attrs.evolve(C, weight=1.0 + turn))
+            if turn % 3 == 0:
+                pick.done(answered(pick.member))
+            elif turn % 3 == 1:
+                pick.cancel()
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gc.collect()
+    state: ServiceState = state_of(registry, "orders")
+    assert [state.in_flight(member) for member in (A, B, C)] == [0, 0, 0]
+    records = [record for record in map(state.memory.record, (A, B, C)) if record]
+    assert sum(record.outcomes.get(Reached.ANSWERED, 0) for record in records) == 8 * 100
+    assert sum(record.cancelled for record in records) == 8 * 200

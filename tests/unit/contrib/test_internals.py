@@ -1,0 +1,145 @@
+"""What is used of httpx, urllib3 and requests that is not public is there in the installed releases, and does what it
+is taken for."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import httpx
+import pytest
+import urllib3
+from support.http_members import HttpMember, half_an_answer
+from urllib3.exceptions import ProtocolError
+
+from pydoudou.contrib import httpx_internals, urllib3_internals
+from pydoudou.contrib.urllib3_internals import tell_end
+
+
+def test_httpx_has_the_parts_of_a_url_and_tells_which_pools_are_idle() -> None:
+    assert httpx_internals.URLS_HAVE_PARTS
+    assert httpx_internals.POOLS_TELL
+    assert httpx_internals.is_idle(httpx.AsyncHTTPTransport())
+
+
+def test_urllib3_has_keys_for_its_pools_and_tells_when_a_response_ends() -> None:
+    assert urllib3_internals.POOLS_HAVE_KEYS
+    assert urllib3_internals.RESPONSES_TELL
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/items", "/a%2Fb%20c;d", "/items?", "/items?q=a%26b&c=%C3%A9", "/items#top"]
+)
+@pytest.mark.parametrize("origin", ["http://10.0.0.7:8080", "http://10.0.0.7:8080/api", "https://[fd00::7]/a%20b"])
+@pytest.mark.parametrize("by_parts", [True, False])
+def test_a_moved_url_equals_one_that_httpx_parses(
+    monkeypatch: pytest.MonkeyPatch, origin: str, path: str, by_parts: bool
+) -> None:
+    monkeypatch.setattr(httpx_internals, "URLS_HAVE_PARTS", by_parts)
+    moved = httpx_internals.moved(httpx.URL(f"http://orders{path}"), httpx.URL(origin))
+    target = path.partition("#")[0]
+    parsed = httpx.URL(origin + (target if target.startswith("/") else "/" + target))
+    assert (moved, moved.raw_path, moved.netloc, moved.raw_host, moved.port) == (
+        parsed,
+        parsed.raw_path,
+        parsed.netloc,
+        parsed.raw_host,
+        parsed.port,
+    )
+
+
+def test_a_transport_that_is_not_httpx_own_is_never_known_to_be_idle() -> None:
+    assert not httpx_internals.is_idle(httpx.MockTransport(lambda request: httpx.Response(204)))
+
+
+class Ends(list[bool]):
+    """How often a response was told to have ended, and whether it was read to its end each time."""
+
+    def watch(self, member: HttpMember, method: str = "GET") -> Any:
+        """A response of `member` whose end is told here, with its body still to be read."""
+        manager = urllib3.PoolManager(retries=False)
+        url = f"http://127.0.0.1:{member.port}/"
+        response = manager.request(method, url, preload_content=False, body=b"x" * 1000)
+        tell_end(response, self.append)
+        return response
+
+
+@pytest.fixture
+def ends() -> Ends:
+    return Ends()
+
+
+def chunked(handler: Any) -> None:
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")
+
+
+def broken_off(handler: Any) -> None:
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"3\r\nabc\r\n")
+    handler.close_connection = True
+
+
+def until_the_end(handler: Any) -> None:
+    handler.protocol_version = "HTTP/1.0"
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(b"abcdef")
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("answer", [None, chunked, until_the_end])
+@pytest.mark.parametrize("size", [None, 2])
+def test_a_body_read_to_its_end_is_complete(ends: Ends, answer: Any, size: int | None) -> None:
+    with HttpMember(**({"answer": answer} if answer else {})) as member:
+        response = ends.watch(member)
+        if size is None:
+            response.read()
+        else:
+            for _ in response.stream(size):
+                pass
+        assert ends == [True]
+        response.close()
+    assert ends == [True]
+
+
+def test_an_answer_without_a_body_is_complete_when_it_is_read(ends: Ends) -> None:
+    with HttpMember() as member:
+        list(ends.watch(member, "HEAD").stream())
+    assert ends == [True]
+
+
+def test_a_body_closed_early_is_not_complete(ends: Ends) -> None:
+    with HttpMember(answer=chunked) as member:
+        response = ends.watch(member)
+        parts = response.stream(2)
+        next(parts)
+        assert ends == []
+        response.close()
+    assert ends == [False]
+
+
+@pytest.mark.parametrize("answer", [half_an_answer, broken_off])
+def test_a_body_that_breaks_off_is_not_complete(ends: Ends, answer: Any) -> None:
+    with HttpMember(answer=answer) as member:
+        response = ends.watch(member)
+        with pytest.raises(ProtocolError):
+            list(response.stream(5))
+    assert ends == [False]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_response_that_is_dropped_is_not_told_of_by_its_finalizer(ends: Ends) -> None:
+    with HttpMember() as member:
+        ends.watch(member)
+        gc.collect()
+    assert ends == []
+
+
+def test_a_response_of_another_class_counts_as_ended_at_once(ends: Ends) -> None:
+    tell_end(object(), ends.append)
+    assert ends == [True]

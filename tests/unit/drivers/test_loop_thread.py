@@ -1,0 +1,93 @@
+"""A thread with a loop: whatever runs on it, it ends within a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import anyio
+import pytest
+
+from pydoudou.drivers.kit.loop_thread import LoopThread
+
+
+async def running_in() -> str:
+    await asyncio.sleep(0)
+    return threading.current_thread().name
+
+
+def test_other_threads_have_things_done_on_it() -> None:
+    thread = LoopThread("one")
+    called = threading.Event()
+    thread.call_soon(called.set)
+    assert called.wait(5)
+    assert thread.submit(running_in).result(5) == "one"
+    assert not thread.is_current
+    assert thread.close(5)
+
+
+def test_other_loops_wait_for_it_without_blocking_and_cancel_what_they_no_longer_wait_for() -> None:
+    cancelled = threading.Event()
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            cancelled.set()
+
+    async def main() -> None:
+        thread = LoopThread("one")
+        assert await thread.call(running_in) == "one"
+        with anyio.move_on_after(0.05):
+            await thread.call(endless)
+        assert await thread.aclose(5)
+
+    anyio.run(main)
+    assert cancelled.is_set()
+
+
+def test_what_still_runs_is_cancelled_at_the_end() -> None:
+    ended: list[str] = []
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    thread = LoopThread("one")
+    running = thread.submit(endless)
+    assert thread.submit(running_in).result(5) == "one"
+    assert thread.close(5)
+    assert ended == ["cancelled"]
+    assert running.cancelled()
+
+
+@pytest.mark.parametrize("waiting", ["close", "aclose"])
+def test_a_thread_whose_loop_is_blocked_is_left_behind(waiting: str) -> None:
+    thread = LoopThread("one")
+    unblock, blocked = threading.Event(), threading.Event()
+
+    def block() -> None:
+        blocked.set()
+        unblock.wait(30)
+
+    thread.call_soon(block)
+    assert blocked.wait(5)
+    began = time.monotonic()
+    ended = thread.close(0.05) if waiting == "close" else anyio.run(thread.aclose, 0.05)
+    assert not ended
+    assert time.monotonic() - began < 5
+    unblock.set()
+    assert thread.close(5)
+
+
+def test_nothing_happens_once_it_has_ended() -> None:
+    thread = LoopThread("one")
+    assert thread.close(5)
+    thread.call_soon(pytest.fail)
+    with pytest.raises(RuntimeError):
+        thread.submit(running_in)
+    assert thread.close(5)
