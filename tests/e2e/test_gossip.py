@@ -17,9 +17,7 @@ import pytest
 import pydoudou
 from pydoudou import JoinError, MetadataTooLarge, Registry, SettingsError
 from pydoudou.drivers.memberlist import MemberlistDriver
-from pydoudou.drivers.memberlist import driver as driver_module
 from pydoudou.drivers.memberlist.protocol import Config
-from pydoudou.drivers.memberlist.protocol.messages import Alive, Dead
 
 KEY = base64.b64encode(bytes(16)).decode()
 from support.gossip import gossip_address, gossip_nodes, gossiping
@@ -322,29 +320,6 @@ def test_members_outside_the_allow_list_are_not_admitted() -> None:
             assert not stranger.status().ready
             assert guarded.members("orders") == ()
             assert counter(guarded, "address not allowed") > 0
-
-
-def test_of_the_dead_only_the_latest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names that come once and never again would fill the memory."""
-    monkeypatch.setattr(driver_module, "_DEAD_REMEMBERED", 5)
-    with gossiping(GDD_MEM_DEAD_TIMEOUT="100ms") as registry:
-        run = registry._run
-        assert run is not None
-        driver = cast(MemberlistDriver, run._backends[0].driver)
-        host, _, port = gossip_address(registry).rpartition(":")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-
-            def meet_and_bury(name: str) -> None:
-                vsn = bytes((1, 5, 2, 0, 0, 0))
-                for message in (Alive(1, name, b"127.0.0.1", 1, None, vsn), Dead(1, name, "x")):
-                    stranger.sendto(message.encode(), (host, int(port)))
-
-            for number in range(30):
-                meet_and_bury(f"ghost-{number}")
-            eventually(lambda: counter(registry, "dead") == 30)
-            eventually(lambda: driver._running().swim.known == 1)
-            meet_and_bury("one-more")
-            eventually(lambda: "one-more" in driver._states and len(driver._states) <= 2 + 5)
 
 
 def test_a_node_does_not_join_outside_its_allow_list() -> None:

@@ -315,3 +315,21 @@ def test_the_page_quotes_the_example_as_it_is(language: str) -> None:
     sources = [path.read_text(encoding="utf-8") for path in EXAMPLE.iterdir() if path.is_file()]
     for block in quoted:
         assert any(block in source for source in sources), block
+
+
+def test_what_the_page_has_one_try_prints_what_it_says(installed: Path, tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```console\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    commands, _, printed = block.replace("\n$ ", "\n").removeprefix("$ ").rpartition("'\n")
+    program = "\n".join(line for line in f"{commands}'".splitlines() if not line.startswith("pip "))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GDD_")}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", program],
+        cwd=tmp_path,
+        env=inherited | {"PYTHONPATH": str(installed), "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (printed, "")

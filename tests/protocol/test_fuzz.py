@@ -45,9 +45,7 @@ def test_thirty_thousand_broken_inputs_do_no_harm() -> None:
 
 
 def test_inputs_that_coverage_guides_do_no_harm() -> None:
-    pytest.importorskip(
-        "atheris", reason="atheris is not installed: it has packages for Linux on x86-64, not for the newest Pythons"
-    )
+    pytest.importorskip("atheris", reason="no atheris: it has packages for Linux on x86-64, not for the newest Pythons")
     output = run_fuzzer("fuzz_guided.py", "--inputs", "5000", "--seconds", "20", "--seed", "1")
     covered = re.search(r"cov: (\d+)", output)
     assert covered is not None, output

@@ -42,6 +42,7 @@ from .events import (
     NodeSuspected,
     NodeUpdated,
 )
+from .isolation import Isolation
 from .messages import Alive, Dead, State, Suspect
 from .node_list import NodeRecord, Roster
 from .suspicion import Suspicion, suspicion_timeout
@@ -65,6 +66,7 @@ class Membership:
 
     Attributes:
         lifecycle: whether we take part ourselves.
+        isolation: whether it is us who are cut off.
         on_lost: called with every node that is declared dead.
         on_found: called with the name of every node that is alive again, or left on its own account.
     """
@@ -74,6 +76,7 @@ class Membership:
         self._roster = roster
         self._incarnation = 0
         self.lifecycle = Lifecycle.RUNNING
+        self.isolation = Isolation(roster)
         self.on_lost: Callable[[NodeRecord], None] = lambda node: None
         self.on_found: Callable[[str], None] = lambda name: None
         context.broadcasts.statement_of = self._statement_of
@@ -158,16 +161,9 @@ class Membership:
             context.problem("alive refused", f"{message.node}: incarnation 0, or too many members")
             return
         vsn = context.vsn if message.vsn == context.vsn else message.vsn[:6]  # thousands may share one
+        now = context.now
         node = NodeRecord(
-            message.node,
-            message.addr,
-            host,
-            message.port,
-            message.meta,
-            vsn,
-            message.incarnation,
-            State.ALIVE,
-            context.now,
+            message.node, message.addr, host, message.port, message.meta, vsn, message.incarnation, State.ALIVE, now
         )
         roster.add(node)
         context.nodes = len(roster)
@@ -178,6 +174,7 @@ class Membership:
     def _joined(self, node: NodeRecord) -> None:
         self._context.counters["joined"] += 1
         self._context.events.append(NodeJoined(node.snapshot()))
+        self.isolation.found(node.name)
         self.on_found(node.name)
 
     def _may_move(self, node: NodeRecord) -> bool:
@@ -216,6 +213,7 @@ class Membership:
             node.weight = None
             self._joined(node)
         elif before is State.SUSPECT:
+            self.isolation.found(node.name)
             context.events.append(NodeRefuted(node.snapshot()))
         elif (meta_before or b"") != (node.meta or b""):
             context.events.append(NodeUpdated(node.snapshot()))
@@ -251,6 +249,7 @@ class Membership:
         self._roster.set_state(node, State.SUSPECT, context.now)
         self._set_suspicion(node, self._new_suspicion(message.reporter))
         context.events.append(NodeSuspected(node.snapshot()))
+        self.isolation.lost(node.name)
 
     def _new_suspicion(self, reporter: str) -> Suspicion:
         context, config = self._context, self._context.config
@@ -311,11 +310,14 @@ class Membership:
         context.counters["dead"] += 1
         self._roster.set_incarnation(node, message.incarnation)
         state = State.LEFT if message.reporter == message.node else State.DEAD
+        if node.state is State.ALIVE:
+            self.isolation.lost(node.name)
         self._roster.set_state(node, state, context.now)
         context.events.append(NodeLeft(node.snapshot()))
         if state is State.DEAD:
             self.on_lost(node)
         else:
+            self.isolation.answered()
             self.on_found(node.name)
 
     def leave(self) -> None:

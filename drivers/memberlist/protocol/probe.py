@@ -196,6 +196,7 @@ class Prober:
         self._waiting.pop(probe.sequence, None)
         if healthy:
             self._context.awareness.apply(-1)
+            self._membership.isolation.answered()
         if self._current is probe:
             self._current = None
             if self._tick_waits:

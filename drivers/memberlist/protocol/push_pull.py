@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from .addresses import Address, shown
 from .context import Context
 from .errors import ProtocolError
-from .events import RemoteState
+from .events import MergeEnded, RemoteState
 from .membership import Membership
 from .messages import Alive, Dead, Ping, State, Suspect
 from .node_list import Roster
@@ -33,12 +33,17 @@ _ENCODED_SLICE = 250
 
 
 class Synchronizer:
-    """Exchanges full states."""
+    """Exchanges full states.
+
+    Attributes:
+        merging: how many states of peers are being taken in.
+    """
 
     def __init__(self, context: Context, roster: Roster, membership: Membership) -> None:
         self._context = context
         self._roster = roster
         self._membership = membership
+        self.merging = 0
         self._settled_joins = 0
         self._asked_stranger_at = float("-inf")
 
@@ -115,14 +120,20 @@ class Synchronizer:
         merge = context.hooks.merge
         if join and merge is not None and not merge([PushPullNode(*entry) for entry in remote.nodes]):
             raise ProtocolError("the application refused the merge")
-        entries = remote.nodes
-        entries.reverse()
-        while entries:
-            for _ in range(min(_SLICE, len(entries))):
-                self._merge_entry(entries.pop())
-            yield
-        if remote.user_state:
-            context.events.append(RemoteState(remote.user_state, join))
+        self._membership.isolation.answered()
+        self.merging += 1
+        try:
+            entries = remote.nodes
+            entries.reverse()
+            while entries:
+                for _ in range(min(_SLICE, len(entries))):
+                    self._merge_entry(entries.pop())
+                yield
+            if remote.user_state:
+                context.events.append(RemoteState(remote.user_state, join))
+        finally:
+            self.merging -= 1
+            context.events.append(MergeEnded())
 
     def _merge_entry(self, entry: Entry) -> None:
         membership = self._membership

@@ -35,6 +35,7 @@ from .messages import (
     MessageType,
     Nack,
     Ping,
+    State,
     Suspect,
     Weight,
 )
@@ -164,6 +165,21 @@ class Swim:
     def known(self) -> int:
         """How many nodes are in the list, ourselves and the recently dead included."""
         return len(self._roster)
+
+    @property
+    def alive(self) -> int:
+        """How many nodes are alive and not under suspicion, ourselves included."""
+        return self._roster.count(State.ALIVE)
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether all others are lost in a way that says more about us than about them (see `isolation`)."""
+        return self._membership.isolation.cut_off
+
+    @property
+    def merging(self) -> bool:
+        """Whether a peer's state is being taken in; `MergeEnded` tells when that is over."""
+        return self._synchronizer.merging > 0
 
     def nodes(self) -> list[Node]:
         """All known nodes, ourselves, the suspects and the recently dead included."""
