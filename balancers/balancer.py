@@ -41,8 +41,9 @@ class ReportingBalancer(Balancer, Protocol):
     def eligible(self) -> Sequence[Member]:
         """Whom the picks of one call can go to, one after the other, as of the last pick."""
 
-    def snapshot(self) -> Snapshot | None:
-        """The view of the service now; the same object until it changes, None while there is no registry."""
+    @property
+    def view(self) -> Snapshot | None:
+        """What the last pick saw; the same object until it changes, None before the first pick."""
 
     def wait(self, timeout: float) -> bool:
         """Wait for the first answer about the service; whether it came within so many seconds."""

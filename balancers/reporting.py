@@ -39,7 +39,8 @@ class Reporting:
         """All members: whom the balancer would leave out is not known."""
         return tuple(self.balancer.members())
 
-    def snapshot(self) -> Snapshot:
+    @property
+    def view(self) -> Snapshot:
         """The members, as the same object for as long as they are equal."""
         members = tuple(self.balancer.members())
         known = self._snapshot

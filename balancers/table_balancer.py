@@ -149,13 +149,13 @@ class TableBalancer(Generic[T]):
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
-        snapshot = self.snapshot()
-        return () if snapshot is None else snapshot.members
-
-    def snapshot(self) -> Snapshot | None:
-        """The view of the service now; the same object until it changes, None while no registry runs."""
         registry = self._registry or default_registry.current()
-        return None if registry is None or self._closed else registry.snapshot(self.service)
+        return () if registry is None or self._closed else registry.snapshot(self.service).members
+
+    @property
+    def view(self) -> Snapshot | None:
+        """What the last pick saw; the same object until it changes, None before the first pick."""
+        return self._derived.snapshot
 
     def eligible(self) -> Sequence[Member]:
         """Whom the picks of one call can go to, one after the other, as of the last pick."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -33,11 +33,10 @@ from ..balancers.calls.urls import (
     is_service_name,
     logical_location,
     member_scheme,
-    without_secrets,
 )
 from ..balancers.reporting import reporting
 from ..drivers.errors import NoMemberAvailable
-from ..drivers.members import Reached
+from ..drivers.members import Member, Reached
 from .httpx_internals import moved
 from .httpx_pools import Given, MemberPools
 
@@ -118,6 +117,8 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if wait := service.first_wait():
             service.balancer.wait(wait)
         attempt = exchange.first()
+        if service.changed():
+            self._retire(service.host, service.balancer.members())
         while True:
             try:
                 response = self._sync.of(service.host, attempt.member).handle_request(exchange.outgoing(attempt))
@@ -142,6 +143,8 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if wait := service.first_wait():
             await service.balancer.wait_async(wait)
         attempt = exchange.first()
+        if service.changed():
+            self._retire(service.host, service.balancer.members())
         while True:
             try:
                 pool = self._async.of(service.host, attempt.member)
@@ -172,10 +175,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             scheme in ("http", "https") and (is_service_name(host) or host in self._names)
         ):
             return None
-        service = self._services.get(host) or self._meet(host)
-        if service.changed():
-            self._retire(host, service)
-        return service
+        return self._services.get(host) or self._meet(host)
 
     def _meet(self, host: str) -> CalledService[httpx.URL]:
         """The service of a host that was not called before, or was forgotten."""
@@ -187,11 +187,11 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 balancer = reporting(RoundRobin if given is None else given, name)
                 service = CalledService(host, balancer, self._policy, httpx.URL, logger)
                 for forgotten in self._services.add(service):
-                    self._retire(forgotten, None)
+                    self._retire(forgotten, ())
         return service
 
-    def _retire(self, host: str, service: CalledService[httpx.URL] | None) -> None:
-        present = () if service is None else tuple(service.balancer.members())
+    def _retire(self, host: str, members: Iterable[Member]) -> None:
+        present = tuple(members)
         self._sync.retire(host, present)
         self._async.retire(host, present)
 
@@ -204,7 +204,7 @@ class _Exchange:
         self._timeout: dict[str, float | None] = {}
         # Any other stream reads from an iterator or a file and is empty, or an error, the second time.
         replayable = isinstance(request.stream, httpx.ByteStream)
-        self._call = service.call(request.method, without_secrets(str(request.url)), replayable, monotonic())
+        self._call = service.call(request.method, request.url, replayable, monotonic())
         self._scheme = ""
 
     def first(self) -> Attempt:

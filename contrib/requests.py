@@ -31,7 +31,7 @@ from ..balancers import RoundRobin
 from ..balancers.calls.call import Attempt, DeadlineOver
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService
-from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, logical_location, member_scheme, without_secrets
+from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, logical_location, member_scheme
 from ..balancers.reporting import Given, reporting
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Reached
@@ -149,11 +149,8 @@ class DiscoveryAdapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         service = self._service
-        if service.changed():
-            present = {(member.host.lower(), member.port) for member in service.balancer.members()}
-            drop_pools(self.poolmanager, present)
         replayable = request.body is None or isinstance(request.body, (bytes, str))
-        call = service.call(request.method or "", without_secrets(request.url or ""), replayable, monotonic())
+        call = service.call(request.method or "", request.url, replayable, monotonic())
         if wait := service.first_wait():
             service.balancer.wait(wait)
         try:
@@ -162,6 +159,9 @@ class DiscoveryAdapter(HTTPAdapter):
             raise NoMemberError(str(error), request=request) from error
         except DeadlineOver as error:
             raise requests.ConnectTimeout(str(error), request=request) from error
+        if service.changed():
+            present = {(member.host.lower(), member.port) for member in service.balancer.members()}
+            drop_pools(self.poolmanager, present)
         while True:
             try:
                 return self._send(request, attempt, stream, timeout, verify, cert)

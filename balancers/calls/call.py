@@ -11,6 +11,7 @@ from ...drivers.members import Member, Outcome, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
 from .policy import CONNECT_BUDGET, CallPolicy, may_move
+from .urls import without_secrets
 
 __all__ = ["Attempt", "Call", "DeadlineOver"]
 
@@ -73,7 +74,7 @@ class Call:
 
     Attributes:
         method: of the request.
-        url: what was asked for, without credentials and query: it is logged when the call moves.
+        url: what was asked for, text or an object whose text it is; logged, without its secrets, when the call moves.
         replayable: whether the body can be sent a second time.
         started: when the call began.
         log: where a move is told, at level INFO.
@@ -82,7 +83,7 @@ class Call:
     policy: CallPolicy
     balancer: ReportingBalancer
     method: str
-    url: str
+    url: object
     replayable: bool
     started: float
     log: logging.Logger
@@ -121,7 +122,7 @@ class Call:
             self.log.info(
                 "%s %s: %s %s (%s), trying %s",
                 self.method,
-                self.url,
+                without_secrets(str(self.url)),
                 present.member.address,
                 reached,
                 _reason(error),

@@ -46,14 +46,16 @@ class CalledService(Generic[T]):
         self._waited = False
 
     def changed(self) -> bool:
-        """Whether the members changed since this was asked last: the pools of those that left can be closed."""
-        view = self.balancer.snapshot()
+        """Whether the last pick saw other members than the one before this was asked last: the pools of those that left
+        can be closed.
+        """
+        view = self.balancer.view
         if view is self._view:
             return False
         self._view = view
         return True
 
-    def call(self, method: str, url: str, replayable: bool, now: float) -> Call:
+    def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
         return Call(self.policy, self.balancer, method, url, replayable, now, self._log)
 
@@ -62,8 +64,7 @@ class CalledService(Generic[T]):
         if self._waited:
             return 0.0
         self._waited = True
-        view = self.balancer.snapshot()
-        if view is not None and view.members:
+        if self.known:
             return 0.0
         return min(FIRST_ANSWER_WITHIN, self.policy.deadline or FIRST_ANSWER_WITHIN)
 
@@ -74,5 +75,4 @@ class CalledService(Generic[T]):
     @property
     def known(self) -> bool:
         """Whether anybody knows a member of the service."""
-        view = self.balancer.snapshot()
-        return view is not None and bool(view.members)
+        return any(True for _ in self.balancer.members())

@@ -120,7 +120,8 @@ def _expectations() -> Iterator[tuple[str, bool]]:
     ):
         yield f"{owner.__name__}().{attribute}", attribute in owner.__init__.__code__.co_names
     for name, kind in _LENIENT.items():
-        yield f"GrpcUtils.remote_type[{name!r}]", issubclass(kind, GrpcUtils.remote_type.get(name, object))
+        there = GrpcUtils.remote_type.get(name)
+        yield f"GrpcUtils.remote_type[{name!r}]", there is not None and issubclass(kind, there)
     yield "rpc_client.logging", hasattr(sdk_rpc_client, "logging")
 
 
