@@ -16,8 +16,8 @@ import random as global_random
 from collections.abc import Collection, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..discovery import default_registry
-from ..discovery.merging.view import Snapshot
+from ..discovery import Subscription, default_registry
+from ..discovery.merging.snapshot import Snapshot
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
 from .balancer import Excluded
@@ -99,6 +99,8 @@ class TableBalancer(Generic[T]):
         self._retries = itertools.count(self._random.getrandbits(16))
         self._derived: _Derived[T] = _Derived(None, None, _NOBODY, None)
         self._closed = False
+        self._subscribed: tuple[MemberSource, Subscription] | None = None
+        self._subscription(registry or default_registry.current())
 
     # -- for subclasses ------------------------------------------------------------------------------------------------
 
@@ -131,6 +133,8 @@ class TableBalancer(Generic[T]):
             derived = self._derive(registry, snapshot)
         if exclude:
             return self._pick_other(derived, exclude)
+        if derived.table is None:
+            derived = self._after_first_answer(registry, derived)
         if derived.table is None:
             raise self._unavailable(registry)
         return self.choose(derived.table)
@@ -166,20 +170,46 @@ class TableBalancer(Generic[T]):
 
     def wait(self, timeout: float) -> bool:
         """Wait for the first answer about the service; whether it came within so many seconds."""
-        return True
+        subscription = self._subscription(self._registry or default_registry.current())
+        return subscription is not None and subscription.wait(timeout)
 
     async def wait_async(self, seconds: float) -> bool:
         """As `wait`, without blocking the event loop."""
-        return True
+        subscription = self._subscription(self._registry or default_registry.current())
+        return subscription is not None and await subscription.wait_async(seconds)
 
     def close(self) -> None:
-        """Pick no more."""
+        """Pick no more, and want the service no more."""
         self._closed = True
         self._derived = _Derived(None, None, _NOBODY, None)
+        subscribed, self._subscribed = self._subscribed, None
+        if subscribed is not None:
+            subscribed[1].close()
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
+    def _subscription(self, registry: MemberSource | None) -> Subscription | None:
+        """What this balancer holds of the registry, for as long as it is used with it; None if it cannot be had."""
+        subscribed = self._subscribed
+        if subscribed is not None and subscribed[0] is registry:
+            return subscribed[1]
+        subscribe = getattr(registry, "subscribe", None)
+        if registry is None or subscribe is None or self._closed:
+            return None
+        subscription: Subscription = subscribe(self.service)
+        self._subscribed = (registry, subscription)
+        return subscription
+
+    def _after_first_answer(self, registry: MemberSource, derived: _Derived[T]) -> _Derived[T]:
+        """What there is after the backends had their moment, which they have once, and where nobody is held up."""
+        subscription = self._subscription(registry)
+        if subscription is None or not subscription.first_answer():
+            return derived
+        snapshot = registry.snapshot(self.service)
+        return derived if snapshot is derived.snapshot else self._derive(registry, snapshot)
+
     def _derive(self, registry: MemberSource, snapshot: Snapshot) -> _Derived[T]:
+        self._subscription(registry)
         # A memory is kept for services that have members only: names may come from strangers' requests.
         state = state_of(registry, snapshot.service) if snapshot.members else None
         shared = sharing(snapshot)

@@ -148,6 +148,7 @@ class MemberlistDriver(ReconfigurableDriver):
         """See `ReconfigurableDriver.reconfigure`."""
         node = self._running()
         self._settings = settings
+        self.detection_bound = 3 * settings.config.probe_interval
         self._keyring.replace(settings.keys)
         now = node.swim.config
         node.reconfigure(attrs.evolve(settings.config, meta=now.meta, advertise_port=now.advertise_port))

@@ -250,10 +250,7 @@ def test_a_process_that_just_ends_leaves() -> None:
 
 def config_of(registry: Registry) -> Config:
     """The settings that the running gossip node uses."""
-    run = registry._run
-    assert run is not None
-    (backend,) = run._backends
-    return cast(MemberlistDriver, backend.driver)._running().swim.config
+    return cast(MemberlistDriver, registry.driver("memberlist"))._running().swim.config
 
 
 def test_dynamic_variables_change_while_the_node_runs() -> None:

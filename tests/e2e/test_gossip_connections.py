@@ -18,7 +18,7 @@ from support.gossip import gossip_address, gossiping
 from support.waiting import eventually
 
 from pydoudou import Registry
-from pydoudou.drivers.memberlist import connections
+from pydoudou.drivers.memberlist.protocol.stream_limits import MAX_STREAMS_PER_SOURCE
 
 TESTS = Path(__file__).parents[1]
 PING = b"\x00\x81\xa5SeqNo\x07"
@@ -68,31 +68,13 @@ def test_connections_that_are_reset_at_once_do_no_harm(registry: Registry) -> No
 
 def test_one_source_may_only_have_so_many_connections(registry: Registry) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(connections.MAX_STREAMS_PER_SOURCE):
+        for _ in range(MAX_STREAMS_PER_SOURCE):
             stack.enter_context(socket.create_connection(endpoint(registry)))
         with socket.create_connection(endpoint(registry)) as one_more:
             assert closed_by_peer(one_more)
         assert counter(registry, "too many connections") == 1
         assert answers(registry, source="127.0.0.2")
     eventually(lambda: answers(registry))
-
-
-def test_all_connections_together_may_only_hold_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each announces an encrypted state and sends a part of it."""
-    monkeypatch.setattr(connections, "MAX_HELD_BYTES", 300_000)
-    with (
-        gossiping("users", GDD_MEM_SECRET_KEY="AAAAAAAAAAAAAAAAAAAAAA==") as encrypted,
-        contextlib.ExitStack() as stack,
-    ):
-        held = [stack.enter_context(socket.create_connection(endpoint(encrypted))) for _ in range(4)]
-        for connection in held:
-            connection.sendall(b"\x0a" + (1 << 20).to_bytes(4, "big") + bytes(100_000))
-        eventually(lambda: counter(encrypted, "streams full") >= 1)
-        monkeypatch.undo()
-        stack.close()
-        with socket.create_connection(endpoint(encrypted)) as connection:
-            connection.sendall(b"\x00")
-            assert connection.recv(1) == b"\x0a"
 
 
 def test_a_connection_on_which_nothing_comes_is_closed_after_the_tcp_timeout() -> None:

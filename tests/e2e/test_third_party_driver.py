@@ -222,7 +222,7 @@ def test_a_file_that_cannot_be_read_costs_nobody_and_is_told(
     blind = ask_until(program, lambda answer: not answer["ready"])
     assert blind["members"] == {"10.0.0.1:8080": ["file"]}
     assert blind["stale"] == ["orders"]
-    assert "cannot judge at present (cannot read" in blind["backends"][0]
+    assert "not authoritative at present (cannot read" in blind["backends"][0]
     write(members_file, "10.0.0.9")
     seeing = ask_until(program, lambda answer: answer["ready"])
     assert seeing["members"] == {"10.0.0.9:8080": ["file"]}

@@ -157,7 +157,7 @@ def test_whether_a_reliable_message_was_handed_over_is_known() -> None:
     world.off("peer")
     me.application.send("peer", b"lost", world.now, reliable=True, on_end=ended.append)
     world.pump()
-    assert [exchange.failure for exchange in ended] == ["", "nobody answers"]
+    assert [exchange.failure for exchange in ended] == ["", "connection refused"]
 
 
 def test_a_message_to_nobody_or_one_that_is_too_long_is_an_error() -> None:

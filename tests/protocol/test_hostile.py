@@ -6,10 +6,11 @@ import gc
 import time
 import tracemalloc
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import pytest
-from support.cluster import PEER, Lone, serve
+from support.cluster import PEER, Lone
+from support.streams import drive, serve
 
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.gomsgpack import raw
@@ -60,18 +61,21 @@ def longest_step(data: bytes) -> float:
 
 def _longest_step(data: bytes) -> float:
     swim = Lone().swim
-    exchange = swim.accept(PEER, 0.0)
     longest = 0.0
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        nonlocal longest
+        start = time.thread_time()
+        result = function(*arguments)
+        longest = max(longest, time.thread_time() - start)
+        swim.take()
+        return result
+
+    exchange = swim.accept(PEER, 0.0)
+    drive(exchange, 0.0, call)
     for start in range(0, len(data), 65_536):
-        piece = data[start : start + 65_536]
-        longest = max(longest, _timed(partial(exchange.feed, piece, 0.0)))
-        while exchange.heavy is not None or exchange.work is not None:
-            if exchange.heavy is not None:
-                inflated = exchange.heavy()  # in a thread
-                longest = max(longest, _timed(partial(exchange.resume, inflated, 0.0)))
-            else:
-                longest = max(longest, _timed(partial(exchange.step, 0.0)))
-            swim.take()
+        call(exchange.received, data[start : start + 65_536], 0.0)
+        drive(exchange, 0.0, call)
     return longest
 
 

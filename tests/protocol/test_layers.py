@@ -21,7 +21,7 @@ from pydoudou.drivers.memberlist.protocol.events import Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.lzw import compress, decompress
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Ping
 from pydoudou.drivers.memberlist.protocol.packet import compound, compressed, inflate, messages
-from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_INFLATED_STREAM_BYTES
+from pydoudou.drivers.memberlist.protocol.stream_layers import MAX_INFLATED_STREAM_BYTES
 
 KEY = bytes(range(16))
 PINGS = [Ping(number, "x").encode() for number in (1, 2, 3)]

@@ -9,6 +9,7 @@ import attrs
 import pytest
 from support.cluster import Lone, World
 from support.cluster import alive as statement
+from support.streams import drive, serve
 
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Hooks, Keyring, State
 from pydoudou.drivers.memberlist.protocol.events import (
@@ -290,9 +291,7 @@ def test_two_nodes_of_one_name_are_a_conflict() -> None:
     impostor.swim.join(world.address("peer"), 0.0)
     (exchange,) = impostor.streams()
     answering = world.swim("peer").accept(("10.0.9.2", 4000), world.now)
-    answering.feed(exchange.to_send, world.now)
-    while answering.step(world.now):
-        pass
+    serve(answering, drive(exchange, impostor.now), world.now)
     world.pump()
     (conflict,) = world.events("peer", NodeConflict)
     assert (conflict.node.name, conflict.node.host, conflict.other) == ("twin", "10.0.9.1", ("10.0.9.2", 7946))
@@ -393,7 +392,7 @@ def test_a_node_that_left_does_not_look_for_the_others() -> None:
     lone.swim.remember_seeds([("10.0.0.2", 7946)])
     lone.run(60.0)
     for exchange in lone.streams():
-        exchange.end("nobody answers")
+        exchange.abort("nobody answers", lone.now)
     lone.swim.leave(lone.now)
     lone.run(120.0)
     assert lone.streams() == []

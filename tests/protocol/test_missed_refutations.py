@@ -6,6 +6,7 @@ import pytest
 from support.cluster import Lone, alive, decoded
 
 from pydoudou.drivers.memberlist.protocol import State
+from pydoudou.drivers.memberlist.protocol.events import NodeLeft, NodeRefuted
 from pydoudou.drivers.memberlist.protocol.messages import Alive, Dead, Suspect
 
 
@@ -59,7 +60,8 @@ def test_a_suspect_that_answers_the_last_call_lives(suspecting: Lone) -> None:
     until_last_call(suspecting)
     suspecting.hear(alive("n0", 2, host=suspecting.node("n0").host))
     suspecting.run(suspecting.config.probe_timeout)
-    assert suspecting.state("n0") is State.ALIVE
+    assert len(suspecting.happened(NodeRefuted)) == 1
+    assert suspecting.happened(NodeLeft) == []
 
 
 @pytest.fixture

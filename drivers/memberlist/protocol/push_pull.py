@@ -93,8 +93,7 @@ class Synchronizer:
 
         deadline = context.now + context.config.tcp_timeout
         exchange = StreamExchange(context, address, shown(address), deadline, replied, on_end)
-        exchange.work = self._write_state(exchange, join=join)
-        exchange.step(context.now)
+        exchange.begin(self._write_state(exchange, join=join))
         context.counters["push/pull"] += 1
         return exchange
 

@@ -11,6 +11,7 @@ Each rule stands in the module that bears its name in the papers: `probe`, `memb
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ from .probe import Prober
 from .push_pull import Synchronizer
 from .reconnect import Healer
 from .stream_exchange import StreamExchange
+from .stream_limits import MAX_HELD_BYTES, StreamLimits
 from .stream_reader import Message, PushPull
 from .timers import Periodic
 from .weight import Weights
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Effects", "Swim"]
 
+_HOSTS_FRESH_FOR = 1.0
 _LEAVE_GOSSIP_INTERVAL = 0.05
 """A leaving node has no time to wait for the next tick."""
 
@@ -81,6 +84,7 @@ class Swim:
         random: decides whom to probe and to gossip with; a seeded one makes a run repeatable.
         random_bytes: nonces; must be fit for cryptography outside of tests.
         now: seconds on any monotonic clock; the same clock is passed to every call.
+        max_held_bytes: see `stream_limits`.
 
     Attributes:
         application: what a program may ask that uses gossip for itself.
@@ -95,11 +99,15 @@ class Swim:
         now: float,
         keyring: Keyring | None = None,
         hooks: Hooks | None = None,
+        max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         self._context = Context(config, keyring if keyring is not None else Keyring(()), random, random_bytes, now)
         if hooks is not None:
             self._context.hooks = hooks
         self._roster = Roster(random)
+        self._hosts: frozenset[str] = frozenset()
+        self._hosts_at = -math.inf
+        self._context.stream_limits = StreamLimits(self._member_hosts, max_held_bytes)
         if self._context.hooks.merge is None:
             self._context.known_entries = self._roster.entries
         self._membership = Membership(self._context, self._roster)
@@ -226,6 +234,15 @@ class Swim:
         context.packets, context.streams, context.events = [], [], []
         return effects
 
+    def _member_hosts(self) -> frozenset[str]:
+        """Where other live members are; made anew once a second at the most, however often strangers make us ask."""
+        now = self._context.now
+        if self._hosts_at + _HOSTS_FRESH_FOR <= now:
+            self._hosts_at = now
+            own = self._context.config.name
+            self._hosts = frozenset(node.host for node in self._roster if not node.gone and node.name != own)
+        return self._hosts
+
     def _start_ticking(self) -> None:
         for periodic in self._periodic:
             periodic.start(self._context.stagger)
@@ -268,7 +285,7 @@ class Swim:
         elif kind == MessageType.PING:
             self._prober.pinged(Ping.decode(body), source)
         elif kind == MessageType.ACK:
-            self._prober.ack(Ack.decode(body))
+            self._prober.ack(Ack.decode(body), source)
         elif kind == MessageType.SUSPECT:
             self._membership.suspect(Suspect.decode(body))
         elif kind == MessageType.DEAD:
@@ -276,9 +293,10 @@ class Swim:
         elif kind == MessageType.INDIRECT_PING:
             self._prober.help(IndirectPing.decode(body), source)
         elif kind == MessageType.NACK:
-            self._prober.nack(Nack.decode(body))
+            self._prober.nack(Nack.decode(body), source)
         elif kind == MessageType.USER:
-            self._context.events.append(UserMessage(body, reliable=False))
+            if self._context.hooks.user_data:
+                self._context.events.append(UserMessage(body, reliable=False))
         elif kind == MessageType.WEIGHT and self._context.config.dialect.has_weight:
             self._weights.heard(Weight.decode(body))
         else:
@@ -291,10 +309,18 @@ class Swim:
         self._context.problem(kind, detail, source)
 
     def accept(self, source: Address, now: float) -> StreamExchange:
-        """A peer dialled us."""
-        self._context.enter(now, source)
-        deadline = now + self._context.config.tcp_timeout
-        return StreamExchange(self._context, None, shown(source), deadline, self._stream_message)
+        """A peer dialled us. The exchange is over at once if its address is not allowed or no place is free."""
+        context = self._context
+        context.enter(now, source)
+        deadline = now + context.config.tcp_timeout
+        exchange = StreamExchange(context, None, shown(source), deadline, self._stream_message)
+        if not context.config.allows(source[0]):
+            context.problem("address not allowed", "a connection")
+            exchange.abort("the address is not allowed", now)
+        elif no_place := context.stream_limits.admit(exchange, source[0]):
+            context.problem("too many connections", no_place)
+            exchange.abort(f"too many connections: {no_place}", now)
+        return exchange
 
     def _stream_message(self, exchange: StreamExchange, message: Message) -> Iterator[None] | None:
         context = self._context
