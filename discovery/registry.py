@@ -10,17 +10,15 @@ threads: its copy of the registry is dead, and every use of it says so.
 
 from __future__ import annotations
 
-import atexit
-import os
 import threading
-import weakref
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Member
+from . import process
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
 from .observer import Observer, Observers
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
     from .watch import Watch
 
 __all__ = ["Registry"]
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -74,7 +74,13 @@ class Registry:
         self._running = False
         self._view: MergedView | SharedView = _NOBODY
         self._inherited = False
-        _registries.add(self)
+        process.made(self)
+
+    def __repr__(self) -> str:
+        settings = self.settings
+        what = f"of {settings.service_name!r}" if settings.register else "that only looks"
+        state = "inherited through a fork" if self._inherited else "running" if self.running else "stopped"
+        return f"<Registry {what}, modes {', '.join(settings.modes)}: {state}>"
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -112,7 +118,7 @@ class Registry:
         try:
             run.start()
             with self._lock:
-                if self._run is not run:
+                if run.ended:
                     raise RegistryStateError("the registry was stopped while it started")
                 self._running, self._view = True, run.view
         except BaseException:
@@ -137,7 +143,7 @@ class Registry:
             )
             self._run = self._last_run = run
             self._subscriptions.begin(run.wanted_changed, lambda service: run.view.snapshot(service).members)
-            _live.add(self)
+            process.started(self)
         return run
 
     def stop(self) -> None:
@@ -152,6 +158,7 @@ class Registry:
 
     def _stop(self, run: Supervisor) -> None:
         with self._lock:
+            run.ended = True
             if self._run is run:
                 self._running, self._view, self._settings = False, _NOBODY, run.settings
                 self._subscriptions.end()
@@ -163,7 +170,7 @@ class Registry:
                     self._run = None
                 if self._last_run is run:
                     self._last_run = None
-                    _live.discard(self)
+                    process.stopped(self)
 
     def __enter__(self) -> Registry:
         if not self.running:
@@ -331,6 +338,10 @@ class Registry:
         """
         return self._required_run().driver(mode)
 
+    def on_loop(self, function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """What `function` returns on the event loop of the drivers: for the same tests."""
+        return self._required_run().on_loop(function, *arguments)
+
     def _required_run(self) -> Supervisor:
         self._refuse_inherited()
         run = self._run
@@ -340,58 +351,22 @@ class Registry:
 
     def _refuse_inherited(self) -> None:
         if self._inherited:
-            raise _inherited_error()
+            raise process.inherited_error()
 
-    def _inherit(self) -> None:
+    def inherit(self) -> None:
         """In a forked child: forget what runs in the parent."""
         self._lock = threading.RLock()
         self._subscriptions.forked()
         run = self._run or self._last_run
         if run is not None:
-            # Kept, because finalising the parent's event loop here would take sockets out of the parent's selector.
-            _parents_runs.append(run)
-            run.view.abandon(_inherited_error())
+            process.keep_parents_run(run)
+            run.view.abandon(process.inherited_error())
             self._run = self._last_run = None
-            self._running, self._view, self._inherited = False, _InheritedView(()), True
-
-
-class _InheritedView(MergedView):
-    """What a forked child has of its parent's view."""
-
-    def snapshot(self, service: str) -> Snapshot:
-        raise _inherited_error()
-
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        raise _inherited_error()
-
-
-def _inherited_error() -> RegistryStateError:
-    return RegistryStateError(
-        "the registry was started before fork() and its threads stayed in the parent process: "
-        "call pydoudou.new_node() in the worker itself (gunicorn: in the post_fork hook)"
-    )
+            self._running, self._view, self._inherited = False, process.InheritedView(()), True
 
 
 def _frozen(data: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return MappingProxyType(dict(data or {}))
 
 
-def _leave_at_exit() -> None:
-    for registry in tuple(_live):
-        registry.stop()
-
-
-def _after_fork() -> None:
-    _live.clear()
-    for registry in tuple(_registries):
-        registry._inherit()
-
-
 _NOBODY = MergedView(())
-_registries: weakref.WeakSet[Registry] = weakref.WeakSet()
-_live: set[Registry] = set()
-_parents_runs: list[Supervisor] = []
-
-atexit.register(_leave_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

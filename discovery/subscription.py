@@ -30,7 +30,7 @@ class Subscription:
             orders.wait(5)
             print(orders.snapshot().members)
 
-    It outlives stops and starts of its registry.
+    It outlives stops and starts of its registry. One that nobody refers to any more counts as closed.
     """
 
     def __init__(
@@ -45,6 +45,10 @@ class Subscription:
         self._snapshot = snapshot
         self._first_answer_timeout = first_answer_timeout
         self._wanted: Wanted | None = subscriptions.hold(service)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "answered" if self.answered else "not answered yet"
+        return f"<Subscription of {self.service!r}: {state}>"
 
     def snapshot(self) -> Snapshot:
         """The members now; see `Registry.snapshot`."""
@@ -110,6 +114,11 @@ class Subscription:
         wanted, self._wanted = self._wanted, None
         if wanted is not None:
             self._subscriptions.release(wanted)
+
+    def __del__(self) -> None:
+        wanted = getattr(self, "_wanted", None)
+        if wanted is not None:
+            self._subscriptions.abandon(wanted)
 
     def __enter__(self) -> Subscription:
         return self

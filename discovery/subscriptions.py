@@ -12,6 +12,7 @@ changed, and asks here what is so: a driver that is slow, or started again, find
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -62,6 +63,7 @@ class Subscriptions:
         self.wanted: dict[Service, Wanted] = {}
         self._unknown: dict[Service, None] = {}
         self._asked = 0
+        self._abandoned: deque[Wanted] = deque()
         self._tell: Callable[[Service], None] | None = None
         self._has_members: Callable[[str], object] = bool
         # Reentrant, because a signal handler that stops the registry may interrupt a call of the same thread.
@@ -79,6 +81,7 @@ class Subscriptions:
         with self._lock:
             if self._tell is None:
                 return None
+            self._release_abandoned()
             wanted = self.wanted.get(service)
             if wanted is None:
                 wanted = self._begin(service)
@@ -92,6 +95,7 @@ class Subscriptions:
     def hold(self, service: Service) -> Wanted:
         """Somebody wants this service until they `release` it."""
         with self._lock:
+            self._release_abandoned()
             wanted = self.wanted.get(service) or self._begin(service)
             wanted.holders += 1
             self._unknown.pop(service, None)
@@ -103,6 +107,16 @@ class Subscriptions:
             wanted.holders -= 1
             if not wanted.holders and not wanted.asked and self.wanted.get(wanted.service) is wanted:
                 self._forget(wanted)
+
+    def abandon(self, wanted: Wanted) -> None:
+        """A subscription was dropped without being closed. Told by the garbage collector, which may interrupt anything:
+        so it is noted without the lock, and released at the next occasion.
+        """
+        self._abandoned.append(wanted)
+
+    def _release_abandoned(self) -> None:
+        while self._abandoned:
+            self.release(self._abandoned.popleft())
 
     def _begin(self, service: Service) -> Wanted:
         wanted = self.wanted[service] = Wanted(service)
@@ -204,6 +218,7 @@ class Subscriptions:
     def expire(self, now: float, forget_after: float) -> None:
         """Forget what nobody has asked for so long."""
         with self._lock:
+            self._release_abandoned()
             for wanted in [wanted for wanted in self.wanted.values() if wanted.asked]:
                 if wanted.used:
                     wanted.used, wanted.used_at = False, now

@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import logging
 import math
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ import anyio
 
 from ..drivers.contract import Driver, SubscribingDriver
 from ..drivers.errors import DiscoveryError
+from ..drivers.kit.backoff import Backoff
 from ..drivers.kit.log_limit import RateLimitedLog
 from ..drivers.members import DriverStatus, Instance
 from .clock import Clock
@@ -113,6 +113,7 @@ class SupervisedDriver:
     async def run(self, view: SharedView) -> None:
         """Run the driver until cancelled, again and again once it has started."""
         short_runs = 0
+        backoff = Backoff(self._timings.restart_after, self._timings.restart_after_most)
         try:
             while True:
                 self.lifecycle, began = Lifecycle.STARTING, self._clock.now()
@@ -121,7 +122,7 @@ class SupervisedDriver:
                     self.failure = error
                     return
                 short_runs = short_runs + 1 if self._clock.now() - began < self._timings.short_run else 0
-                wait = self._wait_after(short_runs)
+                wait = backoff.delay(short_runs)
                 self._tell(error, wait)
                 self.lifecycle = Lifecycle.WAITING
                 self._changed(self)
@@ -130,11 +131,6 @@ class SupervisedDriver:
         finally:
             self.lifecycle, self.decided = Lifecycle.STOPPED, True
             self._changed(self)
-
-    def _wait_after(self, short_runs: int) -> float:
-        longest = self._timings.restart_after_most
-        doubled = self._timings.restart_after * 2.0 ** min(short_runs, 64)
-        return random.uniform(0.5, 1.0) * min(longest, doubled)
 
     async def _run_once(self, view: SharedView) -> Exception:
         """Returns why it ended."""

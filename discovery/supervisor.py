@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import attrs
@@ -48,6 +48,7 @@ _STATUS_KEPT_FOR = 0.1
 _STATUS_WITHIN_IN_A_LOOP = 0.05
 
 Reply = concurrent.futures.Future[Any]
+T = TypeVar("T")
 
 
 class Supervisor:
@@ -60,6 +61,7 @@ class Supervisor:
     Attributes:
         settings: those in force.
         view: what the drivers find.
+        ended: whether it was told to stop.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Supervisor:
         self._statuses_at = -math.inf
         self._started: Reply = Reply()
         self._replies: set[Reply] = set()
-        self._ended = False
+        self.ended = False
         # Guards the two attributes above. Reentrant, because a signal handler may interrupt a call of the same thread.
         self._lock = threading.RLock()
         self._asking: Asking | None = None
@@ -111,7 +113,7 @@ class Supervisor:
         """Leave, end the streams, end the thread; within a deadline, whatever the drivers do. Safe to call twice."""
         deadline = time.monotonic() + self._timings.leave_timeout + self._timings.end_timeout
         with self._lock:
-            self._ended = True
+            self.ended = True
         try:
             self._loop.call_soon(self._stop_soon)
             over = self._loop.is_current or self._loop.join(deadline - time.monotonic())
@@ -144,7 +146,15 @@ class Supervisor:
         """
         self._call(partial(self._reconfigure, changes))
 
-    def _call(self, work: Callable[[], Awaitable[None]]) -> None:
+    def on_loop(self, function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """What `function` returns on the event loop of the drivers.
+
+        Raises:
+            Exception: what it raises, or as in `start`.
+        """
+        return self._call(lambda: function(*arguments))
+
+    def _call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Have the event loop do something, and wait for it. The loop keeps the deadline; ours is for a loop that is
         blocked, and longer because of what may have to be undone.
         """
@@ -152,13 +162,13 @@ class Supervisor:
             raise RegistryStateError("this waits for the drivers, and must not be called on their own event loop")
         reply: Reply = Reply()
         with self._lock:
-            if self._ended:
+            if self.ended:
                 raise RegistryStateError("the registry is being stopped")
             self._replies.add(reply)
         self._loop.call_soon(partial(self._spawn, work, reply))
         within = 2 * self._timings.call_timeout + 1
         try:
-            reply.result(within)
+            result: T = reply.result(within)
         except concurrent.futures.TimeoutError:
             if reply.done():
                 raise
@@ -166,6 +176,7 @@ class Supervisor:
         finally:
             with self._lock:
                 self._replies.discard(reply)
+        return result
 
     def wanted_changed(self, service: str | None) -> None:
         """A service is wanted, or not any more."""
@@ -183,7 +194,7 @@ class Supervisor:
         """
         if self._loop.is_current:
             self._ask_statuses()
-        elif not self._ended and not (at_once and time.monotonic() - self._statuses_at < _STATUS_KEPT_FOR):
+        elif not self.ended and not (at_once and time.monotonic() - self._statuses_at < _STATUS_KEPT_FOR):
             reply: Reply = Reply()
             self._loop.call_soon(partial(self._answer_statuses, reply))
             looping = in_event_loop()
@@ -209,7 +220,7 @@ class Supervisor:
         self._stopping = anyio.Event()
         self._decided = anyio.Event()
         self._changing = anyio.Lock()
-        if self._ended:
+        if self.ended:
             self._stop_soon()
         failures: dict[str, Exception] = {}
         try:
@@ -249,6 +260,7 @@ class Supervisor:
         self._asking = Asking(self._drivers, self._subscriptions, tasks)
         tasks.start_soon(self.view.keep_time)
         tasks.start_soon(self._expire_subscriptions)
+        tasks.start_soon(self._tell_of_drivers)
         for driver in self._drivers:
             tasks.start_soon(driver.run, self.view)
         await self._decided.wait()
@@ -285,15 +297,15 @@ class Supervisor:
 
     # -- changes, on the event loop ------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Callable[[], Awaitable[None]], reply: Reply) -> None:
+    def _spawn(self, work: Callable[[], Awaitable[object]], reply: Reply) -> None:
         async def answer() -> None:
             try:
                 async with self._changing:
-                    await work()
+                    result = await work()
             except Exception as error:
                 _answer(reply, error=error)
             else:
-                _answer(reply)
+                _answer(reply, result)
 
         self._tasks.start_soon(answer)
 
@@ -362,7 +374,8 @@ class Supervisor:
             return
         self._telling = True
         while self._observers:
-            self._tell_changed()
+            if self._decided.is_set():
+                self._tell_changed()
             await anyio.sleep(self._timings.observe_interval)
         self._telling = False
 

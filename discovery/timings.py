@@ -19,7 +19,8 @@ class Timings:
         status_timeout: what the event loop of the drivers has to tell how they are; then the last known status counts.
         leave_timeout: what all drivers together have to leave.
         end_timeout: what is left for their cleaning up after that; then the thread is left behind.
-        restart_after: the wait before a driver that ended is started again, doubled with every short run.
+        restart_after: the wait before a driver that ended is started again, doubled with every further short run; it
+            is drawn from between half and all of that.
         restart_after_most: the longest such wait.
         short_run: a run that lasted so long ends the doubling.
         observe_interval: how often drivers are asked whether they are ready, while somebody observes.
@@ -32,7 +33,7 @@ class Timings:
     status_timeout: float = 1.0
     leave_timeout: float = 3.0
     end_timeout: float = 1.5
-    restart_after: float = 0.5
+    restart_after: float = 1.0
     restart_after_most: float = 60.0
     short_run: float = 60.0
     observe_interval: float = 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import anyio
 from anyio.abc import TaskStatus
 
@@ -11,15 +13,12 @@ from .settings import StaticSettings
 
 __all__ = ["StaticDriver"]
 
-_NEVER = 10 * 365 * 24 * 3600.0
-"""Seconds. A fixed address notices nothing by itself: what another driver says of a member stands."""
-
 
 class StaticDriver:
     """Reports fixed addresses; registers nothing, because there is nobody to register with."""
 
-    mode = "static"
-    detection_bound = _NEVER
+    detection_bound = math.inf
+    """A fixed address notices nothing by itself: what another driver says of a member stands."""
 
     def __init__(self, settings: StaticSettings) -> None:
         self._settings = settings
@@ -47,7 +46,7 @@ class StaticDriver:
             message = "no addresses, for no variable GDD_STATIC_<SERVICE> is set"
         if self._instance is not None:
             message += f"; {self._instance.service} is not registered, which this mode cannot do"
-        return DriverStatus(self.mode, True, message, addresses)
+        return DriverStatus("static", True, message, addresses)
 
 
 def _counted(count: int, one: str, more: str) -> str:

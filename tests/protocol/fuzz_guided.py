@@ -6,8 +6,8 @@ Complements `fuzz.py`, whose inputs are random. The first byte of an input says 
 a stream; where the node expects a label and encryption, the rest is put into them, so that what lies behind is reached.
 The run begins with the captured and the hostile packets. An exception ends it, and the input is printed.
 
-atheris, which does the guiding, has packages for Linux on x86-64, and not for the newest Pythons; where it is not installed
-this says so and ends.
+atheris, which does the guiding, has packages for Linux on x86-64, and not for the newest Pythons; where it is not
+installed this says so and ends.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Target:
         if self._inputs % 50 == 0:
             swim.advance(now)
             for exchange in swim.take().streams:
-                exchange.end("not dialled")
+                exchange.abort("not dialled", now)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -45,7 +45,7 @@ def test_thirty_thousand_broken_inputs_do_no_harm() -> None:
 
 
 def test_inputs_that_coverage_guides_do_no_harm() -> None:
-    pytest.importorskip("atheris", reason="atheris is not installed: it has packages for Linux on x86-64, not for the newest Pythons")
+    pytest.importorskip("atheris", reason="no atheris: it has packages for Linux on x86-64, not for the newest Pythons")
     output = run_fuzzer("fuzz_guided.py", "--inputs", "5000", "--seconds", "20", "--seed", "1")
     covered = re.search(r"cov: (\d+)", output)
     assert covered is not None, output
@@ -133,7 +133,7 @@ def test_no_stream_harms_a_node_and_its_meaning_does_not_depend_on_how_it_is_cut
     for size in (0, cut):
         lone = Lone(**layer)
         answer, exchange = lone.accept(sealed(data, layer, stream=True), cut=size)
-        exchange.feed(b"", lone.now)
+        exchange.received(b"", lone.now)
         assert exchange.done
         events = [repr(event) for event in lone.events()]
         outcomes.append((len(answer), exchange.failure, events, sorted(node.name for node in lone.swim.nodes())))

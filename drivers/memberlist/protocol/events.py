@@ -9,6 +9,7 @@ from .messages import State
 
 __all__ = [
     "Event",
+    "MergeEnded",
     "Node",
     "NodeConflict",
     "NodeJoined",
@@ -111,6 +112,13 @@ class RemoteState:
 
 
 @attrs.frozen
+class MergeEnded:
+    """All that a peer's state told has been taken in, or the exchange ended before that. A large one comes in many
+    small steps, each with its events; `Swim.merging` tells whether there are more to come.
+    """
+
+
+@attrs.frozen
 class PingCompleted:
     """A probe was answered directly and in time: round-trip time in seconds, and what the application put into the
     ack.
@@ -125,7 +133,7 @@ class PingCompleted:
 class Problem:
     """Something arrived that the protocol does not allow, or could not be sent; it was dropped.
 
-    `kind` is a short fixed phrase to count and to limit logging by.
+    `kind` is the name under which it is counted, see `counters`.
     """
 
     kind: str
@@ -143,6 +151,7 @@ Event = (
     | WeightChanged
     | UserMessage
     | RemoteState
+    | MergeEnded
     | PingCompleted
     | Problem
 )

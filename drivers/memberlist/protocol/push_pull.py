@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from .addresses import Address, shown
 from .context import Context
 from .errors import ProtocolError
-from .events import RemoteState
+from .events import MergeEnded, RemoteState
 from .membership import Membership
 from .messages import Alive, Dead, Ping, State, Suspect
 from .node_list import Roster
@@ -33,12 +33,17 @@ _ENCODED_SLICE = 250
 
 
 class Synchronizer:
-    """Exchanges full states."""
+    """Exchanges full states.
+
+    Attributes:
+        merging: how many states of peers are being taken in.
+    """
 
     def __init__(self, context: Context, roster: Roster, membership: Membership) -> None:
         self._context = context
         self._roster = roster
         self._membership = membership
+        self.merging = 0
         self._settled_joins = 0
         self._asked_stranger_at = float("-inf")
 
@@ -55,9 +60,9 @@ class Synchronizer:
     def settle(self) -> None:
         """Gossip is quiet: if much of the cluster is new to us, look for what we missed."""
         context = self._context
-        new = context.counters["joined"] - self._settled_joins
+        new = context.counters["nodes_joined"] - self._settled_joins
         if new * _SETTLE_SHARE >= context.nodes and self._membership.running:
-            self._settled_joins = context.counters["joined"]
+            self._settled_joins = context.counters["nodes_joined"]
             self.tick()
 
     def ask_stranger(self, ping: Ping) -> None:
@@ -88,9 +93,8 @@ class Synchronizer:
 
         deadline = context.now + context.config.tcp_timeout
         exchange = StreamExchange(context, address, shown(address), deadline, replied, on_end)
-        exchange.work = self._write_state(exchange, join=join)
-        exchange.step(context.now)
-        context.counters["push/pull"] += 1
+        exchange.begin(self._write_state(exchange, join=join))
+        context.counters["push_pulls"] += 1
         return exchange
 
     def answer(self, exchange: StreamExchange, message: PushPull) -> Iterator[None]:
@@ -115,14 +119,20 @@ class Synchronizer:
         merge = context.hooks.merge
         if join and merge is not None and not merge([PushPullNode(*entry) for entry in remote.nodes]):
             raise ProtocolError("the application refused the merge")
-        entries = remote.nodes
-        entries.reverse()
-        while entries:
-            for _ in range(min(_SLICE, len(entries))):
-                self._merge_entry(entries.pop())
-            yield
-        if remote.user_state:
-            context.events.append(RemoteState(remote.user_state, join))
+        self._membership.isolation.answered()
+        self.merging += 1
+        try:
+            entries = remote.nodes
+            entries.reverse()
+            while entries:
+                for _ in range(min(_SLICE, len(entries))):
+                    self._merge_entry(entries.pop())
+                yield
+            if remote.user_state:
+                context.events.append(RemoteState(remote.user_state, join))
+        finally:
+            self.merging -= 1
+            context.events.append(MergeEnded())
 
     def _merge_entry(self, entry: Entry) -> None:
         membership = self._membership

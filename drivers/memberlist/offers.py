@@ -1,0 +1,102 @@
+"""What the nodes of the cluster offer: their metadata, decoded once, together with their state and weight.
+
+A node's metadata rarely change, its state and its dynamic weight do: `Offers` keeps what a blob says for as long as the
+node shows the same one, and reports the members again with what is new. Pure, except that what is unusable is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from ..kit.validation import Unusable, checked_weight
+from ..members import Member, MemberState
+from .metadata import NodeMetadata, decode_metadata
+from .protocol import Node, State
+
+__all__ = ["Offers"]
+
+_STATES = {
+    State.ALIVE: MemberState.ALIVE,
+    State.SUSPECT: MemberState.SUSPECT,
+    State.DEAD: MemberState.FAILED,
+    State.LEFT: MemberState.LEFT,
+}
+
+
+@attrs.frozen
+class _Offer:
+    """What one node offers: its metadata as they came, what they say, and the members as they were reported last."""
+
+    meta: bytes
+    host: str
+    metadata: NodeMetadata
+    members: tuple[Member, ...]
+
+
+class Offers:
+    """The members of all nodes.
+
+    Args:
+        unusable: told what of a node's metadata was left out, and why.
+
+    Attributes:
+        decoded: how many blobs were decoded.
+        unreadable: how many of them were neither empty nor understood.
+    """
+
+    def __init__(self, unusable: Callable[[Node, Unusable | None], None]) -> None:
+        self._unusable = unusable
+        self._by_node: dict[str, _Offer] = {}
+        self.decoded = 0
+        self.unreadable = 0
+
+    def __len__(self) -> int:
+        return len(self._by_node)
+
+    def __iter__(self) -> Iterator[Member]:
+        """All members, as they were reported last."""
+        return (member for offer in self._by_node.values() for member in offer.members)
+
+    def observe(self, node: Node) -> list[Member]:
+        """Take in what is known of a node: its members as they are now, and those that it no longer offers."""
+        before = self._by_node.get(node.name)
+        state = _STATES[node.state]
+        if not state.present:
+            if before is None:
+                return []
+            del self._by_node[node.name]
+            return [attrs.evolve(member, state=state) for member in before.members]
+        if before is not None and before.meta == node.meta and before.host == node.host:
+            metadata, gone = before.metadata, []
+        else:
+            metadata = self._decode(node)
+            keys = {member.key for member in metadata.members}
+            was = before.members if before is not None else ()
+            gone = [attrs.evolve(member, state=MemberState.LEFT) for member in was if member.key not in keys]
+        members = _present(metadata, node, state)
+        self._by_node[node.name] = _Offer(node.meta, node.host, metadata, members)
+        return [*gone, *members]
+
+    def _decode(self, node: Node) -> NodeMetadata:
+        metadata = decode_metadata(node.meta, host=node.host, node=node.name)
+        self.decoded += 1
+        if not metadata.readable:
+            self.unreadable += 1
+            self._unusable(node, None)
+        for unusable in metadata.unusable:
+            self._unusable(node, unusable)
+        return metadata
+
+
+def _present(metadata: NodeMetadata, node: Node, state: MemberState) -> tuple[Member, ...]:
+    """The members that a blob names, with the node's state and its dynamic weight."""
+    if metadata.weight <= 0 and node.weight is not None:
+        weight = checked_weight(node.weight, dynamic=True)
+        return tuple(
+            attrs.evolve(member, state=state, weight=weight, dynamic_weight=True) for member in metadata.members
+        )
+    if state is MemberState.ALIVE:
+        return metadata.members
+    return tuple(attrs.evolve(member, state=state) for member in metadata.members)

@@ -1,0 +1,89 @@
+"""What the nodes offer: decoded once, reported again with every change of state and weight."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from pydoudou.drivers.kit.validation import Unusable
+from pydoudou.drivers.memberlist.metadata import encode_metadata
+from pydoudou.drivers.memberlist.offers import Offers
+from pydoudou.drivers.memberlist.protocol import Node, State
+from pydoudou.drivers.members import Instance, MemberState
+
+VSN = bytes((1, 5, 2, 0, 0, 0))
+
+
+def node(name: str = "node-1", *, service: str = "orders", weight: int = 0) -> Node:
+    """A live node that offers one service; a `weight` of 0 asks for a dynamic one."""
+    meta = encode_metadata(Instance(service, "10.0.0.1", 8080, weight=weight))
+    return Node(name, "10.0.0.1", 7946, meta, State.ALIVE, 1, VSN)
+
+
+@pytest.fixture
+def refused() -> list[Unusable | None]:
+    return []
+
+
+@pytest.fixture
+def offers(refused: list[Unusable | None]) -> Offers:
+    return Offers(lambda node, unusable: refused.append(unusable))
+
+
+def test_a_thousand_weights_of_the_same_blob_decode_it_once(offers: Offers) -> None:
+    seen = [offers.observe(attrs.evolve(node(), weight=number % 9))[0].weight for number in range(1000)]
+    assert seen == [float(number % 9) for number in range(1000)]
+    assert offers.decoded == 1
+
+
+def test_other_metadata_and_another_address_are_decoded(offers: Offers) -> None:
+    offers.observe(node())
+    offers.observe(node(service="payments"))
+    offers.observe(attrs.evolve(node(service="payments"), host="10.0.0.2"))
+    assert offers.decoded == 3
+    assert {member.service for member in offers} == {"payments"}
+
+
+def test_what_a_node_no_longer_offers_has_left(offers: Offers) -> None:
+    offers.observe(node())
+    gone, offered = offers.observe(node(service="payments"))
+    assert (gone.service, gone.state) == ("orders", MemberState.LEFT)
+    assert (offered.service, offered.state) == ("payments", MemberState.ALIVE)
+
+
+@pytest.mark.parametrize(
+    ("state", "reported"),
+    [
+        (State.SUSPECT, MemberState.SUSPECT),
+        (State.DEAD, MemberState.FAILED),
+        (State.LEFT, MemberState.LEFT),
+    ],
+)
+def test_the_state_of_a_node_is_that_of_its_members(offers: Offers, state: State, reported: MemberState) -> None:
+    offers.observe(node())
+    (member,) = offers.observe(attrs.evolve(node(), state=state))
+    assert (member.service, member.state) == ("orders", reported)
+    assert len(offers) == (1 if reported.present else 0)
+
+
+def test_a_suspect_that_refutes_is_alive_again(offers: Offers) -> None:
+    for state in (State.ALIVE, State.SUSPECT):
+        offers.observe(attrs.evolve(node(), state=state))
+    assert offers.observe(node())[0].state is MemberState.ALIVE
+
+
+def test_of_a_node_that_was_never_there_nothing_is_reported(offers: Offers) -> None:
+    assert offers.observe(attrs.evolve(node(), state=State.DEAD)) == []
+
+
+def test_a_static_weight_is_not_overridden(offers: Offers) -> None:
+    (member,) = offers.observe(attrs.evolve(node(weight=5), weight=3))
+    assert (member.weight, member.dynamic_weight) == (5.0, False)
+
+
+def test_what_cannot_be_read_is_counted_once_per_blob(offers: Offers, refused: list[Unusable | None]) -> None:
+    broken = attrs.evolve(node(), meta=b"\xc1")
+    for weight in range(3):
+        assert offers.observe(attrs.evolve(broken, weight=weight)) == []
+    assert offers.unreadable == 1
+    assert refused == [None]
