@@ -15,7 +15,6 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from time import monotonic
-from urllib.parse import urlsplit
 
 try:
     import httpx
@@ -27,30 +26,38 @@ from ..balancers.calls.call import Attempt, DeadlineOver
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService
 from ..balancers.calls.services import Services
-from ..balancers.calls.urls import (
-    LOGICAL_SCHEME,
-    UnusableAddress,
-    is_service_name,
-    logical_location,
-    member_scheme,
-)
+from ..balancers.calls.terms import TRANSLATED, Terms
+from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, is_service_name, member_scheme
 from ..balancers.reporting import reporting
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member, Reached
 from .httpx_internals import copied, moved
 from .httpx_pools import Given, MemberPools
 
-__all__ = ["DiscoveryTransport", "NoMemberError"]
+__all__ = ["DiscoveryTransport", "NoMemberError", "member_of"]
 
 logger = logging.getLogger(__name__)
 
 _UNCONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _SCHEMES = ("http", "https", LOGICAL_SCHEME)
+_TRANSLATED = {name.encode(): name for name in TRANSLATED}
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError)
 
 
 class NoMemberError(httpx.ConnectError):
     """No member of the service can be picked; the `NoMemberAvailable` that says why is the ``__cause__``."""
+
+
+def member_of(response: httpx.Response) -> Member:
+    """The member that answered; the same as ``response.extensions["member"]``, with its type.
+
+    Raises:
+        LookupError: the response did not come through a `DiscoveryTransport`.
+    """
+    member = response.extensions.get("member")
+    if not isinstance(member, Member):
+        raise LookupError(f"{response!r} did not come from a member of a service")
+    return member
 
 
 class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -258,17 +265,18 @@ class _Exchange:
         if "read" in self._timeout:
             # The deadline ends with the head of the answer; between two pieces of the body the client's timeout rules.
             self._timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
-        if response.status_code > 200 and "location" in response.headers:
-            location = logical_location(
-                response.headers["location"],
-                asked=urlsplit(str(self._request.url)),
-                member=attempt.member,
-                scheme=self._scheme,
-                members=self._service.balancer.members(),
-            )
-            if location is not None:
-                response.headers["location"] = location
+        raw = response.headers.raw
+        if any(name.lower() in _TRANSLATED for name, _ in raw):
+            response.headers = httpx.Headers(list(self._translated(raw, attempt)))
         return response
+
+    def _translated(self, raw: list[tuple[bytes, bytes]], attempt: Attempt) -> Iterator[tuple[bytes, bytes]]:
+        """The headers in the caller's terms."""
+        terms = Terms(str(self._request.url), attempt.member, self._scheme, self._service.balancer.members)
+        for name, value in raw:
+            known = _TRANSLATED.get(name.lower())
+            # What a header may hold besides ASCII is bytes to HTTP; Latin-1 has a character for each.
+            yield name, value if known is None else terms.header(known, value.decode("latin-1")).encode("latin-1")
 
     def _cut_timeouts(self, attempt: Attempt) -> dict[str, float | None]:
         """The request's timeouts, cut to what is left."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import weakref
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -22,7 +23,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.requests needs requests: pip install 'pydoudou[requests]'") from error
 
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import Timeout
 from urllib3.exceptions import LocationValueError
 
@@ -30,14 +31,15 @@ from ..balancers import RoundRobin
 from ..balancers.calls.call import Attempt, DeadlineOver
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService
-from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, logical_location, member_scheme
+from ..balancers.calls.terms import TRANSLATED, Terms
+from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
 from ..balancers.reporting import Given, reporting
 from ..drivers.errors import NoMemberAvailable
-from ..drivers.members import Reached
+from ..drivers.members import Member, Reached
 from .requests_internals import never_connected, with_host
-from .urllib3_internals import drop_pools, tell_end
+from .urllib3_internals import drop_pools, tell_end, translate_headers
 
-__all__ = ["DiscoveryAdapter", "NoMemberError", "mount"]
+__all__ = ["DiscoveryAdapter", "NoMemberError", "member_of", "mount"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +75,49 @@ def mount(
     adapter = DiscoveryAdapter(service, balancer, attempts=attempts, deadline=deadline, pool_maxsize=pool_maxsize)
     for scheme in ("http", "https", LOGICAL_SCHEME):
         session.mount(f"{scheme}://{service}/", adapter)
+    _catch_credentials(session)
     return adapter
+
+
+def _catch_credentials(session: requests.Session) -> None:
+    """Have the session choose the adapter of ``http://user:password@orders/`` by ``http://orders/``.
+
+    requests compares the whole URL with what is mounted. Nothing else is chosen otherwise: a URL with credentials goes
+    to a `DiscoveryAdapter` only, or where it went before.
+    """
+    if not isinstance(session.get_adapter, _ByHost):
+        session.get_adapter = _ByHost(session)  # type: ignore[method-assign]
+
+
+class _ByHost:
+    """`Session.get_adapter` for URLs with credentials as well. It does not keep its session alive."""
+
+    def __init__(self, session: requests.Session) -> None:
+        self._session = weakref.ref(session)
+
+    def __call__(self, url: str) -> BaseAdapter:
+        session = self._session()
+        if session is None:
+            raise requests.exceptions.InvalidSchema(f"the session is gone that was to call {without_secrets(url)!r}")
+        authority = urlsplit(url).netloc
+        if "@" in authority:
+            scheme, host = url.partition(":")[0], authority.rpartition("@")[2]
+            adapter = session.adapters.get(f"{scheme}://{host}/".lower())
+            if isinstance(adapter, DiscoveryAdapter):
+                return adapter
+        return type(session).get_adapter(session, url)
+
+
+def member_of(response: requests.Response) -> Member:
+    """The member that answered; the same as ``response.member``, which type checkers do not know of.
+
+    Raises:
+        LookupError: the response did not come through a `DiscoveryAdapter`.
+    """
+    member = getattr(response, "member", None)
+    if not isinstance(member, Member):
+        raise LookupError(f"{response!r} did not come from a member of a service")
+    return member
 
 
 class _Outgoing(requests.PreparedRequest):
@@ -196,20 +240,17 @@ class DiscoveryAdapter(HTTPAdapter):
         if attempt.late(monotonic()):
             resp.close()
             raise requests.ReadTimeout(f"the answer came after the deadline of {self._policy.deadline} s")
+        scheme = urlsplit(req.url or "").scheme
+
+        def in_callers_terms(name: str, value: str) -> str:
+            members = self._service.balancer.members
+            return Terms(req.original.url or "", attempt.member, scheme, members).header(name, value)
+
+        translate_headers(resp, TRANSLATED, in_callers_terms)
         response = super().build_response(req.original, resp)
         attempt.answered(response.status_code, monotonic())
         tell_end(resp, lambda complete: attempt.ended(monotonic(), complete))
         response.member = attempt.member  # type: ignore[attr-defined]
-        if response.status_code > 200 and "location" in response.headers:
-            location = logical_location(
-                response.headers["location"],
-                asked=req.asked,
-                member=attempt.member,
-                scheme=urlsplit(req.url or "").scheme,
-                members=self._service.balancer.members(),
-            )
-            if location is not None:
-                response.headers["location"] = location
         return response
 
     def build_connection_pool_key_attributes(
