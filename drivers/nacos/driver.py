@@ -212,18 +212,10 @@ class NacosDriver(SubscribingDriver):
         try:
             await self._registrar.register(session, time.monotonic())
         except NacosRefused as error:
-            self._registrar.wanted = before
-            await self._restore(session)
+            await self._registrar.go_back(session, before, time.monotonic())
             raise RegistrationError(f"Nacos refuses the metadata: {error}") from error
         except NacosError as error:
             logger.warning("Nacos did not take the changed metadata (%s); trying again in the background", error)
-
-    async def _restore(self, session: Session) -> None:
-        """One of several names may have the new metadata already."""
-        try:
-            await self._registrar.register(session, time.monotonic())
-        except NacosError as error:
-            logger.warning("the metadata from before is registered again in the background: %s", error)
 
     async def leave(self) -> None:
         """See `Driver.leave`."""
