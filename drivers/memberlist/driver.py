@@ -118,7 +118,7 @@ class MemberlistDriver(ReconfigurableDriver):
             tasks.start_soon(self._keep_trying_to_join)
 
     async def _try_to_join(self) -> None:
-        node = self._running()
+        node = self.node
         try:
             contacted = await node.join(self._settings.seeds)
         except JoinError as error:
@@ -140,19 +140,25 @@ class MemberlistDriver(ReconfigurableDriver):
                 logger.info("%s", self._join)
                 return
 
-    def _running(self) -> GossipNode:
+    @property
+    def node(self) -> GossipNode:
+        """The node that runs, or ran last.
+
+        Raises:
+            RuntimeError: none was started yet.
+        """
         if self._node is None:
             raise RuntimeError("the driver is not running")
         return self._node
 
     async def update(self, instance: Instance) -> None:
         """See `Driver.update`."""
-        node = self._running()
+        node = self.node
         node.reconfigure(attrs.evolve(node.swim.config, meta=encode_metadata(instance)))
 
     async def reconfigure(self, settings: MemberlistSettings) -> None:
         """See `ReconfigurableDriver.reconfigure`."""
-        node = self._running()
+        node = self.node
         self._settings = settings
         self.detection_bound = 3 * settings.config.probe_interval
         self._keyring.replace(settings.keys)
@@ -198,7 +204,7 @@ class MemberlistDriver(ReconfigurableDriver):
         and every report publishes the whole service anew. So few large reports are made of it, in proportion to what
         there is already.
         """
-        return self._running().swim.merging and len(self._changed) < max(_FEW, len(self._offers) // _REPORTS_OF_A_MERGE)
+        return self.node.swim.merging and len(self._changed) < max(_FEW, len(self._offers) // _REPORTS_OF_A_MERGE)
 
     def _report(self) -> None:
         """Report what has changed; and if it is us who are cut off, that nobody's disappearance means anything."""
@@ -209,7 +215,7 @@ class MemberlistDriver(ReconfigurableDriver):
         changed, self._changed = self._changed, {}
         for node in changed.values():
             observed += self._offers.observe(node)
-        cut_off = self._running().swim.cut_off
+        cut_off = self.node.swim.cut_off
         if cut_off and not self._cut_off:
             sink.authoritative(False, "gossip has lost all other nodes at once")
         elif not cut_off and self._cut_off:

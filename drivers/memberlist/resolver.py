@@ -27,8 +27,6 @@ RETRY_AFTER = 5.0
 MAX_NAMES = 4096
 MAX_WAITING = 16
 
-SocketAddress = tuple[str, int]
-
 
 async def resolve_all(host: str) -> list[str]:
     """Every address of `host`, IP literals included.
@@ -74,6 +72,10 @@ class Resolver:
         if not entry.addresses and entry.looking and len(entry.waiting) < MAX_WAITING:
             entry.waiting.append(then)
         return entry.addresses
+
+    def __len__(self) -> int:
+        """How many names are remembered."""
+        return len(self._names)
 
     def known(self, host: str) -> tuple[str, ...]:
         """The addresses of `host` as far as they are known; nothing is looked up."""

@@ -250,7 +250,7 @@ def test_a_process_that_just_ends_leaves() -> None:
 
 def config_of(registry: Registry) -> Config:
     """The settings that the running gossip node uses."""
-    return cast(MemberlistDriver, registry.driver("memberlist"))._running().swim.config
+    return cast(MemberlistDriver, registry.driver("memberlist")).node.swim.config
 
 
 def test_dynamic_variables_change_while_the_node_runs() -> None:
