@@ -47,12 +47,17 @@ class _Entry:
 
 
 class Resolver:
-    """A cache of names. `start` runs a coroutine function in the background."""
+    """A cache of names. `start` runs a coroutine function in the background; `log` takes what goes wrong."""
 
-    def __init__(self, start: Callable[[Callable[..., object], str], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        start: Callable[[Callable[..., object], str], None],
+        clock: Callable[[], float],
+        log: logging.Logger = logger,
+    ) -> None:
         self._start = start
         self._clock = clock
-        self._log = RateLimitedLog(logger, clock)
+        self._log = RateLimitedLog(log, clock)
         self._names: dict[str, _Entry] = {}
 
     def addresses(self, host: str, then: Callable[[], None]) -> tuple[str, ...]:
