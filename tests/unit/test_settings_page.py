@@ -109,9 +109,10 @@ def read_by(reader: Callable[[Environment], Any]) -> dict[str, Described]:
 
 
 def _read_registration(environment: Environment) -> None:
-    """What `Settings.from_env` reads by itself, without what its drivers read."""
-    settings_module._plugins(environment)
-    settings_module._registration(environment)
+    """What `Settings.from_env` reads by itself, and what stands in for that, without what the drivers read."""
+    settings_module.named_plugins(environment)
+    both = settings_module.named_plugins(Environment({"GDD_SERVICE_DISCOVERY_MODE": "memberlist,nacos"}))
+    settings_module.registration(environment, both)
 
 
 @pytest.fixture(scope="module")
