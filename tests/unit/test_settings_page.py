@@ -27,6 +27,7 @@ PLACEHOLDERS = re.compile(r"GDD_(STATIC|FILE)(_.*)?")
 # Some variables are only read if others are set, or not set.
 ENVIRONMENTS: tuple[Mapping[str, str], ...] = (
     {},
+    {"GDD_MEM_WEIGHT": "2"},
     {"GDD_SERVICE_DISCOVERY_MODE": "static", "GDD_WEIGHT": "2", "GDD_MEM_HOST": "127.0.0.1"},
 )
 
