@@ -36,6 +36,7 @@ class Watch:
     """
 
     def __init__(self, service: str | None, forget: Callable[[Watch], None]) -> None:
+        self._service = service
         self._names = None if service is None else {service, plain_name(service)}
         self._forget = forget
         self._changed = threading.Condition()
@@ -44,6 +45,10 @@ class Watch:
         self._ended = False
         self._error: Exception | None = None
         self._wakers: set[Callable[[], None]] = set()
+
+    def __repr__(self) -> str:
+        what = "all services" if self._service is None else repr(self._service)
+        return f"<Watch of {what}{', ended' if self._ended else ''}>"
 
     # -- for the registry ----------------------------------------------------------------------------------------------
 

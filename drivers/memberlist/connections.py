@@ -48,7 +48,7 @@ class Connections:
                 try:
                     stream: SocketStream = await listener.accept()
                 except OSError as error:
-                    self._swim.report("cannot accept", error)
+                    self._swim.report("cannot_accept", error)
                     self._flush()
                     await anyio.sleep(backoff)
                     backoff = min(_LONGEST_BACKOFF, 2 * backoff)
@@ -103,7 +103,7 @@ class Connections:
             failure = f"connection broken: {error.__cause__ or error}"
         except MemoryError:
             failure = "no memory is left for it"
-            self._swim.report("no memory", "a connection was given up", exchange.peer)
+            self._swim.report("no_memory", "a connection was given up", exchange.peer)
         finally:
             exchange.abort(failure, self._clock())
         self._flush()

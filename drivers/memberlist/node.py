@@ -292,7 +292,11 @@ class GossipNode:
         for event in effects.events:
             if isinstance(event, Problem):
                 self._log.warning(
-                    event.kind, "%s: %s (from %s)", event.kind, event.detail, event.source or "<unknown address>"
+                    event.kind,
+                    "%s: %s (from %s)",
+                    event.kind.replace("_", " "),
+                    event.detail,
+                    event.source or "<unknown address>",
                 )
         self._on_events(effects.events)
 

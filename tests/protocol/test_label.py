@@ -98,7 +98,7 @@ def test_a_label_takes_two_bytes_more_than_its_length_of_each_packet() -> None:
 def test_a_packet_of_another_cluster_is_dropped(ours: bytes, theirs: bytes) -> None:
     lone = Lone(label=ours)
     lone.hear(label_header(theirs) + PING, source=PEER)
-    assert lone.problems() == ["bad packet"]
+    assert lone.problems() == ["bad_packet"]
     assert lone.packets() == []
 
 
@@ -107,4 +107,4 @@ def test_where_something_in_front_takes_labels_off_a_second_one_is_refused() -> 
     lone.hear(PING)
     assert len(lone.packets()) == 1
     lone.hear(label_header(b"foo") + PING)
-    assert lone.problems() == ["bad packet"]
+    assert lone.problems() == ["bad_packet"]

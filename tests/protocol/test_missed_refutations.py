@@ -26,7 +26,7 @@ def test_who_repeats_an_accusation_is_told_that_it_was_refuted(lone: Lone, accus
     ((to, refutation),) = lone.sent(Alive)
     assert to[0] == lone.node("n1").host
     assert refutation.incarnation == lone.node("me").incarnation == 2
-    assert lone.swim.counters["refuted"] == 1
+    assert lone.swim.counters["refutations"] == 1
 
 
 def test_an_accuser_is_told_once_a_second_however_often_its_accusation_comes(lone: Lone) -> None:

@@ -177,7 +177,7 @@ def test_one_odd_record_does_not_keep_the_others_from_being_merged() -> None:
     exchange = lone.push_pull(record("odd", vsn=b""), record("poison", vsn=bytes((5, 5, 5, 0, 0, 0))), record("a"))
     assert exchange.failure == ""
     assert {node.name for node in lone.swim.nodes()} == {"me", "a"}
-    assert lone.problems() == ["alive refused"] * 2
+    assert lone.problems() == ["alive_refused"] * 2
 
 
 @pytest.mark.upstream("TestVerifyProtocol")

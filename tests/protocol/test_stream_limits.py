@@ -45,7 +45,7 @@ def test_one_source_gets_so_many_places_and_gets_them_back() -> None:
     held = [connect(lone) for _ in range(MAX_STREAMS_PER_SOURCE)]
     refused = connect(lone)
     assert refused.failure.startswith("too many connections")
-    assert lone.problems() == ["too many connections"]
+    assert lone.problems() == ["too_many_connections"]
     held[0].abort("connection broken", lone.now)
     assert not connect(lone).done
 
@@ -75,7 +75,7 @@ def test_all_connections_together_may_only_hold_so_many_bytes() -> None:
     part = b"\x0a" + (1 << 20).to_bytes(4, "big") + bytes(90_000)
     first, second, third = (connect(lone, f"10.7.{number}.1", part) for number in range(3))
     assert [first.done, second.done, third.failure] == [False, False, "too much is being read already"]
-    assert lone.problems() == ["streams full"]
+    assert lone.problems() == ["streams_full"]
     first.abort("connection broken", lone.now)
     assert not connect(lone, data=part).done
 

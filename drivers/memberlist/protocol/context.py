@@ -46,7 +46,7 @@ class Context:
         packets: datagrams to send, as (destination, bytes).
         streams: exchanges to open.
         events: what happened, in order.
-        counters: how often what happened, by name.
+        counters: how often what happened, by the names of `counters`.
         vsn: the version bytes of `config`, for comparing them often, and for sharing them.
         known_entries: the entries of a push/pull that are no news.
         nodes: how many nodes are known, ourselves and the dead included: the n of every logarithm.

@@ -145,7 +145,7 @@ class Prober:
     def _probe(self, node: NodeRecord) -> None:
         context, config = self._context, self._context.config
         if context.awareness.score:
-            context.counters["degraded probe"] += 1
+            context.counters["probes_degraded"] += 1
         sequence = context.next_sequence()
         deadline = context.now + context.awareness.scale(config.probe_interval)
         probe = _Probe(node, sequence, context.now, deadline)
@@ -202,7 +202,7 @@ class Prober:
             if not isinstance(message, Ack) or message.seq_no != sequence:
                 raise ProtocolError(f"expected the ack {sequence}, got {type(message).__name__}")
             if self._waiting.get(sequence) is probe:
-                context.counters["probe answered over TCP only"] += 1
+                context.counters["probes_answered_over_tcp"] += 1
                 self._end(probe, healthy=True)
 
         exchange = StreamExchange(context, probe.node.address, probe.node.name, probe.deadline, acked, renewable=False)
@@ -214,7 +214,7 @@ class Prober:
         context = self._context
         missing = len(probe.owe_nacks) if probe.expected_nacks else 1
         context.awareness.apply(missing)
-        context.counters["probe failed"] += 1
+        context.counters["probes_failed"] += 1
         node = probe.node
         self._membership.suspect(Suspect(node.incarnation, node.name, context.config.name))
         self._end(probe, healthy=False)
@@ -258,7 +258,7 @@ class Prober:
         context, waiting = self._context, self._waiting.get(sequence)
         if waiting is None or any(context.is_from(source, asked) for asked in waiting.asked):
             return waiting
-        context.problem("answer from elsewhere", f"expected from {' or '.join(map(shown, waiting.asked))}")
+        context.problem("answer_from_elsewhere", f"expected from {' or '.join(map(shown, waiting.asked))}")
         return None
 
     def ack(self, message: Ack, source: Address) -> None:
@@ -295,7 +295,7 @@ class Prober:
         """Answer a ping, unless it is meant for a node that was at our address before."""
         context, config = self._context, self._context.config
         if ping.node and ping.node != config.name:
-            context.problem("ping for another node", ping.node[:80])
+            context.problem("ping_for_another_node", ping.node[:80])
             return
         payload = context.hooks.ack_payload() if context.hooks.ack_payload else None
         to = self._reply_address(ping.source_addr, ping.source_port, source)
@@ -313,7 +313,7 @@ class Prober:
         if requester is None or target is None:
             return
         if len(self._waiting) >= MAX_WAITING:
-            context.problem("too many indirect pings", f"{len(self._waiting)} are under way")
+            context.problem("too_many_indirect_pings", f"{len(self._waiting)} are under way")
             return
         sequence = context.next_sequence()
         relay = _Relay(requester, request.seq_no, target)
@@ -342,9 +342,9 @@ class Prober:
             if not port:
                 raise ProtocolError("port 0")
         except ProtocolError as error:
-            context.problem("unusable reply address", error)
+            context.problem("unusable_reply_address", error)
             return None
         if not context.config.allows(host):
-            context.problem("address not allowed", f"a reply to {host}")
+            context.problem("address_not_allowed", f"a reply to {host}")
             return None
         return (host, port)

@@ -189,7 +189,7 @@ class StreamExchange:
         """Whether there is room for what this exchange holds by now; else it ends."""
         too_much = self._context.stream_limits.hold(self, self._reader.held_bytes)
         if too_much:
-            self._context.problem("streams full", too_much)
+            self._context.problem("streams_full", too_much)
             self._end("too much is being read already")
         return not too_much
 
@@ -227,7 +227,7 @@ class StreamExchange:
 
     def _refuse(self, error: ProtocolError) -> None:
         self._work = None
-        self._context.problem("bad stream", error)
+        self._context.problem("bad_stream", error)
         if self.address is None and self._reader.answer_errors:
             self.write(ErrorReply(str(error)).encode())
         self._end(str(error))

@@ -53,13 +53,18 @@ class StreamLimits:
         self._dialled_bytes = 0
 
     @property
+    def accepted(self) -> int:
+        """How many accepted connections are open."""
+        return self._by_source.total()
+
+    @property
     def held_bytes(self) -> int:
         """What the accepted connections hold now."""
         return self._accepted_bytes
 
     def admit(self, exchange: StreamExchange, host: str) -> str:
         """Give a connection from `host` its place; returns why there is none, "" if there is."""
-        accepted = self._by_source.total()
+        accepted = self.accepted
         if self._by_source[host] >= MAX_STREAMS_PER_SOURCE or not self._fits(host, accepted, MAX_STREAMS):
             return f"{accepted} are open"
         self._by_source[host] += 1

@@ -21,6 +21,7 @@ from .addresses import Address, shown
 from .application import Application
 from .config import Config
 from .context import Context
+from .counters import COUNTERS
 from .encryption import Keyring
 from .errors import ProtocolError
 from .events import Event, Node, UserMessage
@@ -146,8 +147,20 @@ class Swim:
 
     @property
     def counters(self) -> dict[str, int]:
-        """How often what happened since the start."""
-        return dict(self._context.counters)
+        """How often what happened since the start, for all of `counters.COUNTERS`."""
+        counted = self._context.counters
+        return {row.name: counted[row.name] for row in COUNTERS}
+
+    @property
+    def gauges(self) -> dict[str, int]:
+        """How much there is at present, for all of `counters.GAUGES`."""
+        limits = self._context.stream_limits
+        return {
+            "health_score": self.health_score,
+            "queued": self.queued,
+            "streams_accepted": limits.accepted,
+            "stream_bytes_held": limits.held_bytes,
+        }
 
     @property
     def queued(self) -> int:
@@ -221,7 +234,7 @@ class Swim:
             return
         lost = now - due
         if lost > context.config.probe_timeout:
-            context.counters["stood still"] += 1
+            context.counters["stood_still"] += 1
             context.awareness.apply(1)
             self._prober.abandon()
             self._membership.postpone_suspicions(lost)
@@ -265,16 +278,16 @@ class Swim:
         context = self._context
         context.enter(now, source)
         if context.config.cidrs_allowed is not None and not context.config.allows(source[0]):
-            context.problem("address not allowed", "a packet")
+            context.problem("address_not_allowed", "a packet")
             return
         try:
             for kind, body in messages(context.codec.unwrap(data)):
                 try:
                     self._dispatch(kind, body, source)
                 except ProtocolError as error:
-                    context.problem("bad message", f"type {kind}: {error}")
+                    context.problem("bad_message", f"type {kind}: {error}")
         except ProtocolError as error:
-            context.problem("bad packet", error)
+            context.problem("bad_packet", error)
 
     def _dispatch(self, kind: int, body: bytes, source: Address) -> None:
         """The order follows the frequency."""
@@ -315,10 +328,10 @@ class Swim:
         deadline = now + context.config.tcp_timeout
         exchange = StreamExchange(context, None, shown(source), deadline, self._stream_message)
         if not context.config.allows(source[0]):
-            context.problem("address not allowed", "a connection")
+            context.problem("address_not_allowed", "a connection")
             exchange.abort("the address is not allowed", now)
         elif no_place := context.stream_limits.admit(exchange, source[0]):
-            context.problem("too many connections", no_place)
+            context.problem("too_many_connections", no_place)
             exchange.abort(f"too many connections: {no_place}", now)
         return exchange
 
