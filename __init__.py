@@ -15,10 +15,12 @@ from .discovery import (
     BackendStatus,
     EventKind,
     MemberEvent,
+    Observer,
     Registry,
     RegistryStatus,
     Settings,
     Snapshot,
+    Subscription,
     Watch,
     new_node,
     shutdown,
@@ -35,6 +37,8 @@ from .drivers.errors import (
 )
 from .drivers.members import Compat, DriverStatus, Member, MemberState
 
+__version__ = "0.1.0"
+
 __all__ = [
     "BackendStatus",
     "Balancer",
@@ -48,6 +52,7 @@ __all__ = [
     "MemberState",
     "MetadataTooLarge",
     "NoMemberAvailable",
+    "Observer",
     "ProtocolError",
     "RegistrationError",
     "Registry",
@@ -58,8 +63,10 @@ __all__ = [
     "SettingsError",
     "SmoothWeighted",
     "Snapshot",
+    "Subscription",
     "Watch",
     "WeightedRandom",
+    "__version__",
     "new_node",
     "shutdown",
 ]

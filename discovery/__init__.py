@@ -2,20 +2,26 @@
 
 from .default_registry import current, new_node, shutdown
 from .merging.events import EventKind, MemberEvent
-from .merging.view import Snapshot
+from .merging.snapshot import Snapshot
+from .observer import Observer
 from .registry import Registry
 from .settings import Settings
 from .status import BackendStatus, RegistryStatus
+from .subscription import Subscription
+from .timings import Timings
 from .watch import Watch
 
 __all__ = [
     "BackendStatus",
     "EventKind",
     "MemberEvent",
+    "Observer",
     "Registry",
     "RegistryStatus",
     "Settings",
     "Snapshot",
+    "Subscription",
+    "Timings",
     "Watch",
     "current",
     "new_node",

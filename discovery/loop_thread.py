@@ -4,77 +4,78 @@ Its own thread, because health checks must keep their timing when the applicatio
 sync and async programs are to get the same object. asyncio, because the client of Nacos insists on it.
 
 A daemon, and not `anyio.from_thread.start_blocking_portal`: the interpreter waits for threads that are not daemons, and
-for those of an executor, before it runs the `atexit` handlers, and leaving the cluster is done by such a handler.
+for those of an executor, before it runs the `atexit` handlers, and leaving the cluster is done by such a handler. No
+portal either: it makes its callers wait until the loop has taken the call, which one that a driver blocks never does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 
 import anyio
-import attrs
-from anyio.from_thread import BlockingPortal
 
-__all__ = ["BackgroundLoop"]
+from .running_loop import runs_in
 
-logger = logging.getLogger(__name__)
+__all__ = ["LoopThread"]
 
 
-@attrs.frozen
-class _Entrance:
-    portal: BlockingPortal
-    loop: asyncio.AbstractEventLoop
-    stop: anyio.Event
+class LoopThread:
+    """The thread, from `start` until `main` returns.
 
-
-class BackgroundLoop:
-    """The thread, running from creation until `close`.
-
-    Attributes:
-        portal: what other threads enter the loop through.
+    Args:
+        main: what the loop runs.
+        make_loop: makes the loop.
     """
 
-    def __init__(self) -> None:
-        entered: Future[_Entrance] = Future()
-        self._thread = threading.Thread(target=_run, args=(entered,), name="pydoudou", daemon=True)
+    def __init__(self, main: Callable[[], Awaitable[None]], make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self._main = main
+        self._make_loop = make_loop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # In which anyio knows that it is asyncio's loop that runs.
+        self._context: contextvars.Context | None = None
+        self._entered: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="pydoudou", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; returns when its loop runs."""
         self._thread.start()
-        self._entrance = entered.result()
-        self.portal = self._entrance.portal
+        self._entered.result()
 
     @property
     def is_current(self) -> bool:
-        """Whether the calling thread is the loop's."""
-        return threading.current_thread() is self._thread
+        """Whether the calling thread is this one."""
+        return threading.get_ident() == self._thread.ident
 
-    def call_soon(self, action: Callable[[], None]) -> None:
-        """Have the loop call `action`; from any thread, without waiting. Nothing happens once the loop is closed."""
-        with contextlib.suppress(RuntimeError):
-            self._entrance.loop.call_soon_threadsafe(action)
+    def call_soon(self, action: Callable[[], object]) -> None:
+        """Have the loop call `action`; from any thread, without waiting and without a lock. Nothing happens before the
+        loop runs, nor once it is closed.
+        """
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(action, context=self._context)
 
-    def close(self, within: float) -> None:
-        """Cancel what still runs and end the thread; one that has not ended after `within` seconds is abandoned."""
-        self.call_soon(self._entrance.stop.set)
-        self._thread.join(within)
-        if self._thread.is_alive():
-            logger.error("a driver blocks its event loop or refuses to be cancelled: its thread is left behind")
+    def join(self, timeout: float) -> bool:
+        """Wait until the thread has ended; whether it has, after `timeout` seconds at most."""
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, timeout))
+        return not self._thread.is_alive()
 
+    def _run(self) -> None:
+        async def enter() -> None:
+            self._context = contextvars.copy_context()
+            self._loop = asyncio.get_running_loop()
+            runs_in(self._loop, threading.get_ident())
+            self._entered.set_result(None)
+            await self._main()
 
-def _run(entered: Future[_Entrance]) -> None:
-    async def serve() -> None:
-        async with BlockingPortal() as portal:
-            stop = anyio.Event()
-            entered.set_result(_Entrance(portal, asyncio.get_running_loop(), stop))
-            await stop.wait()
-            await portal.stop(cancel_remaining=True)
-
-    try:
-        anyio.run(serve, backend="asyncio")
-    except BaseException as error:
-        if entered.done():
-            raise
-        entered.set_exception(error)
+        try:
+            anyio.run(enter, backend="asyncio", backend_options={"loop_factory": self._make_loop})
+        except BaseException as error:
+            if self._entered.done():
+                raise
+            self._entered.set_exception(error)

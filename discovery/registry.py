@@ -1,8 +1,8 @@
 """The registry: what an application starts, asks and stops.
 
-Reading is free of locks and of waiting (`snapshot`, `members`), so that a balancer may pick from any thread and within
-any event loop. Starting, stopping and updating wait for the drivers; `async with` does so without blocking the caller's
-event loop, be it asyncio or trio.
+Reading is free of locks and of waiting (`snapshot`), so that a balancer may pick from any thread and within any event
+loop. Starting, stopping and updating wait for the drivers; `async with` does so without blocking the caller's event
+loop, be it asyncio or trio. No lock is held while something waits: it guards the assignment of what runs, and no more.
 
 A registry that still runs when the interpreter exits leaves then. A process that was forked has none of its parent's
 threads: its copy of the registry is dead, and every use of it says so.
@@ -10,26 +10,34 @@ threads: its copy of the registry is dead, and every use of it says so.
 
 from __future__ import annotations
 
-import atexit
-import os
 import threading
-import weakref
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Member
-from .merging.view import MergedView, Snapshot
+from . import process
+from .merging.snapshot import Snapshot
+from .merging.view import MergedView
+from .observer import Observer, Observers
 from .settings import Settings
 from .status import RegistryStatus, explanation
+from .subscription import Subscription, give_it_a_moment
+from .subscriptions import Subscriptions
+from .timings import Timings
 
 if TYPE_CHECKING:
-    from .running import Run
+    from ..drivers.contract import Driver
+    from .clock import Clock
+    from .shared_view import SharedView
+    from .supervisor import Supervisor
     from .watch import Watch
 
 __all__ = ["Registry"]
+
+T = TypeVar("T")
 
 
 class Registry:
@@ -43,24 +51,49 @@ class Registry:
 
     `with` and `async with` start it unless it runs already, and stop it at the end. A stopped registry can be started
     again.
+
+    Args:
+        timings: how long to wait for what; None for what fits everybody.
+        clock: what the drivers' event loop measures time by; None for real time.
+
+    Attributes:
+        observers: who is told what happens; for balancers and clients.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, *, timings: Timings | None = None, clock: Clock | None = None) -> None:
+        self.observers = Observers()
+        self._settings = settings
+        self._timings = timings or Timings()
+        self._clock = clock
+        self._subscriptions = Subscriptions()
+        self._wanted = self._subscriptions.wanted
         # Reentrant, because a signal handler that stops the registry may interrupt a call of the same thread.
         self._lock = threading.RLock()
-        self._run: Run | None = None
-        self._view = _NOBODY
-        self._wanted: set[str | None] = set()
+        self._run: Supervisor | None = None
+        self._last_run: Supervisor | None = None
+        self._running = False
+        self._view: MergedView | SharedView = _NOBODY
         self._inherited = False
-        _registries.add(self)
+        process.made(self)
+
+    def __repr__(self) -> str:
+        settings = self.settings
+        what = f"of {settings.service_name!r}" if settings.register else "that only looks"
+        state = "inherited through a fork" if self._inherited else "running" if self.running else "stopped"
+        return f"<Registry {what}, modes {', '.join(settings.modes)}: {state}>"
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
     @property
+    def settings(self) -> Settings:
+        """Those in force: of the start, with what `reconfigure` has changed since."""
+        run = self._run
+        return self._settings if run is None else run.settings
+
+    @property
     def running(self) -> bool:
         """Whether it was started and not stopped since."""
-        return self._run is not None
+        return self._running
 
     @property
     def stopped(self) -> bool:
@@ -74,32 +107,70 @@ class Registry:
             data: the metadata to register; flat, with text for keys.
 
         Raises:
-            RegistryStateError: it runs already, or was inherited through a fork.
+            RegistryStateError: it runs already, was stopped meanwhile, or was inherited through a fork.
             MetadataTooLarge: the metadata does not fit.
             JoinError: no seed answered, and the settings demand one.
             RegistrationError: a backend refused.
             SettingsError: a port is taken.
             DiscoveryError: several backends could not start; the message names each.
         """
-        from .running import Run
+        run = self._assign_run(_frozen(data))
+        try:
+            run.start()
+            with self._lock:
+                if run.ended:
+                    raise RegistryStateError("the registry was stopped while it started")
+                self._running, self._view = True, run.view
+        except BaseException:
+            self._stop(run)
+            raise
+
+    def _assign_run(self, data: Mapping[str, Any]) -> Supervisor:
+        from .clock import SystemClock
+        from .supervisor import Supervisor
 
         with self._lock:
             self._refuse_inherited()
             if self._run is not None:
                 raise RegistryStateError("the registry runs already: stop() it first, or make another one")
-            run = Run(self.settings, self.settings.instance(_frozen(data), datetime.now(UTC)))
-            self._wanted = set()
-            self._run, self._view = run, run.view.merged
-            _live.add(self)
+            run = Supervisor(
+                self._settings,
+                self._settings.instance(data, datetime.now(UTC)),
+                self._subscriptions,
+                self.observers,
+                timings=self._timings,
+                clock=self._clock or SystemClock(),
+            )
+            self._run = self._last_run = run
+            self._subscriptions.begin(run.wanted_changed, lambda service: run.view.snapshot(service).members)
+            process.started(self)
+        return run
 
     def stop(self) -> None:
-        """Tell the others that this process goes, and end everything; does nothing when stopped already."""
+        """Tell the others that this process goes, and end everything; does nothing when stopped already.
+
+        Returns within a few seconds whatever the drivers do (`Timings.leave_timeout`, `end_timeout`). A call that still
+        waits for the drivers ends with a `RegistryStateError`.
+        """
+        run = self._last_run
+        if run is not None:
+            self._stop(run)
+
+    def _stop(self, run: Supervisor) -> None:
         with self._lock:
-            run, self._run = self._run, None
-            if run is not None:
-                _live.discard(self)
-                self._view = _NOBODY
-                run.stop()
+            run.ended = True
+            if self._run is run:
+                self._running, self._view, self._settings = False, _NOBODY, run.settings
+                self._subscriptions.end()
+        try:
+            run.stop()
+        finally:
+            with self._lock:
+                if self._run is run:
+                    self._run = None
+                if self._last_run is run:
+                    self._last_run = None
+                    process.stopped(self)
 
     def __enter__(self) -> Registry:
         if not self.running:
@@ -116,8 +187,8 @@ class Registry:
 
         if not self.running:
             try:
-                await to_thread.run_sync(self.start)
-            except BaseException:  # cancelled: asyncio does not wait for the thread, `stop` does
+                await to_thread.run_sync(self.start, abandon_on_cancel=True)
+            except BaseException:  # cancelled: nobody waits for the start any more, `stop` ends it
                 await self._stop_in_thread()
                 raise
         return self
@@ -138,26 +209,45 @@ class Registry:
     def snapshot(self, service: str) -> Snapshot:
         """The members of `service` now: no lock, no waiting, and the same object until they change.
 
-        Except for the first time that a service is asked for: some backends report only services that somebody wants,
-        and they get half a second for their first answer if nobody else knows a member.
-
         ``orders_rest`` means ``orders`` if there is no such service. A stopped registry knows nobody.
+
+        Some backends report only services that somebody asks for. Whoever asks here has them asked, and may find
+        members a moment later; nobody has to end that, a service that was not asked for in an hour is forgotten.
+        `subscribe` is for those who can say when they are done, or want to wait.
         """
-        found = self._view.snapshot(service)
-        if service not in self._wanted and self._want(service, 0.0 if found.members else _FIRST_ANSWER_WITHIN):
-            return self._view.snapshot(service)
-        return found
+        wanted = self._wanted.get(service)
+        if wanted is None:
+            self._subscriptions.ask(service)
+        else:
+            wanted.used = True
+        return self._view.snapshot(service)
+
+    def subscribe(self, service: str) -> Subscription:
+        """Have the backends report `service` until the subscription is closed; it tells whether they have answered.
+
+        It may be made before the registry starts, and holds through stops and starts.
+        """
+        self._refuse_inherited()
+        return Subscription(service, self._subscriptions, self.snapshot, self._timings.first_answer_timeout)
 
     def members(self, service: str | None = None) -> tuple[Member, ...]:
         """The members of `service`, or of all services; suspects included, ordered by service, host and port.
 
-        The first call waits for the backends like the first call of `snapshot`.
+        Where no event loop runs, backends that report only what was asked for get half a second for their first answer.
         """
-        if service is not None:
-            return self.snapshot(service).members
-        if None not in self._wanted:
-            self._want(None, _FIRST_ANSWER_WITHIN)
-        return tuple(member for snapshot in self._view.snapshots() for member in snapshot.members)
+        if service is None:
+            self._give_a_moment(None)
+            return tuple(member for snapshot in self._view.snapshots() for member in snapshot.members)
+        found = self.snapshot(service).members
+        if not found:
+            self._give_a_moment(service)
+            found = self._view.snapshot(service).members
+        return found
+
+    def _give_a_moment(self, service: str | None) -> None:
+        wanted = self._subscriptions.ask(service)
+        if wanted is not None:
+            give_it_a_moment(self._subscriptions, wanted, self._timings.first_answer_timeout)
 
     def watch(self, service: str | None = None) -> Watch:
         """The changes of `service`, or of all services, from now on; for `for` and `async for`.
@@ -167,37 +257,23 @@ class Registry:
         Raises:
             RegistryStateError: the registry does not run.
         """
-        watch = self._required_run().view.watch(service)
-        if service not in self._wanted:
-            self._want(service, 0.0)
-        return watch
-
-    def _want(self, service: str | None, within: float) -> bool:
-        """Tell the backends that somebody asks for this service, None for all; False if that is not possible."""
-        run = self._run
-        if run is None or len(self._wanted) >= _MAX_WANTED:
-            return False
-        self._wanted.add(service)
-        try:
-            run.want(service, within)
-        except RuntimeError:  # it is being stopped
-            return False
-        return True
+        view = self._required_run().view
+        held = self._subscriptions.hold(service)
+        return view.watch(service, lambda: self._subscriptions.release(held))
 
     def update(self, data: Mapping[str, Any]) -> None:
         """Register `data` in place of the old metadata, with every backend or, if one refuses, with none.
 
         Raises:
-            RegistryStateError: the registry does not run, or registers nothing.
+            RegistryStateError: the registry does not run or is stopped meanwhile, or registers nothing.
             MetadataTooLarge: it does not fit.
             RegistrationError: a backend refused.
-            DiscoveryError: several backends refused; the message names each.
+            DiscoveryError: a backend did not answer in time, or several refused; the message names each.
         """
-        with self._lock:
-            run = self._required_run()
-            if not self.settings.register:
-                raise RegistryStateError("register=False: nothing is registered whose metadata could be updated")
-            run.update(_frozen(data))
+        run = self._required_run()
+        if not run.settings.register:
+            raise RegistryStateError("register=False: nothing is registered whose metadata could be updated")
+        run.update(_frozen(data))
 
     def reconfigure(self, changes: Mapping[str, str]) -> None:
         """Change dynamic variables of the drivers while they run: all of them, or none if one is bad.
@@ -207,19 +283,11 @@ class Registry:
             registry.reconfigure({"GDD_MEM_PROBE_INTERVAL": "2s", "GDD_MEM_GOSSIP_NODES": ""})  # "": the default
 
         Raises:
-            RegistryStateError: the registry does not run.
+            RegistryStateError: the registry does not run, or is stopped meanwhile.
             SettingsError: names every bad variable, and those that only count at the start.
+            DiscoveryError: a backend did not answer in time, or several refused; the message names each.
         """
-        with self._lock:
-            run = self._required_run()
-            settings = self.settings.changed(changes)
-            different = {
-                mode: settings.drivers[mode]
-                for mode in settings.modes
-                if settings.drivers[mode] is not self.settings.drivers[mode]
-            }
-            run.reconfigure(different)
-            self.settings = settings
+        self._required_run().reconfigure(changes)
 
     # -- how it goes ---------------------------------------------------------------------------------------------------
 
@@ -227,9 +295,9 @@ class Registry:
         """How the registry and its backends are doing."""
         self._refuse_inherited()
         run = self._run
-        if run is None:
+        if run is None or not self._running:
             return RegistryStatus(running=False)
-        snapshots = self._view.snapshots()
+        snapshots = run.view.snapshots()
         return RegistryStatus(
             running=True,
             services=len(snapshots),
@@ -239,77 +307,66 @@ class Registry:
         )
 
     def explain(self, service: str) -> str:
-        """One line on why there may be nobody to pick: the service, the modes, and what each backend says."""
+        """One line on why there may be nobody to pick: the service, the modes, and what each backend says.
+
+        Quick, because it is the text of every `NoMemberAvailable`: backends that were asked a moment ago are not asked
+        again, and where an event loop runs nobody waits for them.
+        """
         self._refuse_inherited()
         run = self._run
-        if run is None:
+        if run is None or not self._running:
             return f"service {service!r}: the registry does not run"
-        services = [snapshot.service for snapshot in self._view.snapshots()]
-        return explanation(service, run.backends(), run.view.reported(service), services)
+        return explanation(service, run.backends(at_once=True), run.view.reported(service), run.view.services())
 
-    def _required_run(self) -> Run:
+    def add_observer(self, observer: Observer) -> None:
+        """Tell `observer` what happens from now on."""
+        self.observers.add(observer)
+        run = self._run
+        if run is not None:
+            run.observe()
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Tell it no more; does nothing if it was not told."""
+        self.observers.remove(observer)
+
+    def driver(self, mode: str) -> Driver:
+        """The driver of this mode that runs, or ran last: for tests that have to look into a driver of their own.
+
+        Raises:
+            RegistryStateError: the registry does not run.
+            KeyError: it has no such mode.
+        """
+        return self._required_run().driver(mode)
+
+    def on_loop(self, function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """What `function` returns on the event loop of the drivers: for the same tests."""
+        return self._required_run().on_loop(function, *arguments)
+
+    def _required_run(self) -> Supervisor:
         self._refuse_inherited()
-        if self._run is None:
+        run = self._run
+        if run is None or not self._running:
             raise RegistryStateError("the registry does not run: start() it first")
-        return self._run
+        return run
 
     def _refuse_inherited(self) -> None:
         if self._inherited:
-            raise _inherited_error()
+            raise process.inherited_error()
 
-    def _inherit(self) -> None:
+    def inherit(self) -> None:
         """In a forked child: forget what runs in the parent."""
         self._lock = threading.RLock()
-        if self._run is not None:
-            # Kept, because finalising the parent's event loop here would take sockets out of the parent's selector.
-            _parents_runs.append(self._run)
-            self._run.view.abandon(_inherited_error())
-            self._run, self._view, self._inherited = None, _InheritedView((), {}), True
-
-
-class _InheritedView(MergedView):
-    """What a forked child has of its parent's view."""
-
-    def snapshot(self, service: str) -> Snapshot:
-        raise _inherited_error()
-
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        raise _inherited_error()
-
-
-def _inherited_error() -> RegistryStateError:
-    return RegistryStateError(
-        "the registry was started before fork() and its threads stayed in the parent process: "
-        "call pydoudou.new_node() in the worker itself (gunicorn: in the post_fork hook)"
-    )
-
-
-_FIRST_ANSWER_WITHIN = 0.5
-
-_MAX_WANTED = 4096
-"""What is asked for may come from a request; nobody has that many services."""
+        self._subscriptions.forked()
+        run = self._run or self._last_run
+        if run is not None:
+            process.keep_parents_run(run)
+            run.view.abandon(process.inherited_error())
+            self._run = self._last_run = None
+            self._running, self._view, self._inherited = False, process.InheritedView(()), True
 
 
 def _frozen(data: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return MappingProxyType(dict(data or {}))
 
 
-def _leave_at_exit() -> None:
-    for registry in tuple(_live):
-        registry.stop()
-
-
-def _after_fork() -> None:
-    _live.clear()
-    for registry in tuple(_registries):
-        registry._inherit()
-
-
-_NOBODY = MergedView((), {})
-_registries: weakref.WeakSet[Registry] = weakref.WeakSet()
-_live: set[Registry] = set()
-_parents_runs: list[Run] = []
-
-atexit.register(_leave_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_NOBODY = MergedView(())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
-from ..drivers.members import DriverStatus
+from ..drivers.members import DriverStatus, json_value
 
 __all__ = ["BackendStatus", "RegistryStatus", "explanation"]
 
@@ -19,25 +20,41 @@ class BackendStatus:
 
     Attributes:
         running: whether the driver serves at present, rather than waiting to be restarted.
-        judging: whether it can tell who is gone; if not, what it reported last is kept and marked stale.
-        reason: why it cannot.
+        authoritative: whether its view counts at present; if not, what it reported last is kept and marked stale.
+        reason: why it does not.
         error: what ended its last run; "" if nothing ever did.
         restarts: how often it was started again.
         driver: what the driver says of itself.
+        subscriptions: how many services it was asked to report.
+        subscription_errors: how often it failed to take up such a request.
     """
 
     mode: str
     running: bool
-    judging: bool
+    authoritative: bool
     reason: str
     error: str
     restarts: int
     driver: DriverStatus
+    subscriptions: int = 0
+    subscription_errors: int = 0
+
+    @property
+    def judging(self) -> bool:
+        """The name of `authoritative` in version 0.1; the same."""
+        return self.authoritative
 
     @property
     def ready(self) -> bool:
         """Joined or connected, and registered if there is something to register."""
         return self.running and self.driver.ready
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, `ready`, and the driver's own status, of the types that JSON takes as they are."""
+        fields = {
+            field: json_value(getattr(self, field)) for field in attrs.fields_dict(BackendStatus) if field != "driver"
+        }
+        return {**fields, "ready": self.ready, "driver": self.driver.to_dict()}
 
     def __str__(self) -> str:
         parts = [f"{self.mode}: {'ready' if self.ready else 'not ready'}"]
@@ -45,8 +62,8 @@ class BackendStatus:
             parts.append(f"stopped by {self.error}" if self.error else "not started yet")
         elif self.driver.message:
             parts.append(self.driver.message)
-        if self.running and not self.judging:
-            parts.append(f"cannot judge at present ({self.reason or 'no reason given'})")
+        if self.running and not self.authoritative:
+            parts.append(f"not authoritative at present ({self.reason or 'no reason given'})")
         return ", ".join(parts)
 
 
@@ -58,7 +75,7 @@ class RegistryStatus:
         running: whether it was started and not stopped since.
         services: how many services have members.
         members: how many members they have.
-        stale: the services some of whose members are known only from backends that cannot judge at present.
+        stale: the services some of whose members are known only from backends that are not authoritative at present.
     """
 
     running: bool
@@ -71,6 +88,17 @@ class RegistryStatus:
     def ready(self) -> bool:
         """Whether every backend is ready."""
         return self.running and all(backend.ready for backend in self.backends)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields and `ready`, of the types that JSON takes as they are."""
+        return {
+            "running": self.running,
+            "ready": self.ready,
+            "services": self.services,
+            "members": self.members,
+            "stale": json_value(self.stale),
+            "backends": [backend.to_dict() for backend in self.backends],
+        }
 
 
 def explanation(

@@ -7,105 +7,167 @@ short, and is drawn at random so that the processes of a fleet do not come back 
 
 from __future__ import annotations
 
+import enum
 import logging
-import random
-import time
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+import math
+from collections.abc import Callable
+from typing import Any
 
 import anyio
-import tenacity
-from anyio.abc import TaskStatus
 
-from ..drivers.contract import Driver, ReconfigurableDriver, SubscribingDriver
+from ..drivers.contract import Driver, SubscribingDriver
 from ..drivers.errors import DiscoveryError
-from ..drivers.members import Instance
-from .shared_view import DriverSink, SharedView
+from ..drivers.kit.backoff import Backoff
+from ..drivers.kit.log_limit import RateLimitedLog
+from ..drivers.members import DriverStatus, Instance
+from .clock import Clock
+from .former_contract import reconfigurable, subscribing
+from .shared_view import SharedView
+from .sink import DriverSink
 from .status import BackendStatus
+from .timings import Timings
 
-__all__ = ["Backend"]
+__all__ = ["Lifecycle", "SupervisedDriver"]
 
 logger = logging.getLogger(__name__)
 
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 60.0
-_SHORT_RUN = 60.0
+
+class Lifecycle(enum.Enum):
+    """Where a supervised driver is. STARTING -> SERVING -> WAITING -> STARTING -> …; STOPPED comes last."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    WAITING = "waiting"
+    STOPPED = "stopped"
 
 
-class Backend:
-    """Keeps a driver running.
+class SupervisedDriver:
+    """Keeps a driver running. All methods belong to the event loop of the drivers, but for those of the status.
 
     Args:
         make: makes a driver; called for every run, with the settings in force then.
+        instance: what is registered, None for nothing.
+        changed: is called each time that the driver begins to serve, or has ended.
 
     Attributes:
         driver: the one that runs, or ran last.
-        serving: whether it runs and has started.
+        lifecycle: where it is.
+        decided: whether the first start has succeeded or failed.
+        failure: what the driver raised instead of starting for the first time.
+
+    Raises:
+        DiscoveryError: what `make` returns is no driver.
     """
 
-    def __init__(self, mode: str, make: Callable[[Any], Driver], settings: Any) -> None:
+    def __init__(
+        self,
+        mode: str,
+        make: Callable[[Any], Driver],
+        settings: Any,
+        instance: Instance | None,
+        *,
+        clock: Clock,
+        timings: Timings,
+        changed: Callable[[SupervisedDriver], None],
+    ) -> None:
         self.mode = mode
-        self.driver = make(settings)
+        self.lifecycle = Lifecycle.STARTING
+        self.decided = False
+        self.failure: Exception | None = None
         self._settings = settings
-        self.serving = False
+        self._instance = instance
         self._make = make
-        self._runs = 0
-        self._ever_served = False
-        self._short_runs = 0
-        self._wanted: dict[str | None, None] = {}
+        self._clock = clock
+        self._timings = timings
+        self._changed = changed
+        self._able: SubscribingDriver | None = None
+        self._told: set[str | None] = set()
+        self._log = RateLimitedLog(logger, clock.now)
         self._error = ""
+        self._restarts = 0
+        self._subscription_errors = 0
+        self._present = False
+        self.driver = self._made()
 
-    async def run(
-        self, view: SharedView, instance: Callable[[], Instance | None], *, task_status: TaskStatus[None]
-    ) -> None:
-        """Run the driver until cancelled, again and again once it has started.
-
-        Args:
-            instance: what is to be registered, asked for at the beginning of every run.
-
-        Raises:
-            Exception: what the driver raised instead of starting for the first time.
-        """
-        keep_running = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(lambda error: self._ever_served and isinstance(error, Exception)),
-            wait=lambda state: random.uniform(0.5, 1.0) * min(_LONGEST_WAIT, _FIRST_WAIT * 2.0**self._short_runs),
-            before_sleep=self._tell,
-            sleep=anyio.sleep,
-        )
-        await keep_running(self._run_once, view, instance, task_status)
-
-    async def _run_once(
-        self, view: SharedView, instance: Callable[[], Instance | None], task_status: TaskStatus[None]
-    ) -> None:
-        sink = DriverSink(self.mode, view)
-        began = time.monotonic()
-        self._runs += 1
+    def _made(self) -> Driver:
         try:
-            if self._ever_served:
-                self.driver = self._make(self._settings)
+            driver = self._make(self._settings)
+        except TypeError as error:
+            raise DiscoveryError(f"the driver of the mode {self.mode!r} cannot be made: {error}") from error
+        lacking = [name for name in _NEEDED if not hasattr(driver, name)]
+        if lacking:
+            raise DiscoveryError(
+                f"the mode {self.mode!r} has no driver: {type(driver).__name__} lacks {', '.join(lacking)}; "
+                "pydoudou.drivers.contract.Driver says what a driver needs"
+            )
+        for name, ability in (("subscribe", "SubscribingDriver"), ("unsubscribe", "SubscribingDriver")):
+            if hasattr(driver, name) and subscribing(driver) is None:
+                raise DiscoveryError(
+                    f"the driver of the mode {self.mode!r}, {type(driver).__name__}, has {name}() and does not inherit "
+                    f"pydoudou.drivers.contract.{ability}"
+                )
+        return driver
+
+    # -- a life --------------------------------------------------------------------------------------------------------
+
+    async def run(self, view: SharedView) -> None:
+        """Run the driver until cancelled, again and again once it has started."""
+        short_runs = 0
+        backoff = Backoff(self._timings.restart_after, self._timings.restart_after_most)
+        try:
+            while True:
+                self.lifecycle, began = Lifecycle.STARTING, self._clock.now()
+                error = await self._run_once(view)
+                if not self.decided:
+                    self.failure = error
+                    return
+                short_runs = short_runs + 1 if self._clock.now() - began < self._timings.short_run else 0
+                wait = backoff.delay(short_runs)
+                self._tell(error, wait)
+                self.lifecycle = Lifecycle.WAITING
+                self._changed(self)
+                await anyio.sleep(wait)
+                self._restarts += 1
+        finally:
+            self.lifecycle, self.decided = Lifecycle.STOPPED, True
+            self._changed(self)
+
+    async def _run_once(self, view: SharedView) -> Exception:
+        """Returns why it ended."""
+        sink = DriverSink(self.mode, view)
+        try:
+            if self.decided:
+                self.driver = self._made()
+            view.detects_within(self.mode, self._detection_bound())
             async with anyio.create_task_group() as running:
-                await running.start(self.driver.run, sink, instance())
-                self.serving = True
+                instance, settings = self._instance, self._settings
+                self._present = True
+                await running.start(self.driver.run, sink, instance)
+                self._told, self._able = set(), subscribing(self.driver)
+                self.lifecycle, self.decided = Lifecycle.SERVING, True
                 sink.started()
-                for service in tuple(self._wanted):
-                    running.start_soon(self._tell_wanted, service)
-                if not self._ever_served:
-                    self._ever_served = True
-                    task_status.started()
+                running.start_soon(self._catch_up, instance, settings)
+                self._changed(self)
+            cause: Exception = DiscoveryError("the driver returned although nobody stopped it")
         except Exception as error:
             cause = _innermost(error)
-        else:
-            cause = DiscoveryError("the driver returned although nobody stopped it")
         finally:
-            self.serving = False
-        self._short_runs = self._short_runs + 1 if time.monotonic() - began < _SHORT_RUN else 0
+            self._present = False
         self._error = f"{type(cause).__name__}: {cause}"
         sink.ended(self._error)
-        raise cause
+        return cause
 
-    def _tell(self, state: tenacity.RetryCallState) -> None:
-        wait = state.next_action.sleep if state.next_action is not None else 0.0
-        error = state.outcome.exception() if state.outcome is not None else None
+    async def _catch_up(self, instance: Instance | None, settings: Any) -> None:
+        """Take up what was changed while the driver was starting."""
+        try:
+            if self._instance is not None and self._instance is not instance:
+                await self.driver.update(self._instance)
+            if self._settings is not settings:
+                await self._reconfigure(self._settings)
+        except Exception as error:
+            logger.error("the %s driver did not take up what was changed while it started: %s", self.mode, error)
+
+    def _tell(self, error: Exception, wait: float) -> None:
         logger.error(
             "the %s driver has ended and is started again in %.1f s: %s",
             self.mode,
@@ -114,51 +176,109 @@ class Backend:
             exc_info=error if logger.isEnabledFor(logging.DEBUG) else None,
         )
 
+    def _detection_bound(self) -> float:
+        bound = self.driver.detection_bound
+        if not isinstance(bound, (int, float)) or math.isnan(bound) or bound < 0:
+            raise DiscoveryError(
+                f"the detection_bound of the mode {self.mode!r} is {bound!r}; accepted: seconds, 0 or more, or math.inf"
+            )
+        return float(bound)
+
+    # -- what a registry has it do -------------------------------------------------------------------------------------
+
+    @property
+    def serving(self) -> bool:
+        """Whether it runs and has started."""
+        return self.lifecycle is Lifecycle.SERVING
+
     async def leave(self) -> None:
         """Have the driver tell the others that this process goes; what fails then is logged."""
+        if not self._present:
+            return
         try:
             await self.driver.leave()
         except Exception as error:
             logger.warning("the %s driver could not leave: %s", self.mode, _innermost(error))
 
-    async def update(self, instance: Instance) -> None:
-        """Register changed metadata; a driver that does not serve takes it up with its next run."""
-        if self.serving:
+    async def update(self, instance: Instance | None) -> None:
+        """Register changed metadata; a driver that does not serve takes it up when it does."""
+        if self.serving and instance is not None:
             await self.driver.update(instance)
+        self._instance = instance
 
-    async def reconfigure(self, settings: Any) -> None:
-        """Go on with other settings; a driver that does not serve takes them up with its next run."""
+    async def reconfigure(self, settings: Any, view: SharedView) -> None:
+        """Go on with other settings; a driver that does not serve takes them up when it does."""
+        if self.serving:
+            await self._reconfigure(settings)
+            view.detects_within(self.mode, self._detection_bound())
         self._settings = settings
-        if self.serving:
-            await cast(ReconfigurableDriver, self.driver).reconfigure(settings)
 
-    async def want(self, service: str | None) -> None:
-        """Have a driver that only reports what somebody asked for report this service too, in every run."""
-        self._wanted[service] = None
-        if self.serving:
-            await self._tell_wanted(service)
+    async def _reconfigure(self, settings: Any) -> None:
+        able = reconfigurable(self.driver)
+        if able is None:
+            raise DiscoveryError(
+                f"the driver of the mode {self.mode!r}, {type(self.driver).__name__}, cannot be reconfigured: it does "
+                "not inherit pydoudou.drivers.contract.ReconfigurableDriver"
+            )
+        await able.reconfigure(settings)
 
-    async def _tell_wanted(self, service: str | None) -> None:
-        if isinstance(self.driver, SubscribingDriver):
-            await self.driver.subscribe(service)
-        elif hasattr(self.driver, "want"):
-            await self.driver.want(service)
+    def is_behind(self, service: str | None, wanted: bool) -> bool:
+        """Whether the driver has to be told that this service is wanted, or is not any more."""
+        return self._able is not None and self.serving and wanted is not (service in self._told)
 
-    def status(self, view: SharedView) -> BackendStatus:
-        """How the driver is doing; from any thread."""
-        able, reason = view.merged.authority(self.mode)
+    async def follow(self, service: str | None, wanted: bool) -> None:
+        """Have the driver report this service from now on, or no more. What fails is logged and counted."""
+        able = self._able
+        if able is None:
+            return
+        (self._told.add if wanted else self._told.discard)(service)
+        try:
+            with anyio.fail_after(self._timings.subscribe_timeout):
+                await (able.subscribe if wanted else able.unsubscribe)(service)
+        except Exception as error:
+            self._subscription_errors += 1
+            cause = _innermost(error)
+            self._log.warning(
+                "subscribe" if wanted else "unsubscribe",
+                "the %s driver could not %s %s: %s: %s",
+                self.mode,
+                "subscribe to" if wanted else "unsubscribe from",
+                "all services" if service is None else repr(service),
+                type(cause).__name__,
+                cause,
+            )
+
+    # -- how it goes ---------------------------------------------------------------------------------------------------
+
+    def ask_status(self) -> DriverStatus:
+        """What the driver says of itself. On the event loop."""
+        try:
+            return self.driver.status()
+        except Exception as error:
+            self._log.warning("status", "the status() of the %s driver raised %r", self.mode, error)
+            return DriverStatus(self.mode, False, f"its status() raised {type(error).__name__}: {error}")
+
+    def status(self, driver: DriverStatus, view: SharedView) -> BackendStatus:
+        """How the driver is doing, given what it says of itself. From any thread."""
+        authoritative, reason = view.authority(self.mode)
         return BackendStatus(
             mode=self.mode,
             running=self.serving,
-            judging=able,
+            authoritative=authoritative,
             reason=reason,
             error=self._error,
-            restarts=max(0, self._runs - 1),
-            driver=self.driver.status(),
+            restarts=self._restarts,
+            driver=driver,
+            subscriptions=len(self._told),
+            subscription_errors=self._subscription_errors,
         )
+
+
+_NEEDED = ("detection_bound", "run", "update", "leave", "status")
 
 
 def _innermost(error: Exception) -> Exception:
     """The error itself, out of the groups that task groups wrap around it."""
-    nested: Sequence[Exception] = getattr(error, "exceptions", ())
-    return _innermost(nested[0]) if len(nested) == 1 else error
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

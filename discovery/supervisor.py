@@ -1,117 +1,391 @@
-"""All drivers of a registry on the event loop: started together, watched one by one, left together."""
+"""All drivers of a registry that runs, from `start` to `stop`: started together, watched one by one, left together.
+
+A `Supervisor` has two sides. The methods of the first part are for other threads: each hands its work to the event loop
+of the drivers, and waits for the outcome without holding any lock. The work itself is the second part, on that loop.
+Every wait has a deadline, and `stop` ends them all.
+
+Kept apart from `registry`, so that `import pydoudou` loads neither asyncio nor anything else that only a running
+registry needs.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import math
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+import attrs
+from anyio.abc import TaskGroup
 
-from ..drivers.errors import DiscoveryError
-from ..drivers.members import Instance
+from ..drivers.contract import Driver
+from ..drivers.errors import DiscoveryError, RegistryStateError
+from ..drivers.members import DriverStatus, Instance
+from .asking import Asking
+from .clock import Clock
+from .loop_thread import LoopThread
+from .merging.events import MemberEvent
+from .observer import Observers
+from .running_loop import in_event_loop
+from .settings import Settings
 from .shared_view import SharedView
-from .supervised_driver import Backend
+from .status import BackendStatus
+from .subscriptions import Subscriptions
+from .supervised_driver import SupervisedDriver
+from .timings import Timings
+from .together import all_or_none, each, one_error
 
-__all__ = ["LEAVE_WITHIN", "Supervisor"]
+__all__ = ["Supervisor"]
 
 logger = logging.getLogger(__name__)
 
-LEAVE_WITHIN = 10.0
-"""Seconds that all drivers together have to leave."""
+_STATUS_KEPT_FOR = 0.1
+_STATUS_WITHIN_IN_A_LOOP = 0.05
+
+Reply = concurrent.futures.Future[Any]
+T = TypeVar("T")
 
 
 class Supervisor:
-    """Runs the backends. All methods belong to the event loop.
+    """Runs the drivers of `settings`.
 
     Args:
         instance: what is registered, None for nothing.
+        subscriptions: what is wanted of the drivers.
+
+    Attributes:
+        settings: those in force.
+        view: what the drivers find.
+        ended: whether it was told to stop.
     """
 
-    def __init__(self, backends: Sequence[Backend], view: SharedView, instance: Instance | None) -> None:
-        self._backends = backends
-        self._view = view
+    def __init__(
+        self,
+        settings: Settings,
+        instance: Instance | None,
+        subscriptions: Subscriptions,
+        observers: Observers,
+        *,
+        timings: Timings,
+        clock: Clock,
+    ) -> None:
+        self.settings = settings
+        self._loop = LoopThread(self._serve, clock.new_event_loop)
+        self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
         self._instance = instance
-        self._stopping = anyio.Event()
+        self._subscriptions = subscriptions
+        self._observers = observers
+        self._timings = timings
+        self._clock = clock
+        self._drivers: tuple[SupervisedDriver, ...] = ()
+        self._statuses: dict[str, DriverStatus] = {}
+        self._statuses_at = -math.inf
+        self._started: Reply = Reply()
+        self._replies: set[Reply] = set()
+        self.ended = False
+        # Guards the two attributes above. Reentrant, because a signal handler may interrupt a call of the same thread.
+        self._lock = threading.RLock()
+        self._asking: Asking | None = None
+        self._told: dict[str, object] = {}
+        self._telling = False
 
-    async def serve(self, *, task_status: TaskStatus[None]) -> None:
-        """Start every backend, serve until `stop`, then leave.
+    # -- for other threads ---------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start all drivers; returns when each has started.
 
         Raises:
-            Exception: what the one backend raised that could not start.
-            DiscoveryError: several could not start; the message names each.
+            Exception: what the one driver raised that could not start (JoinError, MetadataTooLarge, OSError, …).
+            DiscoveryError: several could not; the message names each.
+            RegistryStateError: `stop` was called meanwhile.
         """
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._view.keep_time)
-            failures = await self._each(self._backends, partial(self._start, tasks))
-            if not failures:
-                task_status.started()
-                await self._stopping.wait()
-            await self._leave()
-            tasks.cancel_scope.cancel()
-        if failures:
-            raise _one_error("could not start", failures)
+        with self._lock:
+            self._replies.add(self._started)
+        self._loop.start()
+        self._started.result()
 
     def stop(self) -> None:
-        """Have `serve` leave and return."""
-        self._stopping.set()
+        """Leave, end the streams, end the thread; within a deadline, whatever the drivers do. Safe to call twice."""
+        deadline = time.monotonic() + self._timings.leave_timeout + self._timings.end_timeout
+        with self._lock:
+            self.ended = True
+        try:
+            self._loop.call_soon(self._stop_soon)
+            over = self._loop.is_current or self._loop.join(deadline - time.monotonic())
+        finally:
+            self.view.close()
+            self._end_replies()
+        if not over:
+            logger.error("a driver blocks its event loop or refuses to be cancelled: its thread is left behind")
 
-    async def update(self, instance: Instance) -> None:
-        """Register changed metadata with every backend, or with none.
+    def _end_replies(self) -> None:
+        with self._lock:
+            replies, self._replies = self._replies, set()
+        for reply in replies:
+            _answer(reply, error=RegistryStateError("the registry was stopped before the drivers had answered"))
+
+    def update(self, data: Mapping[str, Any]) -> None:
+        """Register `data` in place of the old metadata, with every driver or with none.
 
         Raises:
-            Exception: as in `serve`.
+            Exception: as in `start`.
         """
-        before, self._instance = self._instance, instance
-        failures = await self._each(self._backends, lambda backend: backend.update(instance))
-        if not failures:
-            return
-        self._instance = before
-        if before is not None:
-            changed = [backend for backend in self._backends if backend.mode not in failures]
-            for mode, error in (await self._each(changed, lambda backend: backend.update(before))).items():
-                logger.error("%s keeps metadata that another backend refused: %s", mode, error)
-        raise _one_error("refused the metadata", failures)
+        self._call(partial(self._update, data))
 
-    async def want(self, service: str | None) -> None:
-        """Have every backend report this service, None for all of them; returns when each one that can has done so."""
-        await self._each(self._backends, lambda backend: backend.want(service))
+    def reconfigure(self, changes: Mapping[str, str]) -> None:
+        """Have every driver go on with these changed variables, or none.
 
-    async def _start(self, tasks: TaskGroup, backend: Backend) -> None:
-        await tasks.start(partial(backend.run, self._view, lambda: self._instance), name=backend.mode)
+        Raises:
+            SettingsError: a value is bad.
+            Exception: as in `start`.
+        """
+        self._call(partial(self._reconfigure, changes))
+
+    def on_loop(self, function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """What `function` returns on the event loop of the drivers.
+
+        Raises:
+            Exception: what it raises, or as in `start`.
+        """
+        return self._call(lambda: function(*arguments))
+
+    def _call(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Have the event loop do something, and wait for it. The loop keeps the deadline; ours is for a loop that is
+        blocked, and longer because of what may have to be undone.
+        """
+        if self._loop.is_current:
+            raise RegistryStateError("this waits for the drivers, and must not be called on their own event loop")
+        reply: Reply = Reply()
+        with self._lock:
+            if self.ended:
+                raise RegistryStateError("the registry is being stopped")
+            self._replies.add(reply)
+        self._loop.call_soon(partial(self._spawn, work, reply))
+        within = 2 * self._timings.call_timeout + 1
+        try:
+            result: T = reply.result(within)
+        except concurrent.futures.TimeoutError:
+            if reply.done():
+                raise
+            raise DiscoveryError(f"the event loop of the drivers did not answer within {within:g} s") from None
+        finally:
+            with self._lock:
+                self._replies.discard(reply)
+        return result
+
+    def wanted_changed(self, service: str | None) -> None:
+        """A service is wanted, or not any more."""
+        self._loop.call_soon(partial(self._look_at, service))
+
+    def driver(self, mode: str) -> Driver:
+        """The driver of this mode that runs, or ran last."""
+        return {driver.mode: driver for driver in self._drivers}[mode].driver
+
+    def backends(self, *, at_once: bool = False) -> tuple[BackendStatus, ...]:
+        """How the drivers are doing, in the order of the modes; what they say of themselves is asked on their loop.
+
+        Args:
+            at_once: what they said a moment ago is enough, and nobody waits where an event loop runs.
+        """
+        if self._loop.is_current:
+            self._ask_statuses()
+        elif not self.ended and not (at_once and time.monotonic() - self._statuses_at < _STATUS_KEPT_FOR):
+            reply: Reply = Reply()
+            self._loop.call_soon(partial(self._answer_statuses, reply))
+            looping = in_event_loop()
+            if not (at_once and looping and self._statuses):
+                within = _STATUS_WITHIN_IN_A_LOOP if looping else self._timings.status_timeout
+                concurrent.futures.wait([reply], within)
+        return self._known_backends()
+
+    def _known_backends(self) -> tuple[BackendStatus, ...]:
+        silent = partial(DriverStatus, ready=False, message="its event loop does not answer")
+        known = self._statuses
+        return tuple(
+            driver.status(known.get(driver.mode) or silent(driver.mode), self.view) for driver in self._drivers
+        )
+
+    def observe(self) -> None:
+        """Somebody wants to hear of the drivers from now on."""
+        self._loop.call_soon(lambda: self._tasks.start_soon(self._tell_of_drivers))
+
+    # -- a life, on the event loop -------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        self._stopping = anyio.Event()
+        self._decided = anyio.Event()
+        self._changing = anyio.Lock()
+        if self.ended:
+            self._stop_soon()
+        failures: dict[str, Exception] = {}
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                failures = await self._start(self._tasks)
+                if not failures and not self._stopping.is_set():
+                    _answer(self._started)
+                    await self._stopping.wait()
+                await self._leave()
+                self._tasks.cancel_scope.cancel()
+        except Exception as error:
+            _answer(self._started, error=error)
+            logger.error("the registry did not stop cleanly", exc_info=error)
+        finally:
+            if failures:
+                _answer(self._started, error=one_error("could not start", failures))
+            self._end_replies()
+
+    async def _start(self, tasks: TaskGroup) -> dict[str, Exception]:
+        """What each driver raised that could not start."""
+        settings = self.settings
+        try:
+            self._drivers = tuple(
+                SupervisedDriver(
+                    mode,
+                    settings.plugins[mode].create,
+                    settings.drivers[mode],
+                    self._instance,
+                    clock=self._clock,
+                    timings=self._timings,
+                    changed=self._on_driver,
+                )
+                for mode in settings.modes
+            )
+        except Exception as error:
+            return {settings.modes[0]: error}
+        self._asking = Asking(self._drivers, self._subscriptions, tasks)
+        tasks.start_soon(self.view.keep_time)
+        tasks.start_soon(self._expire_subscriptions)
+        tasks.start_soon(self._tell_of_drivers)
+        for driver in self._drivers:
+            tasks.start_soon(driver.run, self.view)
+        await self._decided.wait()
+        return {driver.mode: driver.failure for driver in self._drivers if driver.failure is not None}
+
+    def _look_at(self, service: str | None) -> None:
+        if self._asking is not None:  # else it is looked at with everything, when the first driver serves
+            self._asking.look_at(service)
+
+    def _on_driver(self, driver: SupervisedDriver) -> None:
+        """A driver began to serve, or ended."""
+        if all(each.decided for each in self._drivers):
+            self._decided.set()
+        if driver.serving and self._asking is not None:
+            self._asking.look_at_everything()
+        self._tell_changed()
+
+    def _stop_soon(self) -> None:
+        self._stopping.set()
+        self._decided.set()
 
     async def _leave(self) -> None:
-        serving = [backend for backend in self._backends if backend.serving]
-        with anyio.move_on_after(LEAVE_WITHIN) as deadline:
-            await self._each(serving, lambda backend: backend.leave())
+        with anyio.move_on_after(self._timings.leave_timeout) as deadline:
+            await each(self._drivers, SupervisedDriver.leave, self._timings.call_timeout)
         if deadline.cancelled_caught:
-            logger.warning("not everybody could be told within %g s that this process leaves", LEAVE_WITHIN)
+            logger.warning(
+                "not everybody could be told within %g s that this process leaves", self._timings.leave_timeout
+            )
 
-    async def _each(
-        self, backends: Sequence[Backend], action: Callable[[Backend], Awaitable[None]]
-    ) -> dict[str, Exception]:
-        """Do `action` for all of them at once; the errors of those that failed, by mode."""
-        errors: dict[str, Exception] = {}
+    async def _expire_subscriptions(self) -> None:
+        while True:
+            await anyio.sleep(self._timings.forget_after / 4)
+            self._subscriptions.expire(self._clock.now(), self._timings.forget_after)
 
-        async def attempt(backend: Backend) -> None:
+    # -- changes, on the event loop ------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Callable[[], Awaitable[object]], reply: Reply) -> None:
+        async def answer() -> None:
             try:
-                await action(backend)
+                async with self._changing:
+                    result = await work()
             except Exception as error:
-                errors[backend.mode] = error
+                _answer(reply, error=error)
+            else:
+                _answer(reply, result)
 
-        async with anyio.create_task_group() as attempts:
-            for backend in backends:
-                attempts.start_soon(attempt, backend)
-        return {backend.mode: errors[backend.mode] for backend in backends if backend.mode in errors}
+        self._tasks.start_soon(answer)
+
+    async def _update(self, data: Mapping[str, Any]) -> None:
+        before = self._instance
+        if before is None:
+            return
+        changed = attrs.evolve(before, data=data)
+        await all_or_none(
+            self._drivers,
+            lambda driver: driver.update(changed),
+            lambda driver: driver.update(before),
+            "refused the metadata",
+            self._timings.call_timeout,
+        )
+        self._instance = changed
+
+    async def _reconfigure(self, changes: Mapping[str, str]) -> None:
+        before, changed = self.settings, self.settings.changed(changes)
+        different = [
+            driver for driver in self._drivers if changed.drivers[driver.mode] is not before.drivers[driver.mode]
+        ]
+        await all_or_none(
+            different,
+            lambda driver: driver.reconfigure(changed.drivers[driver.mode], self.view),
+            lambda driver: driver.reconfigure(before.drivers[driver.mode], self.view),
+            "refused the settings",
+            self._timings.call_timeout,
+        )
+        self.settings = changed
+
+    # -- telling, on the event loop ------------------------------------------------------------------------------------
+
+    def _on_events(self, events: list[MemberEvent]) -> None:
+        """Called by the thread that reported, whichever it is."""
+        self._subscriptions.hear(events)
+        if self._observers:
+            self._loop.call_soon(partial(self._tell_events, events))
+
+    def _tell_events(self, events: list[MemberEvent]) -> None:
+        for event in events:
+            self._observers.member_changed(event)
+
+    def _ask_statuses(self) -> None:
+        self._statuses = {driver.mode: driver.ask_status() for driver in self._drivers}
+        self._statuses_at = time.monotonic()
+
+    def _answer_statuses(self, reply: Reply) -> None:
+        self._ask_statuses()
+        _answer(reply)
+
+    def _tell_changed(self) -> None:
+        """Tell the observers of each driver that is not what it was when they were told last."""
+        if not self._observers:
+            return
+        self._ask_statuses()
+        for status in self._known_backends():
+            known = (status.running, status.ready, status.authoritative, status.reason, status.error, status.restarts)
+            if self._told.get(status.mode) != known:
+                self._told[status.mode] = known
+                self._observers.driver_changed(status)
+
+    async def _tell_of_drivers(self) -> None:
+        """For as long as somebody observes."""
+        if self._telling:
+            return
+        self._telling = True
+        while self._observers:
+            if self._decided.is_set():
+                self._tell_changed()
+            await anyio.sleep(self._timings.observe_interval)
+        self._telling = False
 
 
-def _one_error(what: str, failures: dict[str, Exception]) -> Exception:
-    """The error itself if it is the only one, so that it can be caught by its type."""
-    first = next(iter(failures.values()))
-    if len(failures) == 1:
-        return first
-    listed = "\n".join(f"  - {mode}: {type(error).__name__}: {error}" for mode, error in failures.items())
-    combined = DiscoveryError(f"{len(failures)} backends {what}:\n{listed}")
-    combined.__cause__ = first
-    return combined
+def _answer(reply: Reply, result: object = None, *, error: Exception | None = None) -> None:
+    """Answer, unless that has happened."""
+    try:
+        if error is None:
+            reply.set_result(result)
+        else:
+            reply.set_exception(error)
+    except concurrent.futures.InvalidStateError:
+        pass

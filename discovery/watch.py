@@ -9,15 +9,14 @@ more events waiting than twice the larger of `_KEPT` and the number of members.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
 
 from ..drivers.kit.service_names import plain_name
 from .merging.events import MemberEvent, coalesced
+from .running_loop import from_any_thread
 
 __all__ = ["Watch"]
 
@@ -37,6 +36,7 @@ class Watch:
     """
 
     def __init__(self, service: str | None, forget: Callable[[Watch], None]) -> None:
+        self._service = service
         self._names = None if service is None else {service, plain_name(service)}
         self._forget = forget
         self._changed = threading.Condition()
@@ -45,6 +45,10 @@ class Watch:
         self._ended = False
         self._error: Exception | None = None
         self._wakers: set[Callable[[], None]] = set()
+
+    def __repr__(self) -> str:
+        what = "all services" if self._service is None else repr(self._service)
+        return f"<Watch of {what}{', ended' if self._ended else ''}>"
 
     # -- for the registry ----------------------------------------------------------------------------------------------
 
@@ -78,8 +82,7 @@ class Watch:
         self._changed.notify_all()
         wakers, self._wakers = self._wakers, set()
         for wake in wakers:
-            with contextlib.suppress(RuntimeError):  # that reader's event loop is closed
-                wake()
+            wake()
 
     # -- for the reader ------------------------------------------------------------------------------------------------
 
@@ -116,7 +119,7 @@ class Watch:
                 if self._ended:
                     raise self._error or StopAsyncIteration
                 arrived = anyio.Event()
-                wake = _from_any_thread(arrived.set)
+                wake = from_any_thread(arrived.set)
                 self._wakers.add(wake)
             try:
                 await arrived.wait()
@@ -139,16 +142,3 @@ class Watch:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _from_any_thread(action: Callable[[], None]) -> Callable[[], None]:
-    """`action`, to be run by the running event loop whichever thread asks for it, without waiting for it.
-
-    anyio's own way into a loop waits until the call was made, which a driver's thread must not.
-    """
-    from anyio.lowlevel import current_token
-
-    token: Any = current_token()
-    native = getattr(token, "native_token", token)
-    soon = native.call_soon_threadsafe if hasattr(native, "call_soon_threadsafe") else native.run_sync_soon
-    return lambda: soon(action)

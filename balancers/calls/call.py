@@ -60,7 +60,7 @@ class Attempt:
     def failed(self, reached: Reached, now: float) -> Outcome:
         """It ended without an answer."""
         outcome = Outcome(self.member, reached, seconds=now - self.started)
-        self.pick.done(outcome)
+        self.pick.done(outcome, last=False)
         return outcome
 
     def cancelled(self) -> None:
@@ -102,7 +102,23 @@ class Call:
 
     def next(self, present: Attempt, reached: Reached, error: BaseException, now: float) -> Attempt | None:
         """The attempt after `present`, which failed with `error`, or None: then that is the outcome of the call."""
-        present.failed(reached, now)
+        outcome = present.failed(reached, now)
+        following = self._following(reached, now)
+        if following is None:
+            present.pick.call_over(outcome)
+        elif self.log.isEnabledFor(logging.INFO):
+            self.log.info(
+                "%s %s: %s %s (%s), trying %s",
+                self.method,
+                without_secrets(str(self.url)),
+                present.member.address,
+                reached,
+                _reason(error),
+                following.member.address,
+            )
+        return following
+
+    def _following(self, reached: Reached, now: float) -> Attempt | None:
         if (
             not may_move(reached, self.method, self.replayable)
             or len(self._tried) >= self.policy.attempts
@@ -117,18 +133,7 @@ class Call:
         if any(pick.member.key == tried.key for tried in self._tried):
             pick.cancel()
             return None
-        following = self._begin(pick, now)
-        if self.log.isEnabledFor(logging.INFO):
-            self.log.info(
-                "%s %s: %s %s (%s), trying %s",
-                self.method,
-                without_secrets(str(self.url)),
-                present.member.address,
-                reached,
-                _reason(error),
-                following.member.address,
-            )
-        return following
+        return self._begin(pick, now)
 
     def _begin(self, pick: Pick, now: float) -> Attempt:
         self._tried.append(pick.member)

@@ -29,6 +29,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 
@@ -68,11 +69,12 @@ class MergedView:
 
     Args:
         modes: the drivers, in the order in which their data is preferred.
-        detection_bounds: by mode, the seconds that driver needs at most to notice that a member is gone.
+        detection_bounds: by mode, the seconds that driver needs at most to notice that a member is gone; one that is
+            not known yet is infinite.
     """
 
-    def __init__(self, modes: Sequence[str], detection_bounds: Mapping[str, float]) -> None:
-        self._sources = {mode: SourceHealth(detection_bounds[mode]) for mode in modes}
+    def __init__(self, modes: Sequence[str], detection_bounds: Mapping[str, float] = MappingProxyType({})) -> None:
+        self._sources = {mode: SourceHealth(detection_bounds.get(mode, math.inf)) for mode in modes}
         self._services: dict[str, _Service] = {}
         self._snapshots: dict[str, Snapshot] = {}
         self._absent: dict[str, Snapshot] = {}
@@ -160,6 +162,8 @@ class MergedView:
     def detects_within(self, mode: str, bound: float, now: float) -> list[MemberEvent]:
         """Take in that the driver of `mode` needs another time to notice that a member is gone."""
         events = self.expire(now)
+        if self._sources[mode].detection_bound == bound:
+            return events
         self._sources[mode].detection_bound = bound
         return events + self._settle(self._keys_with_bad_news(), now)
 

@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 import anyio
 import attrs
@@ -20,13 +20,14 @@ from ..kit.first_attempt import first_attempt
 from ..kit.log_limit import RateLimitedLog
 from ..kit.refusals import Refusals
 from ..kit.validation import Unusable, printable
-from ..members import DriverStatus, Instance, Member, bracketed
+from ..members import DriverStatus, Instance, Member, Metric, MetricKind, bracketed
 from . import protocol
 from .cpu_load import LoadMeter
 from .metadata import encode_metadata
 from .node import GossipNode
 from .offers import Offers
 from .protocol import Hooks, Keyring
+from .protocol.counters import COUNTERS, GAUGES
 from .protocol.events import (
     Event,
     MergeEnded,
@@ -44,7 +45,7 @@ from .protocol.events import (
 )
 from .settings import MemberlistSettings
 
-__all__ = ["MemberlistDriver"]
+__all__ = ["METRICS", "MemberlistDriver"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,11 @@ _SILENT = logging.CRITICAL + 1
 _FEW = 100
 _REPORTS_OF_A_MERGE = 16
 """Changes that are reported at once while a peer's state is taken in: so many, or this share of all nodes."""
+
+METRICS = (
+    *(Metric(row.name, MetricKind(row.kind), row.help, row.unit) for row in (*COUNTERS, *GAUGES)),
+    Metric("metadata_unreadable", MetricKind.COUNTER, "statements whose metadata could not be read"),
+)
 
 
 class MemberlistDriver(ReconfigurableDriver):
@@ -89,7 +95,7 @@ class MemberlistDriver(ReconfigurableDriver):
         settings = self._settings
         _log_or_not(settings.log)
         config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_metadata(instance))
-        hooks = Hooks(load=LoadMeter()) if config.weight_interval else Hooks()
+        hooks = Hooks(load=LoadMeter() if config.weight_interval else None, user_data=False)
         self._node = GossipNode(
             config,
             bind=settings.bind,
@@ -148,6 +154,7 @@ class MemberlistDriver(ReconfigurableDriver):
         """See `ReconfigurableDriver.reconfigure`."""
         node = self._running()
         self._settings = settings
+        self.detection_bound = 3 * settings.config.probe_interval
         self._keyring.replace(settings.keys)
         now = node.swim.config
         node.reconfigure(attrs.evolve(settings.config, meta=now.meta, advertise_port=now.advertise_port))
@@ -224,13 +231,11 @@ class MemberlistDriver(ReconfigurableDriver):
         if node is None:
             return DriverStatus(self.mode, False, "not started")
         swim = node.swim
-        counters: dict[str, Any] = swim.counters | {"health score": swim.health_score, "queued": swim.queued}
-        if self._offers.unreadable:
-            counters["unreadable metadata"] = self._offers.unreadable
+        counters = swim.counters | {"metadata_unreadable": self._offers.unreadable}
         config = swim.config
         address = f"{bracketed(config.advertise_host)}:{config.advertise_port}"
         message = f"{config.name} at {address}, {self._join}"
-        return DriverStatus(self.mode, self._joined, message, swim.alive, address, counters)
+        return DriverStatus(self.mode, self._joined, message, swim.alive, address, counters, swim.gauges)
 
 
 def _log_or_not(wanted: bool) -> None:

@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ..errors import JoinError
 from ..kit.log_limit import RateLimitedLog
-from .connections import Streams
+from .connections import Connections
 from .protocol import Config, Effects, Hooks, Keyring, Swim
 from .protocol.addresses import Address
 from .protocol.events import Event, Problem
@@ -79,7 +79,7 @@ class GossipNode:
         self._left = anyio.Event()
         self._wake = anyio.Event()
         self._sleeps_until = math.inf
-        self._streams: Streams | None = None
+        self._connections: Connections | None = None
         self._log = RateLimitedLog(logger, self._clock)
         self._resolver = Resolver(self._in_background, self._clock)
 
@@ -108,15 +108,15 @@ class GossipNode:
             random_bytes=os.urandom,
             now=self._clock(),
             keyring=self._keyring,
-            hooks=self._hooks,
+            hooks=attrs.evolve(self._hooks or Hooks(), addresses=self._resolver.known),
         )
-        self._streams = Streams(self._swim, self._flush)
+        self._connections = Connections(self._swim, self._flush)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             for datagrams in sockets.udp.values():
                 tasks.start_soon(self._receive, datagrams)
             for listener in sockets.tcp:
-                tasks.start_soon(self._streams.serve, listener)
+                tasks.start_soon(self._connections.serve, listener)
             tasks.start_soon(self._keep_time)
             self._flush()
             logger.info("gossip node %s listens on port %d (%s)", config.name, sockets.port, config.dialect.value)
@@ -292,13 +292,17 @@ class GossipNode:
         for event in effects.events:
             if isinstance(event, Problem):
                 self._log.warning(
-                    event.kind, "%s: %s (from %s)", event.kind, event.detail, event.source or "<unknown address>"
+                    event.kind,
+                    "%s: %s (from %s)",
+                    event.kind.replace("_", " "),
+                    event.detail,
+                    event.source or "<unknown address>",
                 )
         self._on_events(effects.events)
 
     async def _dial(self, exchange: StreamExchange) -> None:
-        if self._streams is not None:
-            await self._streams.dial(exchange)
+        if self._connections is not None:
+            await self._connections.dial(exchange)
 
     def _in_background(self, function: Callable[..., object], *arguments: object) -> None:
         if self._tasks is not None:

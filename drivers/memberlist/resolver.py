@@ -75,6 +75,11 @@ class Resolver:
             entry.waiting.append(then)
         return entry.addresses
 
+    def known(self, host: str) -> tuple[str, ...]:
+        """The addresses of `host` as far as they are known; nothing is looked up."""
+        entry = self._names.get(host)
+        return entry.addresses if entry is not None else ()
+
     async def _look_up(self, host: str) -> None:
         entry = self._names.get(host)
         if entry is None:

@@ -75,7 +75,6 @@ class NacosDriver(SubscribingDriver):
         self._session: Session | None = None
         self._message = "not started"
         self._sessions = 0
-        self._lost: Callable[[], None] | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -92,7 +91,6 @@ class NacosDriver(SubscribingDriver):
         if instance is not None:
             self._registrar.wanted = encode_instance(instance, settings.group, settings.cluster)
         async with open_thread() as self._thread, anyio.create_task_group() as tasks:
-            self._lost = partial(call_soon, asyncio.get_running_loop(), tasks.start_soon, self._lose_registrations)
             with Connector(settings, self._thread, self._from_thread()) as connector:
                 error = await self._first_session(connector)
                 if error is not None:
@@ -214,18 +212,10 @@ class NacosDriver(SubscribingDriver):
         try:
             await self._registrar.register(session, time.monotonic())
         except NacosRefused as error:
-            self._registrar.wanted = before
-            await self._restore(session)
+            await self._registrar.go_back(session, before, time.monotonic())
             raise RegistrationError(f"Nacos refuses the metadata: {error}") from error
         except NacosError as error:
             logger.warning("Nacos did not take the changed metadata (%s); trying again in the background", error)
-
-    async def _restore(self, session: Session) -> None:
-        """One of several names may have the new metadata already."""
-        try:
-            await self._registrar.register(session, time.monotonic())
-        except NacosError as error:
-            logger.warning("the metadata from before is registered again in the background: %s", error)
 
     async def leave(self) -> None:
         """See `Driver.leave`."""
@@ -249,12 +239,13 @@ class NacosDriver(SubscribingDriver):
         """See `SubscribingDriver.unsubscribe`."""
         await self._subscriber.unsubscribe(service)
 
-    def lose_registrations(self) -> None:
-        """For tests, from any thread: take back what is registered without wanting it less, as a server does that drops
-        this client. The watchdog has to notice.
+    async def lose_registrations(self) -> None:
+        """For tests: take back what is registered without wanting it less, as a server does that drops this client. The
+        watchdog has to notice.
         """
-        if (lost := self._lost) is not None:
-            lost()
+        if (session := self._session) is not None:
+            for registration in self._registrar.wanted:
+                await self._ask(session.deregister, registration)
 
     def status(self) -> DriverStatus:
         """See `Driver.status`; made of single values, so that any thread may ask."""
@@ -293,11 +284,6 @@ class NacosDriver(SubscribingDriver):
 
     async def _healthy(self, session: Session) -> bool:
         return await self._running_thread().call(session.healthy)
-
-    async def _lose_registrations(self) -> None:
-        if (session := self._session) is not None:
-            for registration in self._registrar.wanted:
-                await self._ask(session.deregister, registration)
 
     def _from_thread(self) -> OnList:
         """What takes lists from the thread of the SDK to the loop that the driver runs on."""

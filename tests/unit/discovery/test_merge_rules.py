@@ -238,7 +238,7 @@ def test_the_data_of_a_restarted_process_replaces_that_of_the_one_that_is_not_ye
     assert scene.view.snapshot("orders").members[0].data == {"version": "2"}
 
 
-# -- 3: a driver that is not authoritative removes nobody -------------------------------------------------------------
+# -- 3: a driver that is not authoritative removes nobody --------------------------------------------------------------
 
 
 def test_a_driver_that_is_not_authoritative_removes_nothing(agreed: Scene) -> None:

@@ -85,7 +85,7 @@ def test_a_signal_handler_may_shut_down_while_a_thread_waits_for_events() -> Non
     assert python(script) == ["left", "ended"]
 
 
-def test_a_start_that_is_interrupted_leaves_nothing_behind() -> None:
+def test_a_start_that_is_interrupted_leaves_and_leaves_nothing_behind() -> None:
     script = """
         import anyio
         class Unfinished(Plugin):
@@ -101,7 +101,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_behind() -> None:
         except KeyboardInterrupt:
             print(threading.active_count(), pydoudou.discovery.current())
         """
-    assert python(script) == ["1 None"]
+    assert python(script) == ["left", "1 None"]
 
 
 # -- fork --------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support.scripted import ScriptedPlugin, member, settings
+from support.scripted import ScriptedDriver, ScriptedPlugin, member, settings
+from support.virtual_clock import VirtualClock
 from support.waiting import eventually
 
 from pydoudou import (
@@ -22,8 +24,8 @@ from pydoudou import (
     Registry,
     RegistryStateError,
 )
-from pydoudou.discovery import supervised_driver as backend_module
-from pydoudou.discovery import supervisor as supervisor_module
+from pydoudou.discovery import Timings
+from pydoudou.drivers.contract import SubscribingDriver
 
 REGISTERED = {"register": True, "service_name": "orders", "register_host": "10.0.0.7"}
 
@@ -39,14 +41,14 @@ def server() -> ScriptedPlugin:
 
 
 @pytest.fixture
-def registry(gossip: ScriptedPlugin, server: ScriptedPlugin) -> Iterator[Registry]:
-    with Registry(settings(gossip, server, **REGISTERED)) as registry:
-        yield registry
+def clock() -> VirtualClock:
+    return VirtualClock()
 
 
 @pytest.fixture
-def _restarts_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend_module, "_FIRST_WAIT", 0.01)
+def registry(gossip: ScriptedPlugin, server: ScriptedPlugin, clock: VirtualClock) -> Iterator[Registry]:
+    with Registry(settings(gossip, server, **REGISTERED), clock=clock) as registry:
+        yield registry
 
 
 # -- start and stop ----------------------------------------------------------------------------------------------------
@@ -193,86 +195,163 @@ def test_a_failed_start_leaves_no_thread_behind_and_may_be_repeated(gossip: Scri
 # -- a driver that ends ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("_restarts_soon")
 @pytest.mark.parametrize("error", [ValueError("a defect"), None])
 def test_a_driver_that_ends_is_started_again_and_its_members_stay(
-    registry: Registry, gossip: ScriptedPlugin, server: ScriptedPlugin, error: Exception | None
+    registry: Registry, gossip: ScriptedPlugin, server: ScriptedPlugin, clock: VirtualClock, error: Exception | None
 ) -> None:
     gossip.report(member())
     gossip.driver.end(error)
-    eventually(lambda: len(gossip.drivers) == 2 and gossip.driver.log == ["run"])
+    clock.advance(1.0)
+    assert [driver.log for driver in gossip.drivers] == [["run", "end"], ["run"]]
     assert len(registry.members("orders")) == 1
     assert server.driver.log == ["run"]
 
 
 def test_while_a_driver_is_down_the_status_says_so_and_the_members_are_stale(
-    registry: Registry, gossip: ScriptedPlugin
+    registry: Registry, gossip: ScriptedPlugin, clock: VirtualClock
 ) -> None:
     gossip.report(member())
     gossip.driver.end(ValueError("a defect"))
-    eventually(lambda: not registry.status().ready)
+    clock.settle()
     status = registry.status()
-    assert (status.backends[0].running, status.backends[0].judging) == (False, False)
+    assert not status.ready
+    assert (status.backends[0].running, status.backends[0].authoritative) == (False, False)
     assert status.backends[0].error == "ValueError: a defect"
     assert status.backends[1].ready
     assert status.stale == ("orders",)
 
 
-@pytest.mark.usefixtures("_restarts_soon")
-def test_what_the_next_run_does_not_report_is_gone_after_the_drivers_bound() -> None:
-    plugin = ScriptedPlugin(detection_bound=0.05)
-    with Registry(settings(plugin)) as registry:
+def test_what_the_next_run_does_not_report_is_gone_after_the_drivers_bound(clock: VirtualClock) -> None:
+    plugin = ScriptedPlugin(detection_bound=10.0)
+    with Registry(settings(plugin), clock=clock) as registry:
         plugin.report(member())
         plugin.driver.end(ValueError("a defect"))
-        eventually(lambda: registry.members() == ())
+        clock.advance(1.0)
         assert registry.status().backends[0].restarts == 1
+        assert len(registry.members()) == 1
+        clock.advance(10.0)
+        assert registry.members() == ()
 
 
-@pytest.mark.usefixtures("_restarts_soon")
 def test_a_driver_that_cannot_start_again_is_tried_again(
-    registry: Registry, gossip: ScriptedPlugin, caplog: pytest.LogCaptureFixture
+    registry: Registry, gossip: ScriptedPlugin, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     gossip.start_error = JoinError("nobody answers")
     gossip.driver.end(ValueError("a defect"))
-    eventually(lambda: len(gossip.drivers) > 3)
+    clock.advance(60.0)
+    assert len(gossip.drivers) > 3
     gossip.start_error = None
-    eventually(lambda: registry.status().ready)
+    clock.advance(60.0)
+    assert registry.status().ready
     assert "ValueError: a defect" in caplog.text
     assert "JoinError: nobody answers" in caplog.text
 
 
-def test_the_waits_before_a_restart_grow_and_are_drawn_at_random(
-    gossip: ScriptedPlugin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_the_waits_before_a_restart_double_up_to_a_minute_and_are_drawn_at_random(
+    registry: Registry, gossip: ScriptedPlugin, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(backend_module, "_FIRST_WAIT", 0.002)
-    gossip.start_error = None
-    with Registry(settings(gossip)):
-        gossip.start_error = JoinError("nobody answers")
-        gossip.driver.end(ValueError("a defect"))
-        eventually(lambda: len(gossip.drivers) > 6)
+    gossip.start_error = JoinError("nobody answers")
+    gossip.driver.end(ValueError("a defect"))
+    clock.advance(600.0)
     waits = [float(record.args[1]) for record in caplog.records if "started again" in record.msg and record.args]  # type: ignore[index,arg-type]
-    assert all(0.001 * 2**n <= wait <= 0.002 * 2**n for n, wait in enumerate(waits, start=1)), waits
-    assert len({wait / 2**n for n, wait in enumerate(waits)}) > 1
+    assert len(waits) > 10
+    longest = [min(60.0, 2.0**n) for n, _ in enumerate(waits)]
+    assert all(most / 2 <= wait <= most for wait, most in zip(waits, longest, strict=True)), waits
+    assert len({wait / most for wait, most in zip(waits, longest, strict=True)}) > 1
 
 
-@pytest.mark.usefixtures("_restarts_soon")
-def test_a_run_that_has_ended_can_report_nothing_more(registry: Registry, gossip: ScriptedPlugin) -> None:
+def test_a_driver_that_served_for_a_minute_is_started_again_as_soon_as_after_its_first_end(
+    registry: Registry, gossip: ScriptedPlugin, clock: VirtualClock
+) -> None:
+    for restarts in range(5):
+        clock.advance(61.0)
+        gossip.driver.end(ValueError("a defect"))
+        clock.advance(1.0)
+        assert registry.status().backends[0].restarts == restarts + 1
+
+
+def test_a_run_that_has_ended_can_report_nothing_more(
+    registry: Registry, gossip: ScriptedPlugin, clock: VirtualClock
+) -> None:
     old = gossip.sink
     gossip.driver.end(ValueError("a defect"))
-    eventually(lambda: len(gossip.drivers) == 2 and registry.status().ready)
+    clock.advance(1.0)
     old.observe([member()])
-    old.judging(False, "late")
+    old.authoritative(False, "late")
     assert registry.members() == ()
-    assert registry.status().backends[0].judging
+    assert registry.status().backends[0].authoritative
 
 
-@pytest.mark.usefixtures("_restarts_soon")
-def test_the_next_run_registers_the_metadata_of_the_last_update(registry: Registry, gossip: ScriptedPlugin) -> None:
+def test_the_next_run_registers_the_metadata_of_the_last_update(
+    registry: Registry, gossip: ScriptedPlugin, clock: VirtualClock
+) -> None:
     registry.update({"zone": "b"})
     gossip.driver.end(ValueError("a defect"))
-    eventually(lambda: len(gossip.drivers) == 2 and gossip.driver.instance is not None)
+    clock.advance(1.0)
+    assert len(gossip.drivers) == 2
     assert gossip.driver.instance is not None
     assert gossip.driver.instance.data == {"zone": "b"}
+
+
+# -- what is no driver -------------------------------------------------------------------------------------------------
+
+
+class NoLeave:
+    detection_bound = 1.0
+
+    async def run(self, sink: Any, instance: Any, *, task_status: Any) -> None: ...
+    async def update(self, instance: Any) -> None: ...
+    def status(self) -> Any: ...
+
+
+class Misspelt(ScriptedDriver, SubscribingDriver):  # type: ignore[misc]
+    async def subscribe(self, service: str | None) -> None: ...
+    async def unsubscibe(self, service: str | None) -> None: ...
+
+
+class Undeclared(ScriptedDriver):
+    async def subscribe(self, service: str | None) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (NoLeave(), ["'scripted'", "NoLeave", "leave"]),
+        (lambda plugin: Misspelt(plugin), ["'scripted'", "Misspelt", "unsubscribe"]),
+        (lambda plugin: Undeclared(plugin), ["'scripted'", "Undeclared", "SubscribingDriver"]),
+    ],
+)
+def test_an_object_that_is_no_driver_is_refused_when_it_is_made_with_what_it_lacks(made: Any, told: list[str]) -> None:
+    class Plugin(ScriptedPlugin):
+        def create(self, settings: Any) -> Any:
+            return made(self) if callable(made) else made
+
+    registry = Registry(settings(Plugin()))
+    with pytest.raises(DiscoveryError) as caught:
+        registry.start()
+    assert all(word in str(caught.value) for word in told), str(caught.value)
+
+
+@pytest.mark.parametrize("bound", [math.nan, -1.0, "30", None])
+def test_a_detection_bound_that_is_no_duration_is_refused(bound: Any) -> None:
+    with pytest.raises(DiscoveryError, match="detection_bound"):
+        Registry(settings(ScriptedPlugin(detection_bound=bound))).start()
+
+
+def test_a_driver_that_never_notices_anything_says_so_with_an_infinite_bound(clock: VirtualClock) -> None:
+    first, never = ScriptedPlugin("first"), ScriptedPlugin("never", detection_bound=math.inf)
+    with Registry(settings(first, never), clock=clock) as registry:
+        first.report(member())
+        never.report(member())
+        first.report(member(state=MemberState.FAILED))
+        clock.advance(1e6)
+        assert registry.members("orders") == ()
+
+
+def test_the_driver_of_a_mode_can_be_looked_into(registry: Registry, gossip: ScriptedPlugin) -> None:
+    assert registry.driver("gossip") is gossip.driver
+    with pytest.raises(KeyError):
+        registry.driver("other")
 
 
 # -- a driver that does not stop ---------------------------------------------------------------------------------------
@@ -288,11 +367,10 @@ def test_a_driver_that_cannot_leave_does_not_keep_the_registry_from_stopping(
     assert "the gossip driver could not leave: network is unreachable" in caplog.text
 
 
-def test_leaving_has_one_deadline_for_all_drivers(
-    registry: Registry, gossip: ScriptedPlugin, server: ScriptedPlugin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor_module, "LEAVE_WITHIN", 0.05)
+def test_leaving_has_one_deadline_for_all_drivers(gossip: ScriptedPlugin, server: ScriptedPlugin) -> None:
     gossip.leave_takes = server.leave_takes = 60.0
+    registry = Registry(settings(gossip, server), timings=Timings(leave_timeout=0.05))
+    registry.start()
     began = time.monotonic()
     registry.stop()
     assert time.monotonic() - began < 2.0
@@ -344,12 +422,15 @@ def test_metadata_is_copied_when_it_is_given(gossip: ScriptedPlugin) -> None:
 # -- the view in real time ---------------------------------------------------------------------------------------------
 
 
-def test_a_withdrawn_member_returns_when_its_time_has_come() -> None:
-    first, second = ScriptedPlugin("first"), ScriptedPlugin("second", detection_bound=0.05)
-    with Registry(settings(first, second)) as registry, registry.watch() as events:
+def test_a_withdrawn_member_returns_when_its_time_has_come(clock: VirtualClock) -> None:
+    first, second = ScriptedPlugin("first"), ScriptedPlugin("second", detection_bound=30.0)
+    with Registry(settings(first, second), clock=clock) as registry, registry.watch() as events:
         first.report(member())
         second.report(member())
         first.report(member(state=MemberState.FAILED))
+        clock.advance(29.9)
+        assert registry.members("orders") == ()
+        clock.advance(0.1)
         assert [next(events).kind for _ in range(3)] == [EventKind.JOINED, EventKind.LEFT, EventKind.JOINED]
 
 
@@ -395,7 +476,7 @@ def test_the_explanation_names_the_service_the_modes_and_what_each_backend_says(
     assert "'orders'" in text
     assert "modes gossip, server" in text
     assert "gossip: ready, scripted, has no members of it" in text
-    assert "server: ready, scripted, cannot judge at present (connection refused)" in text
+    assert "server: ready, scripted, not authoritative at present (connection refused)" in text
     assert "services with members: users" in text
     assert "\n" not in text
 

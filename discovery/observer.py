@@ -1,0 +1,96 @@
+"""Whoever wants to be told what happens: metrics, traces, a page."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..drivers.kit.log_limit import RateLimitedLog
+from ..drivers.members import Member, Outcome
+from .merging.events import MemberEvent
+from .status import BackendStatus
+
+__all__ = ["Observer", "Observers"]
+
+logger = logging.getLogger(__name__)
+
+
+class Observer:
+    """Override what you want to hear; every method does nothing here.
+
+    Pass it to `Registry.add_observer`. All methods must be quick and not wait: the first two are called on the event
+    loop of the drivers, in the order of what happened, the others by the thread or task that makes the call. One that
+    raises harms nobody: that is logged, once a minute.
+    """
+
+    def member_changed(self, event: MemberEvent) -> None:
+        """The view of all backends has changed."""
+
+    def driver_changed(self, status: BackendStatus) -> None:
+        """A driver started or ended, became ready or authoritative, or ceased to be."""
+
+    def picked(self, service: str, member: Member) -> None:
+        """A balancer picked this member."""
+
+    def attempt_failed(self, service: str, outcome: Outcome) -> None:
+        """An attempt at a call got no answer; the call may go on with another member."""
+
+    def call_ended(self, service: str, outcome: Outcome) -> None:
+        """A call is over, with the outcome of its last attempt."""
+
+
+class Observers(Observer):
+    """All observers of a registry: false while there are none, so that nothing is spent on telling nobody.
+
+    ::
+
+        if registry.observers:
+            registry.observers.picked(service, member)
+
+    Attributes:
+        listening: the same as a plain attribute, for where a tenth of a microsecond counts.
+    """
+
+    def __init__(self) -> None:
+        self.listening = False
+        self._observers: tuple[Observer, ...] = ()
+        self._log = RateLimitedLog(logger, time.monotonic)
+
+    def __bool__(self) -> bool:
+        return bool(self._observers)
+
+    def add(self, observer: Observer) -> None:
+        """Tell this one too; once, however often it is added."""
+        if observer not in self._observers:
+            self._observers = (*self._observers, observer)
+            self.listening = True
+
+    def remove(self, observer: Observer) -> None:
+        """Tell this one no more; does nothing if it was not told."""
+        self._observers = tuple(each for each in self._observers if each is not observer)
+        self.listening = bool(self._observers)
+
+    def member_changed(self, event: MemberEvent) -> None:
+        self._tell("member_changed", lambda observer: observer.member_changed(event))
+
+    def driver_changed(self, status: BackendStatus) -> None:
+        self._tell("driver_changed", lambda observer: observer.driver_changed(status))
+
+    def picked(self, service: str, member: Member) -> None:
+        self._tell("picked", lambda observer: observer.picked(service, member))
+
+    def attempt_failed(self, service: str, outcome: Outcome) -> None:
+        self._tell("attempt_failed", lambda observer: observer.attempt_failed(service, outcome))
+
+    def call_ended(self, service: str, outcome: Outcome) -> None:
+        self._tell("call_ended", lambda observer: observer.call_ended(service, outcome))
+
+    def _tell(self, method: str, call: Callable[[Observer], Any]) -> None:
+        for observer in self._observers:
+            try:
+                call(observer)
+            except Exception as error:
+                kind = f"{type(observer).__qualname__}.{method}"
+                self._log.warning(kind, "the observer's %s raised %s: %s", kind, type(error).__name__, error)
