@@ -22,14 +22,13 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.httpx needs httpx: pip install 'pydoudou[httpx]'") from error
 
 from ..balancers import Balancer, RoundRobin
-from ..balancers.calls.call import Attempt, DeadlineOver
+from ..balancers.calls.call import Attempt
 from ..balancers.calls.policy import CallPolicy, shorter
-from ..balancers.calls.service import CalledService
+from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.services import Services
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, is_service_name, member_scheme
 from ..balancers.reporting import reporting
-from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member, Reached
 from .httpx_internals import copied, moved
 from .httpx_pools import Given, MemberPools
@@ -122,7 +121,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         for pool in self._sync.surplus():
             pool.close()
         exchange = _Exchange(request, service)
-        if wait := service.first_wait():
+        if wait := service.first_wait(monotonic()):
             service.balancer.wait(wait)
         attempt = exchange.first()
         if service.changed():
@@ -132,7 +131,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 response = self._sync.of(service.host, attempt.member).handle_request(exchange.outgoing(attempt))
                 if attempt.late(monotonic()):
                     response.close()
-                    raise exchange.too_late()
+                    raise service.too_late(request)
                 return exchange.answered(attempt, response, _SyncBody)
             except BaseException as error:
                 following = exchange.after(attempt, error)
@@ -148,7 +147,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         for pool in self._async.surplus():
             await pool.aclose()
         exchange = _Exchange(request, service)
-        if wait := service.first_wait():
+        if wait := service.first_wait(monotonic()):
             await service.balancer.wait_async(wait)
         attempt = exchange.first()
         if service.changed():
@@ -159,7 +158,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 response = await pool.handle_async_request(exchange.outgoing(attempt))
                 if attempt.late(monotonic()):
                     await response.aclose()
-                    raise exchange.too_late()
+                    raise service.too_late(request)
                 return exchange.answered(attempt, response, _AsyncBody)
             except BaseException as error:
                 following = exchange.after(attempt, error)
@@ -196,7 +195,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 name = self._names.get(host, host)
                 given = self._balancer.get(name) if isinstance(self._balancer, Mapping) else self._balancer
                 balancer = reporting(RoundRobin if given is None else given, name)
-                service = CalledService(host, balancer, self._policy, httpx.URL, logger)
+                service = CalledService(host, balancer, self._policy, _ERRORS, httpx.URL, logger)
                 for forgotten in self._services.add(service):
                     self._retire(forgotten, ())
         return service
@@ -220,12 +219,11 @@ class _Exchange:
 
     def first(self) -> Attempt:
         """The first attempt."""
-        try:
-            return self._call.first(monotonic())
-        except NoMemberAvailable as error:
-            raise NoMemberError(str(error), request=self._request) from error
-        except DeadlineOver as error:
-            raise httpx.ConnectTimeout(str(error), request=self._request) from error
+        return self._service.first(self._call, self._request, monotonic())
+
+    def after(self, attempt: Attempt, error: BaseException) -> Attempt | None:
+        """The attempt after `attempt`, which failed with `error`; None if that is the outcome."""
+        return self._service.after(self._call, attempt, error, monotonic())
 
     def outgoing(self, attempt: Attempt) -> httpx.Request:
         """The request as it goes to the member of this attempt."""
@@ -239,18 +237,6 @@ class _Exchange:
         if scheme == "https":
             extensions.setdefault("sni_hostname", self._service.host)
         return copied(request, moved(request.url, origin), extensions)
-
-    def after(self, attempt: Attempt, error: BaseException) -> Attempt | None:
-        """The attempt after `attempt`, which failed with `error`; None if that is the outcome."""
-        reached = _reached(error)
-        if reached is None:
-            attempt.cancelled()
-            return None
-        return self._call.next(attempt, reached, error, monotonic())
-
-    def too_late(self) -> httpx.ReadTimeout:
-        """What is raised instead of an answer that missed the deadline."""
-        return httpx.ReadTimeout(f"the answer came after the deadline of {self._service.policy.deadline} s")
 
     def answered(
         self, attempt: Attempt, response: httpx.Response, body: type[_SyncBody] | type[_AsyncBody]
@@ -343,3 +329,6 @@ def _reached(error: BaseException) -> Reached | None:
     if isinstance(error, _BROKEN):
         return Reached.BROKEN
     return Reached.TIMED_OUT if isinstance(error, httpx.TimeoutException) else None
+
+
+_ERRORS = ClientErrors(NoMemberError, httpx.ReadTimeout, _reached)

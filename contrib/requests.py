@@ -28,13 +28,12 @@ from urllib3 import Timeout
 from urllib3.exceptions import LocationValueError
 
 from ..balancers import RoundRobin
-from ..balancers.calls.call import Attempt, DeadlineOver
+from ..balancers.calls.call import Attempt
 from ..balancers.calls.policy import CallPolicy, shorter
-from ..balancers.calls.service import CalledService
+from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
 from ..balancers.reporting import Given, reporting
-from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member, Reached
 from .requests_internals import never_connected, with_host
 from .urllib3_internals import drop_pools, tell_end, translate_headers
@@ -180,7 +179,7 @@ class DiscoveryAdapter(HTTPAdapter):
         """Called by requests when the adapter is made and when it is unpickled."""
         super().init_poolmanager(*args, **kwargs)
         balancer = reporting(self._given, self._name)
-        self._service: CalledService[str] = CalledService(self._name, balancer, self._policy, str, logger)
+        self._service: CalledService[str] = CalledService(self._name, balancer, self._policy, _ERRORS, str, logger)
 
     def send(
         self,
@@ -194,14 +193,9 @@ class DiscoveryAdapter(HTTPAdapter):
         service = self._service
         replayable = request.body is None or isinstance(request.body, (bytes, str))
         call = service.call(request.method or "", request.url, replayable, monotonic())
-        if wait := service.first_wait():
+        if wait := service.first_wait(monotonic()):
             service.balancer.wait(wait)
-        try:
-            attempt = call.first(monotonic())
-        except NoMemberAvailable as error:
-            raise NoMemberError(str(error), request=request) from error
-        except DeadlineOver as error:
-            raise requests.ConnectTimeout(str(error), request=request) from error
+        attempt = service.first(call, request, monotonic())
         if service.changed():
             present = {(member.host.lower(), member.port) for member in service.balancer.members()}
             drop_pools(self.poolmanager, present)
@@ -209,11 +203,7 @@ class DiscoveryAdapter(HTTPAdapter):
             try:
                 return self._send(request, attempt, stream, timeout, verify, cert)
             except BaseException as error:
-                reached = _reached(error)
-                if reached is None:
-                    attempt.cancelled()
-                    raise
-                following = call.next(attempt, reached, error, monotonic())
+                following = service.after(call, attempt, error, monotonic())
                 if following is None:
                     raise
                 attempt = following
@@ -239,7 +229,7 @@ class DiscoveryAdapter(HTTPAdapter):
         attempt = req.attempt
         if attempt.late(monotonic()):
             resp.close()
-            raise requests.ReadTimeout(f"the answer came after the deadline of {self._policy.deadline} s")
+            raise self._service.too_late(req.original)
         scheme = urlsplit(req.url or "").scheme
 
         def in_callers_terms(name: str, value: str) -> str:
@@ -306,3 +296,6 @@ def _cut(timeout: Any, attempt: Attempt) -> Any:
 def _seconds(timeout: object) -> float | None:
     """A part of an urllib3 `Timeout`, which has a marker of its own for what was not said."""
     return timeout if isinstance(timeout, (int, float)) else None
+
+
+_ERRORS = ClientErrors(NoMemberError, requests.ReadTimeout, _reached)
