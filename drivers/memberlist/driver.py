@@ -58,12 +58,6 @@ _REPORTS_OF_A_MERGE = 16
 
 METRICS = (
     *(Metric(row.name, MetricKind(row.kind), row.help, row.unit) for row in (*COUNTERS, *GAUGES)),
-    Metric("metadata_unreadable", MetricKind.COUNTER, "statements whose metadata could not be read"),
-)
-
-
-METRICS = (
-    *(Metric(row.name, MetricKind(row.kind), row.help, row.unit) for row in (*COUNTERS, *GAUGES)),
     Metric("metadata_decoded", MetricKind.COUNTER, "blobs of nodes' metadata that were decoded"),
     Metric("metadata_unreadable", MetricKind.COUNTER, "such blobs that were neither empty nor understood"),
     Metric("values_dropped", MetricKind.COUNTER, "services and metadata of others that are unusable"),
