@@ -13,7 +13,7 @@ from .origins import Origins
 from .policy import CallPolicy
 
 if TYPE_CHECKING:
-    from ...discovery.merging.view import Snapshot
+    from ...discovery.merging.snapshot import Snapshot
 
 __all__ = ["FIRST_ANSWER_WITHIN", "CalledService"]
 

@@ -159,7 +159,7 @@ def _ipv6(raw: str) -> str:
     try:
         address = ipaddress.IPv6Address(raw[1:-1] if raw[0] == "[" and raw[-1] == "]" else raw)
     except ValueError:
-        raise Unusable("host", f"the host {printable(raw)} is no IPv6 address") from None
+        raise Unusable("host", f"the host {printable(raw)} is no IP address and no DNS name to connect to") from None
     if address.scope_id is not None:
         raise Unusable("host", f"the host {printable(raw)} names a network interface, which is another one elsewhere")
     if address.ipv4_mapped is not None:  # so that two backends mean the same member by the same address

@@ -22,11 +22,12 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ..errors import JoinError
 from ..kit.log_limit import RateLimitedLog
-from .connections import Streams
+from .connections import Connections
 from .protocol import Config, Effects, Hooks, Keyring, Swim
 from .protocol.addresses import Address
 from .protocol.events import Event, Problem
 from .protocol.stream_exchange import StreamExchange
+from .quiet import SILENT
 from .resolver import Resolver, resolve_all
 from .sockets import Sockets, open_sockets
 
@@ -54,6 +55,7 @@ class GossipNode:
         bind: the address to listen on; "" is every interface.
         port: the port to listen on, for UDP and TCP; 0 is any free one.
         on_events: called with each batch of events, in order, on the event loop; it must not block.
+        quiet: log nothing.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class GossipNode:
         keyring: Keyring | None = None,
         hooks: Hooks | None = None,
         on_events: Callable[[Sequence[Event]], None] = lambda events: None,
+        quiet: bool = False,
     ) -> None:
         self._config = config
         self._bind = bind
@@ -79,9 +82,10 @@ class GossipNode:
         self._left = anyio.Event()
         self._wake = anyio.Event()
         self._sleeps_until = math.inf
-        self._streams: Streams | None = None
-        self._log = RateLimitedLog(logger, self._clock)
-        self._resolver = Resolver(self._in_background, self._clock)
+        self._connections: Connections | None = None
+        self._logger = SILENT if quiet else logger
+        self._log = RateLimitedLog(self._logger, self._clock)
+        self._resolver = Resolver(self._in_background, self._clock, self._logger)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -108,18 +112,18 @@ class GossipNode:
             random_bytes=os.urandom,
             now=self._clock(),
             keyring=self._keyring,
-            hooks=self._hooks,
+            hooks=attrs.evolve(self._hooks or Hooks(), addresses=self._resolver.known),
         )
-        self._streams = Streams(self._swim, self._flush)
+        self._connections = Connections(self._swim, self._flush)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             for datagrams in sockets.udp.values():
                 tasks.start_soon(self._receive, datagrams)
             for listener in sockets.tcp:
-                tasks.start_soon(self._streams.serve, listener)
+                tasks.start_soon(self._connections.serve, listener)
             tasks.start_soon(self._keep_time)
             self._flush()
-            logger.info("gossip node %s listens on port %d (%s)", config.name, sockets.port, config.dialect.value)
+            self._logger.info("gossip node %s listens on port %d (%s)", config.name, sockets.port, config.dialect.value)
             task_status.started()
 
     @property
@@ -292,13 +296,17 @@ class GossipNode:
         for event in effects.events:
             if isinstance(event, Problem):
                 self._log.warning(
-                    event.kind, "%s: %s (from %s)", event.kind, event.detail, event.source or "<unknown address>"
+                    event.kind,
+                    "%s: %s (from %s)",
+                    event.kind.replace("_", " "),
+                    event.detail,
+                    event.source or "<unknown address>",
                 )
         self._on_events(effects.events)
 
     async def _dial(self, exchange: StreamExchange) -> None:
-        if self._streams is not None:
-            await self._streams.dial(exchange)
+        if self._connections is not None:
+            await self._connections.dial(exchange)
 
     def _in_background(self, function: Callable[..., object], *arguments: object) -> None:
         if self._tasks is not None:
@@ -320,7 +328,7 @@ class GossipNode:
             except BlockingIOError:
                 return
             except OSError as error:
-                logger.debug("receiving a datagram failed: %s", error)
+                self._logger.debug("receiving a datagram failed: %s", error)
                 return
             swim.packet_received(data, (source[0], source[1]), now)
 
@@ -337,5 +345,5 @@ class GossipNode:
                 datagrams.sendto(datagram, (resolved, port))
             except OSError as error:
                 # Full buffers, no route, a refused broadcast: to the protocol a lost packet, which it is made for.
-                logger.debug("sending %d bytes to %s failed: %s", len(datagram), address, error)
+                self._logger.debug("sending %d bytes to %s failed: %s", len(datagram), address, error)
             return

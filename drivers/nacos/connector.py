@@ -13,7 +13,7 @@ import anyio
 
 from ..kit.backoff import Backoff
 from ..kit.loop_thread import LoopThread
-from .errors import NacosError, NacosRefused, NacosUnavailable
+from .errors import NacosRefused, NacosUnavailable
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Connector:
         self._failures = self._refusals = 0
         return session
 
-    def delay_after(self, error: NacosError) -> float:
+    def delay_after(self, error: BaseException | None) -> float:
         """Seconds to wait after a session could not be opened: short at first, and soon long where it was refused."""
         if isinstance(error, NacosRefused):
             self._refusals += 1

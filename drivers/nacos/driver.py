@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import tenacity
 from anyio.abc import TaskGroup, TaskStatus
 
 from ..contract import Sink, SubscribingDriver
@@ -75,7 +76,6 @@ class NacosDriver(SubscribingDriver):
         self._session: Session | None = None
         self._message = "not started"
         self._sessions = 0
-        self._lost: Callable[[], None] | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -92,7 +92,6 @@ class NacosDriver(SubscribingDriver):
         if instance is not None:
             self._registrar.wanted = encode_instance(instance, settings.group, settings.cluster)
         async with open_thread() as self._thread, anyio.create_task_group() as tasks:
-            self._lost = partial(call_soon, asyncio.get_running_loop(), tasks.start_soon, self._lose_registrations)
             with Connector(settings, self._thread, self._from_thread()) as connector:
                 error = await self._first_session(connector)
                 if error is not None:
@@ -139,16 +138,19 @@ class NacosDriver(SubscribingDriver):
 
     async def _next_session(self, connector: Connector) -> None:
         """Try until there is one."""
-        refusal = ""
-        while True:
-            try:
-                return await self._new_session(connector)
-            except NacosError as error:
-                if isinstance(error, NacosRefused) and str(error) != refusal:
-                    refusal = str(error)
-                    logger.error("Nacos refuses: %s", error)
-                self._message = f"{error}; trying again"
-                await anyio.sleep(connector.delay_after(error))
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(NacosError),
+            wait=lambda attempt: connector.delay_after(_error_of(attempt)),
+            before_sleep=self._tell,
+            sleep=anyio.sleep,
+        )
+        await retrying(self._new_session, connector)
+
+    def _tell(self, attempt: tenacity.RetryCallState) -> None:
+        error = _error_of(attempt)
+        if isinstance(error, NacosRefused) and str(error) not in self._message:
+            logger.error("Nacos refuses: %s", error)
+        self._message = f"{error}; trying again"
 
     async def _new_session(self, connector: Connector, *, at_the_start: bool = False) -> None:
         """Open a session, register in it, and subscribe.
@@ -214,18 +216,10 @@ class NacosDriver(SubscribingDriver):
         try:
             await self._registrar.register(session, time.monotonic())
         except NacosRefused as error:
-            self._registrar.wanted = before
-            await self._restore(session)
+            await self._registrar.go_back(session, before, time.monotonic())
             raise RegistrationError(f"Nacos refuses the metadata: {error}") from error
         except NacosError as error:
             logger.warning("Nacos did not take the changed metadata (%s); trying again in the background", error)
-
-    async def _restore(self, session: Session) -> None:
-        """One of several names may have the new metadata already."""
-        try:
-            await self._registrar.register(session, time.monotonic())
-        except NacosError as error:
-            logger.warning("the metadata from before is registered again in the background: %s", error)
 
     async def leave(self) -> None:
         """See `Driver.leave`."""
@@ -249,12 +243,13 @@ class NacosDriver(SubscribingDriver):
         """See `SubscribingDriver.unsubscribe`."""
         await self._subscriber.unsubscribe(service)
 
-    def lose_registrations(self) -> None:
-        """For tests, from any thread: take back what is registered without wanting it less, as a server does that drops
-        this client. The watchdog has to notice.
+    async def lose_registrations(self) -> None:
+        """For tests: take back what is registered without wanting it less, as a server does that drops this client. The
+        watchdog has to notice.
         """
-        if (lost := self._lost) is not None:
-            lost()
+        if (session := self._session) is not None:
+            for registration in self._registrar.wanted:
+                await self._ask(session.deregister, registration)
 
     def status(self) -> DriverStatus:
         """See `Driver.status`; made of single values, so that any thread may ask."""
@@ -294,11 +289,6 @@ class NacosDriver(SubscribingDriver):
     async def _healthy(self, session: Session) -> bool:
         return await self._running_thread().call(session.healthy)
 
-    async def _lose_registrations(self) -> None:
-        if (session := self._session) is not None:
-            for registration in self._registrar.wanted:
-                await self._ask(session.deregister, registration)
-
     def _from_thread(self) -> OnList:
         """What takes lists from the thread of the SDK to the loop that the driver runs on."""
         loop = asyncio.get_running_loop()
@@ -320,3 +310,7 @@ class NacosDriver(SubscribingDriver):
         if self._sink is None:
             raise RuntimeError("the driver is not running")
         return self._sink
+
+
+def _error_of(attempt: tenacity.RetryCallState) -> BaseException | None:
+    return attempt.outcome.exception() if attempt.outcome is not None else None

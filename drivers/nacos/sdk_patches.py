@@ -191,7 +191,7 @@ class ReadableService(Service):  # type: ignore[misc]
         return {**raw, "hosts": readable, "unreadable": unreadable}
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     if isinstance(error, pydantic.ValidationError):
         return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3])
     return str(error)
@@ -376,7 +376,7 @@ def sorted_error(error: Exception) -> NacosError:
     if code == _NOT_CONNECTED or isinstance(cause, OSError):
         return NacosUnavailable(text)
     if cause is not None and not isinstance(cause, NacosException):
-        return NacosFailed(f"an answer that cannot be read: {text}")
+        return NacosFailed(escaped(f"an answer that cannot be read ({type(cause).__name__}: {_first_line(cause)})"))
     if code in _DENIED_CODES or any(words in text.lower() for words in _DENIED):
         return NacosRefused(text)
     return NacosFailed(text)

@@ -90,7 +90,7 @@ def loss() -> Iterator[Loss]:
     with Cluster.start() as started:
         eventually(lambda: started.views() == [6] * 6, timeout=20)
         left = [len(peer.events("leave")) for peer in started.go]
-        dead = [peer.ask()["counters"].get("dead", 0) for peer in started.python]
+        dead = [peer.ask()["counters"].get("nodes_gone", 0) for peer in started.python]
         for host in started.hosts:
             host.lose(LOST_PERCENT)
         yield Loss(started, time.monotonic(), left, dead)
@@ -134,8 +134,8 @@ def test_with_a_fifth_of_all_packets_lost_for_two_minutes_no_live_node_is_declar
     for peer, known in zip(cluster.go, loss.left, strict=True):
         assert [event["node"]["name"] for event in peer.events("leave")[known:]] == []
     counters = [peer.ask()["counters"] for peer in cluster.python]
-    assert [count.get("dead", 0) for count in counters] == loss.dead
+    assert [count.get("nodes_gone", 0) for count in counters] == loss.dead
     eventually(lambda: cluster.views() == [6] * 6, timeout=20)
-    suspected = sum(count.get("suspect", 0) for count in counters)
+    suspected = sum(count.get("suspicions", 0) for count in counters)
     assert suspected, "nothing was lost"
     record_property("figures", f"{LOST_PERCENT} % loss for {LOSSY_FOR:g} s: {suspected} suspicions, no death")

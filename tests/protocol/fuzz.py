@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import attrs
@@ -29,14 +30,13 @@ import msgpack
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.captured import all_captured, load
+from support.streams import drive
 
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Keyring, Swim, stream_messages
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol.encryption import encrypt
-from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.label import label_header
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed
-from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange
 
 __all__ = [
     "SETUPS",
@@ -160,7 +160,7 @@ class Fuzzer:
                 effects = swim.take()
                 self.report.reached.update(type(event).__name__ for event in effects.events)
                 for exchange in effects.streams:
-                    exchange.end("not dialled")
+                    exchange.abort("not dialled", now)
                 if time.perf_counter() > until:
                     return
 
@@ -312,31 +312,21 @@ def feed_packet(swim: Swim, data: bytes, now: float) -> float:
 
 def feed_stream(swim: Swim, data: bytes, cuts: tuple[int, ...], now: float) -> float:
     """The longest time that one call took, of the processor's."""
+    longest = 0.0
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        nonlocal longest
+        start = time.thread_time()
+        result = function(*arguments)
+        longest = max(longest, time.thread_time() - start)
+        return result
+
     exchange = swim.accept(SOURCE, now)
-    longest = 0.0
+    drive(exchange, now, call)
     for begin, end in itertools.pairwise(cuts):
-        start = time.thread_time()
-        exchange.feed(data[begin:end], now)
-        longest = max(longest, time.thread_time() - start)
-        longest = max(longest, _work(exchange, now))
-    exchange.feed(b"", now)
-    return longest
-
-
-def _work(exchange: StreamExchange, now: float) -> float:
-    longest = 0.0
-    while not exchange.done and (exchange.heavy is not None or exchange.work is not None):
-        result: bytes | ProtocolError = b""
-        if exchange.heavy is not None:
-            try:
-                result = exchange.heavy()
-            except ProtocolError as error:
-                result = error
-            exchange.resume(result, now)
-            continue
-        start = time.thread_time()
-        exchange.step(now)
-        longest = max(longest, time.thread_time() - start)
+        call(exchange.received, data[begin:end], now)
+        drive(exchange, now, call)
+    exchange.received(b"", now)
     return longest
 
 

@@ -69,7 +69,7 @@ class Target:
         if self._inputs % 50 == 0:
             swim.advance(now)
             for exchange in swim.take().streams:
-                exchange.end("not dialled")
+                exchange.abort("not dialled", now)
 
 
 def run(arguments: argparse.Namespace) -> None:

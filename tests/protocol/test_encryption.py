@@ -101,7 +101,7 @@ def test_all_key_sizes_of_aes_work(size: int) -> None:
 def test_a_ring_with_a_key_encrypts_what_is_sent_and_refuses_what_is_not() -> None:
     lone = Lone(keyring=Keyring([OLD]))
     lone.hear(alive("plain"))
-    assert lone.problems() == ["bad packet"]
+    assert lone.problems() == ["bad_packet"]
     lone.hear(sealed(Keyring([OLD]), alive("secret").encode()))
     assert lone.state("secret") is not None
     lone.run(3.0)

@@ -133,7 +133,7 @@ def test_no_stream_harms_a_node_and_its_meaning_does_not_depend_on_how_it_is_cut
     for size in (0, cut):
         lone = Lone(**layer)
         answer, exchange = lone.accept(sealed(data, layer, stream=True), cut=size)
-        exchange.feed(b"", lone.now)
+        exchange.received(b"", lone.now)
         assert exchange.done
         events = [repr(event) for event in lone.events()]
         outcomes.append((len(answer), exchange.failure, events, sorted(node.name for node in lone.swim.nodes())))

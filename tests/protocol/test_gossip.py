@@ -157,7 +157,7 @@ def test_whether_a_reliable_message_was_handed_over_is_known() -> None:
     world.off("peer")
     me.application.send("peer", b"lost", world.now, reliable=True, on_end=ended.append)
     world.pump()
-    assert [exchange.failure for exchange in ended] == ["", "nobody answers"]
+    assert [exchange.failure for exchange in ended] == ["", "connection refused"]
 
 
 def test_a_message_to_nobody_or_one_that_is_too_long_is_an_error() -> None:
@@ -197,9 +197,9 @@ def test_what_was_switched_off_by_an_interval_of_nothing_starts_when_it_gets_one
     def push_pulls(interval: float, seconds: float) -> int:
         me.reconfigure(attrs.evolve(me.config, push_pull_interval=interval), world.now)
         world.run(20.0)
-        before = me.counters["push/pull"]
+        before = me.counters["push_pulls"]
         world.run(seconds)
-        return me.counters["push/pull"] - before
+        return me.counters["push_pulls"] - before
 
     assert [push_pulls(0.0, 200.0), push_pulls(10.0, 100.0), push_pulls(0.0, 200.0)] == [0, 10, 0]
     assert world.view("me") == dict.fromkeys(("me", "a", "b"), State.ALIVE)

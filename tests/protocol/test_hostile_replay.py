@@ -153,7 +153,7 @@ def replay(lone: Lone, vector: dict[str, Any]) -> Outcome:
     for data in inputs(vector):
         if vector["transport"] == "tcp":
             answer, exchange = lone.accept(data)
-            exchange.feed(b"", lone.now)
+            exchange.received(b"", lone.now)
         else:
             lone.hear(data)
     members = {node.name: node.incarnation for node in lone.swim.members()}
@@ -183,7 +183,7 @@ def test_we_live_afterwards_and_spent_little_memory(name: str) -> None:
     tracemalloc.start()
     for each in data:
         if vector["transport"] == "tcp":
-            lone.accept(each)[1].feed(b"", lone.now)
+            lone.accept(each)[1].received(b"", lone.now)
         else:
             lone.hear(each)
     peak = tracemalloc.get_traced_memory()[1]

@@ -8,7 +8,7 @@ from support.cluster import PEER, Lone, codec
 from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.label import label_header, split_label
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Ping
-from pydoudou.drivers.memberlist.protocol.stream_exchange import framed
+from pydoudou.drivers.memberlist.protocol.stream_layers import framed
 
 PING = Ping(5).encode()
 
@@ -85,7 +85,7 @@ def test_a_stream_with_another_label_is_closed_without_a_word(label: bytes, data
 def test_a_stream_that_ends_within_the_label_is_closed(data: bytes) -> None:
     lone = Lone(label=b"foo")
     answer, exchange = lone.accept(data)
-    exchange.feed(b"", lone.now)
+    exchange.received(b"", lone.now)
     assert (answer, exchange.done) == (b"", True)
 
 
@@ -98,7 +98,7 @@ def test_a_label_takes_two_bytes_more_than_its_length_of_each_packet() -> None:
 def test_a_packet_of_another_cluster_is_dropped(ours: bytes, theirs: bytes) -> None:
     lone = Lone(label=ours)
     lone.hear(label_header(theirs) + PING, source=PEER)
-    assert lone.problems() == ["bad packet"]
+    assert lone.problems() == ["bad_packet"]
     assert lone.packets() == []
 
 
@@ -107,4 +107,4 @@ def test_where_something_in_front_takes_labels_off_a_second_one_is_refused() -> 
     lone.hear(PING)
     assert len(lone.packets()) == 1
     lone.hear(label_header(b"foo") + PING)
-    assert lone.problems() == ["bad packet"]
+    assert lone.problems() == ["bad_packet"]

@@ -21,7 +21,7 @@ from pydoudou.drivers.memberlist.protocol.events import Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.lzw import compress, decompress
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Ping
 from pydoudou.drivers.memberlist.protocol.packet import compound, compressed, inflate, messages
-from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_INFLATED_STREAM_BYTES
+from pydoudou.drivers.memberlist.protocol.stream_layers import MAX_INFLATED_STREAM_BYTES
 
 KEY = bytes(range(16))
 PINGS = [Ping(number, "x").encode() for number in (1, 2, 3)]
@@ -70,7 +70,7 @@ def test_of_a_compound_that_is_cut_short_the_whole_parts_still_count() -> None:
     lone.hear(compound([b"\x08one", b"\x08two", b"\x08three"])[0][:-3])
     assert [event.payload for event in lone.events() if isinstance(event, UserMessage)] == [b"one", b"two"]
     lone.hear(compound([b"\x08one", b"\x08two", b"\x08three"])[0][:-3])
-    assert lone.problems() == ["bad packet"]
+    assert lone.problems() == ["bad_packet"]
 
 
 def test_a_part_without_content_does_not_keep_the_others_from_counting() -> None:
@@ -78,14 +78,14 @@ def test_a_part_without_content_does_not_keep_the_others_from_counting() -> None
     lone.hear(compound([b"\x08one", b"", b"\x08two"])[0])
     events = lone.events()
     assert [event.payload for event in events if isinstance(event, UserMessage)] == [b"one", b"two"]
-    assert [event.kind for event in events if isinstance(event, Problem)] == ["bad packet"]
+    assert [event.kind for event in events if isinstance(event, Problem)] == ["bad_packet"]
 
 
 def test_one_bad_message_does_not_keep_the_others_from_counting() -> None:
     lone = Lone()
     lone.hear(compound([b"\x00\xc1", b"\x06\x80", b"\x63", Ping(5, "me").encode()])[0])
     assert lone.sent() == [(PEER, Ack(5))]
-    assert lone.problems() == ["bad message"] * 3
+    assert lone.problems() == ["bad_message"] * 3
 
 
 def test_bytes_after_the_last_part_are_ignored() -> None:
@@ -168,7 +168,7 @@ def test_a_packet_with_a_wrong_checksum_is_reported_and_dropped() -> None:
     packet = b"\x0c" + struct.pack(">I", crc32(ping)) + ping
     lone.hear(packet[:-1] + b"\xff")
     assert lone.packets() == []
-    assert lone.problems() == ["bad packet"]
+    assert lone.problems() == ["bad_packet"]
     lone.hear(packet)
     assert lone.sent() == [(PEER, Ack(5))]
 
@@ -179,7 +179,7 @@ def test_a_checksum_is_read_only_where_go_writes_it() -> None:
     inner = b"\x0c" + struct.pack(">I", crc32(ping)) + ping
     lone.hear(compound([inner, inner])[0], b"\x0c" + struct.pack(">I", crc32(inner)) + inner)
     assert lone.packets() == []
-    assert lone.problems() == ["bad message"] * 3
+    assert lone.problems() == ["bad_message"] * 3
 
 
 def test_the_checksum_counts_against_the_size_of_a_packet() -> None:
@@ -261,7 +261,7 @@ def test_a_padding_of_version_0_that_contradicts_itself_is_dropped(padding: byte
 def test_an_empty_packet_is_reported_and_dropped() -> None:
     lone = Lone()
     lone.hear(b"")
-    assert lone.problems() == ["bad packet"]
+    assert lone.problems() == ["bad_packet"]
 
 
 @pytest.mark.upstream("TestHandleCommand")
@@ -272,7 +272,7 @@ def test_a_message_without_a_type_is_reported_and_dropped(packet: bytes) -> None
     lone = Lone()
     lone.hear(packet)
     (problem,) = lone.happened(Problem)
-    assert (problem.kind, problem.detail) == ("bad packet", "missing message type byte")
+    assert (problem.kind, problem.detail) == ("bad_packet", "missing message type byte")
 
 
 @pytest.mark.upstream("TestLogging_Address")

@@ -15,7 +15,7 @@ from pydoudou.drivers.memberlist.protocol.events import (
     NodeSuspected,
     NodeUpdated,
 )
-from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, Ping, Suspect
+from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, MessageType, Ping, Suspect
 
 LONGEST_SUSPICION = 24.0
 """LAN, of up to ten nodes."""
@@ -302,7 +302,8 @@ def test_a_node_whose_refutation_was_lost_is_not_declared_dead() -> None:
     world.passes = lambda source, target, transport: transport == "udp" and source != "me"
     world.run_until(lambda: world.view("peer")["me"] is State.SUSPECT, within=3.0)
     world.run(1.5)
-    assert world.swim("me").queued == 0
+    refutations = [part for part in world.swim("me").gossip(1 << 16) if part[0] == MessageType.ALIVE]
+    assert refutations == []
     world.passes = lambda source, target, transport: transport == "udp"
     world.run_until(lambda: world.view("peer")["me"] is State.ALIVE, within=2.5)
     assert world.events("peer", NodeLeft) == []
@@ -431,7 +432,7 @@ def test_a_node_of_impossible_versions_is_not_admitted(vsn: bytes) -> None:
     lone = Lone()
     lone.hear(alive("a", vsn=vsn))
     assert lone.state("a") is None
-    assert lone.problems() == ["alive refused"]
+    assert lone.problems() == ["alive_refused"]
 
 
 @pytest.mark.parametrize(
@@ -470,7 +471,7 @@ def test_a_member_that_would_only_do_harm_is_not_admitted(message: Alive) -> Non
     lone = Lone()
     lone.hear(message)
     assert lone.swim.known == 1
-    assert lone.problems() == ["alive refused"]
+    assert lone.problems() == ["alive_refused"]
 
 
 @pytest.mark.parametrize(
@@ -479,7 +480,7 @@ def test_a_member_that_would_only_do_harm_is_not_admitted(message: Alive) -> Non
 def test_in_text_too(host: str) -> None:
     lone = Lone(dialect=Dialect.DOUDOU)
     lone.hear(alive("a", host=host, dialect=Dialect.DOUDOU))
-    assert lone.problems() == ["alive refused"]
+    assert lone.problems() == ["alive_refused"]
 
 
 @pytest.mark.parametrize(
@@ -507,7 +508,7 @@ def test_a_leap_in_the_incarnation_is_refused(message: Alive | Suspect | Dead) -
     lone.hear(message)
     assert (lone.node("a").incarnation, lone.state("a")) == (1, State.ALIVE)
     assert lone.node("me").incarnation == 1
-    assert lone.problems() in (["alive refused"], ["incarnation refused"])
+    assert lone.problems() in (["alive_refused"], ["incarnation_refused"])
 
 
 @pytest.mark.upstream("TestMemberlist_Join_Cancel_Passive")
@@ -522,7 +523,7 @@ def test_the_application_may_refuse_a_member() -> None:
     lone.hear(alive("a", meta=b"meta"))
     assert asked == [("a", "10.0.0.9", 7946, b"meta")]
     assert lone.swim.known == 1
-    assert lone.swim.counters["not admitted"] == 1
+    assert lone.swim.counters["not_admitted"] == 1
 
 
 def test_nothing_is_dropped_however_much_comes_at_once() -> None:
@@ -554,7 +555,8 @@ def test_the_dead_and_the_gone_are_kept_for_a_while_and_then_forgotten(accuser: 
         until = lone.now + seconds
         while lone.now < until:
             lone.run(0.1)
-            lone.hear(*(Ack(ping.seq_no) for _, ping in lone.sent(Ping)))
+            for to, ping in lone.sent(Ping):
+                lone.hear(Ack(ping.seq_no), source=to)
 
     lone.hear(Dead(1, "gone", accuser))
     acking(9.0)

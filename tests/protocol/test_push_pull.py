@@ -7,13 +7,15 @@ from typing import Any
 
 import msgpack
 import pytest
-from support.cluster import VSN, Lone, World, alive, codec, serve
+from support.cluster import VSN, Lone, World, alive, codec
+from support.streams import drive, serve
 
 from pydoudou.drivers.memberlist.protocol import Hooks, Keyring, State, stream_reader
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt
 from pydoudou.drivers.memberlist.protocol.events import NodeJoined, NodeLeft, NodeSuspected, Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Dead, Ping, Suspect
-from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange, framed
+from pydoudou.drivers.memberlist.protocol.stream_exchange import Close, StreamExchange
+from pydoudou.drivers.memberlist.protocol.stream_layers import framed
 from pydoudou.drivers.memberlist.protocol.stream_messages import PushPullHeader, PushPullNode, entry_of
 from pydoudou.drivers.memberlist.protocol.stream_reader import MAX_NODES, MAX_USER_BYTES
 
@@ -75,12 +77,12 @@ def test_we_never_send_one_without_nodes() -> None:
     lone = Lone()
     lone.swim.join(("10.0.0.2", 7946), lone.now)
     (exchange,) = lone.streams()
-    assert list(read_state(exchange.to_send)[1]) == ["me"]
+    assert list(read_state(drive(exchange, lone.now))[1]) == ["me"]
     lone.swim.leave(lone.now)
     lone.run(1.0)
     lone.swim.join(("10.0.0.2", 7946), lone.now)
     (exchange,) = lone.streams()
-    assert {name: each[b"State"] for name, each in read_state(exchange.to_send)[1].items()} == {"me": 3}
+    assert {name: each[b"State"] for name, each in read_state(drive(exchange, lone.now))[1].items()} == {"me": 3}
 
 
 def test_of_a_state_that_is_known_nothing_is_decoded_but_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +177,7 @@ def test_one_odd_record_does_not_keep_the_others_from_being_merged() -> None:
     exchange = lone.push_pull(record("odd", vsn=b""), record("poison", vsn=bytes((5, 5, 5, 0, 0, 0))), record("a"))
     assert exchange.failure == ""
     assert {node.name for node in lone.swim.nodes()} == {"me", "a"}
-    assert lone.problems() == ["alive refused"] * 2
+    assert lone.problems() == ["alive_refused"] * 2
 
 
 @pytest.mark.upstream("TestVerifyProtocol")
@@ -240,19 +242,20 @@ def test_the_periodic_push_pull_finds_what_gossip_missed() -> None:
 # -- pings over TCP ----------------------------------------------------------------------------------------------------
 
 
-def tcp_ping(lone: Lone) -> StreamExchange:
-    """The ping over TCP of a probe that stays without an ack."""
+def tcp_ping(lone: Lone) -> tuple[StreamExchange, bytes]:
+    """The ping over TCP of a probe that stays without an ack, and what it writes."""
     lone.until_sent(Ping)
     lone.run(0.5)
-    return next(exchange for exchange in lone.streams() if exchange.to_send[:1] == b"\x00")
+    written = ((exchange, drive(exchange, lone.now)) for exchange in lone.streams())
+    return next((exchange, question) for exchange, question in written if question[:1] == b"\x00")
 
 
 @pytest.mark.upstream("TestTCPPing")
 def test_an_ack_over_tcp_with_the_number_of_the_probe_saves_the_node() -> None:
     lone = Lone()
     lone.knows("a")
-    exchange = tcp_ping(lone)
-    assert Ping.decode(exchange.to_send[1:]).node == "a"
+    exchange, question = tcp_ping(lone)
+    assert Ping.decode(question[1:]).node == "a"
     serve(exchange, Ack(1).encode(), lone.now)
     assert (exchange.done, exchange.failure) == (True, "")
     lone.run(1.0)
@@ -268,9 +271,9 @@ def test_an_ack_over_tcp_with_the_number_of_the_probe_saves_the_node() -> None:
 def test_any_other_answer_does_not(answer: bytes) -> None:
     lone = Lone()
     lone.knows("a")
-    exchange = tcp_ping(lone)
+    exchange, _ = tcp_ping(lone)
     serve(exchange, answer, lone.now)
-    exchange.feed(b"", lone.now)
+    exchange.received(b"", lone.now)
     assert exchange.failure
     lone.run_until(lambda: lone.state("a") is State.SUSPECT, within=1.0)
 
@@ -279,7 +282,7 @@ def test_any_other_answer_does_not(answer: bytes) -> None:
 def test_nor_does_a_closed_port() -> None:
     lone = Lone()
     lone.knows("a")
-    tcp_ping(lone).end("connection refused")
+    tcp_ping(lone)[0].abort("connection refused", lone.now)
     lone.events()
     lone.run_until(lambda: lone.state("a") is State.SUSPECT, within=1.0)
     assert lone.problems() == []
@@ -382,9 +385,8 @@ def test_a_connection_that_breaks_within_the_label_is_closed_without_harm(began:
     lone = Lone(label=b"blue!")
     exchange = lone.swim.accept(("10.0.0.9", 4000), lone.now)
     if began:
-        exchange.feed(began, lone.now)
-    exchange.end("connection broken: reset")
-    assert not exchange.to_send
-    exchange.feed(b"ue!", lone.now)
-    assert (exchange.failure, exchange.step(lone.now)) == ("connection broken: reset", False)
+        exchange.received(began, lone.now)
+    exchange.abort("connection broken: reset", lone.now)
+    exchange.received(b"ue!", lone.now)
+    assert exchange.next_step(lone.now) == Close("connection broken: reset")
     assert Lone(label=b"blue!").accept(b"\xf4\x05blue!" + Ping(5).encode())[0] == Ack(5).encode()

@@ -17,7 +17,7 @@ from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.context import Context
 from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed, messages
-from pydoudou.drivers.memberlist.protocol.stream_exchange import framed
+from pydoudou.drivers.memberlist.protocol.stream_layers import framed
 from pydoudou.drivers.memberlist.protocol.stream_reader import PushPull, StreamReader
 
 CAPTURED = all_captured()
@@ -86,7 +86,7 @@ def read_packet(captured: Captured) -> list[tuple[int, bytes]]:
 
 def read_stream(captured: Captured, cut: int = 0) -> Any:
     """The message of a stream that arrives whole, or in pieces of `cut` bytes."""
-    reader = StreamReader(context_for(captured), accepted=captured.accepted)
+    reader = StreamReader(context_for(captured).codec, accepted=captured.accepted)
     step = cut or len(captured.data)
     for start in range(0, len(captured.data), step):
         reader.feed(captured.data[start : start + step])

@@ -76,7 +76,7 @@ def test_a_weight_that_nobody_can_have_measured_is_refused(value: int) -> None:
     lone = knowing()
     lone.hear(weight(5), weight(value, 2_000))
     assert lone.node("a").weight == 5
-    assert lone.problems() == ["weight refused"]
+    assert lone.problems() == ["weight_refused"]
 
 
 def test_the_weight_of_a_suspect_is_dropped_and_the_known_one_survives_the_suspicion() -> None:
@@ -109,7 +109,7 @@ def test_a_weight_does_not_push_the_news_of_its_node_out_of_the_queue() -> None:
 def test_the_dialect_of_hashicorp_has_no_weights() -> None:
     lone = Lone()
     lone.hear(alive("a", 3), weight(5))
-    assert lone.problems() == ["bad message"]
+    assert lone.problems() == ["bad_message"]
     assert lone.node("a").weight is None
 
 

@@ -68,7 +68,7 @@ def test_a_one_way_cut_lets_the_other_way_through() -> None:
     simulation, one, other = two_nodes()
     simulation.cut([one], [other])
     simulation.run(3.0)
-    assert one.core.counters["probe failed"] > 0
+    assert one.core.counters["probes_failed"] > 0
     opinion = one.opinion(other.name)
     assert opinion is not None
     assert opinion.state is State.SUSPECT
@@ -84,9 +84,9 @@ def test_a_suspended_process_does_nothing_until_it_is_continued() -> None:
     before = other.core.counters
     simulation.run(2.9)
     assert other.core.counters == before
-    assert one.core.counters["probe failed"] > 0
+    assert one.core.counters["probes_failed"] > 0
     simulation.run(5.0)
-    assert other.core.counters["stood still"] == 1
+    assert other.core.counters["stood_still"] == 1
     assert agreed(simulation), simulation
 
 
@@ -95,9 +95,9 @@ def test_a_muted_process_keeps_its_time() -> None:
     simulation.run(2.0)
     simulation.mute(other, 3.0)
     simulation.run(2.9)
-    assert other.core.counters["probe failed"] > 0
+    assert other.core.counters["probes_failed"] > 0
     simulation.run(5.0)
-    assert "stood still" not in other.core.counters
+    assert other.core.counters["stood_still"] == 0
     assert agreed(simulation), simulation
 
 

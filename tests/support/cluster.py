@@ -1,23 +1,24 @@
 """Gossip nodes without I/O, on a clock that a test turns by hand.
 
-`Lone` is one node whose peers exist only as the messages a test lets it hear. `World` is several nodes on a network
-that delivers at once; a test may cut links or switch nodes off. Nothing here sleeps, and every run is the same run.
+Both are views of `simulator.Simulation`. `Lone` is one node whose peers exist only as the messages a test lets it hear.
+`World` is several nodes on a network that delivers at once; a test may cut links or switch nodes off.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import attrs
+from support.simulator import Network, Outside, Process, Simulation
+from support.streams import serve
 
 from pydoudou.drivers.memberlist.protocol import Config, Dialect, Hooks, Keyring, Node, State, Swim
 from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.addresses import Address
 from pydoudou.drivers.memberlist.protocol.context import Context
-from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
 from pydoudou.drivers.memberlist.protocol.events import Event, Problem
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, messages
 from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange
@@ -73,60 +74,57 @@ def decoded(datagram: bytes, config: Config, keyring: Keyring | None = None) -> 
     ]
 
 
-def serve(exchange: StreamExchange, data: bytes, now: float, *, cut: int = 0) -> bytes:
-    """Pass `data` into one side of a stream, in pieces of `cut` bytes, as an event loop does; returns its answer."""
-    step = cut or max(1, len(data))
-    for start in range(0, len(data), step):
-        exchange.feed(data[start : start + step], now)
-        _work(exchange, now)
-    answer, exchange.to_send = exchange.to_send, b""
-    return answer
-
-
-def _work(exchange: StreamExchange, now: float) -> None:
-    while not exchange.done and (exchange.heavy is not None or exchange.work is not None):
-        if exchange.heavy is not None:
-            try:
-                result: bytes | ProtocolError = exchange.heavy()
-            except ProtocolError as error:
-                result = error
-            exchange.resume(result, now)
-        else:
-            exchange.step(now)
-
-
-def _swim(config: Config, now: float, keyring: Keyring | None, hooks: Hooks | None) -> Swim:
-    seeded = random.Random(config.name)
-    return Swim(config, random=seeded, random_bytes=seeded.randbytes, now=now, keyring=keyring, hooks=hooks)
-
-
 class Lone:
-    """One node, by default called ``me`` at 10.0.0.1 with memberlist's LAN settings in the dialect hashicorp.
+    """A simulation of one node, by default called ``me`` at 10.0.0.1 with memberlist's LAN settings in the dialect
+    hashicorp. Its peers exist only as what a test lets it hear; what it sends to them is kept to look at.
 
     Attributes:
-        now: the clock, in seconds.
+        simulation: where it runs.
         started: what happened while it started.
     """
 
-    def __init__(
-        self, *, name: str = "me", keyring: Keyring | None = None, hooks: Hooks | None = None, **changes: Any
-    ) -> None:
+    def __init__(self, *, name: str = "me", hooks: Hooks | None = None, **changes: Any) -> None:
+        options = {key: changes.pop(key) for key in ("keyring", "max_held_bytes") if key in changes}
         settings: dict[str, Any] = {"dialect": Dialect.HASHICORP} | changes
-        self.config = Config.lan(name, settings.pop("advertise_host", "10.0.0.1"), PORT, **settings)
-        self.now = 0.0
-        self.swim = _swim(self.config, self.now, keyring, hooks)
-        self._keyring = keyring
-        self._packets: list[tuple[Address, bytes]] = []
+        config = Config.lan(name, settings.pop("advertise_host", "10.0.0.1"), PORT, **settings)
         self._events: list[Event] = []
-        self._streams: list[StreamExchange] = []
+        self._outside = Outside()
+        self.simulation = Simulation(
+            0, Network.instant(), on_event=lambda _, event: self._events.append(event), outside=self._outside
+        )
+        self._process = self.simulation.add(config, hooks=hooks, **options)
         self.started = self.events()
         self.forget_gossip()
+
+    @property
+    def swim(self) -> Swim:
+        """The node."""
+        return self._process.core
+
+    @property
+    def config(self) -> Config:
+        """The settings it was started with."""
+        return self._process.config
+
+    @property
+    def now(self) -> float:
+        """The clock, in seconds. Setting it lets time pass in which the node stands still."""
+        return self.simulation.now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self.simulation.now = now
 
     def hear(self, *heard: Any, source: Address = PEER) -> None:
         """Let a datagram arrive for each message."""
         for message in heard:
             data = message if isinstance(message, bytes) else message.encode()
-            self.swim.packet_received(data, source, self.now)
+            self.simulation.inject(self._process, data, source)
+
+    def hear_from(self, name: str, *heard: Any) -> None:
+        """Let a datagram arrive for each message from the address of a node that it knows."""
+        node = self.node(name)
+        self.hear(*heard, source=(node.host, node.port))
 
     def knows(self, *names: str, vsn: bytes = VSN) -> None:
         """Let it learn of live nodes at 10.0.1.1 and up, and forget that it did."""
@@ -141,12 +139,8 @@ class Lone:
 
     def run(self, seconds: float) -> None:
         """Let time pass, waking the node whenever it wants to be."""
-        until = self.now + seconds
-        while self.swim.wake_at is not None and self.swim.wake_at <= until:
-            self.now = max(self.now, self.swim.wake_at)
-            self.swim.advance(self.now)
-            self._take()
-        self.now = until
+        self.simulation.flush(self._process)
+        self.simulation.run(seconds)
 
     def run_until(self, predicate: Callable[[], object], within: float) -> None:
         """Let time pass until `predicate` holds.
@@ -154,14 +148,8 @@ class Lone:
         Raises:
             AssertionError: it does not within so many seconds.
         """
-        until = self.now + within
-        while not predicate():
-            wake_at = self.swim.wake_at
-            assert wake_at is not None, "nothing is going to happen"
-            assert wake_at <= until, f"not within {within} s"
-            self.now = max(self.now, wake_at)
-            self.swim.advance(self.now)
-            self._take()
+        self.simulation.flush(self._process)
+        assert self.simulation.run_until(predicate, within, every=0.0) is not None, f"not within {within} s"
 
     def until_sent(self, kind: type[_E], within: float = 10.0) -> list[tuple[Address, _E]]:
         """Let time pass until messages of one class are sent; returns those that are sent then."""
@@ -174,16 +162,11 @@ class Lone:
         self.run_until(sent, within)
         return found
 
-    def _take(self) -> None:
-        effects = self.swim.take()
-        self._packets += effects.packets
-        self._events += effects.events
-        self._streams += effects.streams
-
     def events(self) -> list[Event]:
         """What happened since the last call."""
-        self._take()
-        events, self._events = self._events, []
+        self.simulation.flush(self._process)
+        events = list(self._events)
+        self._events.clear()
         return events
 
     def happened(self, kind: type[_E]) -> list[_E]:
@@ -196,8 +179,8 @@ class Lone:
 
     def packets(self) -> list[tuple[Address, bytes]]:
         """The datagrams sent since the last call."""
-        self._take()
-        packets, self._packets = self._packets, []
+        self.simulation.flush(self._process)
+        packets, self._outside.packets = self._outside.packets, []
         return packets
 
     def sent(self, kind: type[_E] | None = None) -> list[tuple[Address, _E]]:
@@ -205,14 +188,14 @@ class Lone:
         return [
             (to, message)
             for to, datagram in self.packets()
-            for message in decoded(datagram, self.config, self._keyring)
+            for message in decoded(datagram, self.config, self.swim.keyring)
             if kind is None or isinstance(message, kind)
         ]
 
     def streams(self) -> list[StreamExchange]:
         """What it wants to dial since the last call."""
-        self._take()
-        streams, self._streams = self._streams, []
+        self.simulation.flush(self._process)
+        streams, self._outside.streams = self._outside.streams, []
         return streams
 
     def gossip(self) -> list[Any]:
@@ -256,43 +239,50 @@ def _leaf(part: bytes) -> Any:
     return part[1:] if part[0] == wire.MessageType.USER else _CLASSES[part[0]].decode(part[1:])
 
 
-@attrs.define
-class _Station:
-    swim: Swim
-    events: list[Event] = attrs.field(factory=list)
-
-
 class World:
-    """Several nodes on one network.
+    """A simulation of several nodes, called by their names, on a network that delivers at once.
 
     Attributes:
-        now: the clock, in seconds.
+        simulation: where they run.
         passes: whether something gets through, as (from name, to name, "udp" or "tcp"); replace it to cut links.
         traffic: every datagram so far, as (from name, to name, bytes).
     """
 
     def __init__(self, dialect: Dialect = Dialect.HASHICORP) -> None:
-        self.now = 0.0
         self.passes: Callable[[str, str, str], bool] = lambda source, target, transport: True
         self.traffic: list[tuple[str, str, bytes]] = []
+        self.simulation = Simulation(0, Network.instant(), on_event=self._on_event, on_packet=self._on_packet)
+        self.simulation.passes = lambda source, target, transport: self.passes(source.name, target.name, transport)
         self._dialect = dialect
-        self._stations: dict[str, _Station] = {}
-        self._names: dict[Address, str] = {}
-        self._off: set[str] = set()
+        self._processes: dict[str, Process] = {}
+        self._events: dict[str, list[Event]] = {}
+        self._off: dict[str, Swim] = {}
+
+    def _on_event(self, process: Process, event: Event) -> None:
+        self._events[process.name].append(event)
+
+    def _on_packet(self, process: Process, to: Address, datagram: bytes) -> None:
+        target = self.simulation.processes.get(to)
+        self.traffic.append((process.name, target.name if target is not None else "", datagram))
+
+    @property
+    def now(self) -> float:
+        """The clock, in seconds."""
+        return self.simulation.now
 
     def add(
         self, name: str, *, keyring: Keyring | None = None, hooks: Hooks | None = None, host: str = "", **changes: Any
     ) -> Swim:
         """Start a node, or start it anew under the same name and address."""
-        host = host or f"10.0.0.{1 + len(self._names)}"
-        for address, other in self._names.items():
-            host = address[0] if other == name and name in self._off else host
+        process = self._processes.get(name)
+        if process is not None and self._off.pop(name, None) is not None:
+            host = process.address[0]
+        host = host or f"10.0.0.{1 + len(self.simulation.processes)}"
         settings: dict[str, Any] = {"dialect": self._dialect} | changes
-        swim = _swim(Config.lan(name, host, PORT, **settings), self.now, keyring, hooks)
-        self._names[(host, PORT)] = name
-        self._stations[name] = _Station(swim)
-        self._off.discard(name)
-        return swim
+        self._events[name] = []
+        process = self.simulation.add(Config.lan(name, host, PORT, **settings), keyring=keyring, hooks=hooks)
+        self._processes[name] = process
+        return process.core
 
     def start(self, *names: str, **changes: Any) -> list[Swim]:
         """Start nodes that know each other."""
@@ -304,40 +294,42 @@ class World:
 
     def swim(self, name: str) -> Swim:
         """The node of that name."""
-        return self._stations[name].swim
+        return self._off.get(name) or self._processes[name].core
 
     def address(self, name: str) -> Address:
         """Where a node is."""
-        return next(address for address, other in self._names.items() if other == name)
+        return self._processes[name].address
 
     def join(self, name: str, seed: str) -> str:
         """Let one node dial another; returns why it failed, "" if it did not."""
         ended: list[str] = []
-        swim = self._stations[name].swim
-        swim.join(self.address(seed), self.now, lambda exchange: ended.append(exchange.failure))
+        self.swim(name).join(self.address(seed), self.now, lambda exchange: ended.append(exchange.failure))
         self.pump()
         return ended[0] if ended else "not ended"
 
     def off(self, name: str) -> None:
         """Switch a node off, without a word."""
-        self._off.add(name)
+        self._off[name] = self._processes[name].core
+        self.simulation.crash(self._processes[name])
 
     def on(self, name: str) -> None:
         """Let a node that was switched off go on: it stood still meanwhile."""
-        self._off.discard(name)
+        process = self._processes[name]
+        process.swim, process.wakes_at = self._off.pop(name), math.inf
+        self.simulation.flush(process)
 
     def events(self, name: str, kind: type[_E]) -> list[_E]:
         """All events of one class at a node so far."""
-        return [event for event in self._stations[name].events if isinstance(event, kind)]
+        return [event for event in self._events[name] if isinstance(event, kind)]
 
     def view(self, name: str) -> dict[str, State]:
         """What a node knows."""
-        return {node.name: node.state for node in self._stations[name].swim.nodes()}
+        return {node.name: node.state for node in self.swim(name).nodes()}
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
-        self._run(lambda: False, seconds)
         self.pump()
+        self.simulation.run(seconds)
 
     def run_until(self, predicate: Callable[[], object], within: float) -> None:
         """Let time pass until `predicate` holds.
@@ -345,62 +337,9 @@ class World:
         Raises:
             AssertionError: it does not within so many seconds.
         """
-        assert self._run(predicate, within), f"not within {within} s"
-
-    def _run(self, predicate: Callable[[], object], seconds: float) -> bool:
-        until = self.now + seconds
         self.pump()
-        while not predicate():
-            live = [station.swim for name, station in self._stations.items() if name not in self._off]
-            due = min((swim.wake_at for swim in live if swim.wake_at is not None), default=until)
-            if due >= until:
-                self.now = until
-                return False
-            self.now = max(self.now, due)
-            for swim in live:
-                swim.advance(self.now)
-            self.pump()
-        return True
+        assert self.simulation.run_until(predicate, within, every=0.0) is not None, f"not within {within} s"
 
     def pump(self) -> None:
         """Deliver what was sent, and what was sent because of it, until all are silent."""
-        busy = True
-        while busy:
-            busy = False
-            for name in list(self._stations):
-                busy |= name not in self._off and self._deliver(name)
-
-    def _deliver(self, name: str) -> bool:
-        station = self._stations[name]
-        effects = station.swim.take()
-        station.events += effects.events
-        for to, datagram in effects.packets:
-            target = self._target(name, to, "udp")
-            self.traffic.append((name, self._names.get(to, ""), datagram))
-            if target is not None:
-                target.packet_received(datagram, self.address(name), self.now)
-        for exchange in effects.streams:
-            self._converse(name, exchange)
-        return bool(effects.packets or effects.streams)
-
-    def _target(self, source: str, to: Address, transport: str) -> Swim | None:
-        name = self._names.get(to)
-        if name is None or name in self._off or not self.passes(source, name, transport):
-            return None
-        return self._stations[name].swim
-
-    def _converse(self, name: str, dialled: StreamExchange) -> None:
-        assert dialled.address is not None
-        target = self._target(name, dialled.address, "tcp")
-        if target is None:
-            dialled.end("nobody answers")
-            return
-        question, dialled.to_send = dialled.to_send, b""
-        accepted = target.accept(self.address(name), self.now)
-        answer = serve(accepted, question, self.now)
-        if not dialled.expects_reply:
-            dialled.end()
-            return
-        serve(dialled, answer, self.now)
-        if not dialled.done:
-            dialled.feed(b"", self.now)
+        self.simulation.settle()

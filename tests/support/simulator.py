@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
 import attrs
+from support.streams import drive
 
 from pydoudou.drivers.memberlist.protocol import Config, Swim
 from pydoudou.drivers.memberlist.protocol.addresses import Address
@@ -29,7 +30,7 @@ from pydoudou.drivers.memberlist.protocol.events import Event, Node
 from pydoudou.drivers.memberlist.protocol.messages import State
 from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange
 
-__all__ = ["Network", "Process", "Simulation"]
+__all__ = ["Network", "Outside", "Process", "Simulation"]
 
 _RETRANSMISSION_TIMEOUT = 0.2
 _HANDSHAKE = 3
@@ -54,6 +55,11 @@ class Network:
     reordering: float = 0.0
     held_up: float = 0.2
 
+    @classmethod
+    def instant(cls) -> Network:
+        """One on which everything arrives at the moment in which it is sent."""
+        return cls(least_latency=0.0, most_latency=0.0)
+
 
 @attrs.define(eq=False)
 class Process:
@@ -61,6 +67,7 @@ class Process:
 
     Attributes:
         seeds: whom a new process joins, and goes back to.
+        options: what else a node is made with: its keyring, its hooks.
         life: counts the processes that ran here.
         muted_until: when its messages move again.
         suspended_until: when it runs again.
@@ -68,6 +75,7 @@ class Process:
 
     config: Config
     seeds: Sequence[Address] = ()
+    options: Mapping[str, Any] = attrs.field(factory=dict)
     swim: Swim | None = None
     life: int = 0
     muted_until: float = -math.inf
@@ -98,6 +106,29 @@ class Process:
         return next((node for node in self.core.nodes() if node.name == name), None)
 
 
+@attrs.define(eq=False)
+class _End:
+    """One end of a connection, and the process that holds it."""
+
+    process: Process
+    life: int
+    exchange: StreamExchange
+    other: _End | None = None
+    last_arrival: float = -math.inf
+
+    @property
+    def open(self) -> bool:
+        return not self.exchange.done and self.process.life == self.life and self.process.swim is not None
+
+
+@attrs.define
+class Outside:
+    """What was sent to addresses where no process is, for a test to look at and to answer."""
+
+    packets: list[tuple[Address, bytes]] = attrs.field(factory=list)
+    streams: list[StreamExchange] = attrs.field(factory=list)
+
+
 class Simulation:
     """The clock, the network and the processes.
 
@@ -105,6 +136,13 @@ class Simulation:
         seed: determines everything that is left to chance.
         on_event: called with every event of every node.
         on_step: called with every process after it has done anything.
+        on_packet: called with every datagram that a process sends, and where it goes.
+        outside: takes what goes to addresses where no process is; without it that is lost, or refused.
+
+    Attributes:
+        packets: how many datagrams were sent so far.
+        stream_bytes: how many bytes have come over streams so far.
+        passes: whether something gets from one process to another, "udp" or "tcp", apart from the cuts.
     """
 
     def __init__(
@@ -114,6 +152,8 @@ class Simulation:
         *,
         on_event: Callable[[Process, Event], None] | None = None,
         on_step: Callable[[Process], None] | None = None,
+        on_packet: Callable[[Process, Address, bytes], None] | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self.seed = seed
         self.network = network if network is not None else Network()
@@ -121,7 +161,11 @@ class Simulation:
         self.processes: dict[Address, Process] = {}
         self.on_event = on_event
         self.on_step = on_step
+        self.on_packet = on_packet
+        self.outside = outside
+        self.passes: Callable[[Process, Process, str], bool] = lambda source, target, transport: True
         self.packets = 0
+        self.stream_bytes = 0
         self._chance = Random(seed)
         self._cuts: set[tuple[Address, Address]] = set()
         self._agenda: list[tuple[float, int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -139,9 +183,10 @@ class Simulation:
 
     # -- processes -----------------------------------------------------------------------------------------------------
 
-    def add(self, config: Config, seeds: Iterable[Address] = ()) -> Process:
+    def add(self, config: Config, seeds: Iterable[Address] = (), **options: Any) -> Process:
         """A new process, which joins `seeds`."""
-        process = Process(config, [seed for seed in seeds if seed != (config.advertise_host, config.advertise_port)])
+        own = (config.advertise_host, config.advertise_port)
+        process = Process(config, [seed for seed in seeds if seed != own], options)
         self.processes[process.address] = process
         self.restart(process)
         return process
@@ -151,15 +196,20 @@ class Simulation:
         assert process.swim is None, f"{process.name} runs"
         if meta is not None:
             process.config = attrs.evolve(process.config, meta=meta)
-        process.life += 1
         process.muted_until = process.suspended_until = -math.inf
+        swim = self._start(process)
+        for seed in process.seeds:
+            swim.join(seed, self.now)
+        self.flush(process)
+
+    def _start(self, process: Process) -> Swim:
+        process.life += 1
         process.wakes_at = math.inf
         chance = Random(f"{self.seed} {process.name} {process.life}")
-        process.swim = Swim(process.config, random=chance, random_bytes=chance.randbytes, now=self.now)
-        process.swim.remember_seeds(process.seeds)
-        for seed in process.seeds:
-            process.swim.join(seed, self.now)
-        self.flush(process)
+        swim = Swim(process.config, random=chance, random_bytes=chance.randbytes, now=self.now, **process.options)
+        swim.remember_seeds(process.seeds)
+        process.swim = swim
+        return swim
 
     def form(self, configs: Iterable[Config], seeds: Iterable[Address] = ()) -> list[Process]:
         """Processes that have known each other for long: for clusters whose forming is not what a test is about.
@@ -181,11 +231,7 @@ class Simulation:
         ]
         for process in processes:
             self.processes[process.address] = process
-            chance = Random(f"{self.seed} {process.name} 1")
-            swim = Swim(process.config, random=chance, random_bytes=chance.randbytes, now=self.now)
-            swim.remember_seeds(process.seeds)
-            swim.introduce(everybody, self.now)
-            process.swim, process.life = swim, 1
+            self._start(process).introduce(everybody, self.now)
             self.flush(process)
         return processes
 
@@ -242,8 +288,9 @@ class Simulation:
         """Let that much time pass."""
         self.run_until(lambda: False, seconds, every=math.inf)
 
-    def run_until(self, condition: Callable[[], bool], within: float, every: float = 0.1) -> float | None:
-        """Let time pass until `condition` holds, which is asked every `every` seconds.
+    def run_until(self, condition: Callable[[], object], within: float, every: float = 0.1) -> float | None:
+        """Let time pass until `condition` holds, which is asked every `every` seconds, or with 0 after each moment in
+        which anything happens.
 
         Returns:
             Seconds until then, or None if it did not hold `within` seconds.
@@ -253,12 +300,24 @@ class Simulation:
         while self.now < end:
             if condition():
                 return self.now - started
-            pause = min(end, self.now + every)
-            while agenda and agenda[0][0] <= pause:
-                self.now, _, _, happens, arguments = heapq.heappop(agenda)
-                happens(*arguments)
+            next_moment = max(self.now, agenda[0][0]) if agenda else end
+            pause = min(end, self.now + every if every else next_moment)
+            self._run_due(pause)
             self.now = pause
         return self.now - started if condition() else None
+
+    def settle(self) -> None:
+        """Deliver what was sent, and what was sent because of it, as far as that takes no time."""
+        for process in self.live:
+            self.flush(process)
+        self._run_due(self.now)
+
+    def _run_due(self, until: float) -> None:
+        agenda = self._agenda
+        while agenda and agenda[0][0] <= until:
+            when, _, _, happens, arguments = heapq.heappop(agenda)
+            self.now = max(self.now, when)
+            happens(*arguments)
 
     def _at(self, when: float, rank: int, happens: Callable[..., None], *arguments: Any) -> None:
         self._count += 1
@@ -297,7 +356,13 @@ class Simulation:
 
     def _send(self, sender: Process, to: Address, datagram: bytes) -> None:
         self.packets += 1
-        if (sender.address, to) in self._cuts:
+        if self.on_packet is not None:
+            self.on_packet(sender, to, datagram)
+        target = self.processes.get(to)
+        if self.outside is not None and (target is None or target is sender):
+            self.outside.packets.append((to, datagram))
+            return
+        if (sender.address, to) in self._cuts or (target is not None and not self.passes(sender, target, "udp")):
             return
         network, chance = self.network, self._chance.random
         copies = 2 if network.duplication and chance() < network.duplication else 1
@@ -333,60 +398,74 @@ class Simulation:
         return delay
 
     def _dial(self, process: Process, exchange: StreamExchange) -> None:
-        dialler = (process, process.life, exchange)
-        self._at(exchange.deadline, _TIMER, self._break, dialler, "no answer in time")
+        target = self.processes.get(exchange.address or ("", 0))
+        if self.outside is not None and (target is None or target is process):
+            self.outside.streams.append(exchange)
+            return
+        dialler = _End(process, process.life, exchange)
+        self._at(exchange.deadline, _TIMER, self._overdue, dialler)
         leaves_at = max(self.now, process.muted_until)
         self._at(leaves_at + self._trip(_HANDSHAKE), _MESSAGE, self._connected, dialler)
 
-    def _connected(self, dialler: tuple[Process, int, StreamExchange]) -> None:
-        """The dialler's bytes are at the other side, which answers."""
-        process, life, exchange = dialler
+    def _connected(self, dialler: _End) -> None:
+        """The dialler's first bytes are at the other side."""
+        process, exchange = dialler.process, dialler.exchange
         target = self.processes.get(exchange.address or ("", 0))
-        if exchange.done or process.life != life or process.swim is None:
-            return
-        if target is not None and self._is_cut(process, target):
+        if not dialler.open or (target is not None and self._is_cut(process, target)):
             return
         if target is None or target.swim is None:
-            self._at(self.now + self._trip(), _MESSAGE, self._break, dialler, "connection refused")
+            self._at(self.now + self._trip(), _MESSAGE, self._refused, dialler)
             return
         if target.muted_until > self.now:
             self._at(target.muted_until, _MESSAGE, self._connected, dialler)
             return
-        accepted = target.swim.accept(process.address, self.now)
-        data, exchange.to_send = exchange.to_send, b""
-        self._converse(accepted, data)
-        if not exchange.expects_reply:
-            exchange.end()
-        self._at(self.now + self._trip(), _MESSAGE, self._answered, dialler, target, accepted.to_send)
-        self.flush(target)
+        accepted = dialler.other = _End(target, target.life, target.swim.accept(process.address, self.now), dialler)
+        self._at(accepted.exchange.deadline, _TIMER, self._overdue, accepted)
+        data = drive(exchange, self.now)
+        self.flush(process)
+        self._arrived(accepted, data, exchange.done)
 
-    def _answered(self, dialler: tuple[Process, int, StreamExchange], target: Process, data: bytes) -> None:
-        process, life, exchange = dialler
-        if exchange.done or process.life != life or process.swim is None or self._is_cut(process, target):
+    def _arrived(self, end: _End, data: bytes, ended: bool) -> None:
+        """Bytes, and perhaps the end, have come to one side; it goes on, and what it writes is sent."""
+        process, exchange, other = end.process, end.exchange, end.other
+        assert other is not None
+        if not end.open or self._is_cut(process, other.process):
             return
         if process.muted_until > self.now:
-            self._at(process.muted_until, _MESSAGE, self._answered, dialler, target, data)
+            self._at(process.muted_until, _MESSAGE, self._arrived, end, data, ended)
             return
-        self._converse(exchange, data)
-        self.flush(process)
-
-    def _converse(self, exchange: StreamExchange, data: bytes) -> None:
-        """One side reads all that the other has sent, and then its end."""
+        self.stream_bytes += len(data)
+        written = drive(exchange, self.now)
         if data:
-            exchange.feed(data, self.now)
-        while exchange.heavy is not None:
-            exchange.resume(exchange.heavy(), self.now)
-        while exchange.step(self.now):
-            pass
-        exchange.feed(b"", self.now)
-
-    def _break(self, dialler: tuple[Process, int, StreamExchange], reason: str) -> None:
-        process, life, exchange = dialler
-        if exchange.done or process.life != life or process.swim is None:
-            return
-        exchange.end(reason)
+            exchange.received(data, self.now)
+            written += drive(exchange, self.now)
+        if ended:
+            exchange.received(b"", self.now)
+            written += drive(exchange, self.now)
         self.flush(process)
+        if other.open and (written or exchange.done):
+            other.last_arrival = max(other.last_arrival, self.now + self._trip())
+            self._at(other.last_arrival, _MESSAGE, self._arrived, other, written, exchange.done)
+
+    def _refused(self, dialler: _End) -> None:
+        self._abort(dialler, "connection refused")
+
+    def _overdue(self, end: _End) -> None:
+        """The deadline of a step is over, unless it was moved on."""
+        if end.exchange.deadline > self.now:
+            self._at(end.exchange.deadline, _TIMER, self._overdue, end)
+        else:
+            self._abort(end, "no answer in time")
+
+    def _abort(self, end: _End, reason: str) -> None:
+        if end.open:
+            end.exchange.abort(reason, self.now)
+            self.flush(end.process)
 
     def _is_cut(self, one: Process, other: Process) -> bool:
         """A connection needs both directions."""
-        return (one.address, other.address) in self._cuts or (other.address, one.address) in self._cuts
+        pairs = ((one, other), (other, one))
+        return any(
+            (source.address, target.address) in self._cuts or not self.passes(source, target, "tcp")
+            for source, target in pairs
+        )

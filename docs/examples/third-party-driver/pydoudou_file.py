@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 
 import anyio
-import attrs
 from anyio.abc import TaskStatus
 
-from pydoudou.drivers.contract import DriverStatus, Instance, Member, MemberState, Sink
+from pydoudou.drivers.contract import Sink, SubscribingDriver
 from pydoudou.drivers.environment import Environment
+from pydoudou.drivers.kit.listing import Listing
+from pydoudou.drivers.kit.refusals import Refusals
+from pydoudou.drivers.kit.service_names import plain_name
+from pydoudou.drivers.kit.validation import Unusable, checked_member
+from pydoudou.drivers.members import DriverStatus, Instance, Member, MemberState
 
 
 def read_settings(environment: Environment) -> tuple[str, float]:
@@ -23,33 +29,47 @@ def create(settings: tuple[str, float]) -> FileDriver:
     return FileDriver(*settings)
 
 
-class FileDriver:
-    mode = "file"
+class FileDriver(SubscribingDriver):
     detection_bound = 60.0  # seconds within which whoever writes the file takes a dead member out of it
 
     def __init__(self, path: str, interval: float) -> None:
         self._path, self._interval = path, interval
-        self._members: dict[tuple[str, str, int], Member] = {}
+        self._wanted: set[str | None] = set()
+        self._members: list[Member] = []
+        self._listing = Listing(gone=MemberState.LEFT)
+        self._refusals = Refusals(logging.getLogger(__name__))
         self._fault = "not started"
 
     async def run(self, sink: Sink, instance: Instance | None, *, task_status: TaskStatus[None]) -> None:
-        await self._look(sink)
+        self._sink = sink
+        await self._look()
         task_status.started()
         while True:
             await anyio.sleep(self._interval)
-            await self._look(sink)
+            await self._look()
 
-    async def _look(self, sink: Sink) -> None:
+    async def _look(self) -> None:
         try:
-            members = _parsed(await anyio.Path(self._path).read_text("utf-8"))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            self._members = list(self._parsed(await anyio.Path(self._path).read_text("utf-8")))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             self._fault = f"cannot read {self._path}: {type(error).__name__}: {error}"
-            sink.authoritative(False, self._fault)  # what was reported last stays in the view, marked stale
+            self._sink.authoritative(False, self._fault)  # what was reported last stays in the view, marked stale
             return
-        gone = [attrs.evolve(old, state=MemberState.LEFT) for key, old in self._members.items() if key not in members]
-        self._members, self._fault = members, ""
-        sink.authoritative(True)
-        sink.observe([*gone, *members.values()])
+        self._fault = ""
+        self._sink.authoritative(True)
+        self._report()
+
+    def _report(self) -> None:
+        wanted = [member for member in self._members if not self._wanted.isdisjoint((None, member.service))]
+        self._sink.observe(self._listing.listed(wanted))
+
+    async def subscribe(self, service: str | None) -> None:
+        self._wanted.add(service and plain_name(service))
+        self._report()
+
+    async def unsubscribe(self, service: str | None) -> None:
+        self._wanted.discard(service and plain_name(service))
+        self._report()  # whoever nobody asks for any more leaves
 
     async def update(self, instance: Instance) -> None:
         """Others write the file: nothing is registered."""
@@ -59,13 +79,12 @@ class FileDriver:
 
     def status(self) -> DriverStatus:
         message = self._fault or f"members in {self._path}: {len(self._members)}"
-        return DriverStatus(self.mode, not self._fault, message, len(self._members))
+        return DriverStatus("file", not self._fault, message, len(self._members))
 
-
-def _parsed(text: str) -> dict[tuple[str, str, int], Member]:
-    found = [
-        Member(service, str(item["host"]), int(item["port"]), weight=max(0.0, float(item.get("weight", 1))))
-        for service, items in json.loads(text).items()
-        for item in items
-    ]
-    return {member.key: member for member in found}
+    def _parsed(self, text: str) -> Iterator[Member]:
+        for service, items in json.loads(text).items():
+            for item in items:
+                try:
+                    yield checked_member(service, item.get("host"), item.get("port"), weight=item.get("weight"))
+                except Unusable as unusable:
+                    self._refusals.note(self._path, unusable)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["Address", "shown"]
+import functools
+import ipaddress
+
+__all__ = ["Address", "IPAddress", "ip_of", "shown"]
 
 Address = tuple[str, int]
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@functools.lru_cache(maxsize=4096)
+def ip_of(host: str) -> IPAddress | None:
+    """The IP address that `host` spells, None if it is a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def shown(address: Address | str) -> str:

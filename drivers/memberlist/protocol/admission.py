@@ -99,15 +99,15 @@ def admitted_host(context: Context, message: Alive, known: NodeRecord | None, *,
         else:
             host = config.dialect.decode_host(message.addr)
     except ProtocolError as error:
-        context.problem("alive refused", f"{message.node[:80]}: {error}")
+        context.problem("alive_refused", f"{message.node[:80]}: {error}")
         return None
     if own:
         return host
     if not config.allows(host):
-        context.problem("address not allowed", f"{message.node} at {host}")
+        context.problem("address_not_allowed", f"{message.node} at {host}")
         return None
     admit = context.hooks.admit
     if admit is not None and not admit(message.node, host, message.port, message.meta or b""):
-        context.counters["not admitted"] += 1
+        context.counters["not_admitted"] += 1
         return None
     return host

@@ -11,7 +11,7 @@ import collections
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
-from .addresses import Address, shown
+from .addresses import Address, ip_of, shown
 from .awareness import Awareness
 from .broadcast import BroadcastQueue
 from .config import Config
@@ -21,6 +21,7 @@ from .hooks import Hooks
 from .messages import USER_HEAD
 from .packet import PacketCodec, compound
 from .scaling import retransmit_limit
+from .stream_limits import StreamLimits
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -45,15 +46,21 @@ class Context:
         packets: datagrams to send, as (destination, bytes).
         streams: exchanges to open.
         events: what happened, in order.
-        counters: how often what happened, by name.
+        counters: how often what happened, by the names of `counters`.
         vsn: the version bytes of `config`, for comparing them often, and for sharing them.
         known_entries: the entries of a push/pull that are no news.
         nodes: how many nodes are known, ourselves and the dead included: the n of every logarithm.
         sequence: the number of the last ping.
+        stream_limits: who may hold connections, and how much.
     """
 
     def __init__(
-        self, config: Config, keyring: Keyring, random: Random, random_bytes: Callable[[int], bytes], now: float
+        self,
+        config: Config,
+        keyring: Keyring,
+        random: Random,
+        random_bytes: Callable[[int], bytes],
+        now: float,
     ) -> None:
         self.now = now
         self.source: Address | str = ""
@@ -67,6 +74,7 @@ class Context:
         self.broadcasts = BroadcastQueue()
         self.user_broadcasts = BroadcastQueue()
         self.hooks = Hooks()
+        self.stream_limits = StreamLimits(set)
         self.packets: list[tuple[Address, bytes]] = []
         self.streams: list[StreamExchange] = []
         self.events: list[Event] = []
@@ -94,6 +102,20 @@ class Context:
         """A number for a ping: 1, 2, … and around at 2**32."""
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
         return self.sequence
+
+    def is_from(self, source: Address, asked: Address) -> bool:
+        """Whether what came from `source` is an answer of who was asked at `asked`. A host name whose addresses are not
+        known may be any host at that port.
+        """
+        if source == asked:
+            return True
+        if source[1] != asked[1]:
+            return False
+        ip = ip_of(asked[0])
+        if ip is not None:
+            return ip == ip_of(source[0])
+        known = self.hooks.addresses(asked[0]) if self.hooks.addresses is not None else ()
+        return not known or source[0] in known
 
     def stagger(self, interval: float) -> float:
         """A first delay, so that nodes started together do not act together."""

@@ -12,13 +12,13 @@ import enum
 import functools
 import ipaddress
 
+from .addresses import IPAddress
 from .errors import ProtocolError
 
 __all__ = ["Dialect"]
 
 _LONGEST_HOST = 255
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Dialect(enum.StrEnum):

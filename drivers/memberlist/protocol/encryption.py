@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from .errors import ProtocolError
 
-__all__ = ["Keyring", "decrypt", "encrypt", "encryption_overhead"]
+__all__ = ["Keyring", "decrypt", "encrypt", "encrypted_bytes", "encryption_overhead"]
 
 _NONCE = 12
 _TAG = 16
@@ -25,6 +25,11 @@ _KEY_SIZES = (16, 24, 32)
 def encryption_overhead(version: int) -> int:
     """The most bytes that encryption adds to a plaintext."""
     return 1 + _NONCE + _TAG + (_BLOCK if version == 0 else 0)
+
+
+def encrypted_bytes(size: int, version: int) -> int:
+    """What a plaintext of `size` bytes takes when it is encrypted: the associated data of a stream contains it."""
+    return 1 + _NONCE + size + (_BLOCK - size % _BLOCK if version == 0 else 0) + _TAG
 
 
 class Keyring:

@@ -133,7 +133,7 @@ class PingCompleted:
 class Problem:
     """Something arrived that the protocol does not allow, or could not be sent; it was dropped.
 
-    `kind` is a short fixed phrase to count and to limit logging by.
+    `kind` is the name under which it is counted, see `counters`.
     """
 
     kind: str

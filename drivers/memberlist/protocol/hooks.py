@@ -1,12 +1,12 @@
 """Decisions and values that come from outside of the protocol.
 
-The product sets `load` only. The others are what memberlist's delegates offer to an application that uses gossip
-for itself, as `application` does; the parity with upstream's tests holds them.
+The product sets `load`, `user_data` and `addresses`. The others are what memberlist's delegates offer to an application
+that uses gossip for itself, as `application` does; the parity with upstream's tests holds them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -28,6 +28,8 @@ class Hooks:
         ping_over_tcp: `(name) -> bool`, whether a node that does not answer over UDP may be pinged over TCP.
         local_state: what to send along with a push/pull; the argument tells whether it is a join.
         load: `() -> (idle, unix_ms)`, the idle share of the processor, 0 to 1, and the time of the measurement.
+        user_data: whether user messages and user states of others are of use; else they are dropped as they come in.
+        addresses: the addresses that a host name has, none as long as they are not known.
     """
 
     admit: Callable[[str, str, int, bytes], bool] | None = None
@@ -36,3 +38,5 @@ class Hooks:
     ping_over_tcp: Callable[[str], bool] | None = None
     local_state: Callable[[bool], bytes] | None = None
     load: Callable[[], tuple[float, int]] | None = None
+    user_data: bool = True
+    addresses: Callable[[str], Collection[str]] | None = None

@@ -9,14 +9,17 @@ decoded off the event loop.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .errors import ProtocolError
 
-__all__ = ["compress", "decompress"]
+__all__ = ["compress", "decompress", "inflated"]
 
 _CLEAR = 256
 _END = 257
 _FIRST = 258
 _MAX_WIDTH = 12
+_PIECE_BYTES = 1024 * 1024
 _LITERALS = [bytes((value,)) for value in range(256)]
 
 
@@ -25,6 +28,23 @@ def decompress(data: bytes | memoryview, limit: int) -> bytes:
 
     Raises:
         ProtocolError: more than `limit` bytes come out, a code is invalid, or the end code is missing.
+    """
+    pieces = []
+    size = 0
+    for piece in inflated(data, min(limit, _PIECE_BYTES)):
+        size += len(piece)
+        if size > limit:
+            raise ProtocolError(f"decompressed to more than {limit} bytes")
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def inflated(data: bytes | memoryview, piece_bytes: int) -> Iterator[bytes]:
+    """The bytes that `data` stands for, in pieces that are not empty and exceed `piece_bytes` by one entry of the
+    dictionary at the most, 4 KB.
+
+    Raises:
+        ProtocolError: a code is invalid, or the end code is missing.
     """
     table = [*_LITERALS, b"", b""]
     append = table.append
@@ -50,7 +70,9 @@ def decompress(data: bytes | memoryview, limit: int) -> bytes:
             previous = b""
             continue
         elif code == _END:
-            return b"".join(out)
+            if out:
+                yield b"".join(out)
+            return
         elif code < len(table):
             entry = table[code]
         elif code == len(table) and previous:
@@ -59,8 +81,10 @@ def decompress(data: bytes | memoryview, limit: int) -> bytes:
             raise ProtocolError("invalid LZW code")
         emit(entry)
         size += len(entry)
-        if size > limit:
-            raise ProtocolError(f"decompressed to more than {limit} bytes")
+        if size > piece_bytes:
+            yield b"".join(out)
+            out.clear()
+            size = 0
         # A full dictionary of 12-bit codes grows no further: Go stops adding and waits for a clear.
         if previous and len(table) < 4096:
             append(previous + entry[:1])

@@ -141,7 +141,7 @@ class Membership:
         if (node.host, node.port) != (host, message.port):
             moved = self._may_move(node)
             if not moved:
-                context.counters["name conflict"] += 1
+                context.counters["name_conflicts"] += 1
                 context.events.append(NodeConflict(node.snapshot(), (host, message.port)))
                 return
         if is_me and not own:
@@ -158,7 +158,7 @@ class Membership:
         """Insert an unknown node."""
         context, roster = self._context, self._roster
         if message.incarnation == 0 or len(roster) >= MAX_NODES:
-            context.problem("alive refused", f"{message.node}: incarnation 0, or too many members")
+            context.problem("alive_refused", f"{message.node}: incarnation 0, or too many members")
             return
         vsn = context.vsn if message.vsn == context.vsn else message.vsn[:6]  # thousands may share one
         now = context.now
@@ -168,11 +168,11 @@ class Membership:
         roster.add(node)
         context.nodes = len(roster)
         context.broadcasts.queue_statement(node.name, node.statement_bytes)
-        context.counters["alive"] += 1
+        context.counters["statements_applied"] += 1
         self._joined(node)
 
     def _joined(self, node: NodeRecord) -> None:
-        self._context.counters["joined"] += 1
+        self._context.counters["nodes_joined"] += 1
         self._context.events.append(NodeJoined(node.snapshot()))
         self.isolation.found(node.name)
         self.on_found(node.name)
@@ -208,7 +208,7 @@ class Membership:
         self._roster.set_statement(node, message, host)
         if before is not State.ALIVE:
             self._roster.set_state(node, State.ALIVE, context.now)
-        context.counters["alive"] += 1
+        context.counters["statements_applied"] += 1
         if before >= State.DEAD:
             node.weight = None
             self._joined(node)
@@ -244,7 +244,7 @@ class Membership:
         context.broadcasts.queue(message.encode(), node.name)
         if message.reporter == context.config.name:
             context.send(node.address, message.encode(), crc=node.reads_crc)
-        context.counters["suspect"] += 1
+        context.counters["suspicions"] += 1
         self._roster.set_incarnation(node, message.incarnation)
         self._roster.set_state(node, State.SUSPECT, context.now)
         self._set_suspicion(node, self._new_suspicion(message.reporter))
@@ -278,7 +278,7 @@ class Membership:
 
     def _suspicion_over(self, node: NodeRecord, suspicion: Suspicion) -> None:
         if suspicion.missing > 0:
-            self._context.counters["suspicion ended unconfirmed"] += 1
+            self._context.counters["suspicions_unconfirmed"] += 1
         self.dead(Dead(node.incarnation, node.name, self._context.config.name))
 
     def postpone_suspicions(self, seconds: float) -> None:
@@ -307,7 +307,7 @@ class Membership:
             self._refute(node, message.incarnation, message.reporter)
             return
         context.broadcasts.queue(message.encode(), node.name, self._leave_told if is_me else None)
-        context.counters["dead"] += 1
+        context.counters["nodes_gone"] += 1
         self._roster.set_incarnation(node, message.incarnation)
         state = State.LEFT if message.reporter == message.node else State.DEAD
         if node.state is State.ALIVE:
@@ -356,7 +356,7 @@ class Membership:
         try:
             check_incarnation(message.incarnation, node)
         except ProtocolError as error:
-            self._context.problem("incarnation refused", f"{message.node}: {error}")
+            self._context.problem("incarnation_refused", f"{message.node}: {error}")
             return None
         return node
 
@@ -368,7 +368,7 @@ class Membership:
         self._incarnation = max(self._incarnation, reported) + 1
         self._roster.set_incarnation(me, self._incarnation)
         context.awareness.apply(1)
-        context.counters["refuted"] += 1
+        context.counters["refutations"] += 1
         context.broadcasts.queue_statement(me.name, me.statement_bytes)
         node = self._roster.get(reporter)
         if node is not None and node is not me:
@@ -380,7 +380,7 @@ class Membership:
         if node is None or node is me or me.gone or node.corrected_at + _CORRECT_AGAIN_AFTER > context.now:
             return
         node.corrected_at = context.now
-        context.counters["refutation repeated"] += 1
+        context.counters["refutations_repeated"] += 1
         context.send(node.address, me.statement().encode(), crc=node.reads_crc)
 
     def reap(self) -> list[NodeRecord]:

@@ -13,7 +13,8 @@ packet. Parts that were read before a bound was hit still count, as in Go.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 from zlib import crc32
 
 from .config import Config
@@ -24,7 +25,16 @@ from .label import label_header, split_label
 from .lzw import compress, decompress
 from .messages import MessageType, message_head
 
-__all__ = ["MAX_COMPOUND_PARTS", "PacketCodec", "compound", "compressed", "inflate", "messages"]
+__all__ = [
+    "COMPRESS_FIELDS",
+    "MAX_COMPOUND_PARTS",
+    "PacketCodec",
+    "compound",
+    "compressed",
+    "inflate",
+    "messages",
+    "packed_bytes",
+]
 
 MAX_COMPOUND_PARTS = 255
 MAX_DEPTH = 8
@@ -37,6 +47,7 @@ KB.
 
 _COMPOUND = MessageType.COMPOUND.value
 _COMPRESS = MessageType.COMPRESS.value
+COMPRESS_FIELDS = (b"Algo", b"Buf")
 _LZW = 0
 _COMPRESSED_HEAD = message_head(MessageType.COMPRESS, 2) + fixstr(b"Algo") + unsigned(_LZW) + fixstr(b"Buf")
 _CRC_HEAD = bytes((MessageType.HAS_CRC,))
@@ -67,10 +78,19 @@ def inflate(body: bytes | memoryview, limit: int) -> bytes:
     Raises:
         ProtocolError: an algorithm other than LZW, an invalid stream, or more than `limit` bytes.
     """
-    fields = struct_fields(body, (b"Algo", b"Buf"))
-    if to_int(fields.get(b"Algo"), 0, 255) != 0:
-        raise ProtocolError(f"unknown compression algorithm {fields.get(b'Algo')}")
-    return decompress(to_bytes(fields.get(b"Buf")), limit)
+    return decompress(packed_bytes(struct_fields(body, COMPRESS_FIELDS)), limit)
+
+
+def packed_bytes(fields: Mapping[bytes, Any]) -> bytes:
+    """The compressed bytes in the fields of a compress message.
+
+    Raises:
+        ProtocolError: an algorithm other than LZW.
+    """
+    algorithm = to_int(fields.get(b"Algo"), 0, 255)
+    if algorithm != _LZW:
+        raise ProtocolError(f"unknown compression algorithm {algorithm}")
+    return to_bytes(fields.get(b"Buf"))
 
 
 def messages(plaintext: bytes) -> Iterator[tuple[int, bytes]]:
@@ -196,9 +216,17 @@ class PacketCodec:
 
     def _without_label(self, datagram: bytes) -> bytes:
         label, rest = split_label(datagram)
+        self.check_label(label)
+        return rest
+
+    def check_label(self, label: bytes) -> None:
+        """Whether a packet or stream with this label is for us.
+
+        Raises:
+            ProtocolError: it belongs to another cluster, or has a label although somebody else took it off already.
+        """
         if self.config.skip_inbound_label_check:
             if label:
                 raise ProtocolError("unexpected double label")
         elif label != self.config.label:
             raise ProtocolError(f"label {label[:40]!r} is not ours")
-        return rest

@@ -11,6 +11,10 @@ with the ping, so that it can refute at once (the "buddy system").
 Helpers of the Go code send the nack when their own timeout is over, which is later than the end of the requester's
 interval: in its default profiles no nack ever counts. The Lifeguard paper sends it at 80 % of the timeout, and so
 do we, measured on the time that the requester has left. That repairs Go requesters too.
+
+An answer counts only from an address that was asked: the target's, or that of a helper. Go takes it from anybody, so
+that a third host which guesses the numbers, and they count from 1, keeps a dead node alive. A node that sends from
+another address than it advertises still has its ping over TCP.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from collections.abc import Callable
 
 import attrs
 
-from .addresses import Address
+from .addresses import Address, shown
 from .context import Context
 from .errors import ProtocolError
 from .events import PingCompleted
@@ -48,8 +52,14 @@ class _Probe:
     deadline: float
     timers: list[Timer] = attrs.field(factory=list)
     indirect: bool = False
+    helpers: list[Address] = attrs.field(factory=list)
     expected_nacks: int = 0
-    nacks: int = 0
+    owe_nacks: set[Address] = attrs.field(factory=set)
+
+    @property
+    def asked(self) -> list[Address]:
+        """Who may answer."""
+        return [self.node.address, *self.helpers]
 
     def end(self) -> None:
         for timer in self.timers:
@@ -62,7 +72,13 @@ class _Relay:
 
     requester: Address
     sequence: int
+    target: Address
     nack_timer: Timer | None = None
+
+    @property
+    def asked(self) -> list[Address]:
+        """Who may answer."""
+        return [self.target]
 
 
 @attrs.define(eq=False)
@@ -70,8 +86,17 @@ class _Ping:
     """A ping that the owner asked for."""
 
     sent: float
+    target: Address
     on_end: Callable[[float | None], None]
     timer: Timer | None = None
+
+    @property
+    def asked(self) -> list[Address]:
+        """Who may answer."""
+        return [self.target]
+
+
+_Waiting = _Probe | _Relay | _Ping
 
 
 class Prober:
@@ -84,7 +109,7 @@ class Prober:
         self._next = 0
         self._current: _Probe | None = None
         self._tick_waits = False
-        self._waiting: dict[int, _Probe | _Relay | _Ping] = {}
+        self._waiting: dict[int, _Waiting] = {}
         self.on_stranger: Callable[[Ping], None] | None = None
         """Called with the ping of a node that is not in the list."""
 
@@ -120,7 +145,7 @@ class Prober:
     def _probe(self, node: NodeRecord) -> None:
         context, config = self._context, self._context.config
         if context.awareness.score:
-            context.counters["degraded probe"] += 1
+            context.counters["probes_degraded"] += 1
         sequence = context.next_sequence()
         deadline = context.now + context.awareness.scale(config.probe_interval)
         probe = _Probe(node, sequence, context.now, deadline)
@@ -151,7 +176,9 @@ class Prober:
         )
         for helper in helpers:
             nack = helper.sends_nacks
-            probe.expected_nacks += nack
+            if nack:
+                probe.expected_nacks += 1
+                probe.owe_nacks.add(helper.address)
             request = IndirectPing(
                 probe.sequence,
                 target.addr,
@@ -162,6 +189,7 @@ class Prober:
                 config.advertise_port,
                 config.name,
             )
+            probe.helpers.append(helper.address)
             context.send_with_gossip(helper.address, request.encode())
         may = context.hooks.ping_over_tcp
         if config.tcp_pings and target.answers_tcp_pings and (may is None or may(target.name)):
@@ -174,7 +202,7 @@ class Prober:
             if not isinstance(message, Ack) or message.seq_no != sequence:
                 raise ProtocolError(f"expected the ack {sequence}, got {type(message).__name__}")
             if self._waiting.get(sequence) is probe:
-                context.counters["probe answered over TCP only"] += 1
+                context.counters["probes_answered_over_tcp"] += 1
                 self._end(probe, healthy=True)
 
         exchange = StreamExchange(context, probe.node.address, probe.node.name, probe.deadline, acked, renewable=False)
@@ -184,9 +212,9 @@ class Prober:
     def _probe_failed(self, probe: _Probe) -> None:
         """The end of the interval without an ack. The nacks tell whose fault it may be."""
         context = self._context
-        missing = probe.expected_nacks - probe.nacks if probe.expected_nacks else 1
+        missing = len(probe.owe_nacks) if probe.expected_nacks else 1
         context.awareness.apply(missing)
-        context.counters["probe failed"] += 1
+        context.counters["probes_failed"] += 1
         node = probe.node
         self._membership.suspect(Suspect(node.incarnation, node.name, context.config.name))
         self._end(probe, healthy=False)
@@ -214,7 +242,7 @@ class Prober:
         """Ping once, for the owner: nothing follows from it but that `on_end` learns the round-trip time, or None."""
         context = self._context
         sequence = context.next_sequence()
-        ping = self._waiting[sequence] = _Ping(context.now, on_end)
+        ping = self._waiting[sequence] = _Ping(context.now, address, on_end)
         ping.timer = context.timers.at(context.now + context.config.probe_timeout, self._no_ack, sequence)
         context.send_with_gossip(address, self._ping(sequence, name).encode())
 
@@ -225,9 +253,20 @@ class Prober:
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
-    def ack(self, message: Ack) -> None:
+    def _answered(self, sequence: int, source: Address) -> _Waiting | None:
+        """Whose answer this is: of a probe that waits for one, and that asked at `source`."""
+        context, waiting = self._context, self._waiting.get(sequence)
+        if waiting is None or any(context.is_from(source, asked) for asked in waiting.asked):
+            return waiting
+        context.problem("answer_from_elsewhere", f"expected from {' or '.join(map(shown, waiting.asked))}")
+        return None
+
+    def ack(self, message: Ack, source: Address) -> None:
         """An ack to a probe of ours, direct or relayed, or to one that we make for another."""
-        waiting = self._waiting.pop(message.seq_no, None)
+        waiting = self._answered(message.seq_no, source)
+        if waiting is None:
+            return
+        del self._waiting[message.seq_no]
         if isinstance(waiting, _Relay):
             self._context.send_with_gossip(waiting.requester, Ack(waiting.sequence).encode())
             if waiting.nack_timer is not None:
@@ -236,18 +275,19 @@ class Prober:
             if waiting.timer is not None:
                 waiting.timer.cancel()
             waiting.on_end(self._context.now - waiting.sent)
-        elif waiting is not None:
+        else:
             if not waiting.indirect:
                 round_trip = self._context.now - waiting.sent
                 payload = message.payload or b""
                 self._context.events.append(PingCompleted(waiting.node.name, round_trip, payload))
             self._end(waiting, healthy=True)
 
-    def nack(self, message: Nack) -> None:
+    def nack(self, message: Nack, source: Address) -> None:
         """A helper works, but did not reach the target; an ack may still come."""
-        waiting = self._waiting.get(message.seq_no)
+        waiting = self._answered(message.seq_no, source)
         if isinstance(waiting, _Probe):
-            waiting.nacks = min(waiting.nacks + 1, waiting.expected_nacks)
+            answered = [helper for helper in waiting.owe_nacks if self._context.is_from(source, helper)]
+            waiting.owe_nacks.difference_update(answered)
 
     # -- being probed, helping -----------------------------------------------------------------------------------------
 
@@ -255,7 +295,7 @@ class Prober:
         """Answer a ping, unless it is meant for a node that was at our address before."""
         context, config = self._context, self._context.config
         if ping.node and ping.node != config.name:
-            context.problem("ping for another node", ping.node[:80])
+            context.problem("ping_for_another_node", ping.node[:80])
             return
         payload = context.hooks.ack_payload() if context.hooks.ack_payload else None
         to = self._reply_address(ping.source_addr, ping.source_port, source)
@@ -273,10 +313,10 @@ class Prober:
         if requester is None or target is None:
             return
         if len(self._waiting) >= MAX_WAITING:
-            context.problem("too many indirect pings", f"{len(self._waiting)} are under way")
+            context.problem("too_many_indirect_pings", f"{len(self._waiting)} are under way")
             return
         sequence = context.next_sequence()
-        relay = _Relay(requester, request.seq_no)
+        relay = _Relay(requester, request.seq_no, target)
         self._waiting[sequence] = relay
         context.timers.at(context.now + config.probe_timeout, self._give_up_relay, sequence)
         if request.nack:
@@ -302,9 +342,9 @@ class Prober:
             if not port:
                 raise ProtocolError("port 0")
         except ProtocolError as error:
-            context.problem("unusable reply address", error)
+            context.problem("unusable_reply_address", error)
             return None
         if not context.config.allows(host):
-            context.problem("address not allowed", f"a reply to {host}")
+            context.problem("address_not_allowed", f"a reply to {host}")
             return None
         return (host, port)

@@ -60,9 +60,9 @@ class Synchronizer:
     def settle(self) -> None:
         """Gossip is quiet: if much of the cluster is new to us, look for what we missed."""
         context = self._context
-        new = context.counters["joined"] - self._settled_joins
+        new = context.counters["nodes_joined"] - self._settled_joins
         if new * _SETTLE_SHARE >= context.nodes and self._membership.running:
-            self._settled_joins = context.counters["joined"]
+            self._settled_joins = context.counters["nodes_joined"]
             self.tick()
 
     def ask_stranger(self, ping: Ping) -> None:
@@ -93,9 +93,8 @@ class Synchronizer:
 
         deadline = context.now + context.config.tcp_timeout
         exchange = StreamExchange(context, address, shown(address), deadline, replied, on_end)
-        exchange.work = self._write_state(exchange, join=join)
-        exchange.step(context.now)
-        context.counters["push/pull"] += 1
+        exchange.begin(self._write_state(exchange, join=join))
+        context.counters["push_pulls"] += 1
         return exchange
 
     def answer(self, exchange: StreamExchange, message: PushPull) -> Iterator[None]:

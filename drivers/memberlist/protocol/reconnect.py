@@ -79,10 +79,10 @@ class Healer:
         if context.random.random() * self._roster.present < len(candidates):
             self._trying = True
             address = context.random.choice(candidates)
-            context.counters["healing attempt"] += 1
+            context.counters["reconnects_tried"] += 1
             context.streams.append(self._synchronizer.with_peer(address, join=True, on_end=self._tried))
 
     def _tried(self, exchange: StreamExchange) -> None:
         self._trying = False
         if not exchange.failure:
-            self._context.counters["healed"] += 1
+            self._context.counters["reconnects"] += 1

@@ -1,56 +1,86 @@
 """One connection from our side: what to write, what to do with what comes back, and how it ended.
 
-Whoever owns the socket moves the bytes; whoever started the exchange says what to do with the message.
+Whoever started the exchange says what to do with the message. Whoever owns the socket asks for the next step until it
+is `Close`, and knows nothing else:
+
+    Send(data)       write that
+    Receive()        read something, and pass it to `received`
+    Compute(work)    call `work` where it disturbs nobody (a thread), and pass its result to `computed`
+    Pause()          let others have their turn
+    Close(failure)   the exchange is over
+
+At any time `deadline` tells how long the present step may take; whatever goes wrong with the socket goes to `abort`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import attrs
+
 from .addresses import Address
 from .context import Context
-from .encryption import encrypt
 from .errors import ProtocolError
-from .label import label_header
-from .messages import MessageType
-from .packet import PacketCodec, compressed
+from .stream_layers import Inflated, framed
 from .stream_messages import ErrorReply
 from .stream_reader import Message, StreamReader
 
-__all__ = ["StreamExchange", "framed"]
+__all__ = ["Close", "Compute", "Pause", "Receive", "Send", "Step", "StreamExchange"]
 
 
-def framed(codec: PacketCodec, message: bytes, *, dialled: bool) -> bytes:
-    """`message` as it goes onto a stream; `dialled` tells whether we opened the connection."""
-    config = codec.config
-    if config.compression:
-        message = compressed(message)
-    if codec.encrypts:
-        version = codec.encryption_version
-        sealed_bytes = _sealed_size(len(message), version)
-        header = bytes((MessageType.ENCRYPT,)) + sealed_bytes.to_bytes(4, "big")
-        message = header + encrypt(codec.keyring, version, message, header + config.label, codec.random_bytes)
-    return label_header(config.label) + message if dialled else message
+@attrs.frozen
+class Send:
+    """Write `data`."""
+
+    data: bytes
 
 
-def _sealed_size(size: int, version: int) -> int:
-    """The size of an encrypted payload, which its own associated data contains."""
-    return 29 + (size if version else size + 16 - size % 16)
+@attrs.frozen
+class Receive:
+    """Read some bytes, and pass them to `received`: none at the end of the other side."""
+
+
+@attrs.frozen
+class Compute:
+    """Call `work`, which takes long and touches nothing else, and pass its result to `computed`. It does not raise."""
+
+    work: Callable[[], Inflated]
+
+
+@attrs.frozen
+class Pause:
+    """A slice of work is done and more is to do: let others have their turn."""
+
+
+@attrs.frozen
+class Close:
+    """The exchange is over, complete or failed: `failure` is "" if it did not."""
+
+    failure: str
+
+
+Step = Send | Receive | Compute | Pause | Close
 
 
 class StreamExchange:
-    """One connection from our side. Whoever owns the socket writes `to_send`, passes in what it reads, and closes
-    when `done`.
+    """One connection from our side.
+
+    Args:
+        context: shared by the parts of the node.
+        address: whom to dial, or None if they dialled us.
+        peer: the peer's address or name, for log messages.
+        deadline: when to give up, on the clock of `Context.now`.
+        on_message: called with what the peer sends; what it returns is work in slices short enough for an event loop.
+            None if no answer is expected.
+        on_end: called once, when the exchange is over.
+        renewable: whether each step may take the TCP timeout anew; else all of it must be done by `deadline`.
 
     Attributes:
-        address: whom to dial, or None if they dialled us.
-        peer: the same for messages to a person.
-        deadline: when to give up, on the clock of `Context.now`. Unless all of it must be done by then, `renew`
-            moves it on.
-        to_send: bytes to write; take them out.
-        work: reading or merging under way, in slices short enough for an event loop: call `step` until it returns
-            False.
-        failure: why the exchange failed, "" if it did not.
+        address: as above.
+        peer: as above.
+        deadline: when to give up what is under way; it may move on with each step.
+        done: whether the exchange is over.
+        failure: why it failed, "" if it did not.
     """
 
     def __init__(
@@ -71,106 +101,144 @@ class StreamExchange:
         self._renewable = renewable
         self._on_message = on_message
         self._on_end = on_end
-        self._reader = StreamReader(context, accepted=address is None)
+        self._reader = StreamReader(
+            context.codec,
+            accepted=address is None,
+            keep_user_data=context.hooks.user_data,
+            known=context.known_entries,
+        )
+        self._to_send = b""
+        self._sending = False
+        self._work: Iterator[None] | None = None
         self._handled = False
-        self.to_send = b""
-        self.work: Iterator[None] | None = None
         self.done = False
         self.failure = ""
 
-    @property
-    def expects_reply(self) -> bool:
-        """Whether there is anything to read."""
-        return self._on_message is not None
-
-    @property
-    def heavy(self) -> Callable[[], bytes] | None:
-        """See `StreamReader.heavy`; its result, or the `ProtocolError` it raised, goes into `resume`."""
-        return self._reader.heavy
-
-    def renew(self, now: float) -> None:
-        """A step is done - the connection is there, all is written: the next one may take the TCP timeout too."""
-        if self._renewable:
-            self.deadline = now + self._context.config.tcp_timeout
+    # -- for the parts of the node -------------------------------------------------------------------------------------
 
     def write(self, message: bytes) -> None:
         """Queue one message."""
-        self.to_send += framed(self._context.codec, message, dialled=self.address is not None)
+        self._to_send += framed(self._context.codec, message, dialled=self.address is not None)
 
-    def feed(self, data: bytes, now: float) -> None:
+    def begin(self, work: Iterator[None]) -> None:
+        """Have work done before anything else; its first slice is done now."""
+        self._work = work
+        self._slice()
+
+    # -- for the owner of the socket -----------------------------------------------------------------------------------
+
+    def next_step(self, now: float) -> Step:
+        """What to do now. Asking for it again tells that the last step is done."""
+        self._context.enter(now, self.peer)
+        if self._sending:
+            self._sending = False
+            self._renew(now)
+        while True:
+            if self._to_send:
+                data, self._to_send = self._to_send, b""
+                self._sending = True
+                self._renew(now)
+                return Send(data)
+            if self.done:
+                return Close(self.failure)
+            try:
+                step = self._work_on()
+            except ProtocolError as error:
+                self._refuse(error)
+                continue
+            if step is not None and self._may_hold():
+                return step
+
+    def received(self, data: bytes, now: float) -> None:
         """Take bytes from the peer; an empty `data` is the end of its side."""
-        self._at(now)
+        self._context.enter(now, self.peer)
         if self.done or self._handled:
             return
-        if not data:
-            self.end("the peer closed the connection early")
-            return
-        self._guard(lambda: self._reader.feed(data))
-
-    def resume(self, result: bytes | ProtocolError, now: float) -> None:
-        """Go on after `heavy`."""
-        self._at(now)
-        if isinstance(result, ProtocolError):
-            self._refuse(result)
+        if data:
+            self._read(self._reader.feed, data)
         else:
-            self._guard(lambda: self._reader.resume(result))
+            self._end("the peer closed the connection early")
 
-    def _at(self, now: float) -> None:
-        self._context.now = now
-        self._context.source = self.peer
+    def computed(self, result: Inflated, now: float) -> None:
+        """Take the result of `Compute`."""
+        self._context.enter(now, self.peer)
+        if not self.done:
+            self._read(self._reader.resume, result)
 
-    def _guard(self, read: Callable[[], None]) -> None:
+    def abort(self, failure: str, now: float) -> None:
+        """The socket's owner gives up: not connected, broken, too slow."""
+        self._context.enter(now, self.peer)
+        self._to_send = b""
+        self._end(failure)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _renew(self, now: float) -> None:
+        if self._renewable:
+            self.deadline = now + self._context.config.tcp_timeout
+
+    def _read(self, step: Callable[..., None], argument: bytes | ProtocolError) -> None:
         try:
-            read()
-            if self._reader.paused:
-                self.work = self._read_on()
-                return
-            self.work = self._handle()
-            if self.work is None and self._handled:
-                self.end()
+            step(argument)
         except ProtocolError as error:
             self._refuse(error)
+        else:
+            self._may_hold()
 
-    def _handle(self) -> Iterator[None] | None:
-        """What is to be done about the message, once it is complete."""
-        message = self._reader.message
-        if message is None or self._handled or self._on_message is None:
-            return None
-        self._handled = True
-        return self._on_message(self, message)
+    def _may_hold(self) -> bool:
+        """Whether there is room for what this exchange holds by now; else it ends."""
+        too_much = self._context.stream_limits.hold(self, self._reader.held_bytes)
+        if too_much:
+            self._context.problem("streams_full", too_much)
+            self._end("too much is being read already")
+        return not too_much
 
-    def _read_on(self) -> Iterator[None]:
-        while self._reader.paused:
-            yield
-            self._reader.read_on()
-        yield from self._handle() or ()
+    def _work_on(self) -> Step | None:
+        """One slice of what there is to do, or what it waits for; None if something has changed."""
+        reader = self._reader
+        if self._work is not None:
+            self._slice()
+            return Pause()
+        if reader.heavy is not None:
+            return Compute(reader.heavy)
+        if reader.paused:
+            reader.read_on()
+            return Pause()
+        if self._on_message is None:
+            self._end()
+        elif reader.message is None:
+            return Receive()
+        else:
+            self._handled = True
+            self._work = self._on_message(self, reader.message)
+            if self._work is None:
+                self._end()
+        return None
 
-    def step(self, now: float) -> bool:
-        """Do one slice of `work`; False when there is none left."""
-        self._at(now)
-        if self.work is None:
-            return False
+    def _slice(self) -> None:
+        """Do one slice of the work."""
+        assert self._work is not None
         try:
-            next(self.work)
+            next(self._work)
         except StopIteration:
-            self.work = None
+            self._work = None
             if self._handled:
-                self.end()
-        except ProtocolError as error:
-            self.work = None
-            self._refuse(error)
-        return self.work is not None
+                self._end()
 
     def _refuse(self, error: ProtocolError) -> None:
-        self._context.problem("bad stream", error)
+        self._work = None
+        self._context.problem("bad_stream", error)
         if self.address is None and self._reader.answer_errors:
             self.write(ErrorReply(str(error)).encode())
-        self.end(str(error))
+        self._end(str(error))
 
-    def end(self, failure: str = "") -> None:
-        """The exchange is over: complete, failed, or given up by the socket's owner."""
-        if not self.done:
-            self.done = True
-            self.failure = failure
-            if self._on_end is not None:
-                self._on_end(self)
+    def _end(self, failure: str = "") -> None:
+        if self.done:
+            return
+        self.done = True
+        self.failure = failure
+        self._work = None
+        self._reader.drop()
+        self._context.stream_limits.release(self)
+        if self._on_end is not None:
+            self._on_end(self)

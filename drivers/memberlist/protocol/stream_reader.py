@@ -1,59 +1,51 @@
 """One TCP connection, one exchange: the dialler sends one message, the other side answers with at most one and closes.
 
-    label | encryption | compression | message
+`StreamReader` takes the bytes of one side as they arrive, however they are cut, and reads each byte once: a push/pull
+of ten thousand nodes is decoded node by node while it comes in.
 
-Only the dialler writes the label header. `StreamReader` takes the bytes of one side as they arrive, however they
-are cut, and reads each byte once: a push/pull of ten thousand nodes is decoded node by node while it comes in.
-Every length is checked before anything is allocated for it.
-
-A few bytes may stand for much work: 65,536 node records of one byte each, or a compressed message a thousand times
-its size. So what is decoded at a time is bounded as well (`PIECE_BYTES`), and an event loop gets its turn in between.
+A few bytes may stand for much work and much memory: 65,536 node records of one byte each. So what is decoded at a time
+is bounded (`PIECE_BYTES`), and an event loop gets its turn in between; and what a reader holds is counted as what it
+takes in memory, decoded and inflated, not as what it took on the wire (`held_bytes`).
 """
 
 from __future__ import annotations
 
-import collections
-import enum
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator
 from functools import partial
 from typing import Any
 
 import attrs
 import msgpack
 
-from .context import Context
-from .encryption import decrypt
 from .errors import ProtocolError
-from .gomsgpack import as_struct, to_bytes, to_int
-from .label import split_label
-from .lzw import decompress
+from .gomsgpack import as_struct
 from .messages import Ack, MessageType, Ping
+from .packet import PacketCodec
+from .stream_layers import Inflated, StreamLayers, unpacker, unpacking
 from .stream_messages import Entry, ErrorReply, PushPullHeader, entry_of, stream_user_length
 
 __all__ = ["Message", "PushPull", "StreamReader"]
 
-MAX_ENCRYPTED_BYTES = 20 * 1024 * 1024
-MAX_INFLATED_STREAM_BYTES = 40 * 1024 * 1024
 MAX_USER_BYTES = 20 * 1024 * 1024
 MAX_NODES = 65_536
 """In one push/pull; Go allows a million and allocates them up front."""
-MAX_STREAM_BYTES = 64 * 1024 * 1024
 MAX_FIELD_BYTES = 65_536
 """No field of a node record is longer than this; Go reads fields of any length into memory."""
 MAX_ELEMENTS = 1024
 """In one array or map of a record."""
 MAX_RECORD_BYTES = 256 * 1024
-"""A message or node record without its user state. Empty arrays take sixty times their size in memory, and nothing
-can be checked before the record is complete.
+"""A message or node record without its user state. Nothing can be checked before the record is complete."""
+_EMPTY_ARRAY_BYTES = 80
+_ARRAY_HEAD_BYTES = 3
+_MAX_NESTING = 1024
+"""Of MessagePack's decoder. An unfinished record is counted as the worst that it may be: empty arrays, each of which
+takes one byte on the wire, and heads of nested arrays, for whose elements there is memory before they come.
 """
-MAX_WRAPPER_CONTAINERS = 16
-"""Arrays and maps in a compress message, and elements in each. An honest one is a map of two; its size is bounded by
-that of its bytes alone.
+_ENTRY_BYTES = 400
+_NAME_FACTOR = 3
+"""What a decoded entry takes: objects and references, its bytes, and three more for each character of the name, which
+may take four.
 """
-PIECE_BYTES = 8 * 1024
-"""Decoded in one go. The densest input, records of one byte, takes 1 to 4 µs per byte."""
-HEAVY_BYTES = 4 * 1024
-"""Compressed input beyond this size takes longer than an event loop should be held up."""
 
 
 @attrs.frozen
@@ -73,43 +65,48 @@ Message = Ping | Ack | ErrorReply | PushPull | bytes
 """What a stream can carry; bytes are a user message."""
 
 
-class _Phase(enum.Enum):
-    LABEL = enum.auto()
-    FRAME = enum.auto()
-    SEALED = enum.auto()
-    MESSAGE = enum.auto()
-    INFLATING = enum.auto()
-
-
 class StreamReader:
     """Reads one message from one side of a stream.
 
+    Args:
+        keep_user_data: whether anybody wants user messages and user states; else they are dropped while they come in.
+        known: the entries of a push/pull that are no news, encoded.
+
     Attributes:
         message: the message, once it is complete.
-        heavy: work that takes long and touches nothing else: run it anywhere (a thread), then call `resume` with its
-        result.
-        paused: whether there is more to decode of what has been fed: call `read_on`.
         answer_errors: whether a `ProtocolError` raised now is one that Go tells the dialler about.
     """
 
-    def __init__(self, context: Context, *, accepted: bool) -> None:
-        self._context = context
-        self._phase = _Phase.LABEL if accepted else _Phase.FRAME
-        self._buffer = bytearray()
-        self._sealed_bytes = 0
-        self._received_bytes = 0
+    def __init__(
+        self, codec: PacketCodec, *, accepted: bool, keep_user_data: bool = True, known: Container[bytes] = ()
+    ) -> None:
+        self._layers = StreamLayers(codec, accepted=accepted)
+        self._known = known
+        self._keep_user_data = keep_user_data
         self._parse: Generator[None, None, None] | None = None
         self._unpacker: Any = None
-        self._unread: collections.deque[memoryview] = collections.deque()
         self._fed_bytes = 0
-        self._keeps = False
-        self._kept = bytearray()
+        self._kept: bytearray | None = None
         self._kept_from = self._ended_at = 0
-        self._longest_value = MAX_RECORD_BYTES
-        self._containers = 0
+        self._unfinished_bytes = 0
+        self._decoded_bytes = 0
         self.message: Message | None = None
-        self.heavy: Callable[[], bytes] | None = None
         self.answer_errors = False
+
+    @property
+    def heavy(self) -> Callable[[], Inflated] | None:
+        """See `StreamLayers.heavy`."""
+        return self._layers.heavy if self.message is None else None
+
+    @property
+    def paused(self) -> bool:
+        """Whether there is more to decode of what has been fed: call `read_on`."""
+        return self._layers.waiting and self.message is None
+
+    @property
+    def held_bytes(self) -> int:
+        """What all that came so far takes in memory, at the most."""
+        return self._layers.held_bytes + self._unfinished_bytes + self._decoded_bytes
 
     def feed(self, data: bytes) -> None:
         """Take more bytes; those after the end of the message are ignored.
@@ -117,25 +114,18 @@ class StreamReader:
         Raises:
             ProtocolError: what came cannot be a message for us.
         """
-        if self.message is not None or not data or self._phase is _Phase.INFLATING:
-            return
-        self._received_bytes += len(data)
-        if self._received_bytes > MAX_STREAM_BYTES:
-            raise ProtocolError(f"stream of more than {MAX_STREAM_BYTES} bytes")
-        if self._phase is _Phase.MESSAGE:
-            self._read_message(data)
-            return
-        self._buffer += data
-        if self._phase is _Phase.LABEL and not self._read_label():
-            return
-        if self._phase is _Phase.FRAME and not self._read_frame():
-            return
-        if self._phase is _Phase.SEALED:
-            self._read_sealed()
+        if self.message is None and data:
+            self._unwrap(self._layers.feed, data)
+            self.read_on()
 
-    @property
-    def paused(self) -> bool:
-        return bool(self._unread) and self.message is None
+    def resume(self, result: Inflated) -> None:
+        """Go on with the result of `heavy`.
+
+        Raises:
+            ProtocolError: what came cannot be a message for us.
+        """
+        self._unwrap(self._layers.resume, result)
+        self.read_on()
 
     def read_on(self) -> None:
         """Decode the next piece.
@@ -143,103 +133,40 @@ class StreamReader:
         Raises:
             ProtocolError: what came cannot be a message for us.
         """
-        if self._parse is None:
+        piece = self._unwrap(self._layers.take)
+        if piece is None:
             return
+        if self._parse is None:
+            self._unpacker = unpacker(MAX_FIELD_BYTES, MAX_ELEMENTS)
+            self._parse = self._parse_message(piece[0])
+            self._kept = bytearray() if piece[0] == MessageType.PUSH_PULL else None
+            piece = piece[1:]
+        self.answer_errors = False
         try:
-            if self._unread:
-                piece = self._unread.popleft()
-                self._fed_bytes += len(piece)
-                self._unpacker.feed(piece)
-                if self._keeps:
-                    del self._kept[: self._ended_at - self._kept_from]
-                    self._kept_from = self._ended_at
-                    self._kept += piece
+            self._fed_bytes += len(piece)
+            self._unpacker.feed(piece)
+            if self._kept is not None:
+                del self._kept[: self._ended_at - self._kept_from]
+                self._kept_from = self._ended_at
+                self._kept += piece
             next(self._parse, None)
         except ProtocolError:
             raise
         except (ValueError, msgpack.UnpackException, TypeError, RecursionError, MemoryError) as error:
             raise ProtocolError(f"not MessagePack: {error or type(error).__name__}") from None
 
-    def resume(self, inflated: bytes) -> None:
-        """Go on with the result of `heavy`."""
-        self.heavy = None
-        self._start_message(inflated, inflated=True)
+    def drop(self) -> None:
+        """Nothing more is to be read: let go of all that is held."""
+        self._layers.drop()
+        self._parse = self._unpacker = self._kept = self.message = None
+        self._unfinished_bytes = self._decoded_bytes = 0
 
-    # -- layers --------------------------------------------------------------------------------------------------------
-
-    def _read_label(self) -> bool:
-        buffer, config = self._buffer, self._context.config
-        if buffer[0] == MessageType.HAS_LABEL and (len(buffer) < 2 or len(buffer) < 2 + buffer[1]):
-            return False
-        label, rest = split_label(bytes(buffer))
-        if config.skip_inbound_label_check:
-            if label:
-                raise ProtocolError("unexpected double label")
-        elif label != config.label:
-            raise ProtocolError(f"label {label[:40]!r} is not ours")
-        self._buffer = bytearray(rest)
-        self._phase = _Phase.FRAME
-        return True
-
-    def _read_frame(self) -> bool:
-        context, buffer = self._context, self._buffer
-        if not buffer:
-            return False
-        self.answer_errors = True
-        if buffer[0] != MessageType.ENCRYPT:
-            if context.keyring and context.config.verify_incoming:
-                raise ProtocolError("encryption is configured but remote state is not encrypted")
-            plain = bytes(buffer)
-            buffer.clear()
-            self._start_message(plain, inflated=False)
-            return False
-        if not context.keyring:
-            raise ProtocolError("remote state is encrypted and encryption is not configured")
-        if len(buffer) < 5:
-            return False
-        self._sealed_bytes = int.from_bytes(buffer[1:5], "big")
-        if self._sealed_bytes > MAX_ENCRYPTED_BYTES:
-            raise ProtocolError(f"remote node state is larger than limit ({self._sealed_bytes})")
-        self._phase = _Phase.SEALED
-        return True
-
-    def _read_sealed(self) -> None:
-        end = 5 + self._sealed_bytes
-        if len(self._buffer) < end:
-            return
-        header, payload = bytes(self._buffer[:5]), bytes(self._buffer[5:end])
-        self._buffer.clear()
-        plain = decrypt(self._context.keyring, payload, header + self._context.config.label)
-        self._start_message(plain, inflated=False)
-
-    def _start_message(self, data: bytes, *, inflated: bool) -> None:
-        self._phase = _Phase.MESSAGE
-        if not data:
-            raise ProtocolError("nothing inside the compression")
-        if data[0] == MessageType.COMPRESS and not inflated:
-            count = self._count_container
-            self._unpacker = _unpacker(MAX_ENCRYPTED_BYTES, MAX_WRAPPER_CONTAINERS, list_hook=count, object_hook=count)
-            self._longest_value = MAX_ENCRYPTED_BYTES
-            self._parse = self._parse_compressed()
-        else:
-            self.answer_errors = False
-            self._unpacker = _unpacker(MAX_FIELD_BYTES, MAX_ELEMENTS)
-            self._longest_value = MAX_RECORD_BYTES
-            self._parse = self._parse_body(data[0])
-            self._keeps = data[0] == MessageType.PUSH_PULL
-        self._fed_bytes = 0
-        self._read_message(memoryview(data)[1:])
-
-    def _read_message(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        self._unread.extend(view[start : start + PIECE_BYTES] for start in range(0, len(view), PIECE_BYTES))
-        self.read_on()
-
-    def _count_container(self, container: Any) -> Any:
-        self._containers += 1
-        if self._containers > MAX_WRAPPER_CONTAINERS:
-            raise ProtocolError("a compress message of many parts")
-        return container
+    def _unwrap(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Do something about the layers; Go answers errors there, from the label on."""
+        try:
+            return step(*arguments)
+        finally:
+            self.answer_errors = self._layers.past_label
 
     # -- messages: generators that pause while bytes are missing -------------------------------------------------------
 
@@ -247,57 +174,58 @@ class StreamReader:
         start = self._unpacker.tell()
         while True:
             try:
-                return self._unpacker.unpack()
+                value = self._unpacker.unpack()
+                break
             except msgpack.OutOfData:
-                if self._fed_bytes - start > self._longest_value:
-                    raise ProtocolError(f"a record of more than {self._longest_value} bytes") from None
+                size = self._missing(start)
+                nested = min(size // _ARRAY_HEAD_BYTES, _MAX_NESTING)
+                self._unfinished_bytes = size * _EMPTY_ARRAY_BYTES + nested * MAX_ELEMENTS * 8
                 yield
+        self._unfinished_bytes = 0
+        return value
 
     def _encoded_value(self) -> Generator[None, None, bytes]:
         """The bytes of the next value; it is complete, but its fields have not been looked at."""
+        assert self._kept is not None
         start = self._ended_at = self._unpacker.tell()
         while True:
             try:
                 self._unpacker.skip()
                 break
             except msgpack.OutOfData:
-                if self._fed_bytes - start > self._longest_value:
-                    raise ProtocolError(f"a record of more than {self._longest_value} bytes") from None
+                self._unfinished_bytes = 2 * self._missing(start)
                 yield
         self._ended_at = self._unpacker.tell()
         return bytes(self._kept[start - self._kept_from : self._ended_at - self._kept_from])
 
-    def _bytes(self, size: int) -> Generator[None, None, bytes]:
+    def _missing(self, start: int) -> int:
+        """How long the value that began at `start` is by now, of which more is to come."""
+        size = int(self._fed_bytes - start)
+        if size > MAX_RECORD_BYTES:
+            raise ProtocolError(f"a record of more than {MAX_RECORD_BYTES} bytes")
+        return size
+
+    def _user_data(self, size: int) -> Generator[None, None, bytes]:
         parts = []
         while size:
             part = self._unpacker.read_bytes(size)
             if not part:
                 yield
                 continue
-            parts.append(part)
             size -= len(part)
+            if self._keep_user_data:
+                self._decoded_bytes += len(part)
+                parts.append(part)
         return b"".join(parts)
 
-    def _parse_compressed(self) -> Generator[None, None, None]:
-        fields = as_struct((yield from self._value()), (b"Algo", b"Buf"))
-        if to_int(fields.get(b"Algo"), 0, 255) != 0:
-            raise ProtocolError(f"unknown compression algorithm {fields.get(b'Algo')}")
-        packed = to_bytes(fields.get(b"Buf"))
-        self._phase = _Phase.INFLATING
-        self._parse = None
-        self._unread.clear()
-        self.heavy = partial(decompress, packed, MAX_INFLATED_STREAM_BYTES)
-        if len(packed) <= HEAVY_BYTES:
-            self.resume(self.heavy())
-
-    def _parse_body(self, kind: int) -> Generator[None, None, None]:
+    def _parse_message(self, kind: int) -> Generator[None, None, None]:
         if kind == MessageType.PUSH_PULL:
             self.message = yield from self._parse_push_pull()
         elif kind == MessageType.USER:
             size = stream_user_length((yield from self._value()))
             if not 0 <= size <= MAX_USER_BYTES:
                 raise ProtocolError(f"user message length ({size}) exceeds limit")
-            self.message = yield from self._bytes(size)
+            self.message = yield from self._user_data(size)
         elif kind == MessageType.PING:
             self.message = Ping.from_fields(as_struct((yield from self._value()), Ping.declared))
         elif kind == MessageType.ACK:
@@ -313,30 +241,17 @@ class StreamReader:
             raise ProtocolError(f"number of nodes in header ({header.nodes}) exceeds limit")
         if not 0 <= header.user_state_bytes <= MAX_USER_BYTES:
             raise ProtocolError(f"user state length ({header.user_state_bytes}) exceeds limit")
-        known = self._context.known_entries
+        known = self._known
         nodes = []
         for _ in range(header.nodes):
-            entry = yield from self._encoded_value()
-            if entry not in known:
-                nodes.append(entry_of(_unpacked_entry(entry)))
-        self._keeps = False
-        return PushPull(header.join, nodes, (yield from self._bytes(header.user_state_bytes)))
+            encoded = yield from self._encoded_value()
+            if encoded not in known:
+                entry = entry_of(_unpacked_entry(encoded))
+                self._decoded_bytes += _ENTRY_BYTES + _NAME_FACTOR * len(entry[0]) + len(encoded)
+                nodes.append(entry)
+        self._kept = None
+        self._unfinished_bytes = 0
+        return PushPull(header.join, nodes, (yield from self._user_data(header.user_state_bytes)))
 
 
-def _limits(longest_field: int, most_elements: int) -> dict[str, Any]:
-    return {
-        "raw": True,
-        "strict_map_key": False,
-        "max_str_len": longest_field,
-        "max_bin_len": longest_field,
-        "max_ext_len": longest_field,
-        "max_array_len": most_elements,
-        "max_map_len": most_elements,
-    }
-
-
-def _unpacker(longest_field: int, most_elements: int, **hooks: Callable[[Any], Any]) -> Any:
-    return msgpack.Unpacker(max_buffer_size=MAX_STREAM_BYTES, **_limits(longest_field, most_elements), **hooks)
-
-
-_unpacked_entry = partial(msgpack.unpackb, **_limits(MAX_FIELD_BYTES, MAX_ELEMENTS))
+_unpacked_entry = partial(msgpack.unpackb, **unpacking(MAX_FIELD_BYTES, MAX_ELEMENTS))

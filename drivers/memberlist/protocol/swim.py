@@ -11,6 +11,7 @@ Each rule stands in the module that bears its name in the papers: `probe`, `memb
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from .addresses import Address, shown
 from .application import Application
 from .config import Config
 from .context import Context
+from .counters import COUNTERS
 from .encryption import Keyring
 from .errors import ProtocolError
 from .events import Event, Node, UserMessage
@@ -45,6 +47,7 @@ from .probe import Prober
 from .push_pull import Synchronizer
 from .reconnect import Healer
 from .stream_exchange import StreamExchange
+from .stream_limits import MAX_HELD_BYTES, StreamLimits
 from .stream_reader import Message, PushPull
 from .timers import Periodic
 from .weight import Weights
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Effects", "Swim"]
 
+_HOSTS_FRESH_FOR = 1.0
 _LEAVE_GOSSIP_INTERVAL = 0.05
 """A leaving node has no time to wait for the next tick."""
 
@@ -81,6 +85,7 @@ class Swim:
         random: decides whom to probe and to gossip with; a seeded one makes a run repeatable.
         random_bytes: nonces; must be fit for cryptography outside of tests.
         now: seconds on any monotonic clock; the same clock is passed to every call.
+        max_held_bytes: see `stream_limits`.
 
     Attributes:
         application: what a program may ask that uses gossip for itself.
@@ -95,11 +100,15 @@ class Swim:
         now: float,
         keyring: Keyring | None = None,
         hooks: Hooks | None = None,
+        max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         self._context = Context(config, keyring if keyring is not None else Keyring(()), random, random_bytes, now)
         if hooks is not None:
             self._context.hooks = hooks
         self._roster = Roster(random)
+        self._hosts: frozenset[str] = frozenset()
+        self._hosts_at = -math.inf
+        self._context.stream_limits = StreamLimits(self._member_hosts, max_held_bytes)
         if self._context.hooks.merge is None:
             self._context.known_entries = self._roster.entries
         self._membership = Membership(self._context, self._roster)
@@ -138,8 +147,20 @@ class Swim:
 
     @property
     def counters(self) -> dict[str, int]:
-        """How often what happened since the start."""
-        return dict(self._context.counters)
+        """How often what happened since the start, for all of `counters.COUNTERS`."""
+        counted = self._context.counters
+        return {row.name: counted[row.name] for row in COUNTERS}
+
+    @property
+    def gauges(self) -> dict[str, int]:
+        """How much there is at present, for all of `counters.GAUGES`."""
+        limits = self._context.stream_limits
+        return {
+            "health_score": self.health_score,
+            "queued": self.queued,
+            "streams_accepted": limits.accepted,
+            "stream_bytes_held": limits.held_bytes,
+        }
 
     @property
     def queued(self) -> int:
@@ -213,7 +234,7 @@ class Swim:
             return
         lost = now - due
         if lost > context.config.probe_timeout:
-            context.counters["stood still"] += 1
+            context.counters["stood_still"] += 1
             context.awareness.apply(1)
             self._prober.abandon()
             self._membership.postpone_suspicions(lost)
@@ -225,6 +246,15 @@ class Swim:
         effects = Effects(context.packets, context.streams, context.events)
         context.packets, context.streams, context.events = [], [], []
         return effects
+
+    def _member_hosts(self) -> frozenset[str]:
+        """Where other live members are; made anew once a second at the most, however often strangers make us ask."""
+        now = self._context.now
+        if self._hosts_at + _HOSTS_FRESH_FOR <= now:
+            self._hosts_at = now
+            own = self._context.config.name
+            self._hosts = frozenset(node.host for node in self._roster if not node.gone and node.name != own)
+        return self._hosts
 
     def _start_ticking(self) -> None:
         for periodic in self._periodic:
@@ -248,16 +278,16 @@ class Swim:
         context = self._context
         context.enter(now, source)
         if context.config.cidrs_allowed is not None and not context.config.allows(source[0]):
-            context.problem("address not allowed", "a packet")
+            context.problem("address_not_allowed", "a packet")
             return
         try:
             for kind, body in messages(context.codec.unwrap(data)):
                 try:
                     self._dispatch(kind, body, source)
                 except ProtocolError as error:
-                    context.problem("bad message", f"type {kind}: {error}")
+                    context.problem("bad_message", f"type {kind}: {error}")
         except ProtocolError as error:
-            context.problem("bad packet", error)
+            context.problem("bad_packet", error)
 
     def _dispatch(self, kind: int, body: bytes, source: Address) -> None:
         """The order follows the frequency."""
@@ -268,7 +298,7 @@ class Swim:
         elif kind == MessageType.PING:
             self._prober.pinged(Ping.decode(body), source)
         elif kind == MessageType.ACK:
-            self._prober.ack(Ack.decode(body))
+            self._prober.ack(Ack.decode(body), source)
         elif kind == MessageType.SUSPECT:
             self._membership.suspect(Suspect.decode(body))
         elif kind == MessageType.DEAD:
@@ -276,9 +306,10 @@ class Swim:
         elif kind == MessageType.INDIRECT_PING:
             self._prober.help(IndirectPing.decode(body), source)
         elif kind == MessageType.NACK:
-            self._prober.nack(Nack.decode(body))
+            self._prober.nack(Nack.decode(body), source)
         elif kind == MessageType.USER:
-            self._context.events.append(UserMessage(body, reliable=False))
+            if self._context.hooks.user_data:
+                self._context.events.append(UserMessage(body, reliable=False))
         elif kind == MessageType.WEIGHT and self._context.config.dialect.has_weight:
             self._weights.heard(Weight.decode(body))
         else:
@@ -291,10 +322,18 @@ class Swim:
         self._context.problem(kind, detail, source)
 
     def accept(self, source: Address, now: float) -> StreamExchange:
-        """A peer dialled us."""
-        self._context.enter(now, source)
-        deadline = now + self._context.config.tcp_timeout
-        return StreamExchange(self._context, None, shown(source), deadline, self._stream_message)
+        """A peer dialled us. The exchange is over at once if its address is not allowed or no place is free."""
+        context = self._context
+        context.enter(now, source)
+        deadline = now + context.config.tcp_timeout
+        exchange = StreamExchange(context, None, shown(source), deadline, self._stream_message)
+        if not context.config.allows(source[0]):
+            context.problem("address_not_allowed", "a connection")
+            exchange.abort("the address is not allowed", now)
+        elif no_place := context.stream_limits.admit(exchange, source[0]):
+            context.problem("too_many_connections", no_place)
+            exchange.abort(f"too many connections: {no_place}", now)
+        return exchange
 
     def _stream_message(self, exchange: StreamExchange, message: Message) -> Iterator[None] | None:
         context = self._context

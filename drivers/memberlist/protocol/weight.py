@@ -63,13 +63,13 @@ class Weights:
         if node.name == context.config.name and not own:
             return
         if not 0 <= message.weight <= MAX_WEIGHT:
-            context.problem("weight refused", f"{node.name}: {message.weight}")
+            context.problem("weight_refused", f"{node.name}: {message.weight}")
             return
         before = node.weight
         if before is not None and message.weight_at <= before[1]:
             return
         node.weight = (message.weight, message.weight_at)
-        context.counters["weight"] += 1
+        context.counters["weights_applied"] += 1
         context.broadcasts.queue(message.encode(), ("weight", node.name))
         if before is None or before[0] != message.weight:
             context.events.append(WeightChanged(node.snapshot()))
