@@ -37,7 +37,7 @@ from ..balancers.calls.urls import (
 from ..balancers.reporting import reporting
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member, Reached
-from .httpx_internals import moved
+from .httpx_internals import copied, moved
 from .httpx_pools import Given, MemberPools
 
 __all__ = ["DiscoveryTransport", "NoMemberError"]
@@ -45,6 +45,7 @@ __all__ = ["DiscoveryTransport", "NoMemberError"]
 logger = logging.getLogger(__name__)
 
 _UNCONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_SCHEMES = ("http", "https", LOGICAL_SCHEME)
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError)
 
 
@@ -171,11 +172,14 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _service(self, url: httpx.URL) -> CalledService[httpx.URL] | None:
         host, scheme = url.host, url.scheme
+        service = self._services.get(host)
+        if service is not None and scheme in _SCHEMES:
+            return service
         if scheme != LOGICAL_SCHEME and not (
             scheme in ("http", "https") and (is_service_name(host) or host in self._names)
         ):
             return None
-        return self._services.get(host) or self._meet(host)
+        return self._meet(host)
 
     def _meet(self, host: str) -> CalledService[httpx.URL]:
         """The service of a host that was not called before, or was forgotten."""
@@ -227,13 +231,7 @@ class _Exchange:
         extensions = {**request.extensions, "timeout": self._cut_timeouts(attempt)}
         if scheme == "https":
             extensions.setdefault("sni_hostname", self._service.host)
-        return httpx.Request(
-            request.method,
-            moved(request.url, origin),
-            headers=request.headers,
-            stream=request.stream,
-            extensions=extensions,
-        )
+        return copied(request, moved(request.url, origin), extensions)
 
     def after(self, attempt: Attempt, error: BaseException) -> Attempt | None:
         """The attempt after `attempt`, which failed with `error`; None if that is the outcome."""
@@ -310,14 +308,18 @@ class _AsyncBody(httpx.AsyncByteStream):
     def __init__(self, stream: httpx.AsyncByteStream, attempt: Attempt) -> None:
         self._stream, self._attempt = stream, attempt
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # An asynchronous generator would be shorter; the event loop keeps a record of each one, which costs more than
+        # all the rest of this class.
+        self._parts = self._stream.__aiter__()
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            async for part in self._stream:
-                yield part
-        except BaseException:
-            self._attempt.ended(monotonic(), False)
+            return await self._parts.__anext__()
+        except BaseException as error:
+            self._attempt.ended(monotonic(), isinstance(error, StopAsyncIteration))
             raise
-        self._attempt.ended(monotonic(), True)
 
     async def aclose(self) -> None:
         try:

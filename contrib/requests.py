@@ -23,7 +23,6 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.requests needs requests: pip install 'pydoudou[requests]'") from error
 
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from urllib3 import Timeout
 from urllib3.exceptions import LocationValueError
 
@@ -35,7 +34,8 @@ from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, logical_loca
 from ..balancers.reporting import Given, reporting
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Reached
-from .urllib3_internals import drop_pools, never_connected, tell_end
+from .requests_internals import never_connected, with_host
+from .urllib3_internals import drop_pools, tell_end
 
 __all__ = ["DiscoveryAdapter", "NoMemberError", "mount"]
 
@@ -87,8 +87,7 @@ class _Outgoing(requests.PreparedRequest):
         self.url = base + original.path_url
         # requests sends no Host header of its own, and urllib3 would send the address of the member. One that the
         # caller set wins, and stands first too.
-        self.headers = CaseInsensitiveDict(Host=self.asked.netloc.rpartition("@")[2])
-        self.headers.update(original.headers)
+        self.headers = with_host(original.headers, self.asked.netloc.rpartition("@")[2])
         # requests puts it there when it follows a redirect and the environment names a proxy with a password.
         self.headers.pop("Proxy-Authorization", None)
 

@@ -13,7 +13,7 @@ whose value is a `DriverPlugin`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .members import DriverStatus, Instance, Member, MemberState
@@ -27,6 +27,7 @@ __all__ = [
     "Driver",
     "DriverPlugin",
     "DriverStatus",
+    "FallbackPlugin",
     "Instance",
     "Member",
     "MemberState",
@@ -124,6 +125,15 @@ class DriverPlugin(Protocol):
 
     def create(self, settings: Any) -> Driver:
         """Make a driver from what `read_settings` returned. No I/O yet."""
+
+
+class FallbackPlugin(DriverPlugin, Protocol):
+    """A plugin whose own variables stand in for some of the registry's when these are not set."""
+
+    def fallbacks(self, environment: Environment) -> Mapping[str, str]:
+        """The names of the driver's own variables, by the registry's that they stand in for: ``GDD_REGISTER_HOST`` and
+        ``GDD_WEIGHT``. Of several modes the first one's counts, but for a variable that is called alike.
+        """
 
 
 class ReconfigurablePlugin(DriverPlugin, Protocol):

@@ -43,6 +43,7 @@ from .protocol.events import (
     UserMessage,
     WeightChanged,
 )
+from .quiet import SILENT
 from .settings import MemberlistSettings
 
 __all__ = ["METRICS", "MemberlistDriver"]
@@ -51,7 +52,6 @@ logger = logging.getLogger(__name__)
 
 _LEAVE_WITHIN = 5.0
 _FIRST_RETRY = 0.5
-_SILENT = logging.CRITICAL + 1
 _FEW = 100
 _REPORTS_OF_A_MERGE = 16
 """Changes that are reported at once while a peer's state is taken in: so many, or this share of all nodes."""
@@ -62,10 +62,19 @@ METRICS = (
 )
 
 
+METRICS = (
+    *(Metric(row.name, MetricKind(row.kind), row.help, row.unit) for row in (*COUNTERS, *GAUGES)),
+    Metric("metadata_decoded", MetricKind.COUNTER, "blobs of nodes' metadata that were decoded"),
+    Metric("metadata_unreadable", MetricKind.COUNTER, "such blobs that were neither empty nor understood"),
+    Metric("values_dropped", MetricKind.COUNTER, "services and metadata of others that are unusable"),
+)
+
+
 class MemberlistDriver(ReconfigurableDriver):
     """Runs one gossip node and reports what the other nodes offer."""
 
     mode = "memberlist"
+    metrics = METRICS
 
     def __init__(self, settings: MemberlistSettings) -> None:
         self._settings = settings
@@ -78,8 +87,9 @@ class MemberlistDriver(ReconfigurableDriver):
         self._cut_off = False
         self._join = "has not joined yet" if settings.seeds else "founded a cluster: GDD_MEM_SEED names no seed"
         self._joined = not settings.seeds
-        self._log = RateLimitedLog(logger, time.monotonic)
-        self._refusals = Refusals(logger)
+        self._logger = logger if settings.log else SILENT
+        self._log = RateLimitedLog(self._logger, time.monotonic)
+        self._refusals = Refusals(self._logger)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -93,7 +103,6 @@ class MemberlistDriver(ReconfigurableDriver):
         """
         self._sink = sink
         settings = self._settings
-        _log_or_not(settings.log)
         config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_metadata(instance))
         hooks = Hooks(load=LoadMeter() if config.weight_interval else None, user_data=False)
         self._node = GossipNode(
@@ -103,6 +112,7 @@ class MemberlistDriver(ReconfigurableDriver):
             keyring=self._keyring,
             hooks=hooks,
             on_events=self._on_events,
+            quiet=not settings.log,
         )
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._node.run)
@@ -114,11 +124,11 @@ class MemberlistDriver(ReconfigurableDriver):
         settings = self._settings
         error = await first_attempt(self._try_to_join, policy=settings.join, variable="GDD_MEM_JOIN", passing=JoinError)
         if error is not None:
-            logger.warning("%s; trying again in the background", error)
+            self._logger.warning("%s; trying again in the background", error)
             tasks.start_soon(self._keep_trying_to_join)
 
     async def _try_to_join(self) -> None:
-        node = self._running()
+        node = self.node
         try:
             contacted = await node.join(self._settings.seeds)
         except JoinError as error:
@@ -137,22 +147,28 @@ class MemberlistDriver(ReconfigurableDriver):
             await anyio.sleep(delay)
             with contextlib.suppress(JoinError):
                 await self._try_to_join()
-                logger.info("%s", self._join)
+                self._logger.info("%s", self._join)
                 return
 
-    def _running(self) -> GossipNode:
+    @property
+    def node(self) -> GossipNode:
+        """The node that runs, or ran last.
+
+        Raises:
+            RuntimeError: none was started yet.
+        """
         if self._node is None:
             raise RuntimeError("the driver is not running")
         return self._node
 
     async def update(self, instance: Instance) -> None:
         """See `Driver.update`."""
-        node = self._running()
+        node = self.node
         node.reconfigure(attrs.evolve(node.swim.config, meta=encode_metadata(instance)))
 
     async def reconfigure(self, settings: MemberlistSettings) -> None:
         """See `ReconfigurableDriver.reconfigure`."""
-        node = self._running()
+        node = self.node
         self._settings = settings
         self.detection_bound = 3 * settings.config.probe_interval
         self._keyring.replace(settings.keys)
@@ -162,7 +178,7 @@ class MemberlistDriver(ReconfigurableDriver):
     async def leave(self) -> None:
         """See `Driver.leave`."""
         if self._node is not None and not await self._node.leave(_LEAVE_WITHIN):
-            logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
+            self._logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
 
     # -- what the cluster says -----------------------------------------------------------------------------------------
 
@@ -198,7 +214,7 @@ class MemberlistDriver(ReconfigurableDriver):
         and every report publishes the whole service anew. So few large reports are made of it, in proportion to what
         there is already.
         """
-        return self._running().swim.merging and len(self._changed) < max(_FEW, len(self._offers) // _REPORTS_OF_A_MERGE)
+        return self.node.swim.merging and len(self._changed) < max(_FEW, len(self._offers) // _REPORTS_OF_A_MERGE)
 
     def _report(self) -> None:
         """Report what has changed; and if it is us who are cut off, that nobody's disappearance means anything."""
@@ -209,7 +225,7 @@ class MemberlistDriver(ReconfigurableDriver):
         changed, self._changed = self._changed, {}
         for node in changed.values():
             observed += self._offers.observe(node)
-        cut_off = self._running().swim.cut_off
+        cut_off = self.node.swim.cut_off
         if cut_off and not self._cut_off:
             sink.authoritative(False, "gossip has lost all other nodes at once")
         elif not cut_off and self._cut_off:
@@ -231,17 +247,12 @@ class MemberlistDriver(ReconfigurableDriver):
         if node is None:
             return DriverStatus(self.mode, False, "not started")
         swim = node.swim
-        counters = swim.counters | {"metadata_unreadable": self._offers.unreadable}
+        counters = swim.counters | {
+            "metadata_decoded": self._offers.decoded,
+            "metadata_unreadable": self._offers.unreadable,
+            "values_dropped": self._refusals.count,
+        }
         config = swim.config
         address = f"{bracketed(config.advertise_host)}:{config.advertise_port}"
         message = f"{config.name} at {address}, {self._join}"
         return DriverStatus(self.mode, self._joined, message, swim.alive, address, counters, swim.gauges)
-
-
-def _log_or_not(wanted: bool) -> None:
-    """Silence this package's loggers, or undo that. The level is what they inherit, which `Logger.disabled` is not."""
-    package = logging.getLogger(__package__)
-    if not wanted:
-        package.setLevel(_SILENT)
-    elif package.level == _SILENT:
-        package.setLevel(logging.NOTSET)

@@ -27,8 +27,6 @@ RETRY_AFTER = 5.0
 MAX_NAMES = 4096
 MAX_WAITING = 16
 
-SocketAddress = tuple[str, int]
-
 
 async def resolve_all(host: str) -> list[str]:
     """Every address of `host`, IP literals included.
@@ -49,12 +47,17 @@ class _Entry:
 
 
 class Resolver:
-    """A cache of names. `start` runs a coroutine function in the background."""
+    """A cache of names. `start` runs a coroutine function in the background; `log` takes what goes wrong."""
 
-    def __init__(self, start: Callable[[Callable[..., object], str], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        start: Callable[[Callable[..., object], str], None],
+        clock: Callable[[], float],
+        log: logging.Logger = logger,
+    ) -> None:
         self._start = start
         self._clock = clock
-        self._log = RateLimitedLog(logger, clock)
+        self._log = RateLimitedLog(log, clock)
         self._names: dict[str, _Entry] = {}
 
     def addresses(self, host: str, then: Callable[[], None]) -> tuple[str, ...]:
@@ -74,6 +77,10 @@ class Resolver:
         if not entry.addresses and entry.looking and len(entry.waiting) < MAX_WAITING:
             entry.waiting.append(then)
         return entry.addresses
+
+    def __len__(self) -> int:
+        """How many names are remembered."""
+        return len(self._names)
 
     def known(self, host: str) -> tuple[str, ...]:
         """The addresses of `host` as far as they are known; nothing is looked up."""

@@ -43,6 +43,7 @@ def follow(changes):
         tell(event=event.kind.value, host=event.member.host, weight=event.member.weight)
 
 changes = registry.watch("orders")
+registry.subscribe("orders").wait(5)
 threading.Thread(target=follow, args=(changes,), daemon=True).start()
 subscriptions = {}
 for line in sys.stdin:
@@ -59,6 +60,7 @@ for line in sys.stdin:
     status = registry.status()
     tell(
         members={member.address: member.sources for member in registry.snapshot("orders").members},
+        known=status.services,
         services=sorted({member.service for each in subscriptions for member in registry.snapshot(each).members}),
         url=[member.base_url for member in registry.snapshot("orders").members],
         backends=[str(backend) for backend in status.backends],
@@ -237,7 +239,8 @@ def test_only_what_somebody_asks_for_is_reported_and_as_long_as_they_do(program:
     assert program.ask("subscribe stock")["services"] == ["stock"]
     assert program.ask("subscribe users_rest")["services"] == ["stock", "users"]
     program.ask("unsubscribe stock")
-    left = ask_until(program, lambda answer: answer["services"] == ["users"])
+    left = ask_until(program, lambda answer: answer["known"] == 2)
+    assert left["services"] == ["users"]
     assert left["members"] == {"10.0.0.1:8080": ["file"]}
     assert program.ask("subscribe stock")["services"] == ["stock", "users"]
 

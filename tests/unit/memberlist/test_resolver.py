@@ -119,4 +119,4 @@ def test_only_so_many_are_remembered(names: Names, host: str) -> None:
     """Whoever pings us may name another address to answer to each time."""
     for number in range(MAX_NAMES + 10):
         names.ask(host.format(number >> 8, number & 255))
-    assert len(names.resolver._names) <= MAX_NAMES
+    assert len(names.resolver) <= MAX_NAMES
