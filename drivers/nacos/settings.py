@@ -138,7 +138,8 @@ def _refuse_greenlets(environment: Environment) -> None:
     if monkey is not None and monkey.is_module_patched("threading"):
         environment.problem(
             "GDD_SERVICE_DISCOVERY_MODE",
-            "modes other than nacos under gevent, unless it leaves threads alone: gevent.monkey.patch_all(thread=False)",
+            "other modes than nacos under gevent, unless that leaves threads alone: "
+            "gevent.monkey.patch_all(thread=False)",
         )
 
 
