@@ -76,6 +76,9 @@ _NOT_CONNECTED = -401
 _DENIED = ("user not found", "unknown user", "authorization failed", "access denied", "no permission")
 """What servers say who answer a refusal with the code 500."""
 
+_OPTIONAL = frozenset({"instanceId", "clusterName", "serviceName", "metadata"})
+"""What an instance need not have: null is as good as nothing there."""
+
 OnService = Callable[[Any], None]
 
 
@@ -183,8 +186,7 @@ class ReadableService(Service):  # type: ignore[misc]
         unreadable: list[str] = []
         for host in raw.get("hosts") or []:
             try:
-                # What is null was not given: then the SDK's own default holds.
-                given = {key: value for key, value in host.items() if value is not None}
+                given = {key: value for key, value in host.items() if value is not None or key not in _OPTIONAL}
                 readable.append(Instance.model_validate(given))
             except (pydantic.ValidationError, AttributeError) as error:
                 unreadable.append(escaped(f"{host!r:.200}: {_first_line(error)}"))

@@ -86,12 +86,15 @@ def test_an_instance_that_cannot_be_read_hides_no_other(kind: str) -> None:
     assert isinstance(parsed("NotifySubscriberRequest", serviceInfo=None), NotifySubscriberRequest)
 
 
-def test_what_is_null_was_not_given() -> None:
-    host = {**GOOD, "weight": None, "metadata": None, "clusterName": None}
+def test_what_need_not_be_there_may_be_null_and_nothing_else() -> None:
+    host = {**GOOD, "metadata": None, "clusterName": None, "instanceId": None}
     (found,) = parsed(
         "QueryServiceResponse", serviceInfo={"name": "orders", "groupName": "G", "hosts": [host]}
     ).serviceInfo.hosts
     assert (found.weight, found.metadata, found.clusterName) == (1.0, {}, "")
+    hosts = [{**GOOD, name: None} for name in ("ip", "port", "weight", "healthy", "enabled")]
+    none = parsed("QueryServiceResponse", serviceInfo={"name": "orders", "groupName": "G", "hosts": hosts}).serviceInfo
+    assert (none.hosts, len(none.unreadable)) == ([], 5)
     nobody = parsed("QueryServiceResponse", serviceInfo={"name": "orders", "groupName": "G", "hosts": None}).serviceInfo
     assert nobody.hosts == []
 
