@@ -143,7 +143,8 @@ def _takes(function: Any, parameters: tuple[str, ...]) -> bool:
 
 
 _applying = threading.Lock()
-_applied = False
+applied = False
+"""Whether `apply` has done it in this process; a test may say that it has not."""
 
 
 def apply() -> None:
@@ -152,9 +153,9 @@ def apply() -> None:
     Raises:
         ImportError: this release of the SDK lacks something.
     """
-    global _applied
+    global applied
     with _applying:
-        if _applied:
+        if applied:
             return
         release = version(DISTRIBUTION)
         if lacking := missing():
@@ -165,7 +166,7 @@ def apply() -> None:
         GrpcUtils.remote_type.update(_LENIENT)
         sdk_rpc_client.logging = _InsteadOfRoot()
         _own_address_or_loopback()
-        _applied = True
+        applied = True
         logger.debug("%s %s has all that is used of it, and is patched for this process", DISTRIBUTION, release)
 
 

@@ -43,7 +43,7 @@ def test_what_a_release_lacks_or_takes_otherwise_is_named(monkeypatch: pytest.Mo
 
 
 def test_a_release_that_lacks_something_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sdk, "_applied", False)
+    monkeypatch.setattr(sdk, "applied", False)
     monkeypatch.delattr(NamingGRPCClientProxy, "start")
     with pytest.raises(
         ImportError, match=rf"{version('nacos-sdk-python')} lacks .*NamingGRPCClientProxy.start"
@@ -53,7 +53,7 @@ def test_a_release_that_lacks_something_is_refused_in_one_line(monkeypatch: pyte
 
 
 def test_what_is_patched_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(sdk, "_applied", False)
+    monkeypatch.setattr(sdk, "applied", False)
     with caplog.at_level(logging.DEBUG, "pydoudou.drivers.nacos"):
         sdk.apply()
         sdk.apply()
