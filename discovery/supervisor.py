@@ -25,13 +25,13 @@ from anyio.abc import TaskGroup
 
 from ..drivers.contract import Driver
 from ..drivers.errors import DiscoveryError, RegistryStateError
+from ..drivers.kit.loop_thread import LoopThread
 from ..drivers.members import DriverStatus, Instance
 from .asking import Asking
 from .clock import Clock
-from .loop_thread import LoopThread
 from .merging.events import MemberEvent
 from .observer import Observers
-from .running_loop import in_event_loop
+from .running_loop import in_event_loop, runs_here
 from .settings import Settings
 from .shared_view import SharedView
 from .status import BackendStatus
@@ -75,7 +75,7 @@ class Supervisor:
         clock: Clock,
     ) -> None:
         self.settings = settings
-        self._loop = LoopThread(self._serve, clock.new_event_loop)
+        self._loop = LoopThread("pydoudou", self._serve, make_loop=clock.new_event_loop, prepare=runs_here)
         self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
         self._instance = instance
         self._subscriptions = subscriptions

@@ -88,6 +88,11 @@ class Call:
     started: float
     log: logging.Logger
     _tried: list[Member] = attrs.field(factory=list, init=False)
+    _until: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        deadline = self.policy.deadline
+        self._until = self.started + (CONNECT_BUDGET if deadline is None else deadline)
 
     def first(self, now: float) -> Attempt:
         """The first attempt.
@@ -96,7 +101,7 @@ class Call:
             NoMemberAvailable: there is no member.
             DeadlineOver: finding one took all the time there was.
         """
-        if self._left(now) <= 0:
+        if self._until - now <= 0:
             raise DeadlineOver(f"the deadline of {self.policy.deadline} s was over before a member could be called")
         return self._begin(self.balancer.begin(), now)
 
@@ -122,7 +127,7 @@ class Call:
         if (
             not may_move(reached, self.method, self.replayable)
             or len(self._tried) >= self.policy.attempts
-            or self._left(now) <= 0
+            or self._until - now <= 0
         ):
             return None
         try:
@@ -137,7 +142,7 @@ class Call:
 
     def _begin(self, pick: Pick, now: float) -> Attempt:
         self._tried.append(pick.member)
-        left = self._left(now)
+        left = self._until - now
         return Attempt(pick, pick.member, now, left / self._sharers(), None if self.policy.deadline is None else left)
 
     def _sharers(self) -> int:
@@ -148,10 +153,6 @@ class Call:
             return most
         tried = {member.key for member in self._tried}
         return max(1, min(most, 1 + sum(member.key not in tried for member in eligible)))
-
-    def _left(self, now: float) -> float:
-        budget = CONNECT_BUDGET if self.policy.deadline is None else self.policy.deadline
-        return self.started + budget - now
 
 
 def _reason(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import anyio
 import attrs
 from anyio.abc import TaskStatus
 
-from ..contract import ReconfigurableDriver, Sink
+from ..contract import CheckingDriver, ReconfigurableDriver, Sink
 from ..errors import JoinError
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
@@ -64,7 +64,7 @@ METRICS = (
 )
 
 
-class MemberlistDriver(ReconfigurableDriver):
+class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
     """Runs one gossip node and reports what the other nodes offer."""
 
     mode = "memberlist"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import enum
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +12,6 @@ from typing import Any, TypeVar
 import attrs
 import pytest
 
-from pydoudou import Settings, SettingsError
 from pydoudou.discovery import settings as settings_module
 from pydoudou.drivers.environment import Environment
 from pydoudou.drivers.memberlist import settings as memberlist_settings
@@ -29,6 +27,7 @@ PLACEHOLDERS = re.compile(r"GDD_(STATIC|FILE)(_.*)?")
 # Some variables are only read if others are set, or not set.
 ENVIRONMENTS: tuple[Mapping[str, str], ...] = (
     {},
+    {"GDD_MEM_WEIGHT": "2"},
     {"GDD_SERVICE_DISCOVERY_MODE": "static", "GDD_WEIGHT": "2", "GDD_MEM_HOST": "127.0.0.1"},
 )
 
@@ -98,7 +97,7 @@ def sections() -> dict[str, dict[str, Described]]:
     return found
 
 
-def read_by(reader: Callable[[Recorder], Any]) -> dict[str, Described]:
+def read_by(reader: Callable[[Environment], Any]) -> dict[str, Described]:
     """What a reader of settings reads, in one environment or another."""
     found: dict[str, Described] = {}
     for variables in ENVIRONMENTS:
@@ -110,26 +109,11 @@ def read_by(reader: Callable[[Recorder], Any]) -> dict[str, Described]:
     return found
 
 
-class SilentPlugin:
-    """A driver that has no variables: what is read beside it is the registry's own."""
-
-    def load(self) -> SilentPlugin:
-        return self
-
-    def read_settings(self, environment: Environment) -> None:
-        return None
-
-
-def read_by_registry(patch: pytest.MonkeyPatch) -> dict[str, Described]:
-    """What `Settings.from_env` reads by itself, without what its drivers read."""
-    patch.setattr(settings_module, "known_plugins", lambda: dict.fromkeys(("memberlist", "static"), SilentPlugin()))
-
-    def read(recorder: Recorder) -> None:
-        patch.setattr(settings_module, "Environment", lambda _: recorder)
-        with contextlib.suppress(SettingsError):
-            Settings.from_env({})
-
-    return read_by(read)
+def _read_registration(environment: Environment) -> None:
+    """What `Settings.from_env` reads by itself, and what stands in for that, without what the drivers read."""
+    settings_module.named_plugins(environment)
+    both = settings_module.named_plugins(Environment({"GDD_SERVICE_DISCOVERY_MODE": "memberlist,nacos"}))
+    settings_module.registration(environment, both)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +123,7 @@ def reads() -> dict[str, dict[str, Described]]:
         for module in (settings_module, memberlist_settings):
             patch.setattr(module, "private_address", lambda: "192.168.0.1")
         return {
-            "Registry": read_by_registry(patch),
+            "Registry": read_by(_read_registration),
             "memberlist": read_by(memberlist_settings.read_settings),
             "nacos": read_by(nacos_settings.read_settings),
             "static": read_by(static_settings.read_settings),
