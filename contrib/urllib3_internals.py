@@ -3,6 +3,7 @@
 Where a release lacks something, the cautious way is taken instead. A test fails then, so that it is noticed.
 
 - The keys of a pool manager's pools (`PoolKey`), and its lock, to close the pools of members that left.
+- The message that http.client has parsed (`HTTPResponse._original_response.msg`), from which requests takes cookies.
 - The class of a response, which is replaced by one that tells when the body ends. `HTTPResponse` calls its own methods
   `read`, `read1`, `read_chunked`, `release_conn` and `close`, whoever reads and however.
 """
@@ -12,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator
 from typing import Any
 
-from urllib3 import HTTPResponse
+from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.poolmanager import PoolKey, PoolManager
 
-__all__ = ["POOLS_HAVE_KEYS", "RESPONSES_TELL", "drop_pools", "tell_end"]
+__all__ = ["POOLS_HAVE_KEYS", "RESPONSES_TELL", "drop_pools", "tell_end", "translate_headers"]
 
 
 def drop_pools(manager: PoolManager, present: Collection[tuple[str, int]]) -> None:
@@ -27,6 +28,31 @@ def drop_pools(manager: PoolManager, present: Collection[tuple[str, int]]) -> No
         for key in pools.keys():  # noqa: SIM118 (a copy; the container itself cannot be walked)
             if (key.key_host, key.key_port) not in present:
                 del pools[key]
+
+
+def translate_headers(response: Any, names: Collection[str], translate: Callable[[str, str], str]) -> None:
+    """Replace the values of these headers of an urllib3 response, wherever requests reads them.
+
+    Args:
+        names: in lower case.
+        translate: is given a name and a value, and returns the new value.
+    """
+    headers = getattr(response, "headers", None)
+    if not isinstance(headers, HTTPHeaderDict):
+        return
+    found = [name for name in names if name in headers]
+    if not found:
+        return
+    message = getattr(getattr(response, "_original_response", None), "msg", None)
+    for name in found:
+        values = [translate(name, value) for value in headers.getlist(name)]
+        for place in (headers, message):
+            if place is not None:
+                del place[name]
+        for value in values:
+            headers.add(name, value)
+            if message is not None:
+                message[name] = value
 
 
 def tell_end(response: object, ended: Callable[[bool], None]) -> None:

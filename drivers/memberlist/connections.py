@@ -17,6 +17,7 @@ from anyio.abc import SocketAttribute, SocketListener, SocketStream
 from .protocol import Swim
 from .protocol.addresses import shown
 from .protocol.stream_exchange import Close, Compute, Pause, Receive, Send, Step, StreamExchange
+from .protocol.stream_layers import Inflated
 from .resolver import resolve_all
 
 __all__ = ["Connections"]
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 _READ_BYTES = 65_536
 _TURN = 0.001
 """Seconds of work on an exchange before the loop gets its turn."""
+_THREADS = 2
+"""That inflate what others compressed. More would not be faster, and each keeps memory of its own."""
 _FIRST_BACKOFF = 0.005
 _LONGEST_BACKOFF = 1.0
 
@@ -37,6 +40,7 @@ class Connections:
         self._swim = swim
         self._flush = flush
         self._clock = time.monotonic
+        self._threads = anyio.CapacityLimiter(_THREADS)
 
     async def serve(self, listener: SocketListener) -> None:
         """Accept connections for ever. One that cannot be accepted - no file descriptor is free, say - is tried again
@@ -119,11 +123,19 @@ class Connections:
                 case Receive():
                     exchange.received(await _received(stream), self._clock())
                 case Compute(work):
-                    exchange.computed(await to_thread.run_sync(work), self._clock())
+                    exchange.computed(await self._computed(work), self._clock())
                 case Pause():
                     await lowlevel.checkpoint()
                 case Close():
                     return
+
+    async def _computed(self, work: Callable[[], Inflated]) -> Inflated:
+        """The result of `work`, from a thread unless none can be started: then the loop has to wait for it."""
+        try:
+            return await to_thread.run_sync(work, limiter=self._threads)
+        except RuntimeError as error:
+            logger.warning("no thread for what others compressed: %s", error)
+            return work()
 
     def _next_step(self, exchange: StreamExchange) -> Step:
         """The next step; slices of work are done one after the other for as long as an event loop may be held up."""

@@ -13,7 +13,7 @@ import anyio
 import attrs
 from anyio.abc import TaskStatus
 
-from ..contract import ReconfigurableDriver, Sink
+from ..contract import CheckingDriver, ReconfigurableDriver, Sink
 from ..errors import JoinError
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
@@ -58,19 +58,13 @@ _REPORTS_OF_A_MERGE = 16
 
 METRICS = (
     *(Metric(row.name, MetricKind(row.kind), row.help, row.unit) for row in (*COUNTERS, *GAUGES)),
-    Metric("metadata_unreadable", MetricKind.COUNTER, "statements whose metadata could not be read"),
-)
-
-
-METRICS = (
-    *(Metric(row.name, MetricKind(row.kind), row.help, row.unit) for row in (*COUNTERS, *GAUGES)),
     Metric("metadata_decoded", MetricKind.COUNTER, "blobs of nodes' metadata that were decoded"),
     Metric("metadata_unreadable", MetricKind.COUNTER, "such blobs that were neither empty nor understood"),
     Metric("values_dropped", MetricKind.COUNTER, "services and metadata of others that are unusable"),
 )
 
 
-class MemberlistDriver(ReconfigurableDriver):
+class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
     """Runs one gossip node and reports what the other nodes offer."""
 
     mode = "memberlist"

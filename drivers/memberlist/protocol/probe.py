@@ -110,8 +110,8 @@ class Prober:
         self._current: _Probe | None = None
         self._tick_waits = False
         self._waiting: dict[int, _Waiting] = {}
-        self.on_stranger: Callable[[Ping], None] | None = None
-        """Called with the ping of a node that is not in the list."""
+        self.on_stranger: Callable[[Ping, Address], None] | None = None
+        """Called with the ping of a node that is not in the list, and where it came from."""
 
     @property
     def awaited(self) -> frozenset[int]:
@@ -303,7 +303,7 @@ class Prober:
             return
         context.send_with_gossip(to, Ack(ping.seq_no, payload).encode())
         if self.on_stranger is not None and ping.source_node and self._roster.get(ping.source_node) is None:
-            self.on_stranger(ping)
+            self.on_stranger(ping, source)
 
     def help(self, request: IndirectPing, source: Address) -> None:
         """Ping a node for somebody else."""

@@ -288,6 +288,8 @@ class Swim:
                     context.problem("bad_message", f"type {kind}: {error}")
         except ProtocolError as error:
             context.problem("bad_packet", error)
+        except MemoryError:
+            context.problem("no_memory", "a packet was dropped")
 
     def _dispatch(self, kind: int, body: bytes, source: Address) -> None:
         """The order follows the frequency."""

@@ -8,44 +8,12 @@ import time
 from collections.abc import Iterator
 
 import anyio
-import attrs
 import pytest
-from support.scripted import ScriptedDriver, ScriptedPlugin, member, settings
+from support.asked import AskedPlugin
+from support.scripted import member, settings
 from support.waiting import eventually
 
-from pydoudou import MemberState, NoMemberAvailable, Registry, RoundRobin
-from pydoudou.drivers.contract import SubscribingDriver
-
-
-class AskedDriver(ScriptedDriver, SubscribingDriver):
-    """Reports a member of each service that it is asked for, `answers_after` seconds later."""
-
-    async def subscribe(self, service: str | None) -> None:
-        await anyio.sleep(self.plugin.answers_after)
-        assert self.sink is not None
-        self.plugin.wanted.append(service)
-        self.sink.observe([member(service=service or "everything")])
-
-    async def unsubscribe(self, service: str | None) -> None:
-        assert self.sink is not None
-        self.plugin.wanted.remove(service)
-        self.sink.observe([member(service=service or "everything", state=MemberState.LEFT)])
-
-    plugin: AskedPlugin
-
-
-@attrs.define(eq=False)
-class AskedPlugin(ScriptedPlugin):
-    """`wanted` are the services that the drivers report now."""
-
-    answers_after: float = 0.0
-    wanted: list[str | None] = attrs.Factory(list)
-
-    def create(self, settings: object) -> AskedDriver:
-        driver = AskedDriver(self)
-        driver.plugin = self
-        self.drivers.append(driver)
-        return driver
+from pydoudou import NoMemberAvailable, Registry, RoundRobin
 
 
 @pytest.fixture
