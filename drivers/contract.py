@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .environment import Environment
 
 __all__ = [
+    "CheckingDriver",
     "Driver",
     "DriverPlugin",
     "DriverStatus",
@@ -86,6 +87,12 @@ class Driver(Protocol):
 
     def status(self) -> DriverStatus:
         """How the driver is doing; quick, without waiting, and without raising."""
+
+
+class CheckingDriver:
+    """The promise of a driver that every member it reports was made by `kit.validation.checked_member`, declared by
+    inheriting from this class. What other drivers report is checked on the way into the registry's view.
+    """
 
 
 class SubscribingDriver(abc.ABC):

@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+import attrs
+
 from ..members import NO_DATA, Member, MemberState
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "MAX_NAME_BYTES",
     "MAX_WEIGHT",
     "Unusable",
+    "checked",
     "checked_data",
     "checked_host",
     "checked_member",
@@ -121,6 +124,23 @@ def checked_member(
         dynamic_weight,
         announced_weight,
     )
+
+
+def checked(member: Member) -> Member:
+    """A member that somebody made without checking it; the same one, or with its weight clamped.
+
+    Raises:
+        Unusable: nobody could call it, or its name must not be shown.
+    """
+    checked_name(member.service)
+    if member.node:
+        checked_name(member.node, kind="node", most=MAX_NODE_BYTES)
+    checked_host(member.host)
+    checked_port(member.port)
+    checked_scheme(member.scheme)
+    checked_root_path(member.root_path)
+    weight = checked_weight(member.weight, dynamic=member.dynamic_weight)
+    return member if weight == member.weight else attrs.evolve(member, weight=weight)
 
 
 def checked_name(raw: Any, *, kind: str = "service", most: int = MAX_NAME_BYTES) -> str:

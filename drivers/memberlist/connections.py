@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from anyio import lowlevel, to_thread
@@ -17,7 +17,7 @@ from anyio.abc import SocketAttribute, SocketListener, SocketStream
 from .protocol import Swim
 from .protocol.addresses import shown
 from .protocol.stream_exchange import Close, Compute, Pause, Receive, Send, Step, StreamExchange
-from .resolver import resolve_all
+from .protocol.stream_layers import Inflated
 
 __all__ = ["Connections"]
 
@@ -26,17 +26,25 @@ logger = logging.getLogger(__name__)
 _READ_BYTES = 65_536
 _TURN = 0.001
 """Seconds of work on an exchange before the loop gets its turn."""
+_THREADS = 2
+"""That inflate what others compressed. More would not be faster, and each keeps memory of its own."""
 _FIRST_BACKOFF = 0.005
 _LONGEST_BACKOFF = 1.0
 
 
 class Connections:
-    """The TCP side of one node; `flush` does what the protocol wants done, see `GossipNode`."""
+    """The TCP side of one node; `flush` does what the protocol wants done, see `GossipNode`; `resolve` gives the
+    addresses of a host.
+    """
 
-    def __init__(self, swim: Swim, flush: Callable[[], None]) -> None:
+    def __init__(
+        self, swim: Swim, flush: Callable[[], None], resolve: Callable[[str], Awaitable[Sequence[str]]]
+    ) -> None:
         self._swim = swim
         self._flush = flush
+        self._resolve = resolve
         self._clock = time.monotonic
+        self._threads = anyio.CapacityLimiter(_THREADS)
 
     async def serve(self, listener: SocketListener) -> None:
         """Accept connections for ever. One that cannot be accepted - no file descriptor is free, say - is tried again
@@ -68,7 +76,7 @@ class Connections:
         host, port = exchange.address or ("", 0)
         try:
             with anyio.fail_after(max(0.0, exchange.deadline - self._clock())):
-                stream = await anyio.connect_tcp(await self._allowed_address(host), port)
+                stream = await self._connect(host, port)
         except (OSError, UnicodeError) as error:
             reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
             exchange.abort(f"cannot connect to {shown((host, port))}: {reason}", self._clock())
@@ -77,19 +85,21 @@ class Connections:
         async with stream:
             await self._converse(exchange, stream)
 
-    async def _allowed_address(self, host: str) -> str:
-        """`host`, or the address of it that the allow-list admits.
+    async def _connect(self, host: str, port: int) -> SocketStream:
+        """Connect to the first address of `host` that the allow-list admits and that answers.
 
         Raises:
             OSError: there is none.
         """
-        config = self._swim.config
-        if config.cidrs_allowed is None:
-            return host
-        for address in await resolve_all(host):
-            if config.allows(address):
-                return address
-        raise OSError(f"no address of {host} is allowed")
+        failure: OSError | None = None
+        for address in await self._resolve(host):
+            if not self._swim.config.allows(address):
+                continue
+            try:
+                return await anyio.connect_tcp(address, port)
+            except OSError as error:
+                failure = error
+        raise failure or OSError(f"no address of {host} is allowed")
 
     async def _converse(self, exchange: StreamExchange, stream: SocketStream) -> None:
         """Have an exchange over a connection, whatever comes."""
@@ -119,11 +129,19 @@ class Connections:
                 case Receive():
                     exchange.received(await _received(stream), self._clock())
                 case Compute(work):
-                    exchange.computed(await to_thread.run_sync(work), self._clock())
+                    exchange.computed(await self._computed(work), self._clock())
                 case Pause():
                     await lowlevel.checkpoint()
                 case Close():
                     return
+
+    async def _computed(self, work: Callable[[], Inflated]) -> Inflated:
+        """The result of `work`, from a thread unless none can be started: then the loop has to wait for it."""
+        try:
+            return await to_thread.run_sync(work, limiter=self._threads)
+        except RuntimeError as error:
+            logger.warning("no thread for what others compressed: %s", error)
+            return work()
 
     def _next_step(self, exchange: StreamExchange) -> Step:
         """The next step; slices of work are done one after the other for as long as an event loop may be held up."""

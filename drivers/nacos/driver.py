@@ -20,7 +20,7 @@ import anyio
 import tenacity
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..contract import Sink, SubscribingDriver
+from ..contract import CheckingDriver, Sink, SubscribingDriver
 from ..errors import RegistrationError
 from ..kit.first_attempt import first_attempt
 from ..kit.loop_thread import LoopThread, call_soon
@@ -57,7 +57,7 @@ METRICS = (
 )
 
 
-class NacosDriver(SubscribingDriver):
+class NacosDriver(SubscribingDriver, CheckingDriver):
     """Registers with Nacos, and reports the services that somebody asked for."""
 
     detection_bound = 30.0

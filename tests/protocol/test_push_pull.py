@@ -10,7 +10,7 @@ import pytest
 from support.cluster import VSN, Lone, World, alive, codec
 from support.streams import drive, serve
 
-from pydoudou.drivers.memberlist.protocol import Hooks, Keyring, State, stream_reader
+from pydoudou.drivers.memberlist.protocol import Dialect, Hooks, Keyring, State, stream_reader
 from pydoudou.drivers.memberlist.protocol.encryption import decrypt, encrypt
 from pydoudou.drivers.memberlist.protocol.events import NodeJoined, NodeLeft, NodeSuspected, Problem, UserMessage
 from pydoudou.drivers.memberlist.protocol.messages import Ack, Dead, Ping, Suspect
@@ -237,6 +237,43 @@ def test_the_periodic_push_pull_finds_what_gossip_missed() -> None:
     world.passes = lambda source, target, transport: transport == "tcp"
     world.swim("me").packet_received(alive("new", host="10.0.7.1").encode(), ("10.0.7.1", 7946), world.now)
     world.run_until(lambda: "new" in world.view("peer"), within=31.0)
+
+
+# -- strangers that know us --------------------------------------------------------------------------------------------
+
+
+STRANGER = ("10.0.5.1", 7946)
+
+
+def dialled_after_a_ping(source: tuple[str, int], names: bytes, port: int = 7946, **changes: Any) -> list[Any]:
+    """Whom a node dials that is pinged by a stranger, which says that it is to be answered there."""
+    lone = Lone(**changes)
+    lone.hear(Ping(1, "me", names, port, "stranger"), source=source)
+    return [exchange.address for exchange in lone.streams()]
+
+
+def test_a_stranger_that_pings_us_is_asked_whom_it_knows() -> None:
+    assert dialled_after_a_ping(STRANGER, bytes((10, 0, 5, 1))) == [STRANGER]
+
+
+@pytest.mark.parametrize(
+    ("names", "port"), [(bytes((10, 0, 9, 9)), 7946), (bytes((10, 0, 5, 1)), 80)], ids=["a third host", "another port"]
+)
+def test_no_stranger_has_us_dial_another_address_than_its_own(names: bytes, port: int) -> None:
+    assert dialled_after_a_ping(STRANGER, names, port) == []
+
+
+def test_a_stranger_with_a_host_name_is_dialled_where_its_ping_came_from() -> None:
+    """Whatever the name stands for."""
+    assert dialled_after_a_ping(STRANGER, b"www.example.org", dialect=Dialect.DOUDOU) == [STRANGER]
+
+
+def test_strangers_are_asked_once_per_probe_interval() -> None:
+    lone = Lone()
+    for number in range(20):
+        ping = Ping(number, "me", bytes((10, 0, 5, number)), 7946, f"stranger-{number}")
+        lone.hear(ping, source=(f"10.0.5.{number}", 7946))
+    assert len(lone.streams()) == 1
 
 
 # -- pings over TCP ----------------------------------------------------------------------------------------------------

@@ -9,17 +9,20 @@ decoded off the event loop.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 
 from .errors import ProtocolError
 
-__all__ = ["compress", "decompress", "inflated"]
+__all__ = ["Inflater", "compress", "decompress"]
 
 _CLEAR = 256
 _END = 257
 _FIRST = 258
 _MAX_WIDTH = 12
 _PIECE_BYTES = 1024 * 1024
+_MOST_CODES = 1 << _MAX_WIDTH
+_TABLE_BYTES = 2 * 4 * _MOST_CODES
 _LITERALS = [bytes((value,)) for value in range(256)]
 
 
@@ -31,7 +34,8 @@ def decompress(data: bytes | memoryview, limit: int) -> bytes:
     """
     pieces = []
     size = 0
-    for piece in inflated(data, min(limit, _PIECE_BYTES)):
+    inflater = Inflater(data, min(limit, _PIECE_BYTES))
+    while piece := inflater.next_piece():
         size += len(piece)
         if size > limit:
             raise ProtocolError(f"decompressed to more than {limit} bytes")
@@ -39,20 +43,42 @@ def decompress(data: bytes | memoryview, limit: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def inflated(data: bytes | memoryview, piece_bytes: int) -> Iterator[bytes]:
-    """The bytes that `data` stands for, in pieces that are not empty and exceed `piece_bytes` by one entry of the
-    dictionary at the most, 4 KB.
+class Inflater:
+    """Inflates piece by piece.
 
-    Raises:
-        ProtocolError: a code is invalid, or the end code is missing.
+    Args:
+        data: what is compressed.
+        piece_bytes: a piece exceeds that by one entry of the dictionary at the most, 4 KB.
+
+    Attributes:
+        held_bytes: what the dictionary takes by now: up to 8 MB, of 15 KB that stand for one byte repeated.
     """
-    table = [*_LITERALS, b"", b""]
-    append = table.append
-    out: list[bytes] = []
-    emit = out.append
-    size = 0
+
+    def __init__(self, data: bytes | memoryview, piece_bytes: int) -> None:
+        self.held_bytes = 0
+        self._pieces = _inflate(data, piece_bytes)
+
+    def next_piece(self) -> bytes:
+        """The next bytes, none at the end.
+
+        Raises:
+            ProtocolError: a code is invalid, or the end code is missing.
+        """
+        piece, self.held_bytes = next(self._pieces, (b"", 0))
+        return piece
+
+
+def _inflate(data: bytes | memoryview, piece_bytes: int) -> Iterator[tuple[bytes, int]]:
+    """Pieces, and what the dictionary takes by then."""
+    # An entry is the one before with one more byte, the first of what came next: it stands in the output as a run.
+    # So an entry is a place and a size there. As strings of their own the entries would take ten times their size,
+    # because they leave holes wherever many streams are inflated at a time.
+    starts, sizes = array("I", bytes(4 * _FIRST)), array("I", bytes(4 * _FIRST))
+    history = bytearray()
+    out = bytearray()
+    next_code = _FIRST
     width, full = 9, 512
-    previous = b""
+    start = size = 0  # of what was written last, 0 after a clear
     bits = held = 0
     for byte in data:
         bits |= byte << held
@@ -63,33 +89,38 @@ def inflated(data: bytes | memoryview, piece_bytes: int) -> Iterator[bytes]:
         bits >>= width
         held -= width
         if code < _CLEAR:
-            entry = _LITERALS[code]
+            entry: bytes | bytearray = _LITERALS[code]
         elif code == _CLEAR:
-            del table[_FIRST:]
+            del starts[_FIRST:], sizes[_FIRST:]
+            history.clear()
+            next_code = _FIRST
             width, full = 9, 512
-            previous = b""
+            start = size = 0
             continue
         elif code == _END:
             if out:
-                yield b"".join(out)
+                yield bytes(out), 0
             return
-        elif code < len(table):
-            entry = table[code]
-        elif code == len(table) and previous:
-            entry = previous + previous[:1]
+        elif code < next_code:
+            entry = history[starts[code] : starts[code] + sizes[code]]
+        elif code == next_code and size:
+            entry = history[start : start + size]
+            entry.append(entry[0])
         else:
             raise ProtocolError("invalid LZW code")
-        emit(entry)
-        size += len(entry)
-        if size > piece_bytes:
-            yield b"".join(out)
+        out += entry
+        if len(out) > piece_bytes:
+            yield bytes(out), len(history) + _TABLE_BYTES
             out.clear()
-            size = 0
         # A full dictionary of 12-bit codes grows no further: Go stops adding and waits for a clear.
-        if previous and len(table) < 4096:
-            append(previous + entry[:1])
-        previous = entry
-        if len(table) + 1 > full and width < _MAX_WIDTH:
+        if next_code < _MOST_CODES:
+            if size:
+                starts.append(start)
+                sizes.append(size + 1)
+                next_code += 1
+            start, size = len(history), len(entry)
+            history += entry
+        if next_code + 1 > full and width < _MAX_WIDTH:
             width += 1
             full <<= 1
     raise ProtocolError("LZW stream without its end")

@@ -65,8 +65,12 @@ class Synchronizer:
             self._settled_joins = context.counters["nodes_joined"]
             self.tick()
 
-    def ask_stranger(self, ping: Ping) -> None:
-        """A node that is not in our list knows us: learn what else we missed."""
+    def ask_stranger(self, ping: Ping, source: Address) -> None:
+        """A node that is not in our list knows us: learn what else we missed.
+
+        It is dialled where its ping came from, and only if that is what the ping names: else anybody could have us
+        dial third hosts, and tell them who is in the cluster.
+        """
         context, config = self._context, self._context.config
         if not self._membership.running or self._asked_stranger_at + config.probe_interval > context.now:
             return
@@ -74,9 +78,9 @@ class Synchronizer:
             host = config.dialect.decode_host(ping.source_addr)
         except ProtocolError:
             return
-        if ping.source_port and config.allows(host):
+        if context.is_from(source, (host, ping.source_port)) and config.allows(source[0]):
             self._asked_stranger_at = context.now
-            context.streams.append(self.with_peer((host, ping.source_port), join=False))
+            context.streams.append(self.with_peer(source, join=False))
 
     def with_peer(
         self, address: Address, *, join: bool, on_end: Callable[[StreamExchange], None] | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import collections
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -20,7 +20,7 @@ from .encryption import decrypt, encrypt, encrypted_bytes
 from .errors import ProtocolError
 from .gomsgpack import as_struct
 from .label import label_header, split_label
-from .lzw import inflated
+from .lzw import Inflater
 from .messages import MessageType
 from .packet import COMPRESS_FIELDS, PacketCodec, compressed, packed_bytes
 
@@ -83,7 +83,7 @@ class StreamLayers:
         self._inflated_bytes = 0
         self._containers = 0
         self._wrapper: Any = None
-        self._packed: Iterator[bytes] | None = None
+        self._inflater: Inflater | None = None
         self._packed_bytes = 0
         self._plain: collections.deque[memoryview] = collections.deque()
         self._plain_bytes = 0
@@ -93,7 +93,9 @@ class StreamLayers:
     @property
     def held_bytes(self) -> int:
         """How much of what came is kept here."""
-        return len(self._buffer) + self._packed_bytes + self._plain_bytes
+        dictionary = self._inflater.held_bytes if self._inflater is not None else 0
+        packed = self._packed_bytes * (2 if self._wrapper is not None else 1)  # a decoder's buffer grows by doubling
+        return len(self._buffer) + packed + dictionary + self._plain_bytes
 
     def feed(self, data: bytes) -> None:
         """Take more bytes.
@@ -127,7 +129,7 @@ class StreamLayers:
         piece = self._plain.popleft()
         if not self._plain:
             self._plain_bytes = 0
-            if self._packed is not None:
+            if self._inflater is not None:
                 self._inflate_on()
         return piece
 
@@ -153,14 +155,14 @@ class StreamLayers:
             return
         if not self._inflated_bytes:
             raise ProtocolError("nothing inside the compression")
-        self._packed = None
+        self._inflater = None
         self._packed_bytes = 0
 
     def drop(self) -> None:
         """Nothing more is to be read: let go of all that is held."""
         self._buffer.clear()
         self._plain.clear()
-        self._wrapper = self._packed = self.heavy = None
+        self._wrapper = self._inflater = self.heavy = None
         self._packed_bytes = self._plain_bytes = 0
 
     # -- from the outside in -------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ class StreamLayers:
         self._wrapper = None
         packed = packed_bytes(fields)
         self._packed_bytes = len(packed)
-        self._packed = inflated(packed, INFLATED_PIECE_BYTES)
+        self._inflater = Inflater(packed, INFLATED_PIECE_BYTES)
         self._phase = _Phase.INFLATING
         self._inflate_on()
 
@@ -250,9 +252,9 @@ class StreamLayers:
             self.resume(self._next_inflated())
 
     def _next_inflated(self) -> Inflated:
-        assert self._packed is not None
+        assert self._inflater is not None
         try:
-            return next(self._packed, b"")
+            return self._inflater.next_piece()
         except ProtocolError as error:
             return error
         except MemoryError:
@@ -279,4 +281,6 @@ def unpacking(longest_field: int, most_elements: int) -> dict[str, Any]:
 
 def unpacker(longest_field: int, most_elements: int, **hooks: Callable[[Any], Any]) -> Any:
     """A decoder of values that come in pieces, within the same bounds."""
-    return msgpack.Unpacker(max_buffer_size=MAX_STREAM_BYTES, **unpacking(longest_field, most_elements), **hooks)
+    return msgpack.Unpacker(
+        max_buffer_size=MAX_STREAM_BYTES, read_size=2 * PIECE_BYTES, **unpacking(longest_field, most_elements), **hooks
+    )

@@ -21,7 +21,7 @@ __all__ = ["MAX_HELD_BYTES", "MAX_STREAMS", "MAX_STREAMS_PER_SOURCE", "StreamLim
 
 MAX_STREAMS = 256
 MAX_STREAMS_PER_SOURCE = 64
-MAX_HELD_BYTES = 96 * 1024 * 1024
+MAX_HELD_BYTES = 64 * 1024 * 1024
 """What all accepted connections together may hold, and the dialled ones as much again. A push/pull of ten thousand
 nodes holds about ten megabytes.
 """
