@@ -260,7 +260,7 @@ class _Exchange:
             # The deadline ends with the head of the answer; between two pieces of the body the client's timeout rules.
             self._timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
         raw = response.headers.raw
-        if any(name.lower() in _TRANSLATED for name, _ in raw):
+        if not _TRANSLATED.keys().isdisjoint([name.lower() for name, _ in raw]):
             response.headers = httpx.Headers(list(self._translated(raw, attempt)))
         return response
 
