@@ -1,14 +1,16 @@
 # Everything below needs git, make and Python 3.11 or newer; `make peers` needs Go, and Java with Maven for Nacos.
 PYTHON ?= python3
+# How many times as much `make long` simulates as `make test`.
+EFFORT ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_clients.py gossip.py nacos.py))
+BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_clients.py gossip.py datagram.py growth.py nacos.py))
 
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint parity fuzz fuzz-minute bench peers clean
+.PHONY: venv demo test unit lint long parity fuzz fuzz-minute bench peers clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -33,6 +35,11 @@ test: lint
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/protocol -q
+
+# What could go on for ever, for about an hour: simulated clusters and fuzzing. `make test` and `make fuzz-minute` do a
+# little of the same.
+long: fuzz
+	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation --numprocesses 2 --dist loadfile
 
 # mypy takes the root for the package through a link: it does not follow editable installs.
 lint: $(STAMP)

@@ -10,30 +10,36 @@
     pydoudou.shutdown()
 """
 
-from .balancers import Balancer, RoundRobin, SmoothWeighted, WeightedRandom
-from .discovery import (
-    BackendStatus,
-    EventKind,
-    MemberEvent,
-    Registry,
-    RegistryStatus,
-    Settings,
-    Snapshot,
-    Watch,
-    new_node,
-    shutdown,
-)
-from .drivers.errors import (
-    DiscoveryError,
-    JoinError,
-    MetadataTooLarge,
-    NoMemberAvailable,
-    ProtocolError,
-    RegistrationError,
-    RegistryStateError,
-    SettingsError,
-)
-from .drivers.members import Compat, DriverStatus, Member, MemberState
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .balancers import Balancer, RoundRobin, SmoothWeighted, WeightedRandom
+    from .discovery import (
+        BackendStatus,
+        EventKind,
+        MemberEvent,
+        Observer,
+        Registry,
+        RegistryStatus,
+        Settings,
+        Snapshot,
+        Subscription,
+        Watch,
+        new_node,
+        shutdown,
+    )
+    from .drivers.errors import (
+        DiscoveryError,
+        JoinError,
+        MetadataTooLarge,
+        NoMemberAvailable,
+        ProtocolError,
+        RegistrationError,
+        RegistryStateError,
+        SettingsError,
+    )
+    from .drivers.members import Compat, DriverStatus, Member, MemberState
+
+__version__ = "0.1.0"
 
 __all__ = [
     "BackendStatus",
@@ -48,6 +54,7 @@ __all__ = [
     "MemberState",
     "MetadataTooLarge",
     "NoMemberAvailable",
+    "Observer",
     "ProtocolError",
     "RegistrationError",
     "Registry",
@@ -58,8 +65,59 @@ __all__ = [
     "SettingsError",
     "SmoothWeighted",
     "Snapshot",
+    "Subscription",
     "Watch",
     "WeightedRandom",
+    "__version__",
     "new_node",
     "shutdown",
 ]
+
+# Imported when it is first asked for: who uses a part of this package does not wait for the rest. A test holds this
+# table to what stands above.
+_PLACES = {
+    ".balancers": ("Balancer", "RoundRobin", "SmoothWeighted", "WeightedRandom"),
+    ".discovery": (
+        "BackendStatus",
+        "EventKind",
+        "MemberEvent",
+        "Observer",
+        "Registry",
+        "RegistryStatus",
+        "Settings",
+        "Snapshot",
+        "Subscription",
+        "Watch",
+        "new_node",
+        "shutdown",
+    ),
+    ".drivers.errors": (
+        "DiscoveryError",
+        "JoinError",
+        "MetadataTooLarge",
+        "NoMemberAvailable",
+        "ProtocolError",
+        "RegistrationError",
+        "RegistryStateError",
+        "SettingsError",
+    ),
+    ".drivers.members": ("Compat", "DriverStatus", "Member", "MemberState"),
+}
+_ROOMS = ("balancers", "contrib", "discovery", "drivers")
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
+    for place, names in _PLACES.items():
+        if name in names:
+            found: object = getattr(import_module(place, __name__), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

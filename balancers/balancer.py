@@ -9,7 +9,7 @@ from ..drivers.members import Member
 from .memory.pick import Pick
 
 if TYPE_CHECKING:
-    from ..discovery.merging.view import Snapshot
+    from ..discovery.merging.snapshot import Snapshot
 
 __all__ = ["Balancer", "Excluded", "ReportingBalancer"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ..discovery.merging.view import Snapshot
+from ..discovery.merging.snapshot import Snapshot
 from ..drivers.members import Member
 from .balancer import Balancer, Excluded, ReportingBalancer
 from .memory.pick import Pick

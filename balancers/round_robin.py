@@ -43,10 +43,14 @@ class RoundRobin(TableBalancer[Sequence[Member]]):
     def pick(self, exclude: Excluded = ()) -> Member:
         # `TableBalancer.pick` for the ordinary case without a call in between, which would be a fifth of its time.
         registry = self._registry or default_registry.current()
-        if registry is not None and not exclude:
+        if registry is self._source and registry is not None and not exclude:
             derived = self._derived
-            if registry.snapshot(self.service) is derived.snapshot and derived.epoch == derived.memory.epoch:
-                table = derived.table
-                if table is not None:
-                    return table[next(self._turns) % len(table)]
+            table = derived.table
+            if (
+                table is not None
+                and registry.snapshot(self.service) is derived.snapshot
+                and derived.epoch == derived.memory.epoch
+                and not derived.observers.listening
+            ):
+                return table[next(self._turns) % len(table)]
         return super().pick(exclude)

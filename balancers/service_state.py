@@ -16,7 +16,8 @@ from .memory.pick import Pick
 from .memory.service_memory import ServiceMemory
 
 if TYPE_CHECKING:
-    from ..discovery.merging.view import Snapshot
+    from ..discovery.merging.snapshot import Snapshot
+    from ..discovery.observer import Observers
 
 __all__ = ["ServiceState", "state_of"]
 
@@ -33,16 +34,19 @@ class ServiceState:
         self._lock = threading.RLock()
         self._seen: Snapshot | None = None
 
-    def begin(self, member: Member, snapshot: Snapshot) -> Pick:
+    def begin(self, member: Member, snapshot: Snapshot, observers: Observers) -> Pick:
         """An attempt at `member`, which was picked from `snapshot`."""
         memory = self.memory
         with self._lock:
             now = monotonic()
-            memory.settle()
+            untold = memory.settle()
             if snapshot is not self._seen:
                 self._seen = snapshot
                 memory.see(snapshot.members, now)
-            return Pick(member, memory.begin(member, now), memory.ended)
+            record = memory.begin(member, now)
+        for outcome in untold:
+            observers.call_ended(outcome.member.service, outcome)
+        return Pick(member, record, memory.ended, observers if observers.listening else None)
 
     def in_flight(self, member: Member) -> int:
         """How many attempts at `member` have begun and not ended."""

@@ -13,16 +13,20 @@ from __future__ import annotations
 
 import itertools
 import random as global_random
+from collections import deque
 from collections.abc import Collection, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..discovery import Subscription, default_registry
+from ..discovery import Registry, default_registry
 from ..discovery.merging.snapshot import Snapshot
+from ..discovery.observer import Observers
+from ..discovery.subscription import Subscription
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
 from .balancer import Excluded
 from .memory.chain import Sharing, last_resort, sharing
 from .memory.pick import Pick
+from .memory.service_memory import ServiceMemory
 from .service_state import ServiceState, state_of
 
 __all__ = ["MemberSource", "Random", "TableBalancer"]
@@ -32,7 +36,7 @@ Key = tuple[str, str, int]
 
 
 class MemberSource(Protocol):
-    """What a balancer needs of a registry; `Registry` is one."""
+    """What a balancer needs of a registry. Only a `Registry` has to be subscribed to, and has observers."""
 
     def snapshot(self, service: str, /) -> Snapshot:
         """The members of a service now; the same object until they change."""
@@ -67,19 +71,37 @@ class _Derived(Generic[T]):
     Attributes:
         table: None if there is nobody.
         tiers: made when a pick first excludes somebody: those who share the traffic, then the suspects.
+        observers: who is told of picks.
     """
 
-    __slots__ = ("epoch", "memory", "sharing", "snapshot", "state", "table", "tiers")
+    __slots__ = ("epoch", "memory", "observers", "sharing", "snapshot", "state", "table", "tiers")
 
-    def __init__(self, snapshot: Snapshot | None, state: ServiceState | None, shared: Sharing, table: T | None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot | None = None,
+        state: ServiceState | None = None,
+        shared: Sharing = Sharing((), ()),  # noqa: B008 (immutable)
+        table: T | None = None,
+        observers: Observers | None = None,
+    ) -> None:
         self.snapshot, self.state, self.sharing, self.table = snapshot, state, shared, table
+        self.observers = observers or _NO_OBSERVERS
         self.memory = _FORGETFUL if state is None else state.memory
         self.epoch = self.memory.epoch
         self.tiers: list[_Tier[T]] | None = None
 
 
-_FORGETFUL: Any = ServiceState().memory
-_NOBODY = Sharing((), ())
+_FORGETFUL: Any = ServiceMemory()
+_NO_OBSERVERS = Observers()
+_NOBODY = object()
+
+_abandoned: deque[Subscription] = deque()
+"""Subscriptions of balancers that were collected. A finalizer may run anywhere, in the registry's own lock too, so it
+does nothing but append here; balancers that subscribe later close them.
+"""
+
+_MOST_ABANDONED = 64
+"""Left open: a program that makes a client for every request wants the same service again at once."""
 
 
 class TableBalancer(Generic[T]):
@@ -97,10 +119,11 @@ class TableBalancer(Generic[T]):
         self._registry = registry
         self._random: Random = random or global_random
         self._retries = itertools.count(self._random.getrandbits(16))
-        self._derived: _Derived[T] = _Derived(None, None, _NOBODY, None)
+        self._derived: _Derived[T] = _Derived()
+        # Whom the service was last asked of. Nobody yet is not the same as no registry.
+        self._source: object = _NOBODY
+        self._held: dict[Registry, Subscription] = {}
         self._closed = False
-        self._subscribed: tuple[MemberSource, Subscription] | None = None
-        self._subscription(registry or default_registry.current())
 
     # -- for subclasses ------------------------------------------------------------------------------------------------
 
@@ -125,19 +148,23 @@ class TableBalancer(Generic[T]):
             NoMemberAvailable: nobody is there, or nobody else.
         """
         registry = self._registry or default_registry.current()
-        if registry is None or self._closed:
-            raise self._unavailable(registry)
+        if registry is None or registry is not self._source:
+            registry = self._turn_to(registry)
         snapshot = registry.snapshot(self.service)
         derived = self._derived
         if derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
             derived = self._derive(registry, snapshot)
+        if derived.table is None:
+            derived = self._after_first_answer(registry)
         if exclude:
-            return self._pick_other(derived, exclude)
-        if derived.table is None:
-            derived = self._after_first_answer(registry, derived)
-        if derived.table is None:
+            member = self._pick_other(derived, exclude, registry)
+        elif derived.table is None:
             raise self._unavailable(registry)
-        return self.choose(derived.table)
+        else:
+            member = self.choose(derived.table)
+        if derived.observers.listening:
+            derived.observers.picked(self.service, member)
+        return member
 
     def begin(self, exclude: Excluded = ()) -> Pick:
         """As `pick`, for a call whose end will be told by the pick's `done`.
@@ -149,12 +176,16 @@ class TableBalancer(Generic[T]):
         derived = self._derived
         if derived.state is None or derived.snapshot is None:
             return Pick(member)
-        return derived.state.begin(member, derived.snapshot)
+        return derived.state.begin(member, derived.snapshot, derived.observers)
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
         registry = self._registry or default_registry.current()
-        return () if registry is None or self._closed else registry.snapshot(self.service).members
+        if registry is None or self._closed:
+            return ()
+        if registry is not self._source:
+            self._turn_to(registry)
+        return registry.snapshot(self.service).members
 
     @property
     def view(self) -> Snapshot | None:
@@ -169,53 +200,71 @@ class TableBalancer(Generic[T]):
         return [member for tier in self._tiers(derived) for member in tier.members]
 
     def wait(self, timeout: float) -> bool:
-        """Wait for the first answer about the service; whether it came within so many seconds."""
-        subscription = self._subscription(self._registry or default_registry.current())
-        return subscription is not None and subscription.wait(timeout)
+        """Block this thread until the backends have answered who offers the service; whether they have in time."""
+        subscription = self._subscription()
+        return subscription.wait(timeout) if subscription is not None else bool(self.members())
 
     async def wait_async(self, seconds: float) -> bool:
-        """As `wait`, without blocking the event loop."""
-        subscription = self._subscription(self._registry or default_registry.current())
-        return subscription is not None and await subscription.wait_async(seconds)
+        """The same for a task of asyncio or trio, which does not block its event loop."""
+        subscription = self._subscription()
+        return await subscription.wait_async(seconds) if subscription is not None else bool(self.members())
 
     def close(self) -> None:
-        """Pick no more, and want the service no more."""
-        self._closed = True
-        self._derived = _Derived(None, None, _NOBODY, None)
-        subscribed, self._subscribed = self._subscribed, None
-        if subscribed is not None:
-            subscribed[1].close()
+        """Pick no more, and have the backends report the service no longer for this balancer."""
+        self._closed, self._source = True, _NOBODY
+        while self._held:
+            self._held.popitem()[1].close()
+        self._derived = _Derived()
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
-    def _subscription(self, registry: MemberSource | None) -> Subscription | None:
-        """What this balancer holds of the registry, for as long as it is used with it; None if it cannot be had."""
-        subscribed = self._subscribed
-        if subscribed is not None and subscribed[0] is registry:
-            return subscribed[1]
-        subscribe = getattr(registry, "subscribe", None)
-        if registry is None or subscribe is None or self._closed:
-            return None
-        subscription: Subscription = subscribe(self.service)
-        self._subscribed = (registry, subscription)
-        return subscription
-
-    def _after_first_answer(self, registry: MemberSource, derived: _Derived[T]) -> _Derived[T]:
-        """What there is after the backends had their moment, which they have once, and where nobody is held up."""
-        subscription = self._subscription(registry)
-        if subscription is None or not subscription.first_answer():
-            return derived
-        snapshot = registry.snapshot(self.service)
-        return derived if snapshot is derived.snapshot else self._derive(registry, snapshot)
-
     def _derive(self, registry: MemberSource, snapshot: Snapshot) -> _Derived[T]:
-        self._subscription(registry)
+        observers = registry.observers if isinstance(registry, Registry) else None
         # A memory is kept for services that have members only: names may come from strangers' requests.
         state = state_of(registry, snapshot.service) if snapshot.members else None
         shared = sharing(snapshot)
         table = self.make_table(shared.members, shared.weights) if shared.members else None
-        derived = self._derived = _Derived(snapshot, state, shared, table)
+        derived = self._derived = _Derived(snapshot, state, shared, table, observers)
         return derived
+
+    def _after_first_answer(self, registry: MemberSource) -> _Derived[T]:
+        """What there is when a backend has had a moment to answer, once for each service, and not in an event loop."""
+        subscription = self._subscription()
+        if subscription is not None:
+            subscription.first_answer()
+        return self._derive(registry, registry.snapshot(self.service))
+
+    def _turn_to(self, registry: MemberSource | None) -> MemberSource:
+        """Ask `registry` from now on. Raises `NoMemberAvailable` if there is none, or the balancer is closed."""
+        if registry is None or self._closed:
+            raise self._unavailable(registry)
+        # Before anything is read: a service that is read without a subscription is wanted for an hour.
+        if isinstance(registry, Registry):
+            self._subscribe(registry)
+        self._source = registry
+        return registry
+
+    def _subscription(self) -> Subscription | None:
+        registry = self._registry or default_registry.current()
+        return self._subscribe(registry) if isinstance(registry, Registry) and not self._closed else None
+
+    def _subscribe(self, registry: Registry) -> Subscription:
+        """Have the backends of `registry`, and of no other, report the service as long as this balancer lives."""
+        while len(_abandoned) > _MOST_ABANDONED:
+            _abandoned.popleft().close()
+        held = self._held.get(registry)
+        if held is None:
+            made = registry.subscribe(self.service)
+            held = self._held.setdefault(registry, made)
+            if held is not made:  # another thread was faster
+                made.close()
+            for other in [other for other in tuple(self._held) if other is not registry]:
+                if (left := self._held.pop(other, None)) is not None:
+                    left.close()
+        return held
+
+    def __del__(self) -> None:
+        _abandoned.extend(getattr(self, "_held", {}).values())
 
     def _tiers(self, derived: _Derived[T]) -> list[_Tier[T]]:
         if derived.tiers is None:
@@ -227,13 +276,13 @@ class TableBalancer(Generic[T]):
             derived.tiers = tiers
         return derived.tiers
 
-    def _pick_other(self, derived: _Derived[T], exclude: Excluded) -> Member:
+    def _pick_other(self, derived: _Derived[T], exclude: Excluded, registry: MemberSource) -> Member:
         excluded = {item.key if isinstance(item, Member) else item for item in exclude}
         for tier in self._tiers(derived):
             if not tier.keys <= excluded:
                 return self.choose_other(tier.table, excluded)
         if derived.table is None or derived.snapshot is None:
-            raise self._unavailable(self._registry or default_registry.current())
+            raise self._unavailable(registry)
         members = [member for tier in self._tiers(derived) for member in tier.members]
         raise NoMemberAvailable(
             f"service {self.service!r} has {len(members)} member{'s' if len(members) > 1 else ''} to pick, "

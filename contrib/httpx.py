@@ -15,7 +15,6 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from time import monotonic
-from urllib.parse import urlsplit
 
 try:
     import httpx
@@ -23,33 +22,41 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.httpx needs httpx: pip install 'pydoudou[httpx]'") from error
 
 from ..balancers import Balancer, RoundRobin
-from ..balancers.calls.call import Attempt, DeadlineOver
+from ..balancers.calls.call import Attempt
 from ..balancers.calls.policy import CallPolicy, shorter
-from ..balancers.calls.service import CalledService
+from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.services import Services
-from ..balancers.calls.urls import (
-    LOGICAL_SCHEME,
-    UnusableAddress,
-    is_service_name,
-    logical_location,
-    member_scheme,
-)
+from ..balancers.calls.terms import TRANSLATED, Terms
+from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, is_service_name, member_scheme
 from ..balancers.reporting import reporting
-from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member, Reached
-from .httpx_internals import moved
+from .httpx_internals import copied, moved
 from .httpx_pools import Given, MemberPools
 
-__all__ = ["DiscoveryTransport", "NoMemberError"]
+__all__ = ["DiscoveryTransport", "NoMemberError", "member_of"]
 
 logger = logging.getLogger(__name__)
 
 _UNCONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_SCHEMES = ("http", "https", LOGICAL_SCHEME)
+_TRANSLATED = {name.encode(): name for name in TRANSLATED}
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError)
 
 
 class NoMemberError(httpx.ConnectError):
     """No member of the service can be picked; the `NoMemberAvailable` that says why is the ``__cause__``."""
+
+
+def member_of(response: httpx.Response) -> Member:
+    """The member that answered; the same as ``response.extensions["member"]``, with its type.
+
+    Raises:
+        LookupError: the response did not come through a `DiscoveryTransport`.
+    """
+    member = response.extensions.get("member")
+    if not isinstance(member, Member):
+        raise LookupError(f"{response!r} did not come from a member of a service")
+    return member
 
 
 class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -114,7 +121,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         for pool in self._sync.surplus():
             pool.close()
         exchange = _Exchange(request, service)
-        if wait := service.first_wait():
+        if wait := service.first_wait(monotonic()):
             service.balancer.wait(wait)
         attempt = exchange.first()
         if service.changed():
@@ -124,7 +131,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 response = self._sync.of(service.host, attempt.member).handle_request(exchange.outgoing(attempt))
                 if attempt.late(monotonic()):
                     response.close()
-                    raise exchange.too_late()
+                    raise service.too_late(request)
                 return exchange.answered(attempt, response, _SyncBody)
             except BaseException as error:
                 following = exchange.after(attempt, error)
@@ -140,7 +147,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         for pool in self._async.surplus():
             await pool.aclose()
         exchange = _Exchange(request, service)
-        if wait := service.first_wait():
+        if wait := service.first_wait(monotonic()):
             await service.balancer.wait_async(wait)
         attempt = exchange.first()
         if service.changed():
@@ -151,7 +158,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 response = await pool.handle_async_request(exchange.outgoing(attempt))
                 if attempt.late(monotonic()):
                     await response.aclose()
-                    raise exchange.too_late()
+                    raise service.too_late(request)
                 return exchange.answered(attempt, response, _AsyncBody)
             except BaseException as error:
                 following = exchange.after(attempt, error)
@@ -171,11 +178,14 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _service(self, url: httpx.URL) -> CalledService[httpx.URL] | None:
         host, scheme = url.host, url.scheme
+        service = self._services.get(host)
+        if service is not None and scheme in _SCHEMES:
+            return service
         if scheme != LOGICAL_SCHEME and not (
             scheme in ("http", "https") and (is_service_name(host) or host in self._names)
         ):
             return None
-        return self._services.get(host) or self._meet(host)
+        return self._meet(host)
 
     def _meet(self, host: str) -> CalledService[httpx.URL]:
         """The service of a host that was not called before, or was forgotten."""
@@ -185,7 +195,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 name = self._names.get(host, host)
                 given = self._balancer.get(name) if isinstance(self._balancer, Mapping) else self._balancer
                 balancer = reporting(RoundRobin if given is None else given, name)
-                service = CalledService(host, balancer, self._policy, httpx.URL, logger)
+                service = CalledService(host, balancer, self._policy, _ERRORS, httpx.URL, logger)
                 for forgotten in self._services.add(service):
                     self._retire(forgotten, ())
         return service
@@ -209,12 +219,11 @@ class _Exchange:
 
     def first(self) -> Attempt:
         """The first attempt."""
-        try:
-            return self._call.first(monotonic())
-        except NoMemberAvailable as error:
-            raise NoMemberError(str(error), request=self._request) from error
-        except DeadlineOver as error:
-            raise httpx.ConnectTimeout(str(error), request=self._request) from error
+        return self._service.first(self._call, self._request, monotonic())
+
+    def after(self, attempt: Attempt, error: BaseException) -> Attempt | None:
+        """The attempt after `attempt`, which failed with `error`; None if that is the outcome."""
+        return self._service.after(self._call, attempt, error, monotonic())
 
     def outgoing(self, attempt: Attempt) -> httpx.Request:
         """The request as it goes to the member of this attempt."""
@@ -227,25 +236,7 @@ class _Exchange:
         extensions = {**request.extensions, "timeout": self._cut_timeouts(attempt)}
         if scheme == "https":
             extensions.setdefault("sni_hostname", self._service.host)
-        return httpx.Request(
-            request.method,
-            moved(request.url, origin),
-            headers=request.headers,
-            stream=request.stream,
-            extensions=extensions,
-        )
-
-    def after(self, attempt: Attempt, error: BaseException) -> Attempt | None:
-        """The attempt after `attempt`, which failed with `error`; None if that is the outcome."""
-        reached = _reached(error)
-        if reached is None:
-            attempt.cancelled()
-            return None
-        return self._call.next(attempt, reached, error, monotonic())
-
-    def too_late(self) -> httpx.ReadTimeout:
-        """What is raised instead of an answer that missed the deadline."""
-        return httpx.ReadTimeout(f"the answer came after the deadline of {self._service.policy.deadline} s")
+        return copied(request, moved(request.url, origin), extensions)
 
     def answered(
         self, attempt: Attempt, response: httpx.Response, body: type[_SyncBody] | type[_AsyncBody]
@@ -260,17 +251,18 @@ class _Exchange:
         if "read" in self._timeout:
             # The deadline ends with the head of the answer; between two pieces of the body the client's timeout rules.
             self._timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
-        if response.status_code > 200 and "location" in response.headers:
-            location = logical_location(
-                response.headers["location"],
-                asked=urlsplit(str(self._request.url)),
-                member=attempt.member,
-                scheme=self._scheme,
-                members=self._service.balancer.members(),
-            )
-            if location is not None:
-                response.headers["location"] = location
+        raw = response.headers.raw
+        if any(name.lower() in _TRANSLATED for name, _ in raw):
+            response.headers = httpx.Headers(list(self._translated(raw, attempt)))
         return response
+
+    def _translated(self, raw: list[tuple[bytes, bytes]], attempt: Attempt) -> Iterator[tuple[bytes, bytes]]:
+        """The headers in the caller's terms."""
+        terms = Terms(str(self._request.url), attempt.member, self._scheme, self._service.balancer.members)
+        for name, value in raw:
+            known = _TRANSLATED.get(name.lower())
+            # What a header may hold besides ASCII is bytes to HTTP; Latin-1 has a character for each.
+            yield name, value if known is None else terms.header(known, value.decode("latin-1")).encode("latin-1")
 
     def _cut_timeouts(self, attempt: Attempt) -> dict[str, float | None]:
         """The request's timeouts, cut to what is left."""
@@ -310,14 +302,18 @@ class _AsyncBody(httpx.AsyncByteStream):
     def __init__(self, stream: httpx.AsyncByteStream, attempt: Attempt) -> None:
         self._stream, self._attempt = stream, attempt
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        # An asynchronous generator would be shorter; the event loop keeps a record of each one, which costs more than
+        # all the rest of this class.
+        self._parts = self._stream.__aiter__()
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            async for part in self._stream:
-                yield part
-        except BaseException:
-            self._attempt.ended(monotonic(), False)
+            return await self._parts.__anext__()
+        except BaseException as error:
+            self._attempt.ended(monotonic(), isinstance(error, StopAsyncIteration))
             raise
-        self._attempt.ended(monotonic(), True)
 
     async def aclose(self) -> None:
         try:
@@ -333,3 +329,6 @@ def _reached(error: BaseException) -> Reached | None:
     if isinstance(error, _BROKEN):
         return Reached.BROKEN
     return Reached.TIMED_OUT if isinstance(error, httpx.TimeoutException) else None
+
+
+_ERRORS = ClientErrors(NoMemberError, httpx.ReadTimeout, _reached)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import weakref
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -22,22 +23,22 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.requests needs requests: pip install 'pydoudou[requests]'") from error
 
-from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
+from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import Timeout
 from urllib3.exceptions import LocationValueError
 
 from ..balancers import RoundRobin
-from ..balancers.calls.call import Attempt, DeadlineOver
+from ..balancers.calls.call import Attempt
 from ..balancers.calls.policy import CallPolicy, shorter
-from ..balancers.calls.service import CalledService
-from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, logical_location, member_scheme
+from ..balancers.calls.service import CalledService, ClientErrors
+from ..balancers.calls.terms import TRANSLATED, Terms
+from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
 from ..balancers.reporting import Given, reporting
-from ..drivers.errors import NoMemberAvailable
-from ..drivers.members import Reached
-from .urllib3_internals import drop_pools, never_connected, tell_end
+from ..drivers.members import Member, Reached
+from .requests_internals import never_connected, with_host
+from .urllib3_internals import drop_pools, tell_end, translate_headers
 
-__all__ = ["DiscoveryAdapter", "NoMemberError", "mount"]
+__all__ = ["DiscoveryAdapter", "NoMemberError", "member_of", "mount"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,49 @@ def mount(
     adapter = DiscoveryAdapter(service, balancer, attempts=attempts, deadline=deadline, pool_maxsize=pool_maxsize)
     for scheme in ("http", "https", LOGICAL_SCHEME):
         session.mount(f"{scheme}://{service}/", adapter)
+    _catch_credentials(session)
     return adapter
+
+
+def _catch_credentials(session: requests.Session) -> None:
+    """Have the session choose the adapter of ``http://user:password@orders/`` by ``http://orders/``.
+
+    requests compares the whole URL with what is mounted. Nothing else is chosen otherwise: a URL with credentials goes
+    to a `DiscoveryAdapter` only, or where it went before.
+    """
+    if not isinstance(session.get_adapter, _ByHost):
+        session.get_adapter = _ByHost(session)  # type: ignore[method-assign]
+
+
+class _ByHost:
+    """`Session.get_adapter` for URLs with credentials as well. It does not keep its session alive."""
+
+    def __init__(self, session: requests.Session) -> None:
+        self._session = weakref.ref(session)
+
+    def __call__(self, url: str) -> BaseAdapter:
+        session = self._session()
+        if session is None:
+            raise requests.exceptions.InvalidSchema(f"the session is gone that was to call {without_secrets(url)!r}")
+        authority = urlsplit(url).netloc
+        if "@" in authority:
+            scheme, host = url.partition(":")[0], authority.rpartition("@")[2]
+            adapter = session.adapters.get(f"{scheme}://{host}/".lower())
+            if isinstance(adapter, DiscoveryAdapter):
+                return adapter
+        return type(session).get_adapter(session, url)
+
+
+def member_of(response: requests.Response) -> Member:
+    """The member that answered; the same as ``response.member``, which type checkers do not know of.
+
+    Raises:
+        LookupError: the response did not come through a `DiscoveryAdapter`.
+    """
+    member = getattr(response, "member", None)
+    if not isinstance(member, Member):
+        raise LookupError(f"{response!r} did not come from a member of a service")
+    return member
 
 
 class _Outgoing(requests.PreparedRequest):
@@ -87,8 +130,7 @@ class _Outgoing(requests.PreparedRequest):
         self.url = base + original.path_url
         # requests sends no Host header of its own, and urllib3 would send the address of the member. One that the
         # caller set wins, and stands first too.
-        self.headers = CaseInsensitiveDict(Host=self.asked.netloc.rpartition("@")[2])
-        self.headers.update(original.headers)
+        self.headers = with_host(original.headers, self.asked.netloc.rpartition("@")[2])
         # requests puts it there when it follows a redirect and the environment names a proxy with a password.
         self.headers.pop("Proxy-Authorization", None)
 
@@ -137,7 +179,7 @@ class DiscoveryAdapter(HTTPAdapter):
         """Called by requests when the adapter is made and when it is unpickled."""
         super().init_poolmanager(*args, **kwargs)
         balancer = reporting(self._given, self._name)
-        self._service: CalledService[str] = CalledService(self._name, balancer, self._policy, str, logger)
+        self._service: CalledService[str] = CalledService(self._name, balancer, self._policy, _ERRORS, str, logger)
 
     def send(
         self,
@@ -151,14 +193,9 @@ class DiscoveryAdapter(HTTPAdapter):
         service = self._service
         replayable = request.body is None or isinstance(request.body, (bytes, str))
         call = service.call(request.method or "", request.url, replayable, monotonic())
-        if wait := service.first_wait():
+        if wait := service.first_wait(monotonic()):
             service.balancer.wait(wait)
-        try:
-            attempt = call.first(monotonic())
-        except NoMemberAvailable as error:
-            raise NoMemberError(str(error), request=request) from error
-        except DeadlineOver as error:
-            raise requests.ConnectTimeout(str(error), request=request) from error
+        attempt = service.first(call, request, monotonic())
         if service.changed():
             present = {(member.host.lower(), member.port) for member in service.balancer.members()}
             drop_pools(self.poolmanager, present)
@@ -166,11 +203,7 @@ class DiscoveryAdapter(HTTPAdapter):
             try:
                 return self._send(request, attempt, stream, timeout, verify, cert)
             except BaseException as error:
-                reached = _reached(error)
-                if reached is None:
-                    attempt.cancelled()
-                    raise
-                following = call.next(attempt, reached, error, monotonic())
+                following = service.after(call, attempt, error, monotonic())
                 if following is None:
                     raise
                 attempt = following
@@ -196,21 +229,18 @@ class DiscoveryAdapter(HTTPAdapter):
         attempt = req.attempt
         if attempt.late(monotonic()):
             resp.close()
-            raise requests.ReadTimeout(f"the answer came after the deadline of {self._policy.deadline} s")
+            raise self._service.too_late(req.original)
+        scheme = urlsplit(req.url or "").scheme
+
+        def in_callers_terms(name: str, value: str) -> str:
+            members = self._service.balancer.members
+            return Terms(req.original.url or "", attempt.member, scheme, members).header(name, value)
+
+        translate_headers(resp, TRANSLATED, in_callers_terms)
         response = super().build_response(req.original, resp)
         attempt.answered(response.status_code, monotonic())
         tell_end(resp, lambda complete: attempt.ended(monotonic(), complete))
         response.member = attempt.member  # type: ignore[attr-defined]
-        if response.status_code > 200 and "location" in response.headers:
-            location = logical_location(
-                response.headers["location"],
-                asked=req.asked,
-                member=attempt.member,
-                scheme=urlsplit(req.url or "").scheme,
-                members=self._service.balancer.members(),
-            )
-            if location is not None:
-                response.headers["location"] = location
         return response
 
     def build_connection_pool_key_attributes(
@@ -266,3 +296,6 @@ def _cut(timeout: Any, attempt: Attempt) -> Any:
 def _seconds(timeout: object) -> float | None:
     """A part of an urllib3 `Timeout`, which has a marker of its own for what was not said."""
     return timeout if isinstance(timeout, (int, float)) else None
+
+
+_ERRORS = ClientErrors(NoMemberError, requests.ReadTimeout, _reached)

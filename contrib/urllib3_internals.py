@@ -1,25 +1,22 @@
-"""What is not public in urllib3, or in how requests uses it, and is used nevertheless: only here, and checked when this
-module is loaded.
+"""What is not public in urllib3 and is used nevertheless: only here, and checked when this module is loaded.
 
 Where a release lacks something, the cautious way is taken instead. A test fails then, so that it is noticed.
 
 - The keys of a pool manager's pools (`PoolKey`), and its lock, to close the pools of members that left.
+- The message that http.client has parsed (`HTTPResponse._original_response.msg`), from which requests takes cookies.
 - The class of a response, which is replaced by one that tells when the body ends. `HTTPResponse` calls its own methods
   `read`, `read1`, `read_chunked`, `release_conn` and `close`, whoever reads and however.
-- Why a request failed: requests has one exception for a refused connection and for a broken one.
 """
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Collection, Generator
 from typing import Any
 
-from urllib3 import HTTPResponse
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.poolmanager import PoolKey, PoolManager
 
-__all__ = ["POOLS_HAVE_KEYS", "RESPONSES_TELL", "drop_pools", "never_connected", "tell_end"]
+__all__ = ["POOLS_HAVE_KEYS", "RESPONSES_TELL", "drop_pools", "tell_end", "translate_headers"]
 
 
 def drop_pools(manager: PoolManager, present: Collection[tuple[str, int]]) -> None:
@@ -33,14 +30,29 @@ def drop_pools(manager: PoolManager, present: Collection[tuple[str, int]]) -> No
                 del pools[key]
 
 
-def never_connected(error: Exception) -> bool:
-    """Whether an exception of requests means that no connection was made, and so nothing was sent."""
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    if isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
-        return True
-    inner = reason.args[0] if isinstance(reason, SSLError) and reason.args else None
-    return isinstance(inner, ssl.SSLCertVerificationError)
+def translate_headers(response: Any, names: Collection[str], translate: Callable[[str, str], str]) -> None:
+    """Replace the values of these headers of an urllib3 response, wherever requests reads them.
+
+    Args:
+        names: in lower case.
+        translate: is given a name and a value, and returns the new value.
+    """
+    headers = getattr(response, "headers", None)
+    if not isinstance(headers, HTTPHeaderDict):
+        return
+    found = [name for name in names if name in headers]
+    if not found:
+        return
+    message = getattr(getattr(response, "_original_response", None), "msg", None)
+    for name in found:
+        values = [translate(name, value) for value in headers.getlist(name)]
+        for place in (headers, message):
+            if place is not None:
+                del place[name]
+        for value in values:
+            headers.add(name, value)
+            if message is not None:
+                message[name] = value
 
 
 def tell_end(response: object, ended: Callable[[bool], None]) -> None:
@@ -64,10 +76,10 @@ class _Telling(HTTPResponse):
     released = False
 
     def read(self, *args: Any, **kwargs: Any) -> bytes:
-        return self._read(super().read, *args, **kwargs)
+        return self._read(HTTPResponse.read, args, kwargs)
 
     def read1(self, *args: Any, **kwargs: Any) -> bytes:
-        return self._read(super().read1, *args, **kwargs)
+        return self._read(HTTPResponse.read1, args, kwargs)
 
     def read_chunked(self, *args: Any, **kwargs: Any) -> Generator[bytes, None, None]:
         self.reading = True
@@ -97,10 +109,10 @@ class _Telling(HTTPResponse):
         self.tell_ended = None
         super().__del__()
 
-    def _read(self, read: Callable[..., bytes], *args: Any, **kwargs: Any) -> bytes:
+    def _read(self, read: Callable[..., bytes], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         self.reading = True
         try:
-            data = read(*args, **kwargs)
+            data = read(self, *args, **kwargs)
         except BaseException:
             self._tell(False)
             raise

@@ -48,9 +48,13 @@ class Observers(Observer):
 
         if registry.observers:
             registry.observers.picked(service, member)
+
+    Attributes:
+        listening: the same as a plain attribute, for where a tenth of a microsecond counts.
     """
 
     def __init__(self) -> None:
+        self.listening = False
         self._observers: tuple[Observer, ...] = ()
         self._log = RateLimitedLog(logger, time.monotonic)
 
@@ -61,10 +65,12 @@ class Observers(Observer):
         """Tell this one too; once, however often it is added."""
         if observer not in self._observers:
             self._observers = (*self._observers, observer)
+            self.listening = True
 
     def remove(self, observer: Observer) -> None:
         """Tell this one no more; does nothing if it was not told."""
         self._observers = tuple(each for each in self._observers if each is not observer)
+        self.listening = bool(self._observers)
 
     def member_changed(self, event: MemberEvent) -> None:
         self._tell("member_changed", lambda observer: observer.member_changed(event))

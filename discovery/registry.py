@@ -76,6 +76,12 @@ class Registry:
         self._inherited = False
         process.made(self)
 
+    def __repr__(self) -> str:
+        settings = self.settings
+        what = f"of {settings.service_name!r}" if settings.register else "that only looks"
+        state = "inherited through a fork" if self._inherited else "running" if self.running else "stopped"
+        return f"<Registry {what}, modes {', '.join(settings.modes)}: {state}>"
+
     # -- life ----------------------------------------------------------------------------------------------------------
 
     @property
@@ -112,7 +118,7 @@ class Registry:
         try:
             run.start()
             with self._lock:
-                if self._run is not run:
+                if run.ended:
                     raise RegistryStateError("the registry was stopped while it started")
                 self._running, self._view = True, run.view
         except BaseException:
@@ -152,6 +158,7 @@ class Registry:
 
     def _stop(self, run: Supervisor) -> None:
         with self._lock:
+            run.ended = True
             if self._run is run:
                 self._running, self._view, self._settings = False, _NOBODY, run.settings
                 self._subscriptions.end()

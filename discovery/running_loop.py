@@ -9,18 +9,18 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["from_any_thread", "in_event_loop", "runs_in"]
+__all__ = ["from_any_thread", "in_event_loop", "runs_here"]
 
 _threads: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
-def runs_in(loop: Any, thread: int) -> None:
-    """Tell that our own event loop runs in the thread of this identity.
+def runs_here(loop: Any) -> None:
+    """Tell that our own event loop runs in the calling thread.
 
     With gevent's patches our thread is a greenlet beside those of the application, all of them in one thread of the
     system, where asyncio sees this loop run whichever greenlet asks.
     """
-    _threads[loop] = thread
+    _threads[loop] = threading.get_ident()
 
 
 def in_event_loop() -> bool:

@@ -17,14 +17,14 @@ from typing import Any, cast
 
 import attrs
 
-from ..drivers.contract import DriverPlugin, ReconfigurablePlugin
+from ..drivers.contract import DriverPlugin, FallbackPlugin, ReconfigurablePlugin
 from ..drivers.environment import Environment
 from ..drivers.errors import SettingsError
 from ..drivers.kit.own_address import private_address
 from ..drivers.members import Compat, Instance
 from .plugins import known_plugins
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "named_plugins", "registration"]
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +85,8 @@ class Settings:
             SettingsError: names every bad variable, its value and what is accepted.
         """
         environment = Environment(env)
-        plugins = _plugins(environment)
-        fields: dict[str, Any] = _registration(environment) if register else {"register": False}
+        plugins = named_plugins(environment)
+        fields: dict[str, Any] = registration(environment, plugins) if register else {"register": False}
         drivers = {mode: plugin.read_settings(environment) for mode, plugin in plugins.items()}
         environment.check()
         return cls(modes=tuple(plugins), plugins=MappingProxyType(plugins), drivers=MappingProxyType(drivers), **fields)
@@ -128,7 +128,7 @@ class Settings:
         )
 
 
-def _plugins(environment: Environment) -> dict[str, DriverPlugin]:
+def named_plugins(environment: Environment) -> dict[str, DriverPlugin]:
     """The plugins that the mode names, in its order."""
     known = known_plugins()
     wanted = [item.lower() for item in environment.items(_MODE)] if environment.text(_MODE) else [_DEFAULT_MODE]
@@ -149,13 +149,14 @@ def _plugins(environment: Environment) -> dict[str, DriverPlugin]:
     return plugins
 
 
-def _registration(environment: Environment) -> dict[str, Any]:
+def registration(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> dict[str, Any]:
+    """The fields of `Settings` that say what is registered."""
     return {
         "service_name": _service_name(environment),
-        "register_host": _register_host(environment),
+        "register_host": _register_host(environment, plugins),
         "port": environment.integer("GDD_PORT", 6060, least=1, most=65535),
         "root_path": _root_path(environment),
-        "weight": _weight(environment),
+        "weight": _weight(environment, plugins),
         "compat": environment.choice("GDD_COMPAT", Compat.BOTH),
     }
 
@@ -173,21 +174,28 @@ def _service_name(environment: Environment) -> str:
     return name
 
 
-def _register_host(environment: Environment) -> str:
-    """The address of the service. One of the gossip that begins with a dot is completed by the gossip driver to a name
-    that only it resolves.
-    """
-    candidates = ["GDD_REGISTER_HOST", "GDD_NACOS_REGISTER_HOST"]
-    if not environment.text("GDD_MEM_HOST").startswith("."):
-        candidates.append("GDD_MEM_HOST")
-    for name in candidates:
-        host = environment.text(name)
-        if host:
-            host = host.removeprefix("[").removesuffix("]")
-            if not _HOST.fullmatch(host) or not host.isascii():
-                environment.problem(name, "an IP address or a host name")
-            return host
-    return private_address()
+def _set_variable(environment: Environment, name: str, plugins: Mapping[str, DriverPlugin]) -> str:
+    """The variable itself, or if it is not set the one of a driver that stands in for it and is."""
+    fallbacks = [
+        cast(FallbackPlugin, plugin).fallbacks(environment).get(name, name)
+        for plugin in plugins.values()
+        if hasattr(plugin, "fallbacks")
+    ]
+    called_alike = name.removeprefix("GDD_")
+    fallbacks.sort(key=lambda fallback: not fallback.endswith(called_alike))
+    return next((variable for variable in (name, *fallbacks) if environment.text(variable)), name)
+
+
+def _register_host(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> str:
+    """The address of the service."""
+    name = _set_variable(environment, "GDD_REGISTER_HOST", plugins)
+    host = environment.text(name)
+    if not host:
+        return private_address()
+    host = host.removeprefix("[").removesuffix("]")
+    if not _HOST.fullmatch(host) or not host.isascii():
+        environment.problem(name, "an IP address or a host name")
+    return host
 
 
 def _root_path(environment: Environment) -> str:
@@ -199,6 +207,6 @@ def _root_path(environment: Environment) -> str:
     return f"/{stripped}" if stripped else ""
 
 
-def _weight(environment: Environment) -> int:
-    name = "GDD_WEIGHT" if environment.text("GDD_WEIGHT") else "GDD_MEM_WEIGHT"
+def _weight(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> int:
+    name = _set_variable(environment, "GDD_WEIGHT", plugins)
     return max(0, environment.integer(name, 1, least=-_MAX_WEIGHT, most=_MAX_WEIGHT))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from ..drivers.kit.refusals import Refusals
+from ..drivers.kit.validation import Unusable, checked
 from ..drivers.members import Member
 from .shared_view import SharedView
 
 __all__ = ["DriverSink"]
+
+logger = logging.getLogger(__name__)
 
 
 class DriverSink:
@@ -16,10 +21,15 @@ class DriverSink:
 
     Until the run has `started`, what it says of its authority is kept back: a restarted driver that has not connected
     yet must not count as authoritative.
+
+    Args:
+        check: whether the members are yet to be checked: the driver has not made them with the kit.
     """
 
-    def __init__(self, mode: str, view: SharedView) -> None:
+    def __init__(self, mode: str, view: SharedView, *, check: bool = True) -> None:
         self._mode = mode
+        self._check = check
+        self._refusals = Refusals(logger)
         self._view = view
         # Reentrant, because a signal handler that stops the registry may interrupt a report of the same thread.
         self._lock = threading.RLock()
@@ -28,10 +38,17 @@ class DriverSink:
 
     def observe(self, members: Iterable[Member]) -> None:
         """See `Sink.observe`."""
-        observed = list(members)
+        observed = list(self._usable(members) if self._check else members)
         with self._lock:
             if not self._ended:
                 self._view.observe(self._mode, observed)
+
+    def _usable(self, members: Iterable[Member]) -> Iterator[Member]:
+        for member in members:
+            try:
+                yield checked(member)
+            except Unusable as unusable:
+                self._refusals.note(self._mode, unusable)
 
     def authoritative(self, yes: bool, reason: str = "") -> None:
         """See `Sink.authoritative`."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
-from ..drivers.members import DriverStatus
+from ..drivers.members import DriverStatus, json_value
 
 __all__ = ["BackendStatus", "RegistryStatus", "explanation"]
 
@@ -48,6 +49,13 @@ class BackendStatus:
         """Joined or connected, and registered if there is something to register."""
         return self.running and self.driver.ready
 
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, `ready`, and the driver's own status, of the types that JSON takes as they are."""
+        fields = {
+            field: json_value(getattr(self, field)) for field in attrs.fields_dict(BackendStatus) if field != "driver"
+        }
+        return {**fields, "ready": self.ready, "driver": self.driver.to_dict()}
+
     def __str__(self) -> str:
         parts = [f"{self.mode}: {'ready' if self.ready else 'not ready'}"]
         if not self.running:
@@ -80,6 +88,17 @@ class RegistryStatus:
     def ready(self) -> bool:
         """Whether every backend is ready."""
         return self.running and all(backend.ready for backend in self.backends)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields and `ready`, of the types that JSON takes as they are."""
+        return {
+            "running": self.running,
+            "ready": self.ready,
+            "services": self.services,
+            "members": self.members,
+            "stale": json_value(self.stale),
+            "backends": [backend.to_dict() for backend in self.backends],
+        }
 
 
 def explanation(

@@ -46,6 +46,10 @@ class Subscription:
         self._first_answer_timeout = first_answer_timeout
         self._wanted: Wanted | None = subscriptions.hold(service)
 
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "answered" if self.answered else "not answered yet"
+        return f"<Subscription of {self.service!r}: {state}>"
+
     def snapshot(self) -> Snapshot:
         """The members now; see `Registry.snapshot`."""
         return self._snapshot(self.service)

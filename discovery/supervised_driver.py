@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from ..drivers.contract import Driver, SubscribingDriver
+from ..drivers.contract import CheckingDriver, Driver, SubscribingDriver
 from ..drivers.errors import DiscoveryError
 from ..drivers.kit.backoff import Backoff
 from ..drivers.kit.log_limit import RateLimitedLog
@@ -134,7 +134,7 @@ class SupervisedDriver:
 
     async def _run_once(self, view: SharedView) -> Exception:
         """Returns why it ended."""
-        sink = DriverSink(self.mode, view)
+        sink = DriverSink(self.mode, view, check=not isinstance(self.driver, CheckingDriver))
         try:
             if self.decided:
                 self.driver = self._made()

@@ -25,13 +25,13 @@ from anyio.abc import TaskGroup
 
 from ..drivers.contract import Driver
 from ..drivers.errors import DiscoveryError, RegistryStateError
+from ..drivers.kit.loop_thread import LoopThread
 from ..drivers.members import DriverStatus, Instance
 from .asking import Asking
 from .clock import Clock
-from .loop_thread import LoopThread
 from .merging.events import MemberEvent
 from .observer import Observers
-from .running_loop import in_event_loop
+from .running_loop import in_event_loop, runs_here
 from .settings import Settings
 from .shared_view import SharedView
 from .status import BackendStatus
@@ -61,6 +61,7 @@ class Supervisor:
     Attributes:
         settings: those in force.
         view: what the drivers find.
+        ended: whether it was told to stop.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Supervisor:
         clock: Clock,
     ) -> None:
         self.settings = settings
-        self._loop = LoopThread(self._serve, clock.new_event_loop)
+        self._loop = LoopThread("pydoudou", self._serve, make_loop=clock.new_event_loop, prepare=runs_here)
         self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
         self._instance = instance
         self._subscriptions = subscriptions
@@ -86,7 +87,7 @@ class Supervisor:
         self._statuses_at = -math.inf
         self._started: Reply = Reply()
         self._replies: set[Reply] = set()
-        self._ended = False
+        self.ended = False
         # Guards the two attributes above. Reentrant, because a signal handler may interrupt a call of the same thread.
         self._lock = threading.RLock()
         self._asking: Asking | None = None
@@ -112,7 +113,7 @@ class Supervisor:
         """Leave, end the streams, end the thread; within a deadline, whatever the drivers do. Safe to call twice."""
         deadline = time.monotonic() + self._timings.leave_timeout + self._timings.end_timeout
         with self._lock:
-            self._ended = True
+            self.ended = True
         try:
             self._loop.call_soon(self._stop_soon)
             over = self._loop.is_current or self._loop.join(deadline - time.monotonic())
@@ -161,7 +162,7 @@ class Supervisor:
             raise RegistryStateError("this waits for the drivers, and must not be called on their own event loop")
         reply: Reply = Reply()
         with self._lock:
-            if self._ended:
+            if self.ended:
                 raise RegistryStateError("the registry is being stopped")
             self._replies.add(reply)
         self._loop.call_soon(partial(self._spawn, work, reply))
@@ -193,7 +194,7 @@ class Supervisor:
         """
         if self._loop.is_current:
             self._ask_statuses()
-        elif not self._ended and not (at_once and time.monotonic() - self._statuses_at < _STATUS_KEPT_FOR):
+        elif not self.ended and not (at_once and time.monotonic() - self._statuses_at < _STATUS_KEPT_FOR):
             reply: Reply = Reply()
             self._loop.call_soon(partial(self._answer_statuses, reply))
             looping = in_event_loop()
@@ -219,7 +220,7 @@ class Supervisor:
         self._stopping = anyio.Event()
         self._decided = anyio.Event()
         self._changing = anyio.Lock()
-        if self._ended:
+        if self.ended:
             self._stop_soon()
         failures: dict[str, Exception] = {}
         try:
@@ -259,6 +260,7 @@ class Supervisor:
         self._asking = Asking(self._drivers, self._subscriptions, tasks)
         tasks.start_soon(self.view.keep_time)
         tasks.start_soon(self._expire_subscriptions)
+        tasks.start_soon(self._tell_of_drivers)
         for driver in self._drivers:
             tasks.start_soon(driver.run, self.view)
         await self._decided.wait()
@@ -372,7 +374,8 @@ class Supervisor:
             return
         self._telling = True
         while self._observers:
-            self._tell_changed()
+            if self._decided.is_set():
+                self._tell_changed()
             await anyio.sleep(self._timings.observe_interval)
         self._telling = False
 

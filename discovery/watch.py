@@ -1,10 +1,10 @@
 """A stream of member events, for `for` and for `async for`, in asyncio, in trio and in plain threads.
 
 Events are put in by whatever thread a driver reports from; that thread never waits. A watcher that is slow, or not
-reading at all, must not make memory grow without end, nor lose what matters: beyond `_KEPT` events, those about the
+reading at all, must not make memory grow without end, nor lose what matters: beyond `kept` events, those about the
 same member are folded into one with the same outcome (`coalesced`). So a reader may miss that a member went and came
 back in the meantime, but whoever applies the events one by one always arrives at the view as it is, and there are never
-more events waiting than twice the larger of `_KEPT` and the number of members.
+more events waiting than twice the larger of `kept` and the number of members.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from .running_loop import from_any_thread
 
 __all__ = ["Watch"]
 
-_KEPT = 1024
-
 
 class Watch:
     """The changes of one service, or of all, from now on. Ends when it is closed or when the registry stops.
@@ -35,15 +33,20 @@ class Watch:
     In an asynchronous program it is ``async for``, and ``async with``. An event goes to one reader, whoever reads.
     """
 
-    def __init__(self, service: str | None, forget: Callable[[Watch], None]) -> None:
+    def __init__(self, service: str | None, forget: Callable[[Watch], None], *, kept: int = 1024) -> None:
+        self._service = service
         self._names = None if service is None else {service, plain_name(service)}
         self._forget = forget
         self._changed = threading.Condition()
         self._events: deque[MemberEvent] = deque()
-        self._fold_above = _KEPT
+        self._kept = self._fold_above = kept
         self._ended = False
         self._error: Exception | None = None
         self._wakers: set[Callable[[], None]] = set()
+
+    def __repr__(self) -> str:
+        what = "all services" if self._service is None else repr(self._service)
+        return f"<Watch of {what}{', ended' if self._ended else ''}>"
 
     # -- for the registry ----------------------------------------------------------------------------------------------
 
@@ -58,7 +61,7 @@ class Watch:
             self._events.extend(wanted)
             if len(self._events) > self._fold_above:
                 self._events = deque(coalesced(self._events))
-                self._fold_above = max(_KEPT, 2 * len(self._events))
+                self._fold_above = max(self._kept, 2 * len(self._events))
             self._wake()
 
     def end(self) -> None:

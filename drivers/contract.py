@@ -13,7 +13,7 @@ whose value is a `DriverPlugin`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .members import DriverStatus, Instance, Member, MemberState
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from .environment import Environment
 
 __all__ = [
+    "CheckingDriver",
     "Driver",
     "DriverPlugin",
     "DriverStatus",
+    "FallbackPlugin",
     "Instance",
     "Member",
     "MemberState",
@@ -87,6 +89,12 @@ class Driver(Protocol):
         """How the driver is doing; quick, without waiting, and without raising."""
 
 
+class CheckingDriver:
+    """The promise of a driver that every member it reports was made by `kit.validation.checked_member`, declared by
+    inheriting from this class. What other drivers report is checked on the way into the registry's view.
+    """
+
+
 class SubscribingDriver(abc.ABC):
     """The ability of a driver that reports only services somebody asked for. Declared by inheriting from this class, so
     that a method with a wrong name is an error when the driver is made.
@@ -124,6 +132,15 @@ class DriverPlugin(Protocol):
 
     def create(self, settings: Any) -> Driver:
         """Make a driver from what `read_settings` returned. No I/O yet."""
+
+
+class FallbackPlugin(DriverPlugin, Protocol):
+    """A plugin whose own variables stand in for some of the registry's when these are not set."""
+
+    def fallbacks(self, environment: Environment) -> Mapping[str, str]:
+        """The names of the driver's own variables, by the registry's that they stand in for: ``GDD_REGISTER_HOST`` and
+        ``GDD_WEIGHT``. Of several modes the first one's counts, but for a variable that is called alike.
+        """
 
 
 class ReconfigurablePlugin(DriverPlugin, Protocol):

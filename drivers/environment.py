@@ -24,6 +24,7 @@ E = TypeVar("E", bound=enum.Enum)
 
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_UTF8 = "text in UTF-8"
 _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})
 
@@ -52,8 +53,9 @@ class Problem:
     accepted: str
 
     def __str__(self) -> str:
+        name = self.name if self.name.isprintable() else ascii(self.name)
         shown = "is not set" if self.value is None else f"is {self.value!r}"
-        return f"{self.name} {shown}; accepted: {self.accepted}"
+        return f"{name} {shown}; accepted: {self.accepted}"
 
 
 class Environment:
@@ -70,7 +72,8 @@ class Environment:
         """Record that the variable `name` is unusable; `value` defaults to what it holds."""
         held = value if value is not None else self._variables.get(name)
         problem = Problem(name, held, accepted)
-        if problem not in self.problems:
+        unreadable = any(each.name == name and each.accepted == _UTF8 for each in self.problems)
+        if problem not in self.problems and not unreadable:
             self.problems.append(problem)
 
     def check(self) -> None:
@@ -90,12 +93,22 @@ class Environment:
 
     def text(self, name: str, default: str = "") -> str:
         """The variable without surrounding blanks; `default` when unset or empty."""
-        return self._variables.get(name, "").strip() or default
+        return self._unicode(name).strip() or default
 
     def items(self, name: str) -> tuple[str, ...]:
         """A comma list: items trimmed, empty ones dropped, repeated ones kept once, in order."""
-        parts = (part.strip() for part in self._variables.get(name, "").split(","))
+        parts = (part.strip() for part in self._unicode(name).split(","))
         return tuple(dict.fromkeys(part for part in parts if part))
+
+    def _unicode(self, name: str) -> str:
+        """The variable as it stands; "" for bytes that are not UTF-8, which Python hands on as surrogates."""
+        text = self._variables.get(name, "")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.problem(name, _UTF8, "(bytes that are not)")
+            return ""
+        return text
 
     def integer(self, name: str, default: int, *, least: int, most: int) -> int:
         """A whole number from `least` to `most`."""

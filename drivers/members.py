@@ -71,12 +71,17 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def json_value(value: Any) -> Any:
+_MOST_NESTED = 32
+
+
+def json_value(value: Any, *, _depth: int = 0) -> Any:
     """`value` as the `json` module takes it in strict mode: bytes as text, numbers that are none as None.
 
     Text that is not Unicode, and bytes that are not UTF-8, have their bad parts escaped. What JSON does not know is
-    shown as `repr` shows it.
+    shown as `repr` shows it. What is nested more deeply than 32 levels is left out: a stranger may have sent it.
     """
+    if isinstance(value, enum.Enum):
+        value = value.value
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     if value is None or isinstance(value, (bool, int)):
@@ -87,11 +92,15 @@ def json_value(value: Any) -> Any:
         return value.decode(errors="backslashreplace")
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(json_value(key)): json_value(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [json_value(item) for item in value]
-    return repr(value)
+    if _depth < _MOST_NESTED:
+        if isinstance(value, Mapping):
+            return {
+                str(json_value(key, _depth=_MOST_NESTED)): json_value(item, _depth=_depth + 1)
+                for key, item in value.items()
+            }
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [json_value(item, _depth=_depth + 1) for item in value]
+    return f"… ({type(value).__name__})" if _depth >= _MOST_NESTED else json_value(repr(value))
 
 
 NO_DATA: Mapping[str, Any] = MappingProxyType({})
@@ -166,22 +175,12 @@ class Member:
         return f"{self.scheme}://{self.address}{self.quoted_root_path}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything about the member as JSON takes it: times in ISO 8601, bytes as text."""
-        return {
-            "service": self.service,
-            "host": self.host,
-            "port": self.port,
-            "scheme": self.scheme,
-            "root_path": self.root_path,
-            "base_url": self.base_url,
-            "weight": self.weight,
-            "dynamic_weight": self.dynamic_weight,
-            "state": str(self.state),
-            "data": json_value(self.data),
-            "node": self.node,
-            "sources": list(self.sources),
-            "registered_at": self.registered_at.isoformat() if self.registered_at is not None else None,
-        }
+        """All fields and `base_url`, as JSON takes them: times in ISO 8601, bytes as text."""
+        fields = {name: json_value(getattr(self, name)) for name in _MEMBER_FIELDS}
+        return {**fields, "base_url": json_value(self.base_url)}
+
+
+_MEMBER_FIELDS = tuple(attrs.fields_dict(Member))
 
 
 @attrs.frozen
@@ -252,16 +251,8 @@ class DriverStatus:
     gauges: Mapping[str, float] = attrs.field(factory=dict, hash=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything of the status as JSON takes it."""
-        return {
-            "mode": self.mode,
-            "ready": self.ready,
-            "message": self.message,
-            "nodes": self.nodes,
-            "address": self.address,
-            "counters": json_value(self.counters),
-            "gauges": json_value(self.gauges),
-        }
+        """All fields, as JSON takes them."""
+        return {name: json_value(getattr(self, name)) for name in attrs.fields_dict(DriverStatus)}
 
 
 class Reached(enum.StrEnum):

@@ -60,7 +60,7 @@ class Attempt:
     def failed(self, reached: Reached, now: float) -> Outcome:
         """It ended without an answer."""
         outcome = Outcome(self.member, reached, seconds=now - self.started)
-        self.pick.done(outcome)
+        self.pick.done(outcome, last=False)
         return outcome
 
     def cancelled(self) -> None:
@@ -88,6 +88,11 @@ class Call:
     started: float
     log: logging.Logger
     _tried: list[Member] = attrs.field(factory=list, init=False)
+    _until: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        deadline = self.policy.deadline
+        self._until = self.started + (CONNECT_BUDGET if deadline is None else deadline)
 
     def first(self, now: float) -> Attempt:
         """The first attempt.
@@ -96,29 +101,17 @@ class Call:
             NoMemberAvailable: there is no member.
             DeadlineOver: finding one took all the time there was.
         """
-        if self._left(now) <= 0:
+        if self._until - now <= 0:
             raise DeadlineOver(f"the deadline of {self.policy.deadline} s was over before a member could be called")
         return self._begin(self.balancer.begin(), now)
 
     def next(self, present: Attempt, reached: Reached, error: BaseException, now: float) -> Attempt | None:
         """The attempt after `present`, which failed with `error`, or None: then that is the outcome of the call."""
-        present.failed(reached, now)
-        if (
-            not may_move(reached, self.method, self.replayable)
-            or len(self._tried) >= self.policy.attempts
-            or self._left(now) <= 0
-        ):
-            return None
-        try:
-            pick = self.balancer.begin(exclude=self._tried)
-        except NoMemberAvailable:
-            return None
-        # A balancer that would rather repeat a member than return none does not make this one worth a second try.
-        if any(pick.member.key == tried.key for tried in self._tried):
-            pick.cancel()
-            return None
-        following = self._begin(pick, now)
-        if self.log.isEnabledFor(logging.INFO):
+        outcome = present.failed(reached, now)
+        following = self._following(reached, now)
+        if following is None:
+            present.pick.call_over(outcome)
+        elif self.log.isEnabledFor(logging.INFO):
             self.log.info(
                 "%s %s: %s %s (%s), trying %s",
                 self.method,
@@ -130,9 +123,26 @@ class Call:
             )
         return following
 
+    def _following(self, reached: Reached, now: float) -> Attempt | None:
+        if (
+            not may_move(reached, self.method, self.replayable)
+            or len(self._tried) >= self.policy.attempts
+            or self._until - now <= 0
+        ):
+            return None
+        try:
+            pick = self.balancer.begin(exclude=self._tried)
+        except NoMemberAvailable:
+            return None
+        # A balancer that would rather repeat a member than return none does not make this one worth a second try.
+        if any(pick.member.key == tried.key for tried in self._tried):
+            pick.cancel()
+            return None
+        return self._begin(pick, now)
+
     def _begin(self, pick: Pick, now: float) -> Attempt:
         self._tried.append(pick.member)
-        left = self._left(now)
+        left = self._until - now
         return Attempt(pick, pick.member, now, left / self._sharers(), None if self.policy.deadline is None else left)
 
     def _sharers(self) -> int:
@@ -143,10 +153,6 @@ class Call:
             return most
         tried = {member.key for member in self._tried}
         return max(1, min(most, 1 + sum(member.key not in tried for member in eligible)))
-
-    def _left(self, now: float) -> float:
-        budget = CONNECT_BUDGET if self.policy.deadline is None else self.policy.deadline
-        return self.started + budget - now
 
 
 def _reason(error: BaseException) -> str:

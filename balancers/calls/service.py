@@ -6,16 +6,19 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ...drivers.members import Member
+import attrs
+
+from ...drivers.errors import NoMemberAvailable
+from ...drivers.members import Member, Reached
 from ..balancer import ReportingBalancer
-from .call import Call
+from .call import Attempt, Call, DeadlineOver
 from .origins import Origins
 from .policy import CallPolicy
 
 if TYPE_CHECKING:
-    from ...discovery.merging.view import Snapshot
+    from ...discovery.merging.snapshot import Snapshot
 
-__all__ = ["FIRST_ANSWER_WITHIN", "CalledService"]
+__all__ = ["FIRST_ANSWER_WITHIN", "CalledService", "ClientErrors"]
 
 T = TypeVar("T")
 
@@ -23,11 +26,26 @@ FIRST_ANSWER_WITHIN = 0.5
 """Seconds that the first call of a service waits, once, for a backend that has to ask for its members."""
 
 
+@attrs.frozen
+class ClientErrors:
+    """The exceptions of a client's library.
+
+    Attributes:
+        no_member, timed_out: make one of a message and ``request=``, the request that the caller made.
+        reached: how far an attempt got that ended with an exception; None if the member has nothing to do with it.
+    """
+
+    no_member: Callable[..., Exception]
+    timed_out: Callable[..., Exception]
+    reached: Callable[[BaseException], Reached | None]
+
+
 class CalledService(Generic[T]):
     """The balancer, the policy and the base URLs of a service.
 
     Args:
         host: the name in the URL, which a member's certificate must carry.
+        errors: those of the client's library.
         make_origin: parses a base URL in the client's own way.
         log: where moves are told.
     """
@@ -37,13 +55,15 @@ class CalledService(Generic[T]):
         host: str,
         balancer: ReportingBalancer,
         policy: CallPolicy,
+        errors: ClientErrors,
         make_origin: Callable[[str], T],
         log: logging.Logger,
     ) -> None:
-        self.host, self.balancer, self.policy, self._log = host, balancer, policy, log
+        self.host, self.balancer, self.policy, self._errors, self._log = host, balancer, policy, errors, log
         self._origins = Origins(make_origin)
         self._view: Snapshot | None = None
-        self._waited = False
+        self._answered = False
+        self._wait_until: float | None = None
 
     def changed(self) -> bool:
         """Whether the last pick saw other members than the one before this was asked last: the pools of those that left
@@ -59,14 +79,44 @@ class CalledService(Generic[T]):
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
         return Call(self.policy, self.balancer, method, url, replayable, now, self._log)
 
-    def first_wait(self) -> float:
-        """Seconds to wait for the first answer before the first pick; 0 from the second time on, or if it is there."""
-        if self._waited:
+    def first(self, call: Call, request: object, now: float) -> Attempt:
+        """The first attempt at a call.
+
+        Raises:
+            Exception: the library's own, if there is no member or no time left.
+        """
+        try:
+            return call.first(now)
+        except NoMemberAvailable as error:
+            raise self._errors.no_member(str(error), request=request) from error
+        except DeadlineOver as error:
+            raise self._errors.timed_out(str(error), request=request) from error
+
+    def after(self, call: Call, attempt: Attempt, error: BaseException, now: float) -> Attempt | None:
+        """The attempt after `attempt`, which ended with `error`; None if that is the outcome of the call."""
+        reached = self._errors.reached(error)
+        if reached is None:
+            attempt.cancelled()
+            return None
+        return call.next(attempt, reached, error, now)
+
+    def too_late(self, request: object) -> Exception:
+        """What is raised instead of an answer that missed the deadline (`Attempt.late`)."""
+        return self._errors.timed_out(
+            f"the answer came after the deadline of {self.policy.deadline} s", request=request
+        )
+
+    def first_wait(self, now: float) -> float:
+        """Seconds to wait for the first answer before the first pick; 0 once it is there, or its time is over."""
+        if self._answered:
             return 0.0
-        self._waited = True
-        if self.known:
+        until = self._wait_until
+        if until is None:
+            until = self._wait_until = now + min(FIRST_ANSWER_WITHIN, self.policy.deadline or FIRST_ANSWER_WITHIN)
+        if now >= until or self.known:
+            self._answered = True
             return 0.0
-        return min(FIRST_ANSWER_WITHIN, self.policy.deadline or FIRST_ANSWER_WITHIN)
+        return until - now
 
     def origin(self, member: Member, scheme: str) -> T:
         """The base of `member`, reached by `scheme`. Raises `UnusableAddress`."""

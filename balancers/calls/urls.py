@@ -8,12 +8,12 @@ redirect, which is translated here so that the next request is balanced again an
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
-from ...drivers.members import Member, bracketed
+from ...drivers.kit.validation import checked_host, checked_port
+from ...drivers.members import Member
 
 __all__ = [
     "LOGICAL_SCHEME",
@@ -29,10 +29,7 @@ LOGICAL_SCHEME = "lb"
 """The scheme of ``lb://service/path``, which is never an address."""
 
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
-_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# What may stand in a path besides letters and digits (RFC 3986 section 3.3); "%" because a root path may be encoded.
-_PATH_SAFE = "/%-._~!$&'()*+,;=:@"
 
 
 def is_service_name(host: str) -> bool:
@@ -59,26 +56,12 @@ def member_base(member: Member, scheme: str) -> str:
         UnusableAddress: the host is neither an IP address nor a name that can be looked up, the port is not from 1 to
             65535 (0 would become the scheme's own), or the root path is not text.
     """
-    if not 0 < member.port < 65536 or not _can_be_reached(member.host):
-        raise UnusableAddress(f"{member.address!r} is no address that a request can be sent to")
     try:
-        return f"{scheme}://{bracketed(member.host)}:{member.port}{_root(member)}"
-    except UnicodeError as error:
-        raise UnusableAddress(f"the root path of {member.address} cannot stand in a URL: {error}") from error
-
-
-def _can_be_reached(host: str) -> bool:
-    """Whether `host` is an IP address, with a zone perhaps, or a name by the rules of RFC 1123 and RFC 3490."""
-    try:
-        ipaddress.ip_address(host)
-        return True
-    except ValueError:
-        pass
-    try:
-        name = host.encode("idna").decode("ascii")  # refuses labels that are empty or longer than 63
-    except UnicodeError:
-        return False
-    return len(name) <= 253 and _NAME.fullmatch(name) is not None
+        checked_host(member.host)
+        checked_port(member.port)
+        return f"{scheme}://{member.address}{member.quoted_root_path}"
+    except ValueError as error:  # a member of a balancer of somebody else's has passed no other check
+        raise UnusableAddress(str(error)) from error
 
 
 def without_secrets(url: str) -> str:
@@ -99,7 +82,7 @@ def logical_location(
         member: who answered, reached by `scheme`.
         members: the other members of the service, whose addresses a redirect may name as well.
     """
-    root = _root(member)
+    root = member.quoted_root_path
     authority = asked.netloc.rpartition("@")[2]
     try:
         relative = not urlsplit(location).netloc
@@ -115,7 +98,7 @@ def logical_location(
         return _logical(meant, by_name, authority, root)
     for one in (member, *members):
         if (one.host.lower(), one.port) == address and meant.scheme == member_scheme(asked.scheme, one):
-            return _logical(meant, asked.scheme, authority, _root(one))
+            return _logical(meant, asked.scheme, authority, one.quoted_root_path)
     return None
 
 
@@ -126,8 +109,3 @@ def _logical(meant: SplitResult, scheme: str, authority: str, root: str) -> str:
     if root and (path == root or path.startswith(root + "/")):
         path = path[len(root) :]
     return SplitResult(scheme, authority, path or "/", meant.query, meant.fragment).geturl()
-
-
-def _root(member: Member) -> str:
-    root = member.root_path.strip("/")
-    return "/" + quote(root, safe=_PATH_SAFE) if root else ""

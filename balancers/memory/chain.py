@@ -20,7 +20,7 @@ import attrs
 from ...drivers.members import Member
 
 if TYPE_CHECKING:
-    from ...discovery.merging.view import Snapshot
+    from ...discovery.merging.snapshot import Snapshot
 
 __all__ = ["MAX_WEIGHT", "Sharing", "last_resort", "sharing"]
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 from ...drivers.members import Member, Outcome, Reached
 from .member_record import MemberRecord
 
-__all__ = ["Ended", "Pick"]
+__all__ = ["Ended", "Pick", "Told"]
 
 Ended = tuple[MemberRecord, Outcome | None, bool]
 """Whose attempt ended, how, and whether an observer has to be told of it still."""
 
 
+class Told(Protocol):
+    """Who is told of outcomes; the observers of a registry are."""
+
+    def attempt_failed(self, service: str, outcome: Outcome) -> None:
+        """An attempt got no answer."""
+
+    def call_ended(self, service: str, outcome: Outcome) -> None:
+        """A call is over, with the outcome of its last attempt."""
+
+
 class Pick:
-    """One attempt at a member: `Balancer.begin` gives it, `done` or `cancel` ends it.
+    """One attempt at a member: a balancer's `begin` gives it, `done` or `cancel` ends it.
 
     One that is dropped counts as ended when it is collected. That may be at any place in any thread, in the middle of
     our own code too, so the finalizer does nothing but append to a deque, which the next pick empties.
@@ -24,27 +34,39 @@ class Pick:
         member: who was picked.
     """
 
-    __slots__ = ("_ended", "_head", "_record", "_tell", "member")
+    __slots__ = ("_ended", "_head", "_record", "_told", "member")
 
     def __init__(
         self,
         member: Member,
         record: MemberRecord | None = None,
         ended: deque[Ended] | None = None,
-        tell: Callable[[Outcome], None] | None = None,
+        told: Told | None = None,
     ) -> None:
         self.member = member
-        self._record, self._ended, self._tell = record, ended, tell
+        self._record, self._ended, self._told = record, ended, told
         self._head: tuple[int, float] | None = None
 
     def answered(self, status: int, seconds: float) -> None:
         """The head of an answer came, after so many seconds; `done` is still to come, at the end of the body."""
         self._head = (status, seconds)
 
-    def done(self, outcome: Outcome) -> None:
-        """The attempt has ended like this. Only the first call counts."""
-        if self._end(outcome) and self._tell is not None:
-            self._tell(outcome)
+    def done(self, outcome: Outcome, *, last: bool = True) -> None:
+        """The attempt has ended like this. Only the first call counts.
+
+        Args:
+            last: whether the call is over with it; else `call_over` says so, unless there is another attempt.
+        """
+        if self._end(outcome) and self._told is not None:
+            if outcome.reached is not Reached.ANSWERED:
+                self._told.attempt_failed(self.member.service, outcome)
+            if last:
+                self.call_over(outcome)
+
+    def call_over(self, outcome: Outcome) -> None:
+        """The call is over with the outcome of this attempt."""
+        if self._told is not None:
+            self._told.call_ended(self.member.service, outcome)
 
     def cancel(self) -> None:
         """The attempt has ended, and that says nothing about the member."""
@@ -64,4 +86,4 @@ class Pick:
         if self._head is not None:
             status, seconds = self._head
             outcome = Outcome(self.member, Reached.ANSWERED, status, seconds, seconds)
-        self._ended.append((record, outcome, self._tell is not None))
+        self._ended.append((record, outcome, self._told is not None))

@@ -38,8 +38,11 @@ class ServiceMemory:
 
     def begin(self, member: Member, now: float) -> MemberRecord:
         """The record of `member`, with one attempt more in flight."""
-        record = self._seen(member, now)
-        record.begin()
+        record = self._records.get((member.host, member.port))
+        if record is None:
+            record = self._seen(member, now)
+        record.last_seen = now
+        record.in_flight += 1
         return record
 
     def settle(self) -> list[Outcome]:

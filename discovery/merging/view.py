@@ -132,6 +132,16 @@ class MergedView:
         deadlines = [*self._confirm_by.values(), *(due for due, _ in self._agenda[:1])]
         return min((deadline for deadline in deadlines if deadline < math.inf), default=None)
 
+    def held(self) -> dict[str, int]:
+        """How many entries of each kind are held: what has to be bounded, and gone when everybody is."""
+        return {
+            "services": len(self._services),
+            "members": sum(len(service.records) for service in self._services.values()),
+            "absent services": len(self._absent),
+            "unconfirmed": sum(map(len, self._unconfirmed.values())),
+            "deadlines": len(self._due) + len(self._agenda) + len(self._confirm_by),
+        }
+
     # -- changes -------------------------------------------------------------------------------------------------------
 
     def observe(self, mode: str, members: Iterable[Member], now: float) -> list[MemberEvent]:

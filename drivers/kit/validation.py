@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+import attrs
+
 from ..members import NO_DATA, Member, MemberState
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "MAX_NAME_BYTES",
     "MAX_WEIGHT",
     "Unusable",
+    "checked",
     "checked_data",
     "checked_host",
     "checked_member",
@@ -123,6 +126,23 @@ def checked_member(
     )
 
 
+def checked(member: Member) -> Member:
+    """A member that somebody made without checking it; the same one, or with its weight clamped.
+
+    Raises:
+        Unusable: nobody could call it, or its name must not be shown.
+    """
+    checked_name(member.service)
+    if member.node:
+        checked_name(member.node, kind="node", most=MAX_NODE_BYTES)
+    checked_host(member.host)
+    checked_port(member.port)
+    checked_scheme(member.scheme)
+    checked_root_path(member.root_path)
+    weight = checked_weight(member.weight, dynamic=member.dynamic_weight)
+    return member if weight == member.weight else attrs.evolve(member, weight=weight)
+
+
 def checked_name(raw: Any, *, kind: str = "service", most: int = MAX_NAME_BYTES) -> str:
     """The name of a service, or of a node with ``kind="node"``: printable text, not empty, no blanks around it.
 
@@ -159,7 +179,7 @@ def _ipv6(raw: str) -> str:
     try:
         address = ipaddress.IPv6Address(raw[1:-1] if raw[0] == "[" and raw[-1] == "]" else raw)
     except ValueError:
-        raise Unusable("host", f"the host {printable(raw)} is no IPv6 address") from None
+        raise Unusable("host", f"the host {printable(raw)} is no IP address and no DNS name to connect to") from None
     if address.scope_id is not None:
         raise Unusable("host", f"the host {printable(raw)} names a network interface, which is another one elsewhere")
     if address.ipv4_mapped is not None:  # so that two backends mean the same member by the same address

@@ -13,7 +13,7 @@ import anyio
 import attrs
 from anyio.abc import TaskStatus
 
-from ..contract import ReconfigurableDriver, Sink
+from ..contract import CheckingDriver, ReconfigurableDriver, Sink
 from ..errors import JoinError
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
@@ -43,6 +43,7 @@ from .protocol.events import (
     UserMessage,
     WeightChanged,
 )
+from .quiet import SILENT
 from .settings import MemberlistSettings
 
 __all__ = ["METRICS", "MemberlistDriver"]
@@ -51,21 +52,23 @@ logger = logging.getLogger(__name__)
 
 _LEAVE_WITHIN = 5.0
 _FIRST_RETRY = 0.5
-_SILENT = logging.CRITICAL + 1
 _FEW = 100
 _REPORTS_OF_A_MERGE = 16
 """Changes that are reported at once while a peer's state is taken in: so many, or this share of all nodes."""
 
 METRICS = (
     *(Metric(row.name, MetricKind(row.kind), row.help, row.unit) for row in (*COUNTERS, *GAUGES)),
-    Metric("metadata_unreadable", MetricKind.COUNTER, "statements whose metadata could not be read"),
+    Metric("metadata_decoded", MetricKind.COUNTER, "blobs of nodes' metadata that were decoded"),
+    Metric("metadata_unreadable", MetricKind.COUNTER, "such blobs that were neither empty nor understood"),
+    Metric("values_dropped", MetricKind.COUNTER, "services and metadata of others that are unusable"),
 )
 
 
-class MemberlistDriver(ReconfigurableDriver):
+class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
     """Runs one gossip node and reports what the other nodes offer."""
 
     mode = "memberlist"
+    metrics = METRICS
 
     def __init__(self, settings: MemberlistSettings) -> None:
         self._settings = settings
@@ -78,8 +81,9 @@ class MemberlistDriver(ReconfigurableDriver):
         self._cut_off = False
         self._join = "has not joined yet" if settings.seeds else "founded a cluster: GDD_MEM_SEED names no seed"
         self._joined = not settings.seeds
-        self._log = RateLimitedLog(logger, time.monotonic)
-        self._refusals = Refusals(logger)
+        self._logger = logger if settings.log else SILENT
+        self._log = RateLimitedLog(self._logger, time.monotonic)
+        self._refusals = Refusals(self._logger)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -93,7 +97,6 @@ class MemberlistDriver(ReconfigurableDriver):
         """
         self._sink = sink
         settings = self._settings
-        _log_or_not(settings.log)
         config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_metadata(instance))
         hooks = Hooks(load=LoadMeter() if config.weight_interval else None, user_data=False)
         self._node = GossipNode(
@@ -103,6 +106,7 @@ class MemberlistDriver(ReconfigurableDriver):
             keyring=self._keyring,
             hooks=hooks,
             on_events=self._on_events,
+            quiet=not settings.log,
         )
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._node.run)
@@ -114,7 +118,7 @@ class MemberlistDriver(ReconfigurableDriver):
         settings = self._settings
         error = await first_attempt(self._try_to_join, policy=settings.join, variable="GDD_MEM_JOIN", passing=JoinError)
         if error is not None:
-            logger.warning("%s; trying again in the background", error)
+            self._logger.warning("%s; trying again in the background", error)
             tasks.start_soon(self._keep_trying_to_join)
 
     async def _try_to_join(self) -> None:
@@ -137,7 +141,7 @@ class MemberlistDriver(ReconfigurableDriver):
             await anyio.sleep(delay)
             with contextlib.suppress(JoinError):
                 await self._try_to_join()
-                logger.info("%s", self._join)
+                self._logger.info("%s", self._join)
                 return
 
     @property
@@ -168,7 +172,7 @@ class MemberlistDriver(ReconfigurableDriver):
     async def leave(self) -> None:
         """See `Driver.leave`."""
         if self._node is not None and not await self._node.leave(_LEAVE_WITHIN):
-            logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
+            self._logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
 
     # -- what the cluster says -----------------------------------------------------------------------------------------
 
@@ -237,17 +241,12 @@ class MemberlistDriver(ReconfigurableDriver):
         if node is None:
             return DriverStatus(self.mode, False, "not started")
         swim = node.swim
-        counters = swim.counters | {"metadata_unreadable": self._offers.unreadable}
+        counters = swim.counters | {
+            "metadata_decoded": self._offers.decoded,
+            "metadata_unreadable": self._offers.unreadable,
+            "values_dropped": self._refusals.count,
+        }
         config = swim.config
         address = f"{bracketed(config.advertise_host)}:{config.advertise_port}"
         message = f"{config.name} at {address}, {self._join}"
         return DriverStatus(self.mode, self._joined, message, swim.alive, address, counters, swim.gauges)
-
-
-def _log_or_not(wanted: bool) -> None:
-    """Silence this package's loggers, or undo that. The level is what they inherit, which `Logger.disabled` is not."""
-    package = logging.getLogger(__package__)
-    if not wanted:
-        package.setLevel(_SILENT)
-    elif package.level == _SILENT:
-        package.setLevel(logging.NOTSET)

@@ -11,6 +11,7 @@ header: 4, 8 or 12 raw bytes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import struct
@@ -162,24 +163,33 @@ def decode_metadata(blob: bytes, *, host: str, node: str) -> NodeMetadata:
 
 
 def _decode_msgpack(blob: bytes) -> Any:
-    limits: dict[str, Any] = {"raw": True, "strict_map_key": False, "max_array_len": 512}
+    """The fields, all raw strings but the times as text: old MessagePack does not tell text from bytes. What is not
+    UTF-8 has surrogates in it (PEP 383), until `_bytes_again`.
+    """
+    limits: dict[str, Any] = {"unicode_errors": "surrogateescape", "strict_map_key": False, "max_array_len": 512}
     try:
-        return _text(msgpack.unpackb(blob, **limits))
+        fields = msgpack.unpackb(blob, **limits)
     except msgpack.ExtraData as extra:
-        return _text(extra.unpacked)
+        fields = extra.unpacked
+    for holder in (fields, _map(fields).get("_meta")):
+        if isinstance(holder, dict) and isinstance(holder.get("registerAt"), str):
+            holder["registerAt"] = holder["registerAt"].encode("utf-8", "surrogateescape")
+    return fields
 
 
-def _text(value: Any) -> Any:
-    """Raw strings as text, where they are UTF-8: old MessagePack does not tell text from bytes."""
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return value
-    if isinstance(value, dict):
-        return {_text(key): item if key == b"registerAt" else _text(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_text(item) for item in value]
+def _bytes_again(value: Any) -> Any:
+    """Bytes where the text is none."""
+    if isinstance(value, str) and not value.isascii():
+        with contextlib.suppress(UnicodeEncodeError):
+            raw = value.encode("utf-8", "surrogateescape")
+            try:
+                return raw.decode()
+            except UnicodeDecodeError:
+                return raw
+    elif isinstance(value, dict):
+        return {_bytes_again(key): _bytes_again(item) for key, item in value.items()}
+    elif isinstance(value, list):
+        return [_bytes_again(item) for item in value]
     return value
 
 
@@ -187,7 +197,7 @@ def _read(fields: Any, host: str, node: str) -> NodeMetadata:
     fields = _map(fields)
     v1 = _map(fields.get("_meta"))
     weight = _integer((v1 if "weight" in v1 else fields).get("weight"))
-    data = _map(fields.get("data"))
+    data = _bytes_again(_map(fields.get("data")))
     registered_at = _decode_time(fields.get("registerAt") or v1.get("registerAt"))
     found = _Found(host, node, registered_at, weight if weight > 0 else 1, data)
     for service in map(_map, fields.get("serviceInfo") or ()):
@@ -221,10 +231,10 @@ class _Found:
                 host,
                 fields.get("port"),
                 scheme=scheme,
-                root_path=fields.get("routeRootPath"),
+                root_path=_bytes_again(fields.get("routeRootPath")),
                 weight=self.weight,
                 announced_weight=True,
-                data=fields.get("data") or self.data,
+                data=_bytes_again(fields.get("data")) or self.data,
                 node=self.node,
                 registered_at=self.registered_at,
                 left_out=self.unusable.append,

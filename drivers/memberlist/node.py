@@ -29,6 +29,7 @@ from .protocol import Config, Effects, Hooks, Keyring, Swim
 from .protocol.addresses import Address
 from .protocol.events import Event, Problem
 from .protocol.stream_exchange import StreamExchange
+from .quiet import SILENT
 from .resolver import Resolver
 from .sockets import Sockets, open_sockets
 
@@ -56,6 +57,7 @@ class GossipNode:
         bind: the address to listen on; "" is every interface.
         port: the port to listen on, for UDP and TCP; 0 is any free one.
         on_events: called with each batch of events, in order, on the event loop; it must not block.
+        quiet: log nothing.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class GossipNode:
         keyring: Keyring | None = None,
         hooks: Hooks | None = None,
         on_events: Callable[[Sequence[Event]], None] = lambda events: None,
+        quiet: bool = False,
     ) -> None:
         self._config = config
         self._bind = bind
@@ -82,8 +85,9 @@ class GossipNode:
         self._wake = anyio.Event()
         self._sleeps_until = math.inf
         self._connections: Connections | None = None
-        self._log = RateLimitedLog(logger, self._clock)
-        self._resolver = Resolver(self._in_background, self._clock)
+        self._logger = SILENT if quiet else logger
+        self._log = RateLimitedLog(self._logger, self._clock)
+        self._resolver = Resolver(self._in_background, self._clock, log=self._logger)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class GossipNode:
                 tasks.start_soon(self._connections.serve, listener)
             tasks.start_soon(self._keep_time)
             self._flush()
-            logger.info("gossip node %s listens on port %d (%s)", config.name, sockets.port, config.dialect.value)
+            self._logger.info("gossip node %s listens on port %d (%s)", config.name, sockets.port, config.dialect.value)
             task_status.started()
 
     @property
@@ -326,7 +330,7 @@ class GossipNode:
             except BlockingIOError:
                 return
             except OSError as error:
-                logger.debug("receiving a datagram failed: %s", error)
+                self._logger.debug("receiving a datagram failed: %s", error)
                 return
             swim.packet_received(data, (source[0], source[1]), now)
 
@@ -343,5 +347,5 @@ class GossipNode:
                 datagrams.sendto(datagram, (resolved, port))
             except OSError as error:
                 # Full buffers, no route, a refused broadcast: to the protocol a lost packet, which it is made for.
-                logger.debug("sending %d bytes to %s failed: %s", len(datagram), address, error)
+                self._logger.debug("sending %d bytes to %s failed: %s", len(datagram), address, error)
             return

@@ -1,9 +1,12 @@
-"""The entry point of the mode ``memberlist``: this module is a `ReconfigurablePlugin`."""
+"""The entry point of the mode ``memberlist``: this module is a `ReconfigurablePlugin` and a `FallbackPlugin`."""
 
+from collections.abc import Mapping
+
+from ..environment import Environment
 from .driver import MemberlistDriver
 from .settings import DYNAMIC, SECRET_KEY, MemberlistSettings, changed_settings, read_settings
 
-__all__ = ["changed", "create", "dynamic_variables", "read_settings"]
+__all__ = ["changed", "create", "dynamic_variables", "fallbacks", "read_settings"]
 
 dynamic_variables = frozenset((*DYNAMIC, SECRET_KEY))
 changed = changed_settings
@@ -12,3 +15,13 @@ changed = changed_settings
 def create(settings: MemberlistSettings) -> MemberlistDriver:
     """See `DriverPlugin.create`."""
     return MemberlistDriver(settings)
+
+
+def fallbacks(environment: Environment) -> Mapping[str, str]:
+    """See `FallbackPlugin.fallbacks`. An address that begins with a dot is completed to a name that only gossip
+    resolves.
+    """
+    own = {"GDD_WEIGHT": "GDD_MEM_WEIGHT"}
+    if not environment.text("GDD_MEM_HOST").startswith("."):
+        own["GDD_REGISTER_HOST"] = "GDD_MEM_HOST"
+    return own

@@ -58,6 +58,7 @@ class Resolver:
         start: runs a coroutine function in the background.
         clock: seconds.
         resolve: see `resolve_all`.
+        log: takes what goes wrong.
     """
 
     def __init__(
@@ -65,11 +66,12 @@ class Resolver:
         start: Callable[[Callable[..., object], _Entry], None],
         clock: Callable[[], float],
         resolve: Resolve = resolve_all,
+        log: logging.Logger = logger,
     ) -> None:
         self._start = start
         self._clock = clock
         self._resolve = resolve
-        self._log = RateLimitedLog(logger, clock)
+        self._log = RateLimitedLog(log, clock)
         self._resolved: dict[str, _Entry] = {}
         self._unresolved: dict[str, _Entry] = {}
         self._queue: list[_Entry] = []

@@ -15,7 +15,7 @@ from anyio.abc import SocketAttribute, SocketListener
 
 from ..errors import SettingsError
 
-__all__ = ["Sockets", "open_sockets"]
+__all__ = ["Sockets", "enlarge_receive_buffer", "open_sockets"]
 
 _RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 _FREE_PORT_TRIES = 10
@@ -106,13 +106,13 @@ async def _open_family(sockets: Sockets, family: int, address: str, port: int) -
     datagrams.setblocking(False)
     if family == socket.AF_INET6:
         datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    _enlarge_receive_buffer(datagrams)
+    enlarge_receive_buffer(datagrams)
     with _naming(f"UDP port {port} of {address}"):
         datagrams.bind((address, port))
     return port
 
 
-def _enlarge_receive_buffer(datagrams: socket.socket) -> None:
+def enlarge_receive_buffer(datagrams: socket.socket) -> None:
     """As much as the system gives: Linux cuts a wish down silently, others refuse one that is too large."""
     size = _RECEIVE_BUFFER_BYTES
     while size:

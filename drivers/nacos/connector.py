@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ import anyio
 
 from ..kit.backoff import Backoff
 from ..kit.loop_thread import LoopThread
-from .errors import NacosError, NacosRefused, NacosUnavailable
+from .errors import NacosRefused, NacosUnavailable
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ _QUICK_OPENS = 10
 _PATIENT_OPENS = 100
 """Failures before the wait grows, about half a minute: a server that starts takes some seconds from its first open port
 to its first answer, and is to be used as soon as it can be."""
+
+_FORK_SUPPORT = "GRPC_ENABLE_FORK_SUPPORT"
 
 _AGAIN = Backoff(first=0.4, most=5.0, factor=1.5)
 _REFUSED_AGAIN = Backoff(first=2.0, most=30.0)
@@ -83,7 +88,7 @@ class Connector:
         self._failures = self._refusals = 0
         return session
 
-    def delay_after(self, error: NacosError) -> float:
+    def delay_after(self, error: BaseException | None) -> float:
         """Seconds to wait after a session could not be opened: short at first, and soon long where it was refused."""
         if isinstance(error, NacosRefused):
             self._refusals += 1
@@ -134,7 +139,27 @@ async def _import_session() -> type[Session]:
     """
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"v2\.nacos")
     try:
-        from .session import Session
+        with _no_fork_handlers_of_grpc():
+            from .session import Session
     except (ImportError, AttributeError) as error:
         raise NacosRefused(f"nacos-sdk-python cannot be used: {error}") from error
     return Session
+
+
+@contextlib.contextmanager
+def _no_fork_handlers_of_grpc() -> Iterator[None]:
+    """gRPC wants to go on in forked children, and kills some of those that do not even use it. It is asked not to,
+    unless the user says something else or has imported it before; its variable is read while it is initialised, and
+    taken back then, for it would be inherited by every program that this one starts.
+    """
+    if _FORK_SUPPORT in os.environ or "grpc" in sys.modules:
+        yield
+        return
+    os.environ[_FORK_SUPPORT] = "0"
+    try:
+        import grpc
+
+        grpc.aio.init_grpc_aio()
+        yield
+    finally:
+        os.environ.pop(_FORK_SUPPORT, None)

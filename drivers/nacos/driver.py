@@ -17,9 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import tenacity
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..contract import Sink, SubscribingDriver
+from ..contract import CheckingDriver, Sink, SubscribingDriver
 from ..errors import RegistrationError
 from ..kit.first_attempt import first_attempt
 from ..kit.loop_thread import LoopThread, call_soon
@@ -56,7 +57,7 @@ METRICS = (
 )
 
 
-class NacosDriver(SubscribingDriver):
+class NacosDriver(SubscribingDriver, CheckingDriver):
     """Registers with Nacos, and reports the services that somebody asked for."""
 
     detection_bound = 30.0
@@ -137,16 +138,19 @@ class NacosDriver(SubscribingDriver):
 
     async def _next_session(self, connector: Connector) -> None:
         """Try until there is one."""
-        refusal = ""
-        while True:
-            try:
-                return await self._new_session(connector)
-            except NacosError as error:
-                if isinstance(error, NacosRefused) and str(error) != refusal:
-                    refusal = str(error)
-                    logger.error("Nacos refuses: %s", error)
-                self._message = f"{error}; trying again"
-                await anyio.sleep(connector.delay_after(error))
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(NacosError),
+            wait=lambda attempt: connector.delay_after(_error_of(attempt)),
+            before_sleep=self._tell,
+            sleep=anyio.sleep,
+        )
+        await retrying(self._new_session, connector)
+
+    def _tell(self, attempt: tenacity.RetryCallState) -> None:
+        error = _error_of(attempt)
+        if isinstance(error, NacosRefused) and str(error) not in self._message:
+            logger.error("Nacos refuses: %s", error)
+        self._message = f"{error}; trying again"
 
     async def _new_session(self, connector: Connector, *, at_the_start: bool = False) -> None:
         """Open a session, register in it, and subscribe.
@@ -212,18 +216,10 @@ class NacosDriver(SubscribingDriver):
         try:
             await self._registrar.register(session, time.monotonic())
         except NacosRefused as error:
-            self._registrar.wanted = before
-            await self._restore(session)
+            await self._registrar.go_back(session, before, time.monotonic())
             raise RegistrationError(f"Nacos refuses the metadata: {error}") from error
         except NacosError as error:
             logger.warning("Nacos did not take the changed metadata (%s); trying again in the background", error)
-
-    async def _restore(self, session: Session) -> None:
-        """One of several names may have the new metadata already."""
-        try:
-            await self._registrar.register(session, time.monotonic())
-        except NacosError as error:
-            logger.warning("the metadata from before is registered again in the background: %s", error)
 
     async def leave(self) -> None:
         """See `Driver.leave`."""
@@ -314,3 +310,7 @@ class NacosDriver(SubscribingDriver):
         if self._sink is None:
             raise RuntimeError("the driver is not running")
         return self._sink
+
+
+def _error_of(attempt: tenacity.RetryCallState) -> BaseException | None:
+    return attempt.outcome.exception() if attempt.outcome is not None else None

@@ -1,11 +1,13 @@
-"""The entry point of the mode ``nacos``: this module is a `DriverPlugin`."""
+"""The entry point of the mode ``nacos``: this module is a `DriverPlugin` and a `FallbackPlugin`."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 
+from ..environment import Environment
 from .driver import NacosDriver
 from .settings import NacosSettings, read_settings
 
-__all__ = ["create", "read_settings"]
+__all__ = ["create", "fallbacks", "read_settings"]
 
 # A mode that cannot run shall fail when the settings are read, with the other bad settings, not when it is started.
 # Asking for the release does not import the SDK; its package is called `v2`, as others may be.
@@ -16,3 +18,8 @@ if not version("nacos-sdk-python").startswith("3."):
 def create(settings: NacosSettings) -> NacosDriver:
     """See `DriverPlugin.create`."""
     return NacosDriver(settings)
+
+
+def fallbacks(environment: Environment) -> Mapping[str, str]:
+    """See `FallbackPlugin.fallbacks`."""
+    return {"GDD_REGISTER_HOST": "GDD_NACOS_REGISTER_HOST"}

@@ -95,6 +95,15 @@ class Registrar:
         if errors:
             raise min(errors, key=lambda error: not isinstance(error, NacosRefused))
 
+    async def go_back(self, session: Session, before: tuple[Registration, ...], now: float) -> None:
+        """The server refused what is wanted now: want what stands there, and undo what it has taken of the other."""
+        self.wanted = before
+        for error in await self._each(self._register, session, now):
+            logger.warning("Nacos does not take back the registration from before: %s", error)
+        # It stands there already unless it was replaced; the next check asks.
+        self._fates = {registration: _Fate(registered=True) for registration in before}
+        self.problem = ""
+
     async def check(self, session: Session, now: float) -> None:
         """Ask whether the server has it; what it does not list is registered again.
 

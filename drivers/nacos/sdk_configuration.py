@@ -93,6 +93,11 @@ class _SecretsFilter(logging.Filter):
 _secrets = _SecretsFilter()
 
 
+class _LogFile(TimedRotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name
+        """A full disk costs the log, and not a traceback on standard error for every line of it."""
+
+
 def log_handler(settings: NacosSettings) -> logging.Handler | None:
     """A file for the SDK's log, if one was asked for and can be written."""
     if _secrets not in sdk_log.filters:
@@ -102,7 +107,7 @@ def log_handler(settings: NacosSettings) -> logging.Handler | None:
     try:
         folder = Path(settings.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        handler = TimedRotatingFileHandler(folder / "naming.log", "midnight", backupCount=_KEPT_LOGS, encoding="utf-8")
+        handler = _LogFile(folder / "naming.log", "midnight", backupCount=_KEPT_LOGS, encoding="utf-8")
     except OSError as error:
         logger.warning("the log of nacos-sdk-python is not written: %s", error)
         return None

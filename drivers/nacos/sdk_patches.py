@@ -76,6 +76,9 @@ _NOT_CONNECTED = -401
 _DENIED = ("user not found", "unknown user", "authorization failed", "access denied", "no permission")
 """What servers say who answer a refusal with the code 500."""
 
+_OPTIONAL = frozenset({"instanceId", "clusterName", "serviceName", "metadata"})
+"""What an instance need not have: null is as good as nothing there."""
+
 OnService = Callable[[Any], None]
 
 
@@ -140,7 +143,8 @@ def _takes(function: Any, parameters: tuple[str, ...]) -> bool:
 
 
 _applying = threading.Lock()
-_applied = False
+applied = False
+"""Whether `apply` has done it in this process; a test may say that it has not."""
 
 
 def apply() -> None:
@@ -149,9 +153,9 @@ def apply() -> None:
     Raises:
         ImportError: this release of the SDK lacks something.
     """
-    global _applied
+    global applied
     with _applying:
-        if _applied:
+        if applied:
             return
         release = version(DISTRIBUTION)
         if lacking := missing():
@@ -162,7 +166,7 @@ def apply() -> None:
         GrpcUtils.remote_type.update(_LENIENT)
         sdk_rpc_client.logging = _InsteadOfRoot()
         _own_address_or_loopback()
-        _applied = True
+        applied = True
         logger.debug("%s %s has all that is used of it, and is patched for this process", DISTRIBUTION, release)
 
 
@@ -183,15 +187,14 @@ class ReadableService(Service):  # type: ignore[misc]
         unreadable: list[str] = []
         for host in raw.get("hosts") or []:
             try:
-                # What is null was not given: then the SDK's own default holds.
-                given = {key: value for key, value in host.items() if value is not None}
+                given = {key: value for key, value in host.items() if value is not None or key not in _OPTIONAL}
                 readable.append(Instance.model_validate(given))
             except (pydantic.ValidationError, AttributeError) as error:
                 unreadable.append(escaped(f"{host!r:.200}: {_first_line(error)}"))
         return {**raw, "hosts": readable, "unreadable": unreadable}
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     if isinstance(error, pydantic.ValidationError):
         return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3])
     return str(error)
@@ -376,7 +379,7 @@ def sorted_error(error: Exception) -> NacosError:
     if code == _NOT_CONNECTED or isinstance(cause, OSError):
         return NacosUnavailable(text)
     if cause is not None and not isinstance(cause, NacosException):
-        return NacosFailed(f"an answer that cannot be read: {text}")
+        return NacosFailed(escaped(f"an answer that cannot be read ({type(cause).__name__}: {_first_line(cause)})"))
     if code in _DENIED_CODES or any(words in text.lower() for words in _DENIED):
         return NacosRefused(text)
     return NacosFailed(text)

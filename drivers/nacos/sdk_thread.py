@@ -28,7 +28,8 @@ owned_tasks: ContextVar[set[asyncio.Task[Any]]] = ContextVar("owned_tasks")
 @contextlib.asynccontextmanager
 async def open_thread() -> AsyncIterator[LoopThread]:
     """A thread that is gone afterwards; one that does not end in time is left behind."""
-    thread = LoopThread("pydoudou-nacos", _prepare)
+    thread = LoopThread("pydoudou-nacos", prepare=_prepare)
+    thread.start()
     try:
         yield thread
     finally:

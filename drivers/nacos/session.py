@@ -118,7 +118,10 @@ class Session:
                 status, said = answer.status, escaped((await answer.content.read(500)).decode(errors="replace"), 200)
         except (aiohttp.ClientError, OSError) as error:
             raise NacosUnavailable(f"cannot log in at {address}: {type(error).__name__}") from None
-        if status in (401, 403) or (status >= 400 and any(word in said.lower() for word in _WRONG_LOGIN)):
+        if status < 400:  # what it says may be the token
+            raise NacosUnavailable(f"cannot log in at {address}: HTTP {status}, and no token")
+        said = said.replace(self._settings.password, "***")
+        if status in (401, 403) or any(word in said.lower() for word in _WRONG_LOGIN):
             raise NacosRefused(
                 f"the Nacos server at {address} does not let the user {self._settings.username!r} log in (HTTP "
                 f"{status}: {said}): check GDD_NACOS_USERNAME and GDD_NACOS_PASSWORD"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 import re
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -104,6 +105,7 @@ class NacosSettings:
 
 def read_settings(environment: Environment) -> NacosSettings:
     """Read every variable of the driver; bad ones are recorded on `environment`."""
+    _refuse_greenlets(environment)
     servers, scheme, context_path = _servers(environment)
     username, password = _pair(environment, "GDD_NACOS_USERNAME", "GDD_NACOS_PASSWORD")
     access_key, secret_key = _pair(environment, "GDD_NACOS_ACCESS_KEY", "GDD_NACOS_SECRET_KEY")
@@ -128,6 +130,17 @@ def read_settings(environment: Environment) -> NacosSettings:
         join=environment.choice("GDD_NACOS_JOIN", JoinPolicy.RETRY),
         tls=_tls(environment, scheme),
     )
+
+
+def _refuse_greenlets(environment: Environment) -> None:
+    """The SDK needs a thread with an event loop of its own, and all greenlets are in one thread."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        environment.problem(
+            "GDD_SERVICE_DISCOVERY_MODE",
+            "other modes than nacos under gevent, unless that leaves threads alone: "
+            "gevent.monkey.patch_all(thread=False)",
+        )
 
 
 def _log_level(environment: Environment) -> LogLevel | None:

@@ -7,14 +7,14 @@ import math
 import anyio
 from anyio.abc import TaskStatus
 
-from ..contract import Sink
+from ..contract import CheckingDriver, Sink
 from ..members import DriverStatus, Instance
 from .settings import StaticSettings
 
 __all__ = ["StaticDriver"]
 
 
-class StaticDriver:
+class StaticDriver(CheckingDriver):
     """Reports fixed addresses; registers nothing, because there is nobody to register with."""
 
     detection_bound = math.inf

@@ -26,7 +26,7 @@ import requests
 from pydoudou.balancers import RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
 from pydoudou.contrib.requests import mount
-from pydoudou.discovery.merging.view import Snapshot
+from pydoudou.discovery.merging.snapshot import Snapshot
 from pydoudou.drivers.members import Member
 
 GOALS = {"requests": 0.95, "httpx.Client": 0.95, "httpx.AsyncClient": 0.95}

@@ -2,8 +2,10 @@
 
     python tests/benchmarks/imports.py [--json]
 
-Nothing here waits for anything, so processor time is what the wall clock shows on an idle machine; the goals are held
-against it, and both are printed.
+Nothing here waits for anything, so processor time is what the wall clock shows on an idle machine; both are printed.
+The goals are ratios to the processor time of the libraries that a node needs, measured in the same run: milliseconds
+say more of the machine than of the package. The package imports its rooms when they are asked for, so the names that
+most programs use have a line of their own.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ ROUNDS = 15
 SHOWN = 12
 LOOPBACK = {"GDD_MEM_HOST": "127.0.0.1", "GDD_MEM_BIND": "127.0.0.1", "GDD_MEM_PORT": "0"}
 IMPORT = "import pydoudou"
+NAMES = "import pydoudou; pydoudou.new_node, pydoudou.RoundRobin, pydoudou.Settings"
 NODE = "import pydoudou; pydoudou.new_node(register=False)"
 LIBRARIES = "import asyncio, logging, importlib.metadata, attrs, anyio, anyio.from_thread, tenacity, msgpack; " + (
     "from cryptography.hazmat.primitives.ciphers.aead import AESGCM"
@@ -33,9 +36,10 @@ PROGRAMS = {
     INTERPRETER: "pass",
     BASELINE: LIBRARIES,
     "import pydoudou": IMPORT,
+    "and the names of most programs": NAMES,
     "new_node(), import included": NODE,
 }
-GOALS = {"import pydoudou": 150.0, "new_node(), import included": 300.0}
+GOALS = {"import pydoudou": 0.6, "new_node(), import included": 1.7}
 SDK = "the SDK of Nacos"
 
 _TIMED = """
@@ -126,16 +130,17 @@ def main() -> None:
         print(json.dumps({name: attrs.asdict(cost) for name, cost in costs.items()}))
         return
     interpreter, libraries = costs[INTERPRETER].process, costs[BASELINE].processor
-    print(f"{'medians in ms':30}{'wall':>7}{'CPU':>7}{'x libraries':>13}{'process':>9}{'x interpreter':>15}")
+    print(f"{'medians in ms':31}{'wall':>7}{'CPU':>7}{'x libraries':>13}{'process':>9}{'x interpreter':>15}")
     for name, cost in costs.items():
         print(
-            f"{name:30}{cost.wall:7.0f}{cost.processor:7.0f}{cost.processor / libraries:13.2f}"
+            f"{name:31}{cost.wall:7.0f}{cost.processor:7.0f}{cost.processor / libraries:13.2f}"
             f"{cost.process:9.0f}{cost.process / interpreter:15.1f}"
         )
     for name, goal in GOALS.items():
-        verdict = "goal met" if costs[name].processor < goal else "goal MISSED"
-        print(f"{name}: {costs[name].processor:.0f} ms of CPU, at most {goal:.0f} wanted: {verdict}")
-    for name in GOALS:
+        ratio = costs[name].processor / libraries
+        met = "goal met" if ratio <= goal else "goal MISSED"
+        print(f"{name}: {ratio:.2f} x {BASELINE}, at most {goal:.1f} wanted: {met}")
+    for name in ("and the names of most programs", "new_node(), import included"):
         packages, modules = contributors(PROGRAMS[name])
         print(f"\n{name}, ms of the modules' own code under -X importtime ({sum(modules.values()):.0f} in all)")
         print(f"  by package: {_largest(packages)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import logging
 import os
 import socket
 import subprocess
@@ -116,14 +115,16 @@ def test_a_node_whose_seed_is_down_starts_and_joins_when_the_seed_comes_up() -> 
             assert "joined through 1 seed" in message(early)
 
 
-@pytest.mark.parametrize("disabled", [False, True])
-def test_the_log_can_be_disabled(disabled: bool, caplog: pytest.LogCaptureFixture) -> None:
-    try:
-        with gossiping("orders", GDD_MEM_SEED=f"127.0.0.1:{free_port()}", GDD_MEM_LOG_DISABLE=str(disabled)):
+def test_the_log_of_one_registry_is_disabled_and_that_of_another_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    silent, loud = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    with gossiping("orders", GDD_MEM_SEED=loud):
+        with gossiping("orders", GDD_MEM_SEED=silent, GDD_MEM_LOG_DISABLE="true"):
             pass
-    finally:
-        logging.getLogger("pydoudou.drivers.memberlist").setLevel(logging.NOTSET)
-    assert ("no seed answered" in caplog.text) is not disabled
+        with gossiping("orders", GDD_MEM_SEED=loud):
+            pass
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("no seed answered" in line and loud in line for line in said) == 2
+    assert not any(silent in line for line in said)
 
 
 def test_a_required_join_that_fails_is_an_error_that_names_the_seed_and_the_variable() -> None:

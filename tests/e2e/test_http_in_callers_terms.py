@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import threading
+import weakref
 from collections.abc import Iterator
+from typing import Any
 
+import httpx
 import pytest
 import requests
 from support.http_callers import CALLERS, Caller, HttpxCaller, RequestsCaller
-from support.http_members import GivenMembers, HttpMember, InOrder, in_two_pieces, redirect, refusing
+from support.http_members import Behaviour, GivenMembers, HttpMember, InOrder, in_two_pieces, redirect, refusing
 
 from pydoudou import RoundRobin
+from pydoudou.contrib.httpx import member_of as httpx_member_of
+from pydoudou.contrib.requests import member_of as requests_member_of
 
 CallerClass = type[Caller]
 every_client = pytest.mark.parametrize("caller_class", CALLERS, ids=lambda one: one.__doc__)
@@ -190,3 +196,96 @@ def test_httpx_streams_an_answer_as_it_arrives(a: HttpMember) -> None:
         first = next(pieces)
         rest.set()
         assert [first, *pieces] == [b"0123456789", b"abcdefghij"]
+
+
+def saying(**headers: str) -> Behaviour:
+    """Answer with these headers; "_" stands for "-"."""
+
+    def answer(handler: Any) -> None:
+        handler.reply(headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    return answer
+
+
+@every_client
+@pytest.mark.parametrize(
+    ("cookie", "path", "sent"),
+    [
+        ("S=1; Path=/api; HttpOnly", "/me", "S=1"),
+        ("S=1; Path=/api/cart", "/cart/7", "S=1"),
+        ("S=1; Path=/api/cart", "/me", None),
+        ("S=1; Path=/", "/me", "S=1"),
+        ("S=1", "/me", "S=1"),
+    ],
+)
+def test_a_cookie_returns_to_a_member_as_it_would_without_a_balancer(
+    caller_class: CallerClass, a: HttpMember, cookie: str, path: str, sent: str | None
+) -> None:
+    with caller_class(InOrder(a.member(root_path="/api"))) as caller:
+        a.answer = saying(Set_Cookie=cookie)
+        caller.call(url="http://orders/login")
+        caller.call(url=f"http://orders{path}")
+    assert a.served[1].headers.get("cookie") == sent
+
+
+@every_client
+@pytest.mark.parametrize("name", ["Link", "Content-Location", "Location"])
+def test_a_header_that_names_another_resource_can_be_followed(
+    caller_class: CallerClass, a: HttpMember, name: str
+) -> None:
+    with caller_class(InOrder(a.member(root_path="/api"))) as caller:
+        a.answer = saying(
+            **{name: f"<http://127.0.0.1:{a.port}/api/items?page=2>" if name == "Link" else "/api/items/2"}
+        )
+        said = caller.call().headers[name]
+        caller.call(url=said.strip("<>"))
+    assert a.served[1].path == ("/api/items?page=2" if name == "Link" else "/api/items/2")
+
+
+@every_client
+def test_credentials_in_the_url_reach_the_member_as_basic_authentication(
+    caller_class: CallerClass, a: HttpMember
+) -> None:
+    with caller_class(InOrder(a.member())) as caller:
+        caller.call(url="http://user:pw@orders/items")
+    assert a.served[0].headers["authorization"] == "Basic " + base64.b64encode(b"user:pw").decode()
+    assert a.served[0].headers["host"] == "orders"
+    assert a.served[0].path == "/items"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://orders:pw@elsewhere.example/",
+        "http://user@orders.example/",
+        "http://user@orders:8080/",
+        "ftp://u@orders/",
+    ],
+)
+def test_credentials_make_requests_catch_no_other_host(url: str) -> None:
+    with RequestsCaller(InOrder()) as caller:
+        try:
+            adapter = caller.session.get_adapter(url)
+        except requests.exceptions.InvalidSchema:
+            return
+        assert adapter is not caller.adapter
+
+
+def test_a_session_with_mounted_services_is_not_kept_alive_by_them() -> None:
+    caller = RequestsCaller(InOrder())
+    gone = weakref.ref(caller.session)
+    del caller.session
+    assert gone() is None
+
+
+def test_the_member_of_a_response_has_a_type(a: HttpMember) -> None:
+    with RequestsCaller(InOrder(a.member())) as caller, HttpxCaller(InOrder(a.member())) as other:
+        assert requests_member_of(caller.call().response) == a.member()
+        assert httpx_member_of(other.call().response) == a.member()
+
+
+def test_a_response_of_no_member_has_none() -> None:
+    with pytest.raises(LookupError, match="did not come from a member"):
+        requests_member_of(requests.Response())
+    with pytest.raises(LookupError, match="did not come from a member"):
+        httpx_member_of(httpx.Response(200))

@@ -16,9 +16,19 @@ from pydoudou import Registry
 
 KEY = bytes(range(16))
 NEW_KEY = bytes(range(32, 64))
-PATIENT = {"GDD_MEM_PROBE_INTERVAL": "400ms", "GDD_MEM_PROBE_TIMEOUT": "300ms", "GDD_MEM_SUSPICION_MULT": "25"}
-GO_PATIENT = ("-probe-interval", "400ms", "-probe-timeout", "300ms", "-suspicion-mult", "25")
-"""Everybody is probed soon, and nobody is declared dead because the machine has other things to do."""
+PATIENT = {
+    "GDD_MEM_PROBE_INTERVAL": "400ms",
+    "GDD_MEM_PROBE_TIMEOUT": "300ms",
+    "GDD_MEM_SUSPICION_MULT": "25",
+    "GDD_MEM_SYNC_INTERVAL": "2s",
+}
+GO_PATIENT = (
+    *("-probe-interval", "400ms", "-probe-timeout", "300ms", "-suspicion-mult", "25"),
+    *("-pushpull-interval", "2s"),
+)
+"""Everybody is probed soon, and nobody is declared dead because the machine has other things to do. Gossip passes by a
+node now and then; the next push/pull tells it.
+"""
 TELLING = ("-log", "json", "-report-ping")
 COMPLAINTS = ("[ERR]", "[WARN]")
 ABOUT_TIME = ("UDP probes failed", "timeout", "Refuting")

@@ -8,7 +8,6 @@ from pathlib import Path
 from support.cluster import Lone
 
 from pydoudou.drivers.memberlist import protocol
-from pydoudou.drivers.memberlist.driver import METRICS
 from pydoudou.drivers.memberlist.protocol.counters import COUNTERS, GAUGES
 
 _COUNTING = re.compile(r'(?:counters\[|problem\(\s*|report\(\s*)"([^"]+)"')
@@ -32,8 +31,3 @@ def test_a_node_tells_all_of_its_numbers_from_the_start() -> None:
     assert list(swim.counters) == [row.name for row in COUNTERS]
     assert list(swim.gauges) == [row.name for row in GAUGES]
     assert not any(swim.counters.values())
-
-
-def test_the_driver_describes_all_of_them() -> None:
-    described = {metric.name for metric in METRICS}
-    assert described == {row.name for row in (*COUNTERS, *GAUGES)} | {"metadata_unreadable"}

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from support.effort import EFFORT
 from support.invariants import agreed, lan, watched
 from support.simulator import Network, Process
 
 from pydoudou.drivers.memberlist.protocol import Dialect
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(400 * EFFORT)
 """A failing example is made smaller for up to five minutes before it is shown."""
 
 AGREE_WITHIN = 10 * 30.0
@@ -107,10 +108,10 @@ class BadWeek(RuleBasedStateMachine):
 
 TestBadWeek = BadWeek.TestCase
 TestBadWeek.settings = settings(
-    max_examples=150,
+    max_examples=150 * EFFORT,
     stateful_step_count=25,
     deadline=None,
-    derandomize=True,
+    derandomize=EFFORT == 1,
     phases=[phase for phase in Phase if phase is not Phase.explain],  # tracing makes a simulation ten times as slow
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -10,6 +10,7 @@ import math
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support.effort import EFFORT
 from support.invariants import Watch, agreed, lan, watched
 from support.simulator import Network, Process, Simulation
 
@@ -17,7 +18,7 @@ from pydoudou.drivers.memberlist.protocol import Node, State
 from pydoudou.drivers.memberlist.protocol.events import Event, NodeLeft
 from pydoudou.drivers.memberlist.protocol.messages import Dead, Suspect
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(400 * EFFORT)
 """A failing example is made smaller for up to five minutes before it is shown."""
 
 PERIOD = 1.0
@@ -36,9 +37,9 @@ networks = st.builds(
     most_latency=st.floats(0.001, 0.05),
 )
 thorough = settings(
-    max_examples=100,
+    max_examples=100 * EFFORT,
     deadline=None,
-    derandomize=True,
+    derandomize=EFFORT == 1,
     phases=[phase for phase in Phase if phase is not Phase.explain],  # tracing makes a simulation ten times as slow
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.effort import EFFORT
 from support.invariants import agreed, lan, watched
 from support.simulator import Simulation
 
@@ -10,7 +11,7 @@ PUSH_PULL_INTERVAL = 30.0
 GOSSIP_TO_THE_DEAD = 30.0
 
 
-@pytest.fixture(params=range(5), ids="seed {}".format)
+@pytest.fixture(params=range(5 * EFFORT), ids="seed {}".format)
 def simulation(request: pytest.FixtureRequest) -> Simulation:
     """Six nodes that know each other; the first two are everybody's seeds."""
     simulation, _ = watched(request.param)

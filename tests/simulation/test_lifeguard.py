@@ -20,12 +20,13 @@ from typing import Any
 
 import attrs
 import pytest
+from support.effort import EFFORT
 from support.invariants import Watch, lan
 from support.simulator import Simulation
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(300 * EFFORT)
 
-SEEDS = range(2)
+SEEDS = range(2 * EFFORT)
 NODES, SLOW = 100, 5
 SECONDS = 60.0
 HELD_BACK = (8.192, 16.384)

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from pydoudou import Member, NoMemberAvailable
-from pydoudou.discovery.merging.view import Snapshot
+from pydoudou.discovery.merging.snapshot import Snapshot
 
 __all__ = [
     "Behaviour",

@@ -140,6 +140,8 @@ class Simulation:
         outside: takes what goes to addresses where no process is; without it that is lost, or refused.
 
     Attributes:
+        packets: how many datagrams were sent so far.
+        stream_bytes: how many bytes have come over streams so far.
         passes: whether something gets from one process to another, "udp" or "tcp", apart from the cuts.
     """
 
@@ -163,6 +165,7 @@ class Simulation:
         self.outside = outside
         self.passes: Callable[[Process, Process, str], bool] = lambda source, target, transport: True
         self.packets = 0
+        self.stream_bytes = 0
         self._chance = Random(seed)
         self._cuts: set[tuple[Address, Address]] = set()
         self._agenda: list[tuple[float, int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -431,6 +434,7 @@ class Simulation:
         if process.muted_until > self.now:
             self._at(process.muted_until, _MESSAGE, self._arrived, end, data, ended)
             return
+        self.stream_bytes += len(data)
         written = drive(exchange, self.now)
         if data:
             exchange.received(data, self.now)

@@ -46,7 +46,7 @@ def imported(program: str, **variables: str) -> frozenset[str]:
 
 @pytest.fixture(scope="module")
 def by_the_package() -> frozenset[str]:
-    return imported("import pydoudou")
+    return imported("from pydoudou import *")
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ PLACEHOLDERS = re.compile(r"GDD_(STATIC|FILE)(_.*)?")
 # Some variables are only read if others are set, or not set.
 ENVIRONMENTS: tuple[Mapping[str, str], ...] = (
     {},
+    {"GDD_MEM_WEIGHT": "2"},
     {"GDD_SERVICE_DISCOVERY_MODE": "static", "GDD_WEIGHT": "2", "GDD_MEM_HOST": "127.0.0.1"},
 )
 
@@ -109,9 +110,10 @@ def read_by(reader: Callable[[Environment], Any]) -> dict[str, Described]:
 
 
 def _read_registration(environment: Environment) -> None:
-    """What `Settings.from_env` reads by itself, without what its drivers read."""
-    settings_module._plugins(environment)
-    settings_module._registration(environment)
+    """What `Settings.from_env` reads by itself, and what stands in for that, without what the drivers read."""
+    settings_module.named_plugins(environment)
+    both = settings_module.named_plugins(Environment({"GDD_SERVICE_DISCOVERY_MODE": "memberlist,nacos"}))
+    settings_module.registration(environment, both)
 
 
 @pytest.fixture(scope="module")

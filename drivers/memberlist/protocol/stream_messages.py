@@ -5,6 +5,7 @@ As in `messages`, field order is the wire's; the counts are signed Go integers.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import attrs
@@ -162,14 +163,15 @@ def encoded_entry(
             NIL if meta is None else raw(meta),
             _NAME,
             raw(text_of(name)),
-            _PORT,
-            unsigned(port),
-            _STATE,
-            signed(state),
-            _VSN,
-            raw(vsn),
+            _rest_of_entry(port, state, vsn),
         )
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _rest_of_entry(port: int, state: int, vsn: bytes) -> bytes:
+    """What is the same for most nodes."""
+    return b"".join((_PORT, unsigned(port), _STATE, signed(state), _VSN, raw(vsn)))
 
 
 @attrs.define

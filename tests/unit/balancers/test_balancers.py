@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydoudou import Member, MemberState, NoMemberAvailable, RoundRobin, SmoothWeighted, WeightedRandom
 from pydoudou.balancers import TableBalancer
 from pydoudou.balancers.smooth_weighted import evenly, smooth_order, whole_weights
-from pydoudou.discovery.merging.view import Snapshot
+from pydoudou.discovery.merging.snapshot import Snapshot
 
 Make = Callable[..., TableBalancer[object]]
 EVERY = pytest.mark.parametrize("make", [RoundRobin, WeightedRandom, SmoothWeighted])

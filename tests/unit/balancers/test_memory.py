@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,11 +11,15 @@ from collections.abc import Iterator
 import attrs
 import pytest
 from support.http_members import GivenMembers
+from support.scripted import ScriptedPlugin, settings
 
-from pydoudou import Member, MemberState, RoundRobin, SmoothWeighted
+from pydoudou import Member, MemberState, Registry, RoundRobin, SmoothWeighted
+from pydoudou.balancers.calls.call import Call
+from pydoudou.balancers.calls.policy import CallPolicy
 from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.memory.service_memory import MAX_GONE, REMEMBERED_AFTER_GOING, ServiceMemory
 from pydoudou.balancers.service_state import ServiceState, state_of
+from pydoudou.discovery.observer import Observer
 from pydoudou.drivers.members import Outcome, Reached
 
 A, B, C = (Member("orders", "10.0.0.1", port) for port in (1, 2, 3))
@@ -212,3 +217,90 @@ def test_threads_that_begin_and_end_attempts_leave_none_in_flight() -> None:
     records = [record for record in map(state.memory.record, (A, B, C)) if record]
     assert sum(record.outcomes.get(Reached.ANSWERED, 0) for record in records) == 8 * 100
     assert sum(record.cancelled for record in records) == 8 * 200
+
+
+# -- and told to observers ---------------------------------------------------------------------------------------------
+
+
+class Noting(Observer):
+    """What it was told, in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, int, object]] = []
+
+    def picked(self, service: str, member: Member) -> None:
+        self.heard.append(("picked", service, member.port, None))
+
+    def attempt_failed(self, service: str, outcome: Outcome) -> None:
+        self.heard.append(("attempt failed", service, outcome.member.port, outcome.reached))
+
+    def call_ended(self, service: str, outcome: Outcome) -> None:
+        self.heard.append(("call ended", service, outcome.member.port, outcome.reached))
+
+
+@pytest.fixture
+def registered() -> Iterator[Registry]:
+    with Registry(settings(ScriptedPlugin(members=[A, B]))) as registry:
+        yield registry
+
+
+@pytest.fixture
+def observed(registered: Registry) -> tuple[RoundRobin, Noting]:
+    registered.add_observer(noting := Noting())
+    return RoundRobin("orders", registered), noting
+
+
+def test_observers_are_told_of_picks_and_of_how_they_ended(observed: tuple[RoundRobin, Noting]) -> None:
+    balancer, noting = observed
+    balancer.pick(exclude=[B])
+    balancer.begin(exclude=[B]).done(answered(A))
+    balancer.begin(exclude=[A]).done(Outcome(B, Reached.UNCONNECTED))
+    balancer.begin(exclude=[A]).cancel()
+    assert noting.heard == [
+        ("picked", "orders", 1, None),
+        ("picked", "orders", 1, None),
+        ("call ended", "orders", 1, Reached.ANSWERED),
+        ("picked", "orders", 2, None),
+        ("attempt failed", "orders", 2, Reached.UNCONNECTED),
+        ("call ended", "orders", 2, Reached.UNCONNECTED),
+        ("picked", "orders", 2, None),
+    ]
+
+
+@pytest.mark.parametrize("attempts", [2, 3])
+def test_a_call_over_two_members_is_two_failed_attempts_and_one_end(
+    observed: tuple[RoundRobin, Noting], attempts: int
+) -> None:
+    balancer, noting = observed
+    call = Call(CallPolicy(attempts), balancer, "GET", "http://orders/", True, 0.0, logging.getLogger("pydoudou.tests"))
+    first = call.first(0.0)
+    second = call.next(first, Reached.UNCONNECTED, OSError(), 0.0)
+    assert second is not None
+    assert call.next(second, Reached.BROKEN, OSError(), 0.0) is None
+    assert [(what, reached) for what, _, _, reached in noting.heard] == [
+        ("picked", None),
+        ("attempt failed", Reached.UNCONNECTED),
+        ("picked", None),
+        ("attempt failed", Reached.BROKEN),
+        ("call ended", Reached.BROKEN),
+    ]
+
+
+def test_an_answer_that_was_dropped_is_told_with_the_next_call(observed: tuple[RoundRobin, Noting]) -> None:
+    balancer, noting = observed
+    pick = balancer.begin(exclude=[B])
+    pick.answered(200, 0.1)
+    del pick
+    gc.collect()
+    assert len(noting.heard) == 1
+    balancer.begin(exclude=[A]).cancel()
+    assert ("call ended", "orders", 1, Reached.ANSWERED) in noting.heard
+
+
+def test_nobody_is_told_once_the_observer_is_gone(registered: Registry, observed: tuple[RoundRobin, Noting]) -> None:
+    balancer, noting = observed
+    balancer.pick()
+    registered.remove_observer(noting)
+    balancer.pick()
+    balancer.begin().done(answered(A))
+    assert len(noting.heard) == 1

@@ -9,15 +9,17 @@ from typing import Any
 import httpx
 import pytest
 import urllib3
+from requests.structures import CaseInsensitiveDict
 from support.http_members import HttpMember, half_an_answer
 from urllib3.exceptions import ProtocolError
 
-from pydoudou.contrib import httpx_internals, urllib3_internals
+from pydoudou.contrib import httpx_internals, requests_internals, urllib3_internals
 from pydoudou.contrib.urllib3_internals import tell_end
 
 
 def test_httpx_has_the_parts_of_a_url_and_tells_which_pools_are_idle() -> None:
     assert httpx_internals.URLS_HAVE_PARTS
+    assert httpx_internals.REQUESTS_ARE_PLAIN
     assert httpx_internals.POOLS_TELL
     assert httpx_internals.is_idle(httpx.AsyncHTTPTransport())
 
@@ -25,6 +27,43 @@ def test_httpx_has_the_parts_of_a_url_and_tells_which_pools_are_idle() -> None:
 def test_urllib3_has_keys_for_its_pools_and_tells_when_a_response_ends() -> None:
     assert urllib3_internals.POOLS_HAVE_KEYS
     assert urllib3_internals.RESPONSES_TELL
+
+
+def test_requests_keeps_its_headers_in_a_store() -> None:
+    assert requests_internals.HEADERS_HAVE_A_STORE
+
+
+@pytest.mark.parametrize("by_store", [True, False])
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"Accept": "*/*"}, [("Host", "orders"), ("Accept", "*/*")]),
+        ({"Accept": "*/*", "host": "mine"}, [("host", "mine"), ("Accept", "*/*")]),
+        ({}, [("Host", "orders")]),
+    ],
+)
+def test_the_host_stands_first_and_the_callers_wins(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], sent: list[tuple[str, str]], by_store: bool
+) -> None:
+    monkeypatch.setattr(requests_internals, "HEADERS_HAVE_A_STORE", by_store)
+    headers: CaseInsensitiveDict[str] = CaseInsensitiveDict(given)
+    made = requests_internals.with_host(headers, "orders")
+    assert list(made.items()) == sent
+    made["X"] = "y"
+    assert "x" not in headers
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_copied_request_shares_nothing_that_a_transport_may_change(
+    monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    monkeypatch.setattr(httpx_internals, "REQUESTS_ARE_PLAIN", plain)
+    request = httpx.Request("POST", "http://orders/a", headers={"X": "y"}, content=b"body")
+    made = httpx_internals.copied(request, httpx.URL("http://10.0.0.7/a"), {"timeout": {}})
+    made.headers["X"] = "z"
+    assert request.headers["X"] == "y"
+    assert (made.method, str(made.url), made.read()) == ("POST", "http://10.0.0.7/a", b"body")
+    assert made.extensions == {"timeout": {}}
 
 
 @pytest.mark.parametrize(

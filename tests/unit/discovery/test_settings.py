@@ -195,13 +195,25 @@ def test_the_weight_has_a_new_and_an_old_name_and_none_above_zero_means_dynamic(
         ({"GDD_MEM_HOST": ".headless.svc"}, "192.168.9.9"),
         ({}, "192.168.9.9"),
         ({"GDD_REGISTER_HOST": "[fd00::1]"}, "fd00::1"),
+        ({"GDD_SERVICE_DISCOVERY_MODE": "memberlist", "GDD_NACOS_REGISTER_HOST": "b"}, "192.168.9.9"),
+        ({"GDD_SERVICE_DISCOVERY_MODE": "nacos", "GDD_MEM_HOST": "c"}, "192.168.9.9"),
     ],
 )
-def test_the_host_is_looked_for_in_go_doudous_variables_and_then_on_the_machine(
+def test_the_host_is_looked_for_in_the_variables_of_the_modes_and_then_on_the_machine(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], host: str
 ) -> None:
     monkeypatch.setattr(settings_module, "private_address", lambda: "192.168.9.9")
-    assert read(**{"GDD_REGISTER_HOST": ""} | variables).register_host == host
+    both = {"GDD_SERVICE_DISCOVERY_MODE": "memberlist,nacos", "GDD_NACOS_SERVER_ADDR": "127.0.0.1:8848"}
+    assert read(**{"GDD_REGISTER_HOST": ""} | both | variables).register_host == host
+
+
+def test_a_drivers_bad_variable_that_stands_in_is_named_itself() -> None:
+    assert "GDD_NACOS_REGISTER_HOST is 'a b'" in complaint(
+        GDD_SERVICE_DISCOVERY_MODE="nacos",
+        GDD_NACOS_SERVER_ADDR="127.0.0.1:8848",
+        GDD_REGISTER_HOST="",
+        GDD_NACOS_REGISTER_HOST="a b",
+    )
 
 
 @pytest.mark.parametrize(("path", "normal"), [("v1", "/v1"), ("/v1/", "/v1"), ("/", ""), ("/a/b", "/a/b")])

@@ -59,7 +59,7 @@ def test_the_absence_of_a_service_is_stale_while_no_driver_is_authoritative(view
 def test_asking_for_any_number_of_unknown_services_keeps_a_bounded_number_of_them(view: MergedView) -> None:
     for n in range(5000):
         view.snapshot(f"service-{n}")
-    assert len(view._absent) <= 1024
+    assert view.held()["absent services"] <= 1024
 
 
 def test_the_v2_name_of_a_service_finds_the_plain_one(view: MergedView) -> None:
@@ -95,7 +95,7 @@ def test_a_view_that_everybody_has_left_holds_nothing(view: MergedView) -> None:
     view.observe("b", [member(f"10.0.0.{n}", state=MemberState.FAILED) for n in range(5)], 2.0)
     view.observe("b", [member("10.0.0.99", state=MemberState.FAILED)], 2.0)
     assert view.next_deadline() is None
-    assert (view._services, view._due, view._agenda) == ({}, {}, [])
+    assert set(view.held().values()) == {0}
 
 
 def test_the_number_of_reports_tells_withdrawn_members_too(view: MergedView) -> None:

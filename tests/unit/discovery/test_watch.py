@@ -10,8 +10,8 @@ import pytest
 from anyio import to_thread
 from support.scripted import ScriptedPlugin, member, settings
 
-from pydoudou import EventKind, MemberEvent, MemberState, Registry, RegistryStateError
-from pydoudou.discovery import watch as watch_module
+from pydoudou import EventKind, MemberEvent, MemberState, Registry, RegistryStateError, Watch
+from pydoudou.discovery.merging.view import MergedView
 
 pytestmark = pytest.mark.anyio
 
@@ -94,19 +94,17 @@ def test_a_registry_that_does_not_run_cannot_be_watched(plugin: ScriptedPlugin) 
         Registry(settings(plugin)).watch()
 
 
-def test_a_watcher_that_does_not_read_keeps_no_more_than_one_event_for_each_member_beyond_the_limit(
-    registry: Registry, plugin: ScriptedPlugin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch_module, "_KEPT", 10)
-    with registry.watch() as events:
+def test_a_watcher_that_does_not_read_keeps_no_more_than_one_event_for_each_member_beyond_the_limit() -> None:
+    view = MergedView(("scripted",))
+    with Watch(None, lambda watch: None, kept=10) as events:
         for weight in range(1, 1000):
-            plugin.report(member("10.0.0.1", weight=weight), member("10.0.0.2", weight=weight))
-        plugin.report(member("10.0.0.2", state=MemberState.LEFT))
-        registry.stop()
+            events.publish(view.observe("scripted", [member(host, weight=weight) for host in ("a", "b")], 0.0))
+        events.publish(view.observe("scripted", [member("b", state=MemberState.LEFT)], 0.0))
+        events.end()
         queued = list(events)
     assert len(queued) <= 20
     assert queued[0].previous is None
-    assert {event.member.host: event.member.weight for event in queued}["10.0.0.1"] == 999
+    assert {event.member.host: event.member.weight for event in queued}["a"] == 999
 
 
 async def test_async_for_wakes_for_changes_and_ends_with_the_registry(plugin: ScriptedPlugin) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pydoudou.drivers.environment import Environment, parse_duration
@@ -81,3 +83,16 @@ def test_a_list_is_trimmed_and_keeps_its_order_without_repetitions() -> None:
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("T", True), ("TRUE", True), ("0", False), ("f", False)])
 def test_truth_values_are_spelled_as_in_go(text: str, value: bool) -> None:
     assert Environment({"A": text}).flag("A", not value) is value
+
+
+@pytest.mark.parametrize("read", [Environment.text, Environment.items])
+def test_bytes_that_are_not_utf_8_are_a_problem_that_can_be_written_down(
+    read: Callable[[Environment, str], object],
+) -> None:
+    latin = b"caf\xe9".decode("utf-8", "surrogateescape")
+    environment = Environment({"NAME": latin})
+    assert not read(environment, "NAME")
+    environment.problem(latin, "nothing")
+    with pytest.raises(SettingsError, match=r"NAME is .* accepted: text in UTF-8") as caught:
+        environment.check()
+    assert str(caught.value).encode()

@@ -12,13 +12,19 @@ import pytest
 from pydoudou.drivers.kit.loop_thread import LoopThread
 
 
+def started() -> LoopThread:
+    thread = LoopThread("one")
+    thread.start()
+    return thread
+
+
 async def running_in() -> str:
     await asyncio.sleep(0)
     return threading.current_thread().name
 
 
 def test_other_threads_have_things_done_on_it() -> None:
-    thread = LoopThread("one")
+    thread = started()
     called = threading.Event()
     thread.call_soon(called.set)
     assert called.wait(5)
@@ -37,7 +43,7 @@ def test_other_loops_wait_for_it_without_blocking_and_cancel_what_they_no_longer
             cancelled.set()
 
     async def main() -> None:
-        thread = LoopThread("one")
+        thread = started()
         assert await thread.call(running_in) == "one"
         with anyio.move_on_after(0.05):
             await thread.call(endless)
@@ -57,7 +63,7 @@ def test_what_still_runs_is_cancelled_at_the_end() -> None:
             ended.append("cancelled")
             raise
 
-    thread = LoopThread("one")
+    thread = started()
     running = thread.submit(endless)
     assert thread.submit(running_in).result(5) == "one"
     assert thread.close(5)
@@ -67,7 +73,7 @@ def test_what_still_runs_is_cancelled_at_the_end() -> None:
 
 @pytest.mark.parametrize("waiting", ["close", "aclose"])
 def test_a_thread_whose_loop_is_blocked_is_left_behind(waiting: str) -> None:
-    thread = LoopThread("one")
+    thread = started()
     unblock, blocked = threading.Event(), threading.Event()
 
     def block() -> None:
@@ -85,9 +91,42 @@ def test_a_thread_whose_loop_is_blocked_is_left_behind(waiting: str) -> None:
 
 
 def test_nothing_happens_once_it_has_ended() -> None:
-    thread = LoopThread("one")
+    thread = started()
     assert thread.close(5)
     thread.call_soon(pytest.fail)
     with pytest.raises(RuntimeError):
         thread.submit(running_in)
     assert thread.close(5)
+
+
+def test_it_ends_with_what_it_was_made_to_run() -> None:
+    began, end = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        began.set()
+        await anyio.to_thread.run_sync(end.wait)
+
+    thread = LoopThread("one", main)
+    assert thread.join(0.0)
+    thread.start()
+    assert began.wait(5)
+    assert not thread.join(0.0)
+    end.set()
+    assert thread.join(5)
+
+
+def test_a_loop_that_cannot_be_made_is_told_where_it_is_started() -> None:
+    def broken() -> asyncio.AbstractEventLoop:
+        raise OSError("too many open files")
+
+    thread = LoopThread("one", make_loop=broken)
+    with pytest.raises(OSError, match="too many"):
+        thread.start()
+    assert thread.join(5)
+
+
+def test_before_it_runs_nothing_happens() -> None:
+    thread = LoopThread("one")
+    thread.call_soon(pytest.fail)
+    with pytest.raises(RuntimeError):
+        thread.submit(running_in)

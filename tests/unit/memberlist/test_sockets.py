@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from pydoudou.drivers.memberlist.sockets import _enlarge_receive_buffer
+from pydoudou.drivers.memberlist.sockets import enlarge_receive_buffer
 
 
 class StingySocket:
@@ -27,12 +27,12 @@ class StingySocket:
 @pytest.mark.parametrize(("most", "size"), [(8 << 20, 2 << 20), (2 << 20, 2 << 20), (300_000, 262_144), (1, 1), (0, 0)])
 def test_the_receive_buffer_is_halved_until_the_system_gives_it(most: int, size: int) -> None:
     stingy = StingySocket(most)
-    _enlarge_receive_buffer(cast(Any, stingy))
+    enlarge_receive_buffer(cast(Any, stingy))
     assert stingy.size == size
 
 
 def test_a_real_socket_gets_a_larger_one() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         before = datagrams.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        _enlarge_receive_buffer(datagrams)
+        enlarge_receive_buffer(datagrams)
         assert datagrams.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= before

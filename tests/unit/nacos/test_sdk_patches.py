@@ -43,7 +43,7 @@ def test_what_a_release_lacks_or_takes_otherwise_is_named(monkeypatch: pytest.Mo
 
 
 def test_a_release_that_lacks_something_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sdk, "_applied", False)
+    monkeypatch.setattr(sdk, "applied", False)
     monkeypatch.delattr(NamingGRPCClientProxy, "start")
     with pytest.raises(
         ImportError, match=rf"{version('nacos-sdk-python')} lacks .*NamingGRPCClientProxy.start"
@@ -53,7 +53,7 @@ def test_a_release_that_lacks_something_is_refused_in_one_line(monkeypatch: pyte
 
 
 def test_what_is_patched_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(sdk, "_applied", False)
+    monkeypatch.setattr(sdk, "applied", False)
     with caplog.at_level(logging.DEBUG, "pydoudou.drivers.nacos"):
         sdk.apply()
         sdk.apply()
@@ -86,12 +86,15 @@ def test_an_instance_that_cannot_be_read_hides_no_other(kind: str) -> None:
     assert isinstance(parsed("NotifySubscriberRequest", serviceInfo=None), NotifySubscriberRequest)
 
 
-def test_what_is_null_was_not_given() -> None:
-    host = {**GOOD, "weight": None, "metadata": None, "clusterName": None}
+def test_what_need_not_be_there_may_be_null_and_nothing_else() -> None:
+    host = {**GOOD, "metadata": None, "clusterName": None, "instanceId": None}
     (found,) = parsed(
         "QueryServiceResponse", serviceInfo={"name": "orders", "groupName": "G", "hosts": [host]}
     ).serviceInfo.hosts
     assert (found.weight, found.metadata, found.clusterName) == (1.0, {}, "")
+    hosts = [{**GOOD, name: None} for name in ("ip", "port", "weight", "healthy", "enabled")]
+    none = parsed("QueryServiceResponse", serviceInfo={"name": "orders", "groupName": "G", "hosts": hosts}).serviceInfo
+    assert (none.hosts, len(none.unreadable)) == ([], 5)
     nobody = parsed("QueryServiceResponse", serviceInfo={"name": "orders", "groupName": "G", "hosts": None}).serviceInfo
     assert nobody.hosts == []
 

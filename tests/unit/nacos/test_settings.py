@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -141,3 +143,15 @@ def test_bad_variables_of_both_backends_are_reported_together_before_anything_st
         )
     for name in ("GDD_SERVICE_NAME", "GDD_MEM_PORT", "GDD_NACOS_TIMEOUT_MS", "GDD_NACOS_SERVER_ADDR"):
         assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(("patched", "refused"), [(True, True), (False, False)])
+def test_gevents_threads_are_refused_with_the_remedy(
+    patched: bool, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkey = SimpleNamespace(is_module_patched=lambda module: patched and module == "threading")
+    monkeypatch.setitem(sys.modules, "gevent.monkey", monkey)  # type: ignore[arg-type]
+    environment = Environment({"GDD_NACOS_SERVER_ADDR": "10.0.0.9"})
+    read_settings(environment)
+    assert [problem.name for problem in environment.problems] == ["GDD_SERVICE_DISCOVERY_MODE"] * refused
+    assert all("patch_all(thread=False)" in problem.accepted for problem in environment.problems)

@@ -252,7 +252,7 @@ def test_unusable_instances_are_dropped_alone_counted_and_said_once(
     assert server.subscriber.dropped == 4
     assert lines() == [
         "dropped what 'G@@orders' says: {}: no ip",
-        "dropped what 'G@@orders' says: the host 'u:p@h' is no IPv6 address",
+        "dropped what 'G@@orders' says: the host 'u:p@h' is no IP address and no DNS name to connect to",
     ]
 
 
