@@ -15,7 +15,6 @@ import attrs
 
 from .gomsgpack import (
     NIL,
-    fixmap,
     fixstr,
     flag,
     raw,
@@ -32,6 +31,7 @@ from .gomsgpack import (
     unsigned,
     unsigned_bytes,
 )
+from .message_types import MessageType, message_head
 
 __all__ = [
     "MAX_INT",
@@ -40,38 +40,15 @@ __all__ = [
     "Alive",
     "Dead",
     "IndirectPing",
-    "MessageType",
     "Nack",
     "Ping",
     "State",
     "Suspect",
     "Weight",
     "alive_bytes",
-    "message_head",
 ]
 
 MAX_INT = 2**63 - 1
-
-
-class MessageType(enum.IntEnum):
-    """The first byte of every plaintext message."""
-
-    PING = 0
-    INDIRECT_PING = 1
-    ACK = 2
-    SUSPECT = 3
-    ALIVE = 4
-    DEAD = 5
-    PUSH_PULL = 6
-    COMPOUND = 7
-    USER = 8
-    COMPRESS = 9
-    ENCRYPT = 10
-    NACK = 11
-    HAS_CRC = 12
-    ERROR = 13
-    WEIGHT = 14
-    HAS_LABEL = 244
 
 
 class State(enum.IntEnum):
@@ -81,11 +58,6 @@ class State(enum.IntEnum):
     SUSPECT = 1
     DEAD = 2
     LEFT = 3
-
-
-def message_head(kind: MessageType, fields: int) -> bytes:
-    """What a message begins with: its type, and how many fields follow."""
-    return bytes((kind,)) + fixmap(fields)
 
 
 USER_HEAD = bytes((MessageType.USER,))
