@@ -15,7 +15,8 @@ from pydoudou.drivers.memberlist.protocol.events import (
     NodeSuspected,
     NodeUpdated,
 )
-from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, MessageType, Ping, Suspect
+from pydoudou.drivers.memberlist.protocol.message_types import MessageType
+from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, Ping, Suspect
 
 LONGEST_SUSPICION = 24.0
 """LAN, of up to ten nodes."""
