@@ -204,7 +204,7 @@ class Swim:
     def advance(self, now: float) -> None:
         """Let time pass: fire the timers that are due.
 
-        If the process stood still for long (stopped, swapped out, starved), its timers judge others by its own
+        If the process stood still for long (stopped, swapped out, starved), its timers blame others for its own
         absence. Then the probe under way is dropped and every suspect gets the lost time back.
         """
         context = self._context
