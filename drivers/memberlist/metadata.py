@@ -32,7 +32,7 @@ from .protocol.config import META_MAX_BYTES
 
 __all__ = ["MAX_SERVICES", "NodeMetadata", "decode_metadata", "encode_metadata"]
 
-MAX_SERVICES = 8
+MAX_SERVICES = 4
 """Of one node. go-doudou's nodes have one or two; a stranger's 512 bytes could hold thirty, each of which costs more
 than the bytes that name it.
 """
