@@ -12,6 +12,7 @@ from collections.abc import Callable
 import anyio
 
 from ..errors import JoinError
+from ..kit.validation import escaped
 from .protocol.stream_exchange import StreamExchange
 
 __all__ = ["JoinAttempt"]
@@ -47,7 +48,7 @@ class JoinAttempt:
         """One exchange is over."""
         self._open -= 1
         if exchange.failure:
-            self._failures.append(f"{exchange.peer}: {exchange.failure}")
+            self._failures.append(f"{exchange.peer}: {escaped(exchange.failure)}")
         else:
             self.answered += 1
             if self._among_others():

@@ -20,14 +20,16 @@ import attrs
 from anyio.abc import TaskGroup, TaskStatus
 
 from ..kit.log_limit import RateLimitedLog
+from ..kit.validation import escaped
 from .connections import Connections
 from .joining import JoinAttempt
+from .lookups import resolve_all
 from .protocol import Config, Effects, Hooks, Keyring, Swim
 from .protocol.addresses import Address
 from .protocol.events import Event, Problem
 from .protocol.stream_exchange import StreamExchange
 from .quiet import SILENT
-from .resolver import Resolver, resolve_all
+from .resolver import Resolver
 from .sockets import Sockets, open_sockets
 
 __all__ = ["GossipNode"]
@@ -84,7 +86,7 @@ class GossipNode:
         self._connections: Connections | None = None
         self._logger = SILENT if quiet else logger
         self._log = RateLimitedLog(self._logger, self._clock)
-        self._resolver = Resolver(self._in_background, self._clock, self._logger)
+        self._resolver = Resolver(self._in_background, self._clock, log=self._logger)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -113,7 +115,7 @@ class GossipNode:
             keyring=self._keyring,
             hooks=attrs.evolve(self._hooks or Hooks(), addresses=self._resolver.known),
         )
-        self._connections = Connections(self._swim, self._flush)
+        self._connections = Connections(self._swim, self._flush, self._resolver.resolve)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             for datagrams in sockets.udp.values():
@@ -295,7 +297,7 @@ class GossipNode:
                     event.kind,
                     "%s: %s (from %s)",
                     event.kind.replace("_", " "),
-                    event.detail,
+                    escaped(event.detail),
                     event.source or "<unknown address>",
                 )
         self._on_events(effects.events)
