@@ -21,6 +21,7 @@ from ..drivers.contract import DriverPlugin, FallbackPlugin, ReconfigurablePlugi
 from ..drivers.environment import Environment
 from ..drivers.errors import SettingsError
 from ..drivers.kit.own_address import private_address
+from ..drivers.kit.validation import Unusable, checked_host
 from ..drivers.members import Compat, Instance
 from .plugins import known_plugins
 
@@ -32,7 +33,7 @@ _MODE = "GDD_SERVICE_DISCOVERY_MODE"
 _DEFAULT_MODE = "memberlist"
 _MAX_NAME_BYTES = 128
 _MAX_WEIGHT = 10_000
-_HOST = re.compile(r"[^\s/\[\]@?#]{1,255}")
+_NO_NAME = re.compile(r"[\s/\"'`$<>(){}\[\]\\]|@@")
 _ROOT_PATH = re.compile(r"[^\s?#]*")
 
 
@@ -172,8 +173,10 @@ def _service_name(environment: Environment) -> str:
             "the name under which others find this service; "
             "a process that only calls others needs none: new_node(register=False)",
         )
-    elif len(name.encode()) > _MAX_NAME_BYTES or not name.isprintable() or re.search(r"[\s/]|@@", name):
-        environment.problem("GDD_SERVICE_NAME", f"up to {_MAX_NAME_BYTES} bytes without blanks, '/' and '@@'")
+    elif len(name.encode()) > _MAX_NAME_BYTES or not name.isprintable() or _NO_NAME.search(name):
+        environment.problem(
+            "GDD_SERVICE_NAME", f"up to {_MAX_NAME_BYTES} bytes without blanks, quotes, '/', '@@', '$' and brackets"
+        )
     return name
 
 
@@ -195,10 +198,11 @@ def _register_host(environment: Environment, plugins: Mapping[str, DriverPlugin]
     host = environment.text(name)
     if not host:
         return private_address()
-    host = host.removeprefix("[").removesuffix("]")
-    if not _HOST.fullmatch(host) or not host.isascii():
+    try:
+        return checked_host(host)
+    except Unusable:
         environment.problem(name, "an IP address or a host name")
-    return host
+        return host
 
 
 def _root_path(environment: Environment) -> str:

@@ -25,6 +25,7 @@ E = TypeVar("E", bound=enum.Enum)
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UTF8 = "text in UTF-8"
+_SHORTEST, _LONGEST = 1e-3, 10 * 365 * 24 * 3600.0
 _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})
 
@@ -139,7 +140,7 @@ class Environment:
         return default
 
     def duration(self, name: str, default: float, *, bare_unit: float = 1.0, positive: bool = True) -> float:
-        """A duration in seconds; with `positive`, greater than zero, else zero or more."""
+        """A duration in seconds, from a millisecond to ten years; without `positive`, zero too."""
         text = self.text(name)
         if not text:
             return default
@@ -147,11 +148,11 @@ class Environment:
             value = parse_duration(text, bare_unit)
         except ValueError:
             value = -1.0
-        if value > 0 or (value == 0 and not positive):
+        if _SHORTEST <= value <= _LONGEST or (value == 0 and not positive):
             return value
         unit = "seconds" if bare_unit == 1.0 else "milliseconds"
-        least = "greater than 0" if positive else "0 or more"
-        self.problem(name, f"a duration {least}, such as 500ms, 5s or 1m30s (a bare number counts {unit})")
+        least = "from 1ms" if positive else "of 0 or from 1ms"
+        self.problem(name, f"a duration {least} to ten years, such as 500ms, 5s or 1m30s (a bare number counts {unit})")
         return default
 
     def flag(self, name: str, default: bool) -> bool:
