@@ -24,6 +24,7 @@ from ..drivers.kit.own_address import private_address
 from ..drivers.kit.validation import Unusable, checked_host
 from ..drivers.members import Compat, Instance
 from .plugins import known_plugins
+from .unknown_variables import tell_of_unknown_variables
 
 __all__ = ["Settings", "named_plugins", "registration"]
 
@@ -92,6 +93,7 @@ class Settings:
         fields: dict[str, Any] = registration(environment, plugins) if register else {"register": False}
         drivers = {mode: plugin.read_settings(environment) for mode, plugin in plugins.items()}
         environment.check()
+        tell_of_unknown_variables(environment, set(known_plugins()) - set(plugins))
         return cls(modes=tuple(plugins), plugins=MappingProxyType(plugins), drivers=MappingProxyType(drivers), **fields)
 
     def changed(self, changes: Mapping[str, str]) -> Settings:

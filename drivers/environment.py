@@ -68,6 +68,8 @@ class Environment:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
         self.problems: list[Problem] = []
+        self._asked_for: set[str] = set()
+        self._prefixes: set[str] = set()
 
     def problem(self, name: str, accepted: str, value: str | None = None) -> None:
         """Record that the variable `name` is unusable; `value` defaults to what it holds."""
@@ -84,12 +86,30 @@ class Environment:
             count = len(self.problems)
             raise SettingsError(f"{count} setting{'s' if count > 1 else ''} cannot be used:\n{lines}")
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The names of all variables that were asked for so far."""
+        return frozenset(self._asked_for)
+
+    def unknown(self, prefix: str) -> list[str]:
+        """The variables that begin with `prefix`, are not empty, and were not asked for, sorted."""
+        prefixes = tuple(self._prefixes)
+        return sorted(
+            name
+            for name, value in self._variables.items()
+            if name.startswith(prefix)
+            and value.strip()
+            and name not in self._asked_for
+            and not (prefixes and name.startswith(prefixes))
+        )
+
     def __contains__(self, name: str) -> bool:
         """Whether the variable is there, empty or not."""
         return name in self._variables
 
     def names(self, prefix: str) -> list[str]:
         """The variables that begin with `prefix` and are not empty, sorted."""
+        self._prefixes.add(prefix)
         return sorted(name for name, value in self._variables.items() if name.startswith(prefix) and value.strip())
 
     def text(self, name: str, default: str = "") -> str:
@@ -103,6 +123,7 @@ class Environment:
 
     def _unicode(self, name: str) -> str:
         """The variable as it stands; "" for bytes that are not UTF-8, which Python hands on as surrogates."""
+        self._asked_for.add(name)
         text = self._variables.get(name, "")
         try:
             text.encode()

@@ -248,3 +248,53 @@ def test_settings_made_by_hand_need_a_plugin_for_every_mode(fields: dict[str, An
 def test_the_settings_of_drivers_which_may_be_secret_are_not_shown() -> None:
     settings = attrs.evolve(scripted_settings(ScriptedPlugin()), drivers={"scripted": "password"})
     assert "password" not in repr(settings)
+
+
+# -- variables that nobody reads ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("GDD_MEM_SEEDS", "GDD_MEM_SEED"),
+        ("GDD_SERVICENAME", "GDD_SERVICE_NAME"),
+        ("GDD_MEM_PROBE_INTERVALL", "GDD_MEM_PROBE_INTERVAL"),
+        ("GDD_SERVICE_DISCOVERY_MODES", "GDD_SERVICE_DISCOVERY_MODE"),
+    ],
+)
+@pytest.mark.parametrize("register", [True, False])
+def test_a_variable_that_is_nearly_called_like_a_known_one_is_told_with_it(
+    caplog: pytest.LogCaptureFixture, name: str, meant: str, register: bool
+) -> None:
+    Settings.from_env(ENOUGH | {name: "x"}, register=register)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert f"{name} " in record.getMessage()
+    assert f"{meant}?" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GDD_BANNER": "off", "GDD_LOG_LEVEL": "debug", "GDD_MANAGE_USER": "admin", "GDD_HOST": ""},
+        {"GDD_NACOS_SERVER_ADDR": "127.0.0.1:8848", "GDD_NACOS_REGISTER_HOST": "10.0.0.1"},
+        {"GDD_STATIC_ORDERS": "http://10.0.0.1:80"},
+        {"GDD_MEM_SEED": "10.0.0.1", "GDD_PORT": "80", "GDD_WEIGHT": "2"},
+        {"GDD_MEM_SEEDS": ""},
+        {"MEM_SEED": "x", "GDD_SOMETHING_ELSE_ALTOGETHER": "x"},
+    ],
+)
+@pytest.mark.parametrize("register", [True, False])
+def test_variables_of_go_doudou_of_other_modes_and_of_nobody_are_left_alone(
+    caplog: pytest.LogCaptureFixture, variables: dict[str, str], register: bool
+) -> None:
+    Settings.from_env(ENOUGH | variables, register=register)
+    assert caplog.text == ""
+
+
+def test_what_is_not_used_stands_in_one_line_of_the_log_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "pydoudou")
+    Settings.from_env(ENOUGH | {"GDD_BANNER": "off", "GDD_LOG_LEVEL": "debug"})
+    (record,) = [record for record in caplog.records if "GDD_BANNER" in record.getMessage()]
+    assert record.levelno == logging.DEBUG
+    assert "GDD_LOG_LEVEL" in record.getMessage()
