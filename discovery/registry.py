@@ -277,9 +277,12 @@ class Registry:
         Raises:
             RegistryStateError: the registry does not run.
         """
-        view = self._required_run().view
+        return self._required_run().view.watch(service, lambda: self._hold(service))
+
+    def _hold(self, service: str | None) -> Callable[[], object]:
+        """Have the service reported until what is returned is called."""
         held = self._subscriptions.hold(service)
-        return view.watch(service, lambda: self._subscriptions.release(held))
+        return lambda: self._subscriptions.release(held)
 
     def update(self, data: Mapping[str, Any]) -> None:
         """Register `data` in place of the old metadata, with every backend or, if one refuses, with none.

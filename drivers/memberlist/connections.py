@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from anyio import lowlevel, to_thread
@@ -18,7 +18,6 @@ from .protocol import Swim
 from .protocol.addresses import shown
 from .protocol.stream_exchange import Close, Compute, Pause, Receive, Send, Step, StreamExchange
 from .protocol.stream_layers import Inflated
-from .resolver import resolve_all
 
 __all__ = ["Connections"]
 
@@ -34,11 +33,16 @@ _LONGEST_BACKOFF = 1.0
 
 
 class Connections:
-    """The TCP side of one node; `flush` does what the protocol wants done, see `GossipNode`."""
+    """The TCP side of one node; `flush` does what the protocol wants done, see `GossipNode`; `resolve` gives the
+    addresses of a host.
+    """
 
-    def __init__(self, swim: Swim, flush: Callable[[], None]) -> None:
+    def __init__(
+        self, swim: Swim, flush: Callable[[], None], resolve: Callable[[str], Awaitable[Sequence[str]]]
+    ) -> None:
         self._swim = swim
         self._flush = flush
+        self._resolve = resolve
         self._clock = time.monotonic
         self._threads = anyio.CapacityLimiter(_THREADS)
 
@@ -72,7 +76,7 @@ class Connections:
         host, port = exchange.address or ("", 0)
         try:
             with anyio.fail_after(max(0.0, exchange.deadline - self._clock())):
-                stream = await anyio.connect_tcp(await self._allowed_address(host), port)
+                stream = await self._connect(host, port)
         except (OSError, UnicodeError) as error:
             reason = "no connection in time" if isinstance(error, TimeoutError) else str(error)
             exchange.abort(f"cannot connect to {shown((host, port))}: {reason}", self._clock())
@@ -81,19 +85,21 @@ class Connections:
         async with stream:
             await self._converse(exchange, stream)
 
-    async def _allowed_address(self, host: str) -> str:
-        """`host`, or the address of it that the allow-list admits.
+    async def _connect(self, host: str, port: int) -> SocketStream:
+        """Connect to the first address of `host` that the allow-list admits and that answers.
 
         Raises:
             OSError: there is none.
         """
-        config = self._swim.config
-        if config.cidrs_allowed is None:
-            return host
-        for address in await resolve_all(host):
-            if config.allows(address):
-                return address
-        raise OSError(f"no address of {host} is allowed")
+        failure: OSError | None = None
+        for address in await self._resolve(host):
+            if not self._swim.config.allows(address):
+                continue
+            try:
+                return await anyio.connect_tcp(address, port)
+            except OSError as error:
+                failure = error
+        raise failure or OSError(f"no address of {host} is allowed")
 
     async def _converse(self, exchange: StreamExchange, stream: SocketStream) -> None:
         """Have an exchange over a connection, whatever comes."""

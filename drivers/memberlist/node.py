@@ -22,13 +22,15 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ..errors import JoinError
 from ..kit.log_limit import RateLimitedLog
+from ..kit.validation import escaped
 from .connections import Connections
+from .lookups import resolve_all
 from .protocol import Config, Effects, Hooks, Keyring, Swim
 from .protocol.addresses import Address
 from .protocol.events import Event, Problem
 from .protocol.stream_exchange import StreamExchange
 from .quiet import SILENT
-from .resolver import Resolver, resolve_all
+from .resolver import Resolver
 from .sockets import Sockets, open_sockets
 
 __all__ = ["GossipNode"]
@@ -87,7 +89,7 @@ class GossipNode:
         self._connections: Connections | None = None
         self._logger = SILENT if quiet else logger
         self._log = RateLimitedLog(self._logger, self._clock)
-        self._resolver = Resolver(self._in_background, self._clock, self._logger)
+        self._resolver = Resolver(self._in_background, self._clock, log=self._logger)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -116,7 +118,7 @@ class GossipNode:
             keyring=self._keyring,
             hooks=attrs.evolve(self._hooks or Hooks(), addresses=self._resolver.known),
         )
-        self._connections = Connections(self._swim, self._flush)
+        self._connections = Connections(self._swim, self._flush, self._resolver.resolve)
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             for datagrams in sockets.udp.values():
@@ -158,7 +160,7 @@ class GossipNode:
         def ended(done: anyio.Event, exchange: StreamExchange) -> None:
             nonlocal contacted
             if exchange.failure:
-                failures.append(f"{exchange.peer}: {exchange.failure}")
+                failures.append(f"{exchange.peer}: {escaped(exchange.failure)}")
             else:
                 contacted += 1
             done.set()
@@ -301,7 +303,7 @@ class GossipNode:
                     event.kind,
                     "%s: %s (from %s)",
                     event.kind.replace("_", " "),
-                    event.detail,
+                    escaped(event.detail),
                     event.source or "<unknown address>",
                 )
         self._on_events(effects.events)

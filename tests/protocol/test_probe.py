@@ -300,6 +300,28 @@ def test_an_ack_counts_also_after_nacks() -> None:
     assert lone.state(target) is State.ALIVE
 
 
+# -- host names --------------------------------------------------------------------------------------------------------
+
+
+def test_a_host_name_that_no_member_has_is_not_looked_up_for_an_ack() -> None:
+    lone = Lone(dialect=Dialect.DOUDOU)
+    lone.hear(Ping(1, "me", b"made-up.example", 7946, "stranger"))
+    assert lone.sent(Ack) == [(PEER, Ack(1))]
+
+
+def test_nor_is_it_for_an_indirect_ping() -> None:
+    lone = Lone(dialect=Dialect.DOUDOU)
+    lone.hear(IndirectPing(1, b"made-up.example", 7946, "target"))
+    assert lone.sent() == []
+    assert lone.problems() == ["unusable_reply_address"]
+
+
+def test_a_member_is_answered_at_its_host_name() -> None:
+    lone = Lone(dialect=Dialect.DOUDOU)
+    lone.hear(alive("a", host="pod-1.example", dialect=Dialect.DOUDOU), Ping(1, "me", b"pod-1.example", 7946, "a"))
+    assert lone.sent(Ack) == [(("pod-1.example", 7946), Ack(1))]
+
+
 # -- answers from elsewhere --------------------------------------------------------------------------------------------
 
 

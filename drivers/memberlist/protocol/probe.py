@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 import attrs
 
-from .addresses import Address, shown
+from .addresses import Address, ip_of, shown
 from .context import Context
 from .errors import ProtocolError
 from .events import PingCompleted
@@ -333,6 +333,8 @@ class Prober:
     def _reply_address(self, addr: bytes, port: int, source: Address | None) -> Address | None:
         """The address that a message names, else the packet's source; None if it cannot be reached or is not
         allowed.
+
+        A host name counts only if a member has it: strangers may not have us look up names that they made up.
         """
         context = self._context
         if source is not None and not (addr and port):
@@ -341,6 +343,10 @@ class Prober:
             host = context.config.dialect.decode_host(addr)
             if not port:
                 raise ProtocolError("port 0")
+            if ip_of(host) is None and not self._roster.is_present_at((host, port)):
+                if source is not None:
+                    return source
+                raise ProtocolError(f"nobody is known at {host}:{port}")
         except ProtocolError as error:
             context.problem("unusable_reply_address", error)
             return None

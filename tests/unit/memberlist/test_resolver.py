@@ -6,22 +6,32 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
-from pydoudou.drivers.memberlist import resolver as resolver_module
-from pydoudou.drivers.memberlist.resolver import MAX_NAMES, MAX_WAITING, REFRESH_AFTER, RETRY_AFTER, Resolver
+from pydoudou.drivers.memberlist.resolver import (
+    MAX_LOOKUPS,
+    MAX_NAMES,
+    MAX_NEW_LOOKUPS,
+    MAX_UNRESOLVED,
+    MAX_WAITING,
+    REFRESH_AFTER,
+    RETRY_AFTER,
+    Resolver,
+)
 
 
 class Names:
     """A resolver on a clock of its own, whose name service answers when the test says so."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now = 0.0
         self.answers: dict[str, list[str]] = {}
         self.lookups: list[str] = []
-        self._pending: list[tuple[Callable[..., Any], str]] = []
-        self.resolver = Resolver(lambda look_up, host: self._pending.append((look_up, host)), lambda: self.now)
-        monkeypatch.setattr(resolver_module, "resolve_all", self._resolve)
+        self._pending: list[tuple[Callable[..., Any], Any]] = []
+        self.resolver = Resolver(
+            lambda look_up, entry: self._pending.append((look_up, entry)), lambda: self.now, self._resolve
+        )
 
     async def _resolve(self, host: str) -> list[str]:
         self.lookups.append(host)
@@ -35,13 +45,18 @@ class Names:
     def answer(self) -> None:
         """Let the lookups under way end."""
         pending, self._pending = self._pending, []
-        for look_up, host in pending:
-            asyncio.run(look_up(host))
+        for look_up, entry in pending:
+            asyncio.run(look_up(entry))
+
+    @property
+    def under_way(self) -> list[str]:
+        """The names that are being looked up."""
+        return [entry.host for _, entry in self._pending]
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    return Names(monkeypatch)
+def names() -> Names:
+    return Names()
 
 
 @pytest.mark.parametrize("literal", ["10.0.0.1", "fd00::1"])
@@ -119,4 +134,60 @@ def test_only_so_many_are_remembered(names: Names, host: str) -> None:
     """Whoever pings us may name another address to answer to each time."""
     for number in range(MAX_NAMES + 10):
         names.ask(host.format(number >> 8, number & 255))
-    assert len(names.resolver) <= MAX_NAMES
+    assert len(names.resolver) <= MAX_UNRESOLVED + MAX_NEW_LOOKUPS
+
+
+def flood(names: Names) -> None:
+    """Far more new names than are remembered."""
+    for number in range(10 * MAX_UNRESOLVED):
+        names.ask(f"n{number}.invalid")
+
+
+def test_only_so_many_look_ups_are_under_way(names: Names) -> None:
+    flood(names)
+    assert len(names.under_way) == MAX_NEW_LOOKUPS
+
+
+def test_new_names_do_not_stand_in_the_way_of_known_ones(names: Names) -> None:
+    names.answers["member"] = ["10.0.0.1"]
+    names.ask("member")
+    names.answer()
+    flood(names)
+    assert names.ask("member") == ("10.0.0.1",)
+    names.now += REFRESH_AFTER + 1
+    names.answers["member"] = ["10.0.0.2"]
+    names.ask("member")
+    assert names.under_way[-1] == "member"
+    assert len(names.under_way) <= MAX_LOOKUPS
+    names.answer()
+    assert names.ask("member") == ("10.0.0.2",)
+
+
+def test_the_latest_new_name_is_looked_up_next(names: Names) -> None:
+    flood(names)
+    names.answers["newcomer"] = ["10.0.0.1"]
+    names.ask("newcomer")
+    names.answer()
+    names.answer()
+    assert names.ask("newcomer") == ("10.0.0.1",)
+
+
+def test_whoever_waits_for_a_name_that_gives_way_hears_that_it_is_unknown(names: Names) -> None:
+    async def waits() -> str:
+        async with anyio.create_task_group() as tasks:
+            for number in range(MAX_NEW_LOOKUPS):
+                names.ask(f"slow{number}.invalid")
+            failed = []
+
+            async def resolve() -> None:
+                try:
+                    await names.resolver.resolve("early")
+                except OSError as error:
+                    failed.append(str(error))
+
+            tasks.start_soon(resolve)
+            await anyio.wait_all_tasks_blocked()
+            flood(names)
+        return failed[0]
+
+    assert "early" in asyncio.run(waits())
