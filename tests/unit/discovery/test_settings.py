@@ -234,6 +234,56 @@ def test_the_root_path_gets_one_slash_in_front_and_none_behind(path: str, normal
 # -- made by hand ------------------------------------------------------------------------------------------------------
 
 
+def test_settings_may_be_said_in_code_without_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDD_SERVICE_NAME", "of the environment")
+    monkeypatch.setenv("GDD_MEM_SEED", "10.9.9.9")
+    monkeypatch.setattr(settings_module, "private_address", lambda: "192.168.9.9")
+    said = Settings(service="orders", port=8080, seeds=["10.0.0.1", "10.0.0.2:8000"])
+    assert (said.service_name, said.port, said.register_host, said.register) == ("orders", 8080, "192.168.9.9", True)
+    assert said.modes == ("memberlist",)
+    assert said.drivers["memberlist"].seeds == (("10.0.0.1", 7946), ("10.0.0.2", 8000))
+
+
+def test_settings_in_code_without_a_service_are_those_of_a_process_that_only_looks() -> None:
+    assert not Settings(seeds=["10.0.0.1"]).register
+
+
+def test_settings_in_code_name_other_modes_and_take_any_variable() -> None:
+    said = Settings(
+        service="orders",
+        register_host="10.0.0.7",
+        weight=3,
+        root_path="v1",
+        compat=Compat.V1,
+        modes=["static"],
+        variables={"GDD_STATIC_USERS": "http://10.0.0.1:80"},
+    )
+    assert (said.modes, said.weight, said.root_path, said.compat) == (("static",), 3, "/v1", Compat.V1)
+    assert [member.service for member in said.drivers["static"].members] == ["users"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable"),
+    [
+        ({"port": 0}, "GDD_PORT"),
+        ({"service": "or ders"}, "GDD_SERVICE_NAME"),
+        ({"seeds": ["[::1"]}, "GDD_MEM_SEED"),
+        ({"modes": "zookeeper"}, "GDD_SERVICE_DISCOVERY_MODE"),
+        ({"register_host": "0.0.0.0"}, "GDD_REGISTER_HOST"),
+    ],
+)
+def test_a_bad_argument_is_named_as_the_variable_that_it_stands_for(arguments: dict[str, Any], variable: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        Settings(**{"service": "orders", "register_host": "10.0.0.7"} | arguments)
+
+
+def test_settings_can_be_evolved_and_compared() -> None:
+    said = Settings(service="orders", register_host="10.0.0.7", seeds=["10.0.0.1"])
+    assert attrs.evolve(said, port=7000).port == 7000
+    assert attrs.evolve(said, port=7000).drivers is said.drivers
+    assert attrs.evolve(said) == said
+
+
 def test_settings_made_by_hand_need_a_name_and_a_host_to_register() -> None:
     with pytest.raises(SettingsError, match="register=False"):
         scripted_settings(ScriptedPlugin(), register=True)
