@@ -97,7 +97,7 @@ class GossipNode:
         """Serve until cancelled.
 
         Raises:
-            SettingsError: the port is taken or the address is not ours.
+            CannotListen: the port is taken or the address is not ours.
         """
         sockets = await open_sockets(self._bind, self._port, or_any=self._or_any)
         try:
