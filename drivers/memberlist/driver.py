@@ -110,7 +110,9 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
         self._node = GossipNode(
             config,
             bind=settings.bind,
-            port=settings.port,
+            # A process that only looks needs no port that others know; a service that can have it is a seed by default.
+            port=0 if settings.any_port and instance is None else settings.port,
+            or_any=settings.any_port,
             keyring=self._keyring,
             hooks=hooks,
             on_events=self._on_events,

@@ -55,6 +55,7 @@ class GossipNode:
         config: with `advertise_port` 0, whatever free port is bound is advertised.
         bind: the address to listen on; "" is every interface.
         port: the port to listen on, for UDP and TCP; 0 is any free one.
+        or_any: whether another one will do if it is taken.
         on_events: called with each batch of events, in order, on the event loop; it must not block.
         quiet: log nothing.
     """
@@ -65,6 +66,7 @@ class GossipNode:
         *,
         bind: str = "",
         port: int = 0,
+        or_any: bool = False,
         keyring: Keyring | None = None,
         hooks: Hooks | None = None,
         on_events: Callable[[Sequence[Event]], None] = lambda events: None,
@@ -72,7 +74,7 @@ class GossipNode:
     ) -> None:
         self._config = config
         self._bind = bind
-        self._port = port
+        self._port, self._or_any = port, or_any
         self._keyring = keyring
         self._hooks = hooks
         self._on_events = on_events
@@ -96,7 +98,7 @@ class GossipNode:
         Raises:
             CannotListen: the port is taken or the address is not ours.
         """
-        sockets = await open_sockets(self._bind, self._port)
+        sockets = await open_sockets(self._bind, self._port, or_any=self._or_any)
         try:
             await self._serve(sockets, task_status)
         finally:
