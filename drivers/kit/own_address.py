@@ -75,7 +75,7 @@ def chosen_address(found: Iterable[InterfaceAddress]) -> _Address | None:
 
 
 def interface_addresses() -> list[InterfaceAddress]:
-    """The addresses of all interfaces that are up; where the system does not tell, only those that lead somewhere far."""
+    """The addresses of all interfaces that are up; if the system does not tell, only those that lead somewhere far."""
     from .interfaces import addresses  # only whoever does not say an address needs it
 
     sources = {address for family, far in _FAR_AWAY if (address := _source_address(family, far)) is not None}
