@@ -60,8 +60,11 @@ async def open_sockets(host: str, port: int, *, or_any: bool = False) -> Sockets
         CannotListen: the port is taken, or the address is not this machine's; names the port and the protocol.
     """
     if port and or_any:
-        with contextlib.suppress(_PortTaken):
+        try:
             return await _open(host, port)
+        except CannotListen as failure:
+            if not failure.port_taken:
+                raise
         port = 0
     for attempts_left in reversed(range(_FREE_PORT_TRIES if port == 0 else 1)):
         try:
