@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         Subscription,
         Watch,
         new_node,
+        new_node_async,
+        node,
         shutdown,
     )
     from .drivers.errors import (
@@ -70,6 +72,8 @@ __all__ = [
     "WeightedRandom",
     "__version__",
     "new_node",
+    "new_node_async",
+    "node",
     "shutdown",
 ]
 
@@ -89,6 +93,8 @@ _PLACES = {
         "Subscription",
         "Watch",
         "new_node",
+        "new_node_async",
+        "node",
         "shutdown",
     ),
     ".drivers.errors": (

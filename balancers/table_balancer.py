@@ -294,7 +294,9 @@ class TableBalancer(Generic[T]):
             return NoMemberAvailable(f"the balancer for {self.service!r} is closed")
         if registry is None:
             return NoMemberAvailable(
-                f"no member of {self.service!r} is known, because no registry runs in this process: call "
-                "pydoudou.new_node() first (new_node(register=False) in a process that only calls others)"
+                f"no member of {self.service!r} is known, because no default registry runs: call "
+                "pydoudou.new_node() first (new_node(register=False) in a process that only calls others), or name the "
+                "registry that runs: "
+                f"{type(self).__name__}({self.service!r}, registry)"
             )
         return NoMemberAvailable(f"no member to pick: {registry.explain(self.service)}")

@@ -1,6 +1,6 @@
 """The registry facade: settings, the merged view, and the life of the drivers."""
 
-from .default_registry import current, new_node, shutdown
+from .default_registry import current, new_node, new_node_async, node, shutdown
 from .merging.events import EventKind, MemberEvent
 from .merging.snapshot import Snapshot
 from .observer import Observer
@@ -25,5 +25,7 @@ __all__ = [
     "Watch",
     "current",
     "new_node",
+    "new_node_async",
+    "node",
     "shutdown",
 ]

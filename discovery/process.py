@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..drivers.errors import RegistryStateError
+from . import sigterm
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
 
@@ -20,6 +22,8 @@ __all__ = ["InheritedView", "inherited_error", "keep_parents_run", "made", "star
 _registries: weakref.WeakSet[Registry] = weakref.WeakSet()
 _live: set[Registry] = set()
 _parents_runs: list[Supervisor] = []
+_worker: int | None = None
+"""The process in which the finalizer was registered."""
 
 
 def made(registry: Registry) -> None:
@@ -30,11 +34,24 @@ def made(registry: Registry) -> None:
 def started(registry: Registry) -> None:
     """It has begun to start, and has to leave when the process ends."""
     _live.add(registry)
+    _leave_at_the_end_of_a_worker()
 
 
 def stopped(registry: Registry) -> None:
     """It has left."""
     _live.discard(registry)
+
+
+def _leave_at_the_end_of_a_worker() -> None:
+    """The processes that multiprocessing forks end without running exit handlers; they run its finalizers."""
+    global _worker
+    multiprocessing: Any = sys.modules.get("multiprocessing")
+    if multiprocessing is None or multiprocessing.parent_process() is None or _worker == os.getpid():
+        return
+    from multiprocessing.util import Finalize
+
+    _worker = os.getpid()
+    Finalize(None, _leave_at_exit, exitpriority=0)
 
 
 def _leave_at_exit() -> None:
@@ -70,6 +87,7 @@ def keep_parents_run(run: Supervisor) -> None:
 
 def _after_fork() -> None:
     _live.clear()
+    sigterm.forked()
     for registry in tuple(_registries):
         registry.inherit()
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Member
-from . import process
+from . import process, sigterm
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
 from .observer import Observer, Observers
@@ -100,6 +101,11 @@ class Registry:
         """Whether it can be started. A copy that a fork left in the child neither runs nor can be started."""
         return self._run is None and not self._inherited
 
+    @property
+    def inherited(self) -> bool:
+        """Whether it is a copy that a fork left in the child, every use of which is an error."""
+        return self._inherited
+
     def start(self, data: Mapping[str, Any] | None = None) -> None:
         """Start all drivers; returns when they have joined and registered, or keep trying to.
 
@@ -114,7 +120,9 @@ class Registry:
             SettingsError: a port is taken.
             DiscoveryError: several backends could not start; the message names each.
         """
-        run = self._assign_run(_frozen(data))
+        self._start(self._assign_run(_frozen(data)))
+
+    def _start(self, run: Supervisor) -> None:
         try:
             run.start()
             with self._lock:
@@ -144,6 +152,8 @@ class Registry:
             self._run = self._last_run = run
             self._subscriptions.begin(run.wanted_changed, lambda service: run.view.snapshot(service).members)
             process.started(self)
+        if self._settings.register and self._settings.leave_on_sigterm:
+            sigterm.watch(run)
         return run
 
     def stop(self) -> None:
@@ -171,6 +181,7 @@ class Registry:
                 if self._last_run is run:
                     self._last_run = None
                     process.stopped(self)
+            sigterm.forget(run)
 
     def __enter__(self) -> Registry:
         if not self.running:
@@ -182,27 +193,36 @@ class Registry:
     ) -> None:
         self.stop()
 
-    async def __aenter__(self) -> Registry:
+    async def start_async(self, data: Mapping[str, Any] | None = None) -> None:
+        """`start` for asynchronous programs, asyncio or trio: the event loop goes on meanwhile. A start that is
+        cancelled is undone.
+        """
         from anyio import to_thread
 
+        await to_thread.run_sync(import_module, f"{__package__}.supervisor")  # takes a while the first time
+        run = self._assign_run(_frozen(data))  # here, because only the main thread may watch for signals
+        try:
+            await to_thread.run_sync(self._start, run, abandon_on_cancel=True)
+        except BaseException:
+            await self.stop_async()
+            raise
+
+    async def stop_async(self) -> None:
+        """`stop` for asynchronous programs. It cannot be cancelled, and ends in time."""
+        from anyio import CancelScope, to_thread
+
+        with CancelScope(shield=True):
+            await to_thread.run_sync(self.stop)
+
+    async def __aenter__(self) -> Registry:
         if not self.running:
-            try:
-                await to_thread.run_sync(self.start, abandon_on_cancel=True)
-            except BaseException:  # cancelled: nobody waits for the start any more, `stop` ends it
-                await self._stop_in_thread()
-                raise
+            await self.start_async()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._stop_in_thread()
-
-    async def _stop_in_thread(self) -> None:
-        from anyio import CancelScope, to_thread
-
-        with CancelScope(shield=True):
-            await to_thread.run_sync(self.stop)
+        await self.stop_async()
 
     # -- members -------------------------------------------------------------------------------------------------------
 
@@ -257,9 +277,12 @@ class Registry:
         Raises:
             RegistryStateError: the registry does not run.
         """
-        view = self._required_run().view
+        return self._required_run().view.watch(service, lambda: self._hold(service))
+
+    def _hold(self, service: str | None) -> Callable[[], object]:
+        """Have the service reported until what is returned is called."""
         held = self._subscriptions.hold(service)
-        return view.watch(service, lambda: self._subscriptions.release(held))
+        return lambda: self._subscriptions.release(held)
 
     def update(self, data: Mapping[str, Any]) -> None:
         """Register `data` in place of the old metadata, with every backend or, if one refuses, with none.

@@ -51,6 +51,7 @@ class Settings:
         root_path: what comes before every path, "" or with a leading slash.
         weight: 1 to 10000 for a fixed share of the traffic, 0 for a dynamic one.
         compat: which generations of go-doudou find the service.
+        leave_on_sigterm: whether a SIGTERM that nobody else handles has this process leave before it ends it.
 
     Raises:
         SettingsError: a mode has no plugin, or there is something to register and no name or host for it.
@@ -66,6 +67,7 @@ class Settings:
     root_path: str = ""
     weight: int = 1
     compat: Compat = Compat.BOTH
+    leave_on_sigterm: bool = True
 
     def __attrs_post_init__(self) -> None:
         if not self.modes or set(self.modes) - set(self.plugins) or set(self.modes) - set(self.drivers):
@@ -74,17 +76,17 @@ class Settings:
             raise SettingsError("service_name and register_host are needed unless register=False")
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ, *, register: bool = True) -> Settings:
+    def from_env(cls, env: Mapping[str, str] | None = None, *, register: bool = True) -> Settings:
         """Read and check every variable.
 
         Args:
-            env: the variables, by name.
+            env: the variables, by name; None for those of the process, as they are now.
             register: False for a process that only calls others; it needs no service name.
 
         Raises:
             SettingsError: names every bad variable, its value and what is accepted.
         """
-        environment = Environment(env)
+        environment = Environment(os.environ if env is None else env)
         plugins = named_plugins(environment)
         fields: dict[str, Any] = registration(environment, plugins) if register else {"register": False}
         drivers = {mode: plugin.read_settings(environment) for mode, plugin in plugins.items()}
@@ -158,6 +160,7 @@ def registration(environment: Environment, plugins: Mapping[str, DriverPlugin]) 
         "root_path": _root_path(environment),
         "weight": _weight(environment, plugins),
         "compat": environment.choice("GDD_COMPAT", Compat.BOTH),
+        "leave_on_sigterm": environment.flag("GDD_LEAVE_ON_SIGTERM", True),
     }
 
 

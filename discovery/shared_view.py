@@ -123,19 +123,19 @@ class SharedView:
         with self._lock:
             return self._merged.reported(service)
 
-    def watch(self, service: str | None, ended: Callable[[], object]) -> Watch:
+    def watch(self, service: str | None, begin: Callable[[], Callable[[], object]]) -> Watch:
         """A new stream of changes.
 
         Args:
-            ended: is called once, when the reader closes it or the view is closed.
+            begin: has the service reported; what it causes is not missed. What it returns is called once, when the
+                reader closes the stream or the view is closed.
         """
         watch = Watch(service, self._forget)
         with self._lock:
             if not self._closed:
-                self._watches[watch] = ended
+                self._watches[watch] = begin()
                 return watch
         watch.end()
-        ended()
         return watch
 
     def _forget(self, watch: Watch) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,15 +25,16 @@ from anyio.abc import TaskGroup
 from ..drivers.contract import Driver
 from ..drivers.errors import DiscoveryError, RegistryStateError
 from ..drivers.kit.loop_thread import LoopThread
-from ..drivers.members import DriverStatus, Instance
+from ..drivers.members import Instance
 from .asking import Asking
 from .clock import Clock
 from .merging.events import MemberEvent
 from .observer import Observers
-from .running_loop import in_event_loop, runs_here
+from .running_loop import runs_here
 from .settings import Settings
 from .shared_view import SharedView
 from .status import BackendStatus
+from .statuses import Statuses
 from .subscriptions import Subscriptions
 from .supervised_driver import SupervisedDriver
 from .timings import Timings
@@ -43,9 +43,6 @@ from .together import all_or_none, each, one_error
 __all__ = ["Supervisor"]
 
 logger = logging.getLogger(__name__)
-
-_STATUS_KEPT_FOR = 0.1
-_STATUS_WITHIN_IN_A_LOOP = 0.05
 
 Reply = concurrent.futures.Future[Any]
 T = TypeVar("T")
@@ -83,16 +80,17 @@ class Supervisor:
         self._timings = timings
         self._clock = clock
         self._drivers: tuple[SupervisedDriver, ...] = ()
-        self._statuses: dict[str, DriverStatus] = {}
-        self._statuses_at = -math.inf
+        self._statuses = Statuses(self._loop, self.view, observers, timings)
         self._started: Reply = Reply()
         self._replies: set[Reply] = set()
         self.ended = False
         # Guards the two attributes above. Reentrant, because a signal handler may interrupt a call of the same thread.
         self._lock = threading.RLock()
         self._asking: Asking | None = None
-        self._told: dict[str, object] = {}
-        self._telling = False
+        self._left = False
+        # A bare lock, released at the end: a signal handler can wait for it whatever the interrupted code holds.
+        self._over = threading.Lock()
+        self._over.acquire()
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -115,13 +113,29 @@ class Supervisor:
         with self._lock:
             self.ended = True
         try:
-            self._loop.call_soon(self._stop_soon)
+            self.stop_soon()
             over = self._loop.is_current or self._loop.join(deadline - time.monotonic())
         finally:
             self.view.close()
             self._end_replies()
         if not over:
             logger.error("a driver blocks its event loop or refuses to be cancelled: its thread is left behind")
+
+    def stop_soon(self) -> None:
+        """Have everything leave and end; without a lock and without waiting, as a signal handler needs it."""
+        self.ended = True
+        self._loop.call_soon(self._stop_soon)
+
+    def leave_soon(self) -> None:
+        """Have the drivers tell the others that this process goes, and serve on; as `stop_soon`."""
+        self._loop.call_soon(lambda: self._tasks.start_soon(self._leave))
+
+    def wait_until_over(self, timeout: float) -> bool:
+        """Wait until everything has left and ended; whether it has, after `timeout` seconds at most."""
+        over = self._over.acquire(timeout=timeout)
+        if over:
+            self._over.release()
+        return over
 
     def _end_replies(self) -> None:
         with self._lock:
@@ -187,32 +201,12 @@ class Supervisor:
         return {driver.mode: driver for driver in self._drivers}[mode].driver
 
     def backends(self, *, at_once: bool = False) -> tuple[BackendStatus, ...]:
-        """How the drivers are doing, in the order of the modes; what they say of themselves is asked on their loop.
-
-        Args:
-            at_once: what they said a moment ago is enough, and nobody waits where an event loop runs.
-        """
-        if self._loop.is_current:
-            self._ask_statuses()
-        elif not self.ended and not (at_once and time.monotonic() - self._statuses_at < _STATUS_KEPT_FOR):
-            reply: Reply = Reply()
-            self._loop.call_soon(partial(self._answer_statuses, reply))
-            looping = in_event_loop()
-            if not (at_once and looping and self._statuses):
-                within = _STATUS_WITHIN_IN_A_LOOP if looping else self._timings.status_timeout
-                concurrent.futures.wait([reply], within)
-        return self._known_backends()
-
-    def _known_backends(self) -> tuple[BackendStatus, ...]:
-        silent = partial(DriverStatus, ready=False, message="its event loop does not answer")
-        known = self._statuses
-        return tuple(
-            driver.status(known.get(driver.mode) or silent(driver.mode), self.view) for driver in self._drivers
-        )
+        """How the drivers are doing; see `Statuses.ask`."""
+        return self._statuses.ask(at_once=at_once or self.ended)
 
     def observe(self) -> None:
         """Somebody wants to hear of the drivers from now on."""
-        self._loop.call_soon(lambda: self._tasks.start_soon(self._tell_of_drivers))
+        self._loop.call_soon(lambda: self._tasks.start_soon(self._statuses.tell_of_changes))
 
     # -- a life, on the event loop -------------------------------------------------------------------------------------
 
@@ -238,12 +232,13 @@ class Supervisor:
             if failures:
                 _answer(self._started, error=one_error("could not start", failures))
             self._end_replies()
+            self._over.release()
 
     async def _start(self, tasks: TaskGroup) -> dict[str, Exception]:
         """What each driver raised that could not start."""
         settings = self.settings
         try:
-            self._drivers = tuple(
+            self._drivers = self._statuses.drivers = tuple(
                 SupervisedDriver(
                     mode,
                     settings.plugins[mode].create,
@@ -260,7 +255,7 @@ class Supervisor:
         self._asking = Asking(self._drivers, self._subscriptions, tasks)
         tasks.start_soon(self.view.keep_time)
         tasks.start_soon(self._expire_subscriptions)
-        tasks.start_soon(self._tell_of_drivers)
+        tasks.start_soon(self._statuses.tell_of_changes)
         for driver in self._drivers:
             tasks.start_soon(driver.run, self.view)
         await self._decided.wait()
@@ -276,13 +271,16 @@ class Supervisor:
             self._decided.set()
         if driver.serving and self._asking is not None:
             self._asking.look_at_everything()
-        self._tell_changed()
+        self._statuses.tell_changed()
 
     def _stop_soon(self) -> None:
         self._stopping.set()
         self._decided.set()
 
     async def _leave(self) -> None:
+        if self._left:
+            return
+        self._left = True
         with anyio.move_on_after(self._timings.leave_timeout) as deadline:
             await each(self._drivers, SupervisedDriver.leave, self._timings.call_timeout)
         if deadline.cancelled_caught:
@@ -348,36 +346,6 @@ class Supervisor:
     def _tell_events(self, events: list[MemberEvent]) -> None:
         for event in events:
             self._observers.member_changed(event)
-
-    def _ask_statuses(self) -> None:
-        self._statuses = {driver.mode: driver.ask_status() for driver in self._drivers}
-        self._statuses_at = time.monotonic()
-
-    def _answer_statuses(self, reply: Reply) -> None:
-        self._ask_statuses()
-        _answer(reply)
-
-    def _tell_changed(self) -> None:
-        """Tell the observers of each driver that is not what it was when they were told last."""
-        if not self._observers:
-            return
-        self._ask_statuses()
-        for status in self._known_backends():
-            known = (status.running, status.ready, status.authoritative, status.reason, status.error, status.restarts)
-            if self._told.get(status.mode) != known:
-                self._told[status.mode] = known
-                self._observers.driver_changed(status)
-
-    async def _tell_of_drivers(self) -> None:
-        """For as long as somebody observes."""
-        if self._telling:
-            return
-        self._telling = True
-        while self._observers:
-            if self._decided.is_set():
-                self._tell_changed()
-            await anyio.sleep(self._timings.observe_interval)
-        self._telling = False
 
 
 def _answer(reply: Reply, result: object = None, *, error: Exception | None = None) -> None:

@@ -14,6 +14,9 @@ The HTTP integrations raise `NoMemberError`, an error of their own library whose
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 __all__ = [
     "DiscoveryError",
     "JoinError",
@@ -58,6 +61,10 @@ class MetadataTooLarge(DiscoveryError):
         super().__init__(message)
         self.size = size
         self.limit = limit
+
+    def __reduce__(self) -> tuple[Callable[..., MetadataTooLarge], tuple[object, ...], dict[str, object]]:
+        # By its text alone an error with keyword arguments cannot be made again.
+        return partial(MetadataTooLarge, size=self.size, limit=self.limit), self.args, self.__dict__
 
 
 class RegistryStateError(DiscoveryError):

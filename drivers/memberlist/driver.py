@@ -20,7 +20,7 @@ from ..kit.first_attempt import first_attempt
 from ..kit.log_limit import RateLimitedLog
 from ..kit.refusals import Refusals
 from ..kit.validation import Unusable, printable
-from ..members import DriverStatus, Instance, Member, Metric, MetricKind, bracketed
+from ..members import DriverStatus, Instance, JoinPolicy, Member, Metric, MetricKind, bracketed
 from . import protocol
 from .cpu_load import LoadMeter
 from .metadata import encode_metadata
@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 _LEAVE_WITHIN = 5.0
 _FIRST_RETRY = 0.5
+_FIRST_ATTEMPT_TIMEOUT = 2.5
 _FEW = 100
 _REPORTS_OF_A_MERGE = 16
 """Changes that are reported at once while a peer's state is taken in: so many, or this share of all nodes."""
@@ -119,11 +120,31 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
             task_status.started()
 
     async def _join_first(self, tasks: anyio.abc.TaskGroup) -> None:
-        settings = self._settings
-        error = await first_attempt(self._try_to_join, policy=settings.join, variable="GDD_MEM_JOIN", passing=JoinError)
-        if error is not None:
+        """One attempt before the driver counts as started. If nobody has to answer, it waits for a moment only: a seed
+        that takes the connection and says nothing is no reason to keep everybody waiting.
+        """
+        if self._settings.join is JoinPolicy.REQUIRED:
+            await first_attempt(
+                self._try_to_join, policy=self._settings.join, variable="GDD_MEM_JOIN", passing=JoinError
+            )
+            return
+        attempted = anyio.Event()
+        tasks.start_soon(self._join_and_keep_trying, attempted)
+        with anyio.move_on_after(_FIRST_ATTEMPT_TIMEOUT):
+            await attempted.wait()
+            return
+        self._join = f"no answer of all seeds within {_FIRST_ATTEMPT_TIMEOUT:g} s; still trying"
+        self._logger.warning("%s in the background", self._join)
+
+    async def _join_and_keep_trying(self, attempted: anyio.Event) -> None:
+        try:
+            await self._try_to_join()
+        except JoinError as error:
             self._logger.warning("%s; trying again in the background", error)
-            tasks.start_soon(self._keep_trying_to_join)
+            attempted.set()
+            await self._keep_trying_to_join()
+        else:
+            attempted.set()
 
     async def _try_to_join(self) -> None:
         node = self.node

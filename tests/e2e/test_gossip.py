@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from typing import cast
 
 import pytest
@@ -219,6 +220,15 @@ def test_a_restart_under_another_name_at_the_same_address_is_one_member() -> Non
                 eventually(lambda: [m.address for m in looking.members("orders")] == ["127.0.0.1:8080"])
                 process.kill()
         eventually(lambda: not looking.members("orders"), timeout=15)
+
+
+def test_a_seed_that_says_nothing_holds_up_no_start_and_one_that_answers_is_enough() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, gossiping() as looking:
+        seeds = f"127.0.0.1:{silent.getsockname()[1]},{gossip_address(looking)}"
+        began = time.monotonic()
+        with gossiping("orders", GDD_MEM_SEED=seeds, GDD_MEM_TCP_TIMEOUT="30s"):
+            assert time.monotonic() - began < 15
+            eventually(lambda: looking.members("orders"))
 
 
 def test_a_process_that_just_ends_leaves() -> None:

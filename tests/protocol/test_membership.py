@@ -6,7 +6,7 @@ import pytest
 from support.cluster import PEER, Lone, World, alive, decoded
 
 from pydoudou.drivers.memberlist.protocol import Dialect, Hooks, State
-from pydoudou.drivers.memberlist.protocol.admission import MAX_INCARNATION, MAX_INCARNATION_JUMP
+from pydoudou.drivers.memberlist.protocol.admission import MAX_INCARNATION, MAX_INCARNATION_JUMP, MAX_REPORTED_JUMP
 from pydoudou.drivers.memberlist.protocol.events import (
     NodeConflict,
     NodeJoined,
@@ -497,8 +497,9 @@ def test_names_and_literals_are_good_addresses_in_text(host: str) -> None:
     "message",
     [
         alive("a", 2 + MAX_INCARNATION_JUMP),
-        Suspect(2 + MAX_INCARNATION_JUMP, "a", "x"),
-        Dead(2 + MAX_INCARNATION_JUMP, "a", "x"),
+        Suspect(2 + MAX_REPORTED_JUMP, "a", "x"),
+        Dead(2 + MAX_REPORTED_JUMP, "a", "x"),
+        Suspect(2 + MAX_REPORTED_JUMP, "me", "x"),
         Suspect(MAX_INCARNATION, "me", "x"),
         Dead(2**32 - 1, "me", "x"),
     ],
@@ -510,6 +511,32 @@ def test_a_leap_in_the_incarnation_is_refused(message: Alive | Suspect | Dead) -
     assert (lone.node("a").incarnation, lone.state("a")) == (1, State.ALIVE)
     assert lone.node("me").incarnation == 1
     assert lone.problems() in (["alive_refused"], ["incarnation_refused"])
+
+
+@pytest.mark.parametrize("kind", [Suspect, Dead])
+def test_what_a_node_adopts_from_a_report_the_others_accept(kind: type[Suspect | Dead]) -> None:
+    """However often in a row, before they have heard of the first refutation."""
+    lone, other = knowing(), Lone(name="other", advertise_host="10.0.0.2")
+    other.hear(alive("me", host="10.0.0.1"))
+    for _ in range(100):
+        lone.hear(kind(lone.node("me").incarnation + MAX_REPORTED_JUMP, "me", "x"))
+    assert lone.node("me").incarnation > 100 * MAX_REPORTED_JUMP
+    other.hear(*(message for _, message in lone.sent(Alive)), *lone.gossip())
+    assert other.node("me").incarnation == lone.node("me").incarnation
+
+
+def test_a_node_that_was_driven_to_the_last_incarnation_begins_anew() -> None:
+    """The others hold it dead then, forget it, and take it in again."""
+    lone = knowing()
+    incarnation = 1
+    while incarnation < MAX_INCARNATION - 1:
+        incarnation = min(incarnation + MAX_REPORTED_JUMP, MAX_INCARNATION - 2)
+        lone.hear(Suspect(incarnation, "me", "x"))
+        incarnation += 1
+    assert lone.node("me").incarnation == MAX_INCARNATION - 1
+    lone.hear(Suspect(MAX_INCARNATION - 1, "me", "x"))
+    assert lone.node("me").incarnation == 1
+    assert lone.state("me") is State.ALIVE
 
 
 @pytest.mark.upstream("TestMemberlist_Join_Cancel_Passive")

@@ -1,4 +1,4 @@
-"""The shape of the package: what its modules export, and whose private attributes are touched."""
+"""The shape of the package: what its modules export, how long they are, and whose private attributes are touched."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ INTERNALS = {
 }
 """What is not public in another library, checked when it is loaded: one module for each library."""
 NOT_THE_PACKAGE = {"tests", "docs", "build", "dist"}
+MOST_LINES = 400
 SOURCES = sorted(
     path
     for path in ROOT.rglob("*.py")
@@ -30,6 +31,11 @@ def dotted(path: Path) -> str:
 
 
 MODULES = [dotted(path) for path in SOURCES if path.name != "__main__.py"]
+
+
+def test_no_module_is_longer_than_a_reader_keeps_in_mind() -> None:
+    lengths = {dotted(path): len(path.read_text("utf-8").splitlines()) for path in SOURCES}
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
 @pytest.mark.filterwarnings("ignore")  # Nacos' SDK uses what pydantic has given up

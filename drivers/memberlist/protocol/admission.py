@@ -16,6 +16,7 @@ from .node_list import NodeRecord
 __all__ = [
     "MAX_INCARNATION",
     "MAX_INCARNATION_JUMP",
+    "MAX_REPORTED_JUMP",
     "admitted_host",
     "check_fields",
     "check_incarnation",
@@ -26,6 +27,10 @@ __all__ = [
 MAX_INCARNATION = 2**32 - 2**16
 MAX_INCARNATION_JUMP = 2**24
 """No node refutes so often between two messages that the same peer hears of it."""
+MAX_REPORTED_JUMP = 2**16
+"""The same for what others report of a node. Far less, because the node refutes above it: whatever it adopts in that
+way, and were it some hundred times in a row, everybody else still has to accept.
+"""
 
 
 def check_fields(message: Alive, our_versions: bytes) -> None:
@@ -52,7 +57,7 @@ def check_metadata(meta: bytes | None) -> None:
         raise ProtocolError(f"metadata of {len(meta)} bytes")
 
 
-def check_incarnation(incarnation: int, known: NodeRecord | None) -> None:
+def check_incarnation(incarnation: int, known: NodeRecord | None, jump: int = MAX_INCARNATION_JUMP) -> None:
     """Whether a node can be at this incarnation.
 
     Raises:
@@ -60,7 +65,7 @@ def check_incarnation(incarnation: int, known: NodeRecord | None) -> None:
     """
     if incarnation >= MAX_INCARNATION:
         raise ProtocolError(f"incarnation {incarnation} is about to wrap")
-    if known is not None and incarnation > known.incarnation + MAX_INCARNATION_JUMP:
+    if known is not None and incarnation > known.incarnation + jump:
         raise ProtocolError(f"incarnation {incarnation} is far above the known one, {known.incarnation}")
 
 

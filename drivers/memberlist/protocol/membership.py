@@ -13,7 +13,7 @@ Where this differs from the Go code, it is on purpose:
 - a member that nobody could ever reach or that would poison later joins (no usable address, broken version bytes, a
   name or metadata beyond the limits) is refused;
 - incarnations close to 2**32 are refused, and those far above the known one: Go's counter wraps there, and the node
-  can never refute again; a single forged message must not bring anybody near;
+  can never refute again; no forged message brings anybody near, and who is there begins anew;
 - a node that was restarted, and is held dead at a higher incarnation than it now has, is told so directly; it then
   refutes at once instead of staying dead until somebody's push/pull reaches it;
 - knowledge about the dead is monotone: a later report raises the incarnation that a return has to beat;
@@ -31,7 +31,7 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .admission import admitted_host, check_incarnation
+from .admission import MAX_INCARNATION, MAX_REPORTED_JUMP, admitted_host, check_incarnation
 from .context import Context
 from .errors import ProtocolError
 from .events import (
@@ -45,7 +45,7 @@ from .events import (
 from .isolation import Isolation
 from .messages import Alive, Dead, State, Suspect
 from .node_list import NodeRecord, Roster
-from .suspicion import Suspicion, suspicion_timeout
+from .suspicion import Suspicion, new_suspicion
 
 __all__ = ["MAX_NODES", "Lifecycle", "Membership"]
 
@@ -101,7 +101,7 @@ class Membership:
     def announce(self) -> None:
         """State that we are alive, with the configured metadata, under a new incarnation."""
         config = self._context.config
-        self._incarnation += 1
+        self._raise_incarnation(self._incarnation)
         own = Alive(self._incarnation, config.name, config.addr, config.advertise_port, config.meta or None, config.vsn)
         self.alive(own, own=True)
 
@@ -247,17 +247,9 @@ class Membership:
         context.counters["suspicions"] += 1
         self._roster.set_incarnation(node, message.incarnation)
         self._roster.set_state(node, State.SUSPECT, context.now)
-        self._set_suspicion(node, self._new_suspicion(message.reporter))
+        self._set_suspicion(node, new_suspicion(message.reporter, context.config, context.nodes, context.now))
         context.events.append(NodeSuspected(node.snapshot()))
         self.isolation.lost(node.name)
-
-    def _new_suspicion(self, reporter: str) -> Suspicion:
-        context, config = self._context, self._context.config
-        expected = config.suspicion_mult - 2
-        if context.nodes - 2 < expected:
-            expected = 0  # too few nodes to confirm anything
-        least = suspicion_timeout(config.suspicion_mult, context.nodes, config.probe_interval)
-        return Suspicion(reporter, expected, least, config.suspicion_max_timeout_mult * least, context.now)
 
     def _set_suspicion(self, node: NodeRecord, suspicion: Suspicion) -> None:
         timers, now = self._context.timers, self._context.now
@@ -334,6 +326,15 @@ class Membership:
         if not self._roster.present:
             self.lifecycle = Lifecycle.LEFT
 
+    def _raise_incarnation(self, above: int) -> None:
+        """Take the next one. After the last that others accept we begin anew: they will hold us dead, forget us, and
+        then take us in again.
+        """
+        self._incarnation = above + 1
+        if self._incarnation >= MAX_INCARNATION:
+            self._incarnation = 1
+            self._roster.set_incarnation(self.me, 0)
+
     def return_after_leave(self) -> None:
         """Take part again after `leave`."""
         self.lifecycle = Lifecycle.RUNNING
@@ -354,7 +355,7 @@ class Membership:
                 self._repeat_refutation(node, message.reporter)
             return None
         try:
-            check_incarnation(message.incarnation, node)
+            check_incarnation(message.incarnation, node, MAX_REPORTED_JUMP)
         except ProtocolError as error:
             self._context.problem("incarnation_refused", f"{message.node}: {error}")
             return None
@@ -365,7 +366,7 @@ class Membership:
         that we answer too slowly.
         """
         context = self._context
-        self._incarnation = max(self._incarnation, reported) + 1
+        self._raise_incarnation(max(self._incarnation, reported))
         self._roster.set_incarnation(me, self._incarnation)
         context.awareness.apply(1)
         context.counters["refutations"] += 1

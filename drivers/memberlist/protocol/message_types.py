@@ -1,4 +1,4 @@
-"""The types of memberlist's messages and layers: the first byte of each."""
+"""What all messages have in common: the byte that says what follows, and the numbers that stand for a state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import enum
 
 from .gomsgpack import fixmap
 
-__all__ = ["MessageType", "message_head"]
+__all__ = ["MAX_INT", "USER_HEAD", "MessageType", "State", "message_head"]
+
+MAX_INT = 2**63 - 1
 
 
 class MessageType(enum.IntEnum):
@@ -30,6 +32,19 @@ class MessageType(enum.IntEnum):
     HAS_LABEL = 244
 
 
+class State(enum.IntEnum):
+    """The state of a node as push/pull carries it."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
+
+
 def message_head(kind: MessageType, fields: int) -> bytes:
     """What a message begins with: its type, and how many fields follow."""
     return bytes((kind,)) + fixmap(fields)
+
+
+USER_HEAD = bytes((MessageType.USER,))
+"""What precedes an application's message in a packet; the rest is as the application wrote it."""

@@ -7,7 +7,6 @@ when a peer writes the struct as an array.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -31,7 +30,7 @@ from .gomsgpack import (
     unsigned,
     unsigned_bytes,
 )
-from .message_types import MessageType, message_head
+from .message_types import MAX_INT, USER_HEAD, MessageType, State, message_head
 
 __all__ = [
     "MAX_INT",
@@ -40,28 +39,15 @@ __all__ = [
     "Alive",
     "Dead",
     "IndirectPing",
+    "MessageType",
     "Nack",
     "Ping",
     "State",
     "Suspect",
     "Weight",
     "alive_bytes",
+    "message_head",
 ]
-
-MAX_INT = 2**63 - 1
-
-
-class State(enum.IntEnum):
-    """The state of a node as push/pull carries it."""
-
-    ALIVE = 0
-    SUSPECT = 1
-    DEAD = 2
-    LEFT = 3
-
-
-USER_HEAD = bytes((MessageType.USER,))
-"""What precedes an application's message in a packet; the rest is as the application wrote it."""
 
 _PING_HEAD = message_head(MessageType.PING, 5)
 _INDIRECT_PING_HEAD = message_head(MessageType.INDIRECT_PING, 8)

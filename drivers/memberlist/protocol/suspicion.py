@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Suspicion", "remaining_suspicion", "suspicion_timeout"]
+from .config import Config
+
+__all__ = ["Suspicion", "new_suspicion", "remaining_suspicion", "suspicion_timeout"]
 
 
 def suspicion_timeout(suspicion_mult: int, nodes: int, probe_interval: float) -> float:
@@ -64,3 +66,12 @@ class Suspicion:
         """Give the suspect the time back during which this node itself stood still."""
         self._started += seconds
         self.deadline += seconds
+
+
+def new_suspicion(reporter: str, config: Config, nodes: int, now: float) -> Suspicion:
+    """The suspicion that begins with the word of `reporter`, in a cluster of `nodes`."""
+    expected = config.suspicion_mult - 2
+    if nodes - 2 < expected:
+        expected = 0  # too few nodes to confirm anything
+    least = suspicion_timeout(config.suspicion_mult, nodes, config.probe_interval)
+    return Suspicion(reporter, expected, least, config.suspicion_max_timeout_mult * least, now)

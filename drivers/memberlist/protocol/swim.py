@@ -15,16 +15,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import attrs
-
 from .addresses import Address, shown
 from .application import Application
 from .config import Config
 from .context import Context
 from .counters import COUNTERS
+from .effects import Effects
 from .encryption import Keyring
 from .errors import ProtocolError
-from .events import Event, Node, UserMessage
+from .events import Node, UserMessage
 from .gossip import Gossiper
 from .hooks import Hooks
 from .inflate_budget import InflateBudget
@@ -54,21 +53,6 @@ __all__ = ["Effects", "Swim"]
 _HOSTS_FRESH_FOR = 1.0
 _LEAVE_GOSSIP_INTERVAL = 0.05
 """A leaving node has no time to wait for the next tick."""
-
-
-@attrs.frozen
-class Effects:
-    """What a node wants done, in order, and what has happened.
-
-    Attributes:
-        packets: datagrams and where they go.
-        streams: exchanges to dial; each knows its address and deadline.
-        events: see `events`.
-    """
-
-    packets: list[tuple[Address, bytes]]
-    streams: list[StreamExchange]
-    events: list[Event]
 
 
 class Swim:

@@ -71,7 +71,7 @@ def test_what_is_no_balancer_is_refused_where_it_is_given(session: requests.Sess
 def test_a_pickled_session_calls_through_the_registry_it_arrives_in(session: requests.Session) -> None:
     mount(session, "orders", attempts=5, deadline=2.0)
     arrived = pickle.loads(pickle.dumps(session))
-    with pytest.raises(NoMemberError, match="'orders' is known, because no registry runs"):
+    with pytest.raises(NoMemberError, match="'orders' is known, because no default registry runs"):
         arrived.get("http://orders/")
 
 

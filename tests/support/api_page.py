@@ -1,0 +1,180 @@
+"""Writes docs/reference/api.md: every public name, its signature and its docstring.
+
+    python tests/support/api_page.py docs/reference/api.md
+
+Read from the sources and not from what was imported, so that a default reads as it is written, and every Python gives
+the same page.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["page"]
+
+_HEAD = """\
+# Every public name
+
+Made from the docstrings by `make reference`; a test holds it to them. What is not here may change in any release.
+"""
+_MODULES = {
+    "pydoudou": "What most programs need.",
+    "pydoudou.balancers": "More for a balancer of your own.",
+    "pydoudou.contrib.requests": "Services called through `requests`: [http-clients.md](../http-clients.md).",
+    "pydoudou.contrib.httpx": "Services called through `httpx`, sync and async: [http-clients.md](../http-clients.md).",
+    "pydoudou.drivers.contract": "For a driver of your own, [third-party-drivers.md](../third-party-drivers.md).",
+    "pydoudou.drivers.members": "The values that drivers report.",
+    "pydoudou.drivers.environment": "Variables, read and checked.",
+    **{
+        f"pydoudou.drivers.kit.{room}": ""
+        for room in (
+            *("backoff", "first_attempt", "flat_metadata", "listing", "log_limit", "loop_thread"),
+            *("own_address", "refusals", "service_names", "validation"),
+        )
+    },
+}
+_SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$")
+_TOLD = {"classmethod", "staticmethod", "property", "contextmanager", "asynccontextmanager"}
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    lines = [_HEAD]
+    shown: dict[str, str] = {}
+    for name, about in _MODULES.items():
+        module = importlib.import_module(name)
+        lines += [f"## {name}", "", about or _head_line(module), ""]
+        for public in module.__all__:
+            if public.startswith("__"):
+                continue
+            place = _place(module, public)
+            if place in shown:
+                lines += [f"`{public}`: see [{shown[place]}](#{_anchor(shown[place])}).", ""]
+                continue
+            shown[place] = public
+            lines += [*_entry(public, *_definition(place)), ""]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _head_line(module: ModuleType) -> str:
+    return (module.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _anchor(heading: str) -> str:
+    return heading.lower()
+
+
+def _place(module: ModuleType, name: str) -> str:
+    """Where it is defined: ``pydoudou.discovery.registry:Registry``. A constant is where it is exported."""
+    return f"{getattr(getattr(module, name), '__module__', None) or module.__name__}:{name}"
+
+
+def _definition(place: str) -> tuple[ast.stmt, str]:
+    """The statement that defines a name, and the text of a constant's docstring below it."""
+    module, _, name = place.partition(":")
+    body = ast.parse(inspect.getsource(importlib.import_module(module))).body
+    for number, node in enumerate(body):
+        if _defines(node, name):
+            below = body[number + 1] if number + 1 < len(body) else None
+            return node, _text(below)
+    raise LookupError(place)
+
+
+def _defines(node: ast.stmt, name: str) -> bool:
+    if isinstance(node, ast.ClassDef | _Function):
+        return node.name == name
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
+
+
+def _text(node: ast.stmt | None) -> str:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return inspect.cleandoc(node.value.value)
+    return ""
+
+
+def _entry(name: str, node: ast.stmt, below: str) -> Iterator[str]:
+    yield f"### {name}"
+    yield ""
+    if isinstance(node, ast.ClassDef):
+        yield from _class(node)
+    elif isinstance(node, _Function):
+        yield from _code(_signature(node))
+        yield from _prose(ast.get_docstring(node) or "")
+    else:
+        yield from _code([ast.unparse(node)])
+        yield from _prose(below)
+
+
+def _class(node: ast.ClassDef) -> Iterator[str]:
+    bases = ", ".join(ast.unparse(base) for base in node.bases)
+    head = f"class {node.name}({bases})" if bases else f"class {node.name}"
+    made = next((each for each in node.body if isinstance(each, _Function) and each.name == "__init__"), None)
+    fields = [f"    {ast.unparse(each)}" for each in node.body if made is None and _is_field(each)]
+    yield from _code(
+        [head + (":" if made or fields else ""), *([f"    {line}" for line in _signature(made)] if made else fields)]
+    )
+    yield from _prose(ast.get_docstring(node) or "")
+    if made is not None:
+        yield from _prose(ast.get_docstring(made) or "")
+    for each in node.body:
+        if isinstance(each, _Function) and not each.name.startswith("_") and not _overloads(each):
+            yield from _code(_signature(each))
+            yield from _prose(ast.get_docstring(each) or "")
+
+
+def _is_field(node: ast.stmt) -> bool:
+    if isinstance(node, ast.AnnAssign):
+        return isinstance(node.target, ast.Name) and not node.target.id.startswith("_")
+    return isinstance(node, ast.Assign) and all(
+        isinstance(each, ast.Name) and each.id.isupper() for each in node.targets
+    )
+
+
+def _overloads(node: _Function) -> bool:
+    return any(ast.unparse(each).endswith((".setter", "overload")) for each in node.decorator_list)
+
+
+def _signature(node: _Function) -> list[str]:
+    """Its line, below those of the decorators that change how it is used."""
+    decorators = [ast.unparse(each).rpartition(".")[2] for each in node.decorator_list]
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    word = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
+    return [
+        *(f"@{each}" for each in decorators if each in _TOLD),
+        f"{word} {node.name}({ast.unparse(node.args)}){returns}",
+    ]
+
+
+def _code(lines: list[str]) -> Iterator[str]:
+    yield from ("```python", *lines, "```", "")
+
+
+def _prose(docstring: str) -> Iterator[str]:
+    """A docstring as Markdown: its sections become lists."""
+    in_section = False
+    for line in docstring.splitlines():
+        if section := _SECTION.match(line):
+            in_section = True
+            yield from (f"**{section[1]}**", "")
+        elif in_section and re.match(r"^    \S", line):
+            entry = re.match(r"^    ([\w*, ]+): (.*)", line)
+            yield f"- `{entry[1]}`: {entry[2]}" if entry else f"- {line.strip()}"
+        elif in_section and line.startswith("    "):
+            yield f"  {line.strip()}"
+        elif line != "::":
+            in_section = in_section and not line
+            yield re.sub(r"::$", ":", line)
+    yield ""
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), "utf-8")

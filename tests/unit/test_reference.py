@@ -1,0 +1,24 @@
+"""The manual's page of public names is what the docstrings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.api_page import page
+
+import pydoudou
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_page_of_public_names_is_current() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run make reference"
+
+
+@pytest.mark.parametrize("name", [name for name in pydoudou.__all__ if not name.startswith("__")])
+def test_every_public_name_is_on_the_page_with_something_about_it(name: str) -> None:
+    _, _, entry = PAGE.read_text("utf-8").partition(f"\n### {name}\n")
+    about = entry.partition("\n### ")[0].partition("```\n")[2].partition("```")[0]
+    assert about.strip(), f"{name} has no docstring"
