@@ -264,7 +264,7 @@ def _register_host(environment: Environment, plugins: Mapping[str, DriverPlugin]
     if not host:
         return private_address()
     try:
-        return checked_host(host)
+        return checked_host(host.removeprefix("[").removesuffix("]"))
     except Unusable:
         environment.problem(name, "an IP address or a host name")
         return ""
