@@ -60,8 +60,11 @@ async def open_sockets(host: str, port: int, *, or_any: bool = False) -> Sockets
         CannotListen: the port is taken, or the address is not this machine's; names the port and the protocol.
     """
     if port and or_any:
-        with contextlib.suppress(_PortTaken):
+        try:
             return await _open(host, port)
+        except CannotListen as failure:
+            if not failure.port_taken:
+                raise
         port = 0
     for attempts_left in reversed(range(_FREE_PORT_TRIES if port == 0 else 1)):
         try:
@@ -95,7 +98,7 @@ def _addresses(host: str) -> Iterator[tuple[int, str]]:
             try:
                 found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
             except OSError as error:
-                raise SettingsError(f"GDD_MEM_BIND is {host!r}, which cannot be resolved: {error}") from error
+                raise CannotListen(f"cannot listen at {host!r}: {error}", port_taken=False) from error
             for found_family, *_, sockaddr in found:
                 yield found_family, str(sockaddr[0])
                 return
