@@ -21,7 +21,7 @@ from ..drivers.contract import DriverPlugin, FallbackPlugin, ReconfigurablePlugi
 from ..drivers.environment import Environment
 from ..drivers.errors import SettingsError
 from ..drivers.kit.own_address import private_address
-from ..drivers.kit.validation import Unusable, checked_host
+from ..drivers.kit.validation import MAX_WEIGHT, Unusable, checked_host, checked_root_path
 from ..drivers.members import Compat, Instance
 from .plugins import known_plugins
 from .unknown_variables import tell_of_unknown_variables
@@ -33,9 +33,7 @@ logger = logging.getLogger(__name__)
 _MODE = "GDD_SERVICE_DISCOVERY_MODE"
 _DEFAULT_MODE = "memberlist"
 _MAX_NAME_BYTES = 128
-_MAX_WEIGHT = 10_000
 _NO_NAME = re.compile(r"[\s/\"'`$<>(){}\[\]\\]|@@")
-_ROOT_PATH = re.compile(r"[^\s?#]*")
 
 
 @attrs.frozen(init=False)
@@ -266,21 +264,24 @@ def _register_host(environment: Environment, plugins: Mapping[str, DriverPlugin]
     if not host:
         return private_address()
     try:
-        return checked_host(host)
+        return checked_host(host.removeprefix("[").removesuffix("]"))
     except Unusable:
         environment.problem(name, "an IP address or a host name")
-        return host
+        return ""
 
 
 def _root_path(environment: Environment) -> str:
     """With one slash in front and none behind: Go clients append it to the address as it stands."""
     path = environment.text("GDD_ROUTE_ROOT_PATH")
-    if not _ROOT_PATH.fullmatch(path):
+    try:
+        usable = checked_root_path(path)
+    except Unusable:
+        usable = ""
+    if path.strip("/") != usable.strip("/") or re.search(r"[\s?#]", path):
         environment.problem("GDD_ROUTE_ROOT_PATH", "a path such as /v1, without blanks, '?' and '#'")
-    stripped = path.strip("/")
-    return f"/{stripped}" if stripped else ""
+    return usable
 
 
 def _weight(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> int:
     name = _set_variable(environment, "GDD_WEIGHT", plugins)
-    return max(0, environment.integer(name, 1, least=-_MAX_WEIGHT, most=_MAX_WEIGHT))
+    return max(0, environment.integer(name, 1, least=-MAX_WEIGHT, most=MAX_WEIGHT))

@@ -300,6 +300,18 @@ def test_the_settings_of_drivers_which_may_be_secret_are_not_shown() -> None:
     assert "password" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "10.0.0.256", "2130706433", "a..b", "a" * 64, "fe80::1%eth0", "u:p@h", "224.0.0.1"]
+)
+def test_a_host_that_nobody_would_take_from_us_is_refused(host: str) -> None:
+    assert "GDD_REGISTER_HOST" in complaint(GDD_REGISTER_HOST=host)
+
+
+@pytest.mark.parametrize("path", ["/a\x1b", "/a b", "/a?b", "/" + "x" * 2000])
+def test_a_root_path_that_nobody_would_take_from_us_is_refused(path: str) -> None:
+    assert "GDD_ROUTE_ROOT_PATH" in complaint(GDD_ROUTE_ROOT_PATH=path)
+
+
 # -- variables that nobody reads ---------------------------------------------------------------------------------------
 
 
