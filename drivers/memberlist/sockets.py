@@ -15,11 +15,19 @@ from anyio.abc import SocketAttribute, SocketListener
 
 from ..errors import SettingsError
 
-__all__ = ["Sockets", "enlarge_receive_buffer", "open_sockets"]
+__all__ = ["CannotListen", "Sockets", "enlarge_receive_buffer", "open_sockets"]
 
 _RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 _FREE_PORT_TRIES = 10
 _BACKLOG = 128
+
+
+class CannotListen(SettingsError):
+    """The address or the port that was asked for cannot be had; `port_taken` tells which."""
+
+    def __init__(self, message: str, *, port_taken: bool = False) -> None:
+        super().__init__(message)
+        self.port_taken = port_taken
 
 
 @attrs.frozen
@@ -44,24 +52,27 @@ class Sockets:
             await listener.aclose()
 
 
-async def open_sockets(host: str, port: int) -> Sockets:
+async def open_sockets(host: str, port: int, *, or_any: bool = False) -> Sockets:
     """Listen on `host` ("" for every interface, IPv6 included where the machine has it). With port 0, UDP and TCP get
-    the same free port.
+    the same free port, and so they do with `or_any` if `port` is taken.
 
     Raises:
-        SettingsError: the port is taken, or the address is not this machine's; names the port and the protocol.
+        CannotListen: the port is taken, or the address is not this machine's; names the port and the protocol.
     """
+    if port and or_any:
+        try:
+            return await _open(host, port)
+        except CannotListen as failure:
+            if not failure.port_taken:
+                raise
+        port = 0
     for attempts_left in reversed(range(_FREE_PORT_TRIES if port == 0 else 1)):
         try:
             return await _open(host, port)
-        except _PortTaken as taken:
-            if attempts_left == 0:
-                raise SettingsError(str(taken)) from taken.__cause__
+        except CannotListen as failure:
+            if not failure.port_taken or attempts_left == 0:
+                raise
     raise AssertionError("unreachable")
-
-
-class _PortTaken(Exception):
-    pass
 
 
 async def _open(host: str, port: int) -> Sockets:
@@ -74,7 +85,7 @@ async def _open(host: str, port: int) -> Sockets:
                 port = await _open_family(sockets, family, address, port)
             except OSError as error:
                 if required:
-                    raise SettingsError(f"GDD_MEM_BIND is {host!r}: cannot listen there: {error}") from error
+                    raise CannotListen(f"cannot listen at {host!r}: {error}", port_taken=False) from error
         stack.pop_all()
         return attrs.evolve(sockets, port=port)
 
@@ -84,7 +95,11 @@ def _addresses(host: str) -> Iterator[tuple[int, str]]:
         try:
             family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         except ValueError:
-            for found_family, *_, sockaddr in socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM):
+            try:
+                found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+            except OSError as error:
+                raise CannotListen(f"cannot listen at {host!r}: {error}", port_taken=False) from error
+            for found_family, *_, sockaddr in found:
                 yield found_family, str(sockaddr[0])
                 return
         yield family, host
@@ -128,7 +143,5 @@ def _naming(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise _PortTaken(
-                f"{what} is already in use; set GDD_MEM_PORT to another port, or to 0 for any free one"
-            ) from error
+            raise CannotListen(f"{what} is already in use", port_taken=True) from error
         raise

@@ -11,12 +11,12 @@ Each rule stands in the module that bears its name in the papers: `probe`, `memb
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .addresses import Address, shown
 from .application import Application
+from .cluster_view import ClusterView
 from .config import Config
 from .context import Context
 from .counters import COUNTERS
@@ -24,24 +24,17 @@ from .effects import Effects
 from .encryption import Keyring
 from .errors import ProtocolError
 from .events import Node, UserMessage
-from .gomsgpack import struct_fields
 from .gossip import Gossiper
 from .hooks import Hooks
+from .inflate_budget import InflateBudget
 from .membership import Lifecycle, Membership
 from .messages import (
     Ack,
     Alive,
-    Dead,
-    IndirectPing,
-    MessageType,
-    Nack,
     Ping,
-    State,
-    Suspect,
-    Weight,
 )
 from .node_list import NodeRecord, Roster
-from .packet import messages
+from .packet_receiver import PacketReceiver
 from .probe import Prober
 from .push_pull import Synchronizer
 from .reconnect import Healer
@@ -56,7 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Effects", "Swim"]
 
-_HOSTS_FRESH_FOR = 1.0
 _LEAVE_GOSSIP_INTERVAL = 0.05
 """A leaving node has no time to wait for the next tick."""
 
@@ -73,6 +65,7 @@ class Swim:
 
     Attributes:
         application: what a program may ask that uses gossip for itself.
+        cluster: what the node makes of its cluster as a whole.
     """
 
     def __init__(
@@ -90,9 +83,6 @@ class Swim:
         if hooks is not None:
             self._context.hooks = hooks
         self._roster = Roster(random)
-        self._hosts: frozenset[str] = frozenset()
-        self._hosts_at = -math.inf
-        self._context.stream_limits = StreamLimits(self._member_hosts, max_held_bytes)
         if self._context.hooks.merge is None:
             self._context.known_entries = self._roster.entries
         self._membership = Membership(self._context, self._roster)
@@ -100,9 +90,13 @@ class Swim:
         self._gossiper = Gossiper(self._context, self._roster)
         self._synchronizer = Synchronizer(self._context, self._roster, self._membership)
         self._prober.on_stranger = self._synchronizer.ask_stranger
+        self.cluster = ClusterView(self._context, self._roster, self._membership, self._synchronizer)
+        self._context.stream_limits = StreamLimits(self.cluster.member_hosts, max_held_bytes)
         self._healer = Healer(self._context, self._roster, self._synchronizer)
         self.application = Application(self._context, self._roster, self._prober)
         self._weights = Weights(self._context, self._roster, self._membership)
+        budget = InflateBudget(self.cluster.member_hosts, now)
+        self._receiver = PacketReceiver(self._context, self._membership, self._prober, self._weights, budget)
         self._membership.on_lost, self._membership.on_found = self._healer.lost, self._healer.found
         self._membership.announce()
         self._periodic = [
@@ -171,21 +165,6 @@ class Swim:
         """How many nodes are in the list, ourselves and the recently dead included."""
         return len(self._roster)
 
-    @property
-    def alive(self) -> int:
-        """How many nodes are alive and not under suspicion, ourselves included."""
-        return self._roster.count(State.ALIVE)
-
-    @property
-    def cut_off(self) -> bool:
-        """Whether all others are lost in a way that says more about us than about them (see `isolation`)."""
-        return self._membership.isolation.cut_off
-
-    @property
-    def merging(self) -> bool:
-        """Whether a peer's state is being taken in; `MergeEnded` tells when that is over."""
-        return self._synchronizer.merging > 0
-
     def nodes(self) -> list[Node]:
         """All known nodes, ourselves, the suspects and the recently dead included."""
         return [node.snapshot() for node in self._roster]
@@ -208,7 +187,7 @@ class Swim:
     def advance(self, now: float) -> None:
         """Let time pass: fire the timers that are due.
 
-        If the process stood still for long (stopped, swapped out, starved), its timers judge others by its own
+        If the process stood still for long (stopped, swapped out, starved), its timers blame others for its own
         absence. Then the probe under way is dropped and every suspect gets the lost time back.
         """
         context = self._context
@@ -231,15 +210,6 @@ class Swim:
         context.packets, context.streams, context.events = [], [], []
         return effects
 
-    def _member_hosts(self) -> frozenset[str]:
-        """Where other live members are; made anew once a second at the most, however often strangers make us ask."""
-        now = self._context.now
-        if self._hosts_at + _HOSTS_FRESH_FOR <= now:
-            self._hosts_at = now
-            own = self._context.config.name
-            self._hosts = frozenset(node.host for node in self._roster if not node.gone and node.name != own)
-        return self._hosts
-
     def _start_ticking(self) -> None:
         for periodic in self._periodic:
             periodic.start(self._context.stagger)
@@ -259,47 +229,8 @@ class Swim:
         """Take a datagram. Whatever it contains, this does not raise: bad packets are counted and reported as
         events.
         """
-        context = self._context
-        context.enter(now, source)
-        if context.config.cidrs_allowed is not None and not context.config.allows(source[0]):
-            context.problem("address_not_allowed", "a packet")
-            return
-        try:
-            for kind, body in messages(context.codec.unwrap(data)):
-                try:
-                    self._dispatch(kind, body, source)
-                except ProtocolError as error:
-                    context.problem("bad_message", f"type {kind}: {error}")
-        except ProtocolError as error:
-            context.problem("bad_packet", error)
-        except MemoryError:
-            context.problem("no_memory", "a packet was dropped")
-
-    def _dispatch(self, kind: int, body: bytes, source: Address) -> None:
-        """The order follows the frequency."""
-        if kind == MessageType.ALIVE:
-            fields = struct_fields(body, Alive.declared)
-            if not self._membership.is_stale(fields):
-                self._membership.alive(Alive.from_fields(fields))
-        elif kind == MessageType.PING:
-            self._prober.pinged(Ping.decode(body), source)
-        elif kind == MessageType.ACK:
-            self._prober.ack(Ack.decode(body), source)
-        elif kind == MessageType.SUSPECT:
-            self._membership.suspect(Suspect.decode(body))
-        elif kind == MessageType.DEAD:
-            self._membership.dead(Dead.decode(body))
-        elif kind == MessageType.INDIRECT_PING:
-            self._prober.help(IndirectPing.decode(body), source)
-        elif kind == MessageType.NACK:
-            self._prober.nack(Nack.decode(body), source)
-        elif kind == MessageType.USER:
-            if self._context.hooks.user_data:
-                self._context.events.append(UserMessage(body, reliable=False))
-        elif kind == MessageType.WEIGHT and self._context.config.dialect.has_weight:
-            self._weights.heard(Weight.decode(body))
-        else:
-            raise ProtocolError("not allowed in a packet")
+        self._context.enter(now, source)
+        self._receiver.receive(data, source)
 
     # -- streams -------------------------------------------------------------------------------------------------------
 
@@ -362,6 +293,7 @@ class Swim:
         """Tell the others that we go; `left` turns true when they know. We go on answering meanwhile."""
         self._context.enter(now)
         self._membership.leave()
+        self._healer.tell_seeds(self._membership.farewell().encode())
         self._gossip_leave()
 
     def _gossip_leave(self) -> None:

@@ -154,7 +154,7 @@ def test_a_malformed_timeout_is_requests_own_error(session: requests.Session) ->
         ((requests.Session(), "orders"), {"pool_maxsize": 0}),
         ((requests.Session(), "orders"), {"pool_maxsize": "10"}),
     ],
-    ids=str,
+    ids=["no session", "no name", "attempts", "deadline", "no pool", "text for a pool"],
 )
 def test_arguments_that_cannot_work_are_refused_where_they_are_given(arguments: Any, options: dict[str, Any]) -> None:
     with pytest.raises((TypeError, ValueError), match="accepted: "):
