@@ -39,7 +39,7 @@ class PlainClient:
         service = self._service
         call = service.call(method, url, True, monotonic())
         if not service.answered:
-            service.balancer.wait(service.first_wait(monotonic()))
+            service.wait(monotonic())
         attempt = service.first(call, url, monotonic())
         while True:
             try:
