@@ -1,4 +1,4 @@
-"""The examples of the manual's pages on security and on deploying run as they stand."""
+"""The examples of the manual's pages on security, on logging and on deploying run as they stand."""
 
 from __future__ import annotations
 
@@ -98,3 +98,18 @@ def test_the_variables_of_the_commands_are_settings(page: str) -> None:
     }
     assert variables
     Settings.from_env({"GDD_SERVICE_NAME": "orders", **variables})
+
+
+def test_what_the_page_sets_up_shows_a_nodes_life() -> None:
+    (program,) = blocks("logging.md", "python")
+    environment = os.environ | FAST_GOSSIP | {"GDD_SERVICE_NAME": "orders"}
+    program += "import pydoudou\nwith pydoudou.new_node(): pass"
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=50)
+    assert re.search(r"INFO pydoudou\.drivers\.memberlist\.node: gossip node .* listens on port \d+", run.stderr)
+
+
+def test_without_anything_set_up_a_node_whose_life_is_ordinary_prints_nothing() -> None:
+    environment = os.environ | FAST_GOSSIP | {"GDD_SERVICE_NAME": "orders"}
+    program = "import pydoudou\nwith pydoudou.new_node(): pass"
+    run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=50)
+    assert (run.stdout, run.stderr) == ("", "")
