@@ -6,7 +6,6 @@ connection and nothing else.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -20,8 +19,6 @@ from .protocol.stream_exchange import Close, Compute, Pause, Receive, Send, Step
 from .protocol.stream_layers import Inflated
 
 __all__ = ["Connections"]
-
-logger = logging.getLogger(__name__)
 
 _READ_BYTES = 65_536
 _TURN = 0.001
@@ -140,7 +137,7 @@ class Connections:
         try:
             return await to_thread.run_sync(work, limiter=self._threads)
         except RuntimeError as error:
-            logger.warning("no thread for what others compressed: %s", error)
+            self._swim.report("no_memory", f"no thread to inflate in: {error}")
             return work()
 
     def _next_step(self, exchange: StreamExchange) -> Step:

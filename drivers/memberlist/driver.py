@@ -14,7 +14,7 @@ import attrs
 from anyio.abc import TaskStatus
 
 from ..contract import CheckingDriver, ReconfigurableDriver, Sink
-from ..errors import JoinError
+from ..errors import JoinError, SettingsError
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
 from ..kit.log_limit import RateLimitedLog
@@ -45,6 +45,7 @@ from .protocol.events import (
 )
 from .quiet import SILENT
 from .settings import MemberlistSettings
+from .sockets import CannotListen
 
 __all__ = ["METRICS", "MemberlistDriver"]
 
@@ -110,7 +111,10 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
             quiet=not settings.log,
         )
         async with anyio.create_task_group() as tasks:
-            await tasks.start(self._node.run)
+            try:
+                await tasks.start(self._node.run)
+            except CannotListen as error:
+                raise SettingsError(_what_to_set(error)) from error
             if settings.seeds:
                 await self._join_first(tasks)
             task_status.started()
@@ -271,3 +275,9 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
         address = f"{bracketed(config.advertise_host)}:{config.advertise_port}"
         message = f"{config.name} at {address}, {self._join}"
         return DriverStatus(self.mode, self._joined, message, swim.alive, address, counters, swim.gauges)
+
+
+def _what_to_set(error: CannotListen) -> str:
+    if error.port_taken:
+        return f"{error}; set GDD_MEM_PORT to another port, or to 0 for any free one"
+    return f"GDD_MEM_BIND: {error}"

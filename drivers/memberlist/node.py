@@ -95,7 +95,7 @@ class GossipNode:
         """Serve until cancelled.
 
         Raises:
-            SettingsError: the port is taken or the address is not ours.
+            CannotListen: the port is taken or the address is not ours.
         """
         sockets = await open_sockets(self._bind, self._port)
         try:

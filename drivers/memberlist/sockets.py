@@ -15,11 +15,19 @@ from anyio.abc import SocketAttribute, SocketListener
 
 from ..errors import SettingsError
 
-__all__ = ["Sockets", "enlarge_receive_buffer", "open_sockets"]
+__all__ = ["CannotListen", "Sockets", "enlarge_receive_buffer", "open_sockets"]
 
 _RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 _FREE_PORT_TRIES = 10
 _BACKLOG = 128
+
+
+class CannotListen(SettingsError):
+    """The address or the port that was asked for cannot be had; `port_taken` tells which."""
+
+    def __init__(self, message: str, *, port_taken: bool = False) -> None:
+        super().__init__(message)
+        self.port_taken = port_taken
 
 
 @attrs.frozen
@@ -49,19 +57,15 @@ async def open_sockets(host: str, port: int) -> Sockets:
     the same free port.
 
     Raises:
-        SettingsError: the port is taken, or the address is not this machine's; names the port and the protocol.
+        CannotListen: the port is taken, or the address is not this machine's; names the port and the protocol.
     """
     for attempts_left in reversed(range(_FREE_PORT_TRIES if port == 0 else 1)):
         try:
             return await _open(host, port)
-        except _PortTaken as taken:
-            if attempts_left == 0:
-                raise SettingsError(str(taken)) from taken.__cause__
+        except CannotListen as failure:
+            if not failure.port_taken or attempts_left == 0:
+                raise
     raise AssertionError("unreachable")
-
-
-class _PortTaken(Exception):
-    pass
 
 
 async def _open(host: str, port: int) -> Sockets:
@@ -74,7 +78,7 @@ async def _open(host: str, port: int) -> Sockets:
                 port = await _open_family(sockets, family, address, port)
             except OSError as error:
                 if required:
-                    raise SettingsError(f"GDD_MEM_BIND is {host!r}: cannot listen there: {error}") from error
+                    raise CannotListen(f"cannot listen at {host!r}: {error}", port_taken=False) from error
         stack.pop_all()
         return attrs.evolve(sockets, port=port)
 
@@ -128,7 +132,5 @@ def _naming(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise _PortTaken(
-                f"{what} is already in use; set GDD_MEM_PORT to another port, or to 0 for any free one"
-            ) from error
+            raise CannotListen(f"{what} is already in use", port_taken=True) from error
         raise

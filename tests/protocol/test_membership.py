@@ -15,7 +15,8 @@ from pydoudou.drivers.memberlist.protocol.events import (
     NodeSuspected,
     NodeUpdated,
 )
-from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, MessageType, Ping, Suspect
+from pydoudou.drivers.memberlist.protocol.message_types import MessageType
+from pydoudou.drivers.memberlist.protocol.messages import Ack, Alive, Dead, Ping, Suspect
 
 LONGEST_SUSPICION = 24.0
 """LAN, of up to ten nodes."""
@@ -229,7 +230,7 @@ def test_a_suspect_is_told_once_more_just_before_it_is_declared_dead() -> None:
 
 
 @pytest.mark.upstream("TestMemberList_SuspectNode_DoubleSuspect")
-def test_the_same_accuser_twice_changes_nothing() -> None:
+def test_the_same_reporter_twice_changes_nothing() -> None:
     lone = knowing()
     lone.hear(Suspect(1, "a", "x"))
     lone.events()
@@ -241,7 +242,7 @@ def test_the_same_accuser_twice_changes_nothing() -> None:
     assert silent(lone)
 
 
-def test_another_accuser_is_passed_on() -> None:
+def test_another_reporter_is_passed_on() -> None:
     lone = Lone()
     lone.knows("a", "b", "c", "d", "e")
     lone.hear(Suspect(1, "a", "x"))
@@ -267,7 +268,7 @@ def test_a_suspicion_of_ourselves_is_refuted_and_worsens_our_health() -> None:
     assert lone.swim.health_score == 1
 
 
-def test_a_refutation_is_above_the_accusation_however_high_that_is() -> None:
+def test_a_refutation_is_above_the_report_however_high_that_is() -> None:
     lone = Lone()
     lone.hear(Suspect(700, "me", "x"))
     assert lone.node("me").incarnation == 701
@@ -275,20 +276,20 @@ def test_a_refutation_is_above_the_accusation_however_high_that_is() -> None:
     assert lone.node("me").incarnation == 701
 
 
-def test_our_refutation_goes_to_the_accuser_directly_too() -> None:
+def test_our_refutation_goes_to_the_reporter_directly_too() -> None:
     lone = knowing()
     lone.hear(Suspect(1, "me", "a"))
     assert lone.sent() == [(PEER, alive("me", 2, host="10.0.0.1"))]
 
 
-@pytest.mark.parametrize("accusation", [Suspect(1, "me", "a"), Dead(1, "me", "a")], ids=["suspect", "dead"])
-def test_who_repeats_an_accusation_that_we_have_refuted_gets_the_refutation_again(accusation: Suspect | Dead) -> None:
+@pytest.mark.parametrize("report", [Suspect(1, "me", "a"), Dead(1, "me", "a")], ids=["suspect", "dead"])
+def test_who_repeats_a_report_that_we_have_refuted_gets_the_refutation_again(report: Suspect | Dead) -> None:
     lone = knowing()
-    lone.hear(accusation)
+    lone.hear(report)
     lone.packets()
     lone.forget_gossip()
     for _ in range(2):
-        lone.hear(accusation, accusation)
+        lone.hear(report, report)
         assert lone.sent() == [(PEER, alive("me", 2, host="10.0.0.1"))]
         lone.now += 1.0
     assert lone.gossip() == []
@@ -296,7 +297,7 @@ def test_who_repeats_an_accusation_that_we_have_refuted_gets_the_refutation_agai
 
 
 def test_a_node_whose_refutation_was_lost_is_not_declared_dead() -> None:
-    """It acks every ping; upstream ignores the accusation that comes along, as it is at a higher incarnation by now."""
+    """It acks every ping; upstream ignores the report that comes along, as it is at a higher incarnation by now."""
     world = World()
     world.start("me", "peer")
     world.passes = lambda source, target, transport: transport == "udp" and source != "me"
@@ -309,7 +310,7 @@ def test_a_node_whose_refutation_was_lost_is_not_declared_dead() -> None:
     assert world.events("peer", NodeLeft) == []
 
 
-def test_our_refutation_replaces_the_accusation_in_the_queue() -> None:
+def test_our_refutation_replaces_the_report_in_the_queue() -> None:
     """Upstream queues it under our address, so both go on being told."""
     lone = Lone()
     lone.knows("a")
@@ -379,10 +380,10 @@ def test_an_alive_message_of_the_same_incarnation_does_not_raise_the_dead() -> N
     assert silent(lone)
 
 
-@pytest.mark.parametrize("accusation", [Dead(20, "a", "y"), Suspect(20, "a", "y")], ids=["dead", "suspect"])
-def test_a_later_accusation_of_the_dead_raises_what_their_return_has_to_beat(accusation: Dead | Suspect) -> None:
+@pytest.mark.parametrize("report", [Dead(20, "a", "y"), Suspect(20, "a", "y")], ids=["dead", "suspect"])
+def test_a_later_report_of_the_dead_raises_what_their_return_has_to_beat(report: Dead | Suspect) -> None:
     lone = knowing(incarnation=10)
-    lone.hear(Dead(10, "a", "x"), accusation, alive("a", 20))
+    lone.hear(Dead(10, "a", "x"), report, alive("a", 20))
     assert lone.state("a") is State.DEAD
     lone.hear(alive("a", 21))
     assert lone.state("a") is State.ALIVE
@@ -573,8 +574,8 @@ def test_the_members_include_the_suspects_and_not_the_dead_or_gone() -> None:
 
 
 @pytest.mark.upstream("TestMemberList_ResetNodes")
-@pytest.mark.parametrize("accuser", ["x", "gone"], ids=["dead", "left"])
-def test_the_dead_and_the_gone_are_kept_for_a_while_and_then_forgotten(accuser: str) -> None:
+@pytest.mark.parametrize("reporter", ["x", "gone"], ids=["dead", "left"])
+def test_the_dead_and_the_gone_are_kept_for_a_while_and_then_forgotten(reporter: str) -> None:
     lone = Lone(gossip_to_the_dead_time=10.0)
     lone.knows("gone", "a")
 
@@ -585,7 +586,7 @@ def test_the_dead_and_the_gone_are_kept_for_a_while_and_then_forgotten(accuser: 
             for to, ping in lone.sent(Ping):
                 lone.hear(Ack(ping.seq_no), source=to)
 
-    lone.hear(Dead(1, "gone", accuser))
+    lone.hear(Dead(1, "gone", reporter))
     acking(9.0)
     assert lone.state("gone") is not None
     acking(5.0)

@@ -12,7 +12,7 @@ from pydoudou.drivers.memberlist.protocol.messages import Alive, Dead, Suspect
 
 @pytest.fixture
 def lone() -> Lone:
-    """It has refuted an accusation, so that its incarnation is 2."""
+    """It has refuted a report, so that its incarnation is 2."""
     lone = Lone()
     lone.knows("n0", "n1")
     lone.hear(Suspect(1, "me", "n0"))
@@ -20,16 +20,16 @@ def lone() -> Lone:
     return lone
 
 
-@pytest.mark.parametrize("accusation", [Suspect(1, "me", "n1"), Dead(1, "me", "n1")], ids=["suspect", "dead"])
-def test_who_repeats_an_accusation_is_told_that_it_was_refuted(lone: Lone, accusation: Suspect | Dead) -> None:
-    lone.hear(accusation)
+@pytest.mark.parametrize("report", [Suspect(1, "me", "n1"), Dead(1, "me", "n1")], ids=["suspect", "dead"])
+def test_who_repeats_a_report_is_told_that_it_was_refuted(lone: Lone, report: Suspect | Dead) -> None:
+    lone.hear(report)
     ((to, refutation),) = lone.sent(Alive)
     assert to[0] == lone.node("n1").host
     assert refutation.incarnation == lone.node("me").incarnation == 2
     assert lone.swim.counters["refutations"] == 1
 
 
-def test_an_accuser_is_told_once_a_second_however_often_its_accusation_comes(lone: Lone) -> None:
+def test_a_reporter_is_told_once_a_second_however_often_its_report_comes(lone: Lone) -> None:
     lone.hear(*[Suspect(1, "me", "n1")] * 5)
     assert len(lone.sent(Alive)) == 1
     lone.run(1.0)
@@ -38,7 +38,7 @@ def test_an_accuser_is_told_once_a_second_however_often_its_accusation_comes(lon
     assert len(lone.sent(Alive)) == 1
 
 
-def test_an_unknown_accuser_is_not_answered(lone: Lone) -> None:
+def test_an_unknown_reporter_is_not_answered(lone: Lone) -> None:
     lone.hear(Suspect(1, "me", "nobody"), Suspect(1, "me", "me"))
     assert lone.sent() == []
 
@@ -74,7 +74,7 @@ def suspecting() -> Lone:
 
 
 def until_last_call(lone: Lone) -> float:
-    """Let time pass until the suspect is sent its accusation outside of gossip and probes; returns when that is."""
+    """Let time pass until the suspect is sent its report outside of gossip and probes; returns when that is."""
     address = (lone.node("n0").host, lone.node("n0").port)
 
     def called() -> bool:

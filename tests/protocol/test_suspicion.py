@@ -26,7 +26,7 @@ def test_the_time_left_shrinks_with_the_logarithm_of_the_confirmations(
 
 @pytest.mark.upstream("TestSuspicion_Timer")
 @pytest.mark.parametrize(
-    ("accusers", "timeout"),
+    ("reporters", "timeout"),
     [
         ([], 2.0),
         (["me"], 2.0),
@@ -37,10 +37,10 @@ def test_the_time_left_shrinks_with_the_logarithm_of_the_confirmations(
         (["foo", "bar", "baz", "zoo"], 0.5),
     ],
 )
-def test_each_new_accuser_shortens_the_time_and_repetitions_do_not(accusers: list[str], timeout: float) -> None:
+def test_each_new_reporter_shortens_the_time_and_repetitions_do_not(reporters: list[str], timeout: float) -> None:
     suspicion = Suspicion("me", 3, LEAST, MOST, 0.0)
-    for accuser in accusers:
-        suspicion.confirm(accuser, 0.1)
+    for reporter in reporters:
+        suspicion.confirm(reporter, 0.1)
     assert suspicion.deadline == pytest.approx(timeout, abs=0.0015)
 
 

@@ -16,6 +16,7 @@ from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.context import Context
 from pydoudou.drivers.memberlist.protocol.errors import ProtocolError
+from pydoudou.drivers.memberlist.protocol.message_types import MessageType
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed, messages
 from pydoudou.drivers.memberlist.protocol.stream_layers import framed
 from pydoudou.drivers.memberlist.protocol.stream_reader import PushPull, StreamReader
@@ -215,7 +216,7 @@ def test_a_compound_whose_count_has_wrapped_around_is_dropped_without_harm() -> 
     found = read_packet(captured)
     assert len(found) == 45
     for kind, body in found:
-        assert kind == wire.MessageType.PING
+        assert kind == MessageType.PING
         with pytest.raises(ProtocolError):
             wire.Ping.decode(body)
 
@@ -258,7 +259,7 @@ def test_we_accept_the_pings_that_go_accepts(vector: dict[str, Any]) -> None:
         wire.Ack.decode(body)
         for _, packet in node.take().packets
         for kind, body in messages(context_for(CAPTURED[0]).codec.unwrap(packet))
-        if kind == wire.MessageType.ACK
+        if kind == MessageType.ACK
     ]
     assert bool(acks) == vector["accepted_by_go"]
     if acks and vector.get("ack_seq") is not None:

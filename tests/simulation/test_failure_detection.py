@@ -108,21 +108,21 @@ def no_trace_left(simulation: Simulation) -> bool:
     st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=12),
 )
 def test_a_refuted_suspicion_leaves_no_trace(
-    seed: int, size: int, network: Network, number: int, accusations: list[tuple[int, int]]
+    seed: int, size: int, network: Network, number: int, reports: list[tuple[int, int]]
 ) -> None:
-    """Accusations out of the blue, by several nodes and heard by several: enough to shorten the timeout.
+    """Reports out of the blue, by several nodes and heard by several: enough to shorten the timeout.
 
     Gossip passes by a node now and then. Whoever heard of the suspicion but not of its end hears that when it probes
-    the accused, at the latest; whoever heard of neither hears of the new incarnation with the next push/pull.
+    the suspect, at the latest; whoever heard of neither hears of the new incarnation with the next push/pull.
     """
     simulation, watch = cluster(seed, size, network)
-    accused = simulation.live[number % size]
-    before = accused.view()[accused.name][0]
-    for accuser, hearer in accusations:
-        suspicion = Suspect(before, accused.name, f"node-{accuser % size}")
+    suspect = simulation.live[number % size]
+    before = suspect.view()[suspect.name][0]
+    for reporter, hearer in reports:
+        suspicion = Suspect(before, suspect.name, f"node-{reporter % size}")
         simulation.inject(simulation.live[hearer % size], suspicion.encode())
-    simulation.run_until(lambda: accused.view()[accused.name][0] > before, LEAST_SUSPICION)
-    assert accused.view()[accused.name][0] > before, f"not refuted: {simulation}"
+    simulation.run_until(lambda: suspect.view()[suspect.name][0] > before, LEAST_SUSPICION)
+    assert suspect.view()[suspect.name][0] > before, f"not refuted: {simulation}"
     simulation.stop_faults()
     within = LEAST_SUSPICION + 2 * size * PERIOD
     took = simulation.run_until(lambda: no_trace_left(simulation), within)
@@ -143,16 +143,16 @@ def test_a_live_node_that_is_said_to_be_dead_returns(
     """
     departures: list[str] = []
     simulation, _ = cluster(seed, size, network)
-    accused = simulation.live[number % size]
+    suspect = simulation.live[number % size]
 
     def note(process: Process, event: Event) -> None:
         if isinstance(event, NodeLeft):
-            assert (event.node.name, event.node.state) == (accused.name, State.DEAD)
+            assert (event.node.name, event.node.state) == (suspect.name, State.DEAD)
             departures.append(process.name)
 
     simulation.on_event = note
-    slander = Dead(accused.view()[accused.name][0], accused.name, "nobody")
+    slander = Dead(suspect.view()[suspect.name][0], suspect.name, "nobody")
     simulation.inject(simulation.live[hearer % size], slander.encode())
     took = simulation.run_until(lambda: agreed(simulation), 2 * PUSH_PULL_INTERVAL)
     assert took is not None, simulation
-    assert departures.count(accused.name) == 0
+    assert departures.count(suspect.name) == 0

@@ -1,6 +1,6 @@
 """False positives with and without Lifeguard when 5 % of the nodes are slow (Dadgar, Phillips, Currey, 2017).
 
-A false positive is, as in the paper, a verdict "dead" about a healthy member, by whomever. A slow member is slow as
+A false positive is, as in the paper, a declaration "dead" about a healthy member, by whomever. A slow member is slow as
 in the paper's experiments: what it sends and receives is held back for D seconds, moves for I, is held back again,
 while its timers run.
 

@@ -3,7 +3,7 @@
 All figures are in protocol periods (the probe interval). The paper counts from a failure to the period in which
 some member finds out: e/(e-1) = 1.58 are expected, at most 2N-1 with round-robin selection, and dissemination takes
 O(log N). A measured time until a suspicion is longer by up to one period, because nodes do not probe in step: the
-victim is picked after one period on average, and the verdict falls when the prober's period ends, one later.
+victim is picked after one period on average, and its death is declared when the prober's period ends, one later.
 """
 
 from __future__ import annotations
@@ -98,28 +98,28 @@ def test_a_crash_is_known_to_everyone_within_the_bounds_of_the_paper(
 
     assert {len(times) for times in dead.values()} == {survivors}, simulation
     first = [suspected[name] for name in victims]
-    verdict = [min(times) - suspected[name] for name, times in dead.items()]
+    undecided = [min(times) - suspected[name] for name, times in dead.items()]
     spread = [max(times) - min(times) for times in dead.values()]
     last = [max(times) for times in dead.values()]
     record_property(
         "measured",
         f"crash, {survivors} survivors, {CRASHES} victims: suspected after {statistics.fmean(first):.2f} periods on"
         f" average, {max(first):.2f} at most (SWIM: {EXPECTED_DETECTION:.2f} expected, {2 * NODES - 1} at most;"
-        " up to 1 more for a verdict at the end of the prober's period)",
+        " up to 1 more for the decision at the end of the prober's period)",
     )
     record_property(
         "measured",
-        f"crash, suspicion until the first verdict: {statistics.fmean(verdict):.2f} periods on average"
+        f"crash, suspicion until it is first declared dead: {statistics.fmean(undecided):.2f} periods on average"
         f" (Lifeguard: at least {LEAST_SUSPICION:.0f}, at most {6 * LEAST_SUSPICION:.0f})",
     )
     record_property(
         "measured",
-        f"crash, first verdict until all know: {statistics.fmean(spread):.2f} periods on average, {max(spread):.2f} at"
+        f"crash, declared dead until all know: {statistics.fmean(spread):.2f} periods on average, {max(spread):.2f} at"
         f" most (SWIM: O(log N), log2 N = {DISSEMINATION:.1f}); everybody knew after {max(last):.2f}; seed {SEED}",
     )
     assert statistics.fmean(first) <= EXPECTED_DETECTION + 1 + 3 / math.sqrt(CRASHES), first
     assert max(first) <= 2 * NODES - 1
-    assert min(verdict) >= LEAST_SUSPICION - 1e-6
-    assert max(verdict) <= LEAST_SUSPICION + DISSEMINATION
+    assert min(undecided) >= LEAST_SUSPICION - 1e-6
+    assert max(undecided) <= LEAST_SUSPICION + DISSEMINATION
     assert max(spread) <= DISSEMINATION
     assert wrong == []

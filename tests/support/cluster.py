@@ -20,6 +20,7 @@ from pydoudou.drivers.memberlist.protocol import stream_messages as stream_wire
 from pydoudou.drivers.memberlist.protocol.addresses import Address
 from pydoudou.drivers.memberlist.protocol.context import Context
 from pydoudou.drivers.memberlist.protocol.events import Event, Problem
+from pydoudou.drivers.memberlist.protocol.message_types import MessageType
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, messages
 from pydoudou.drivers.memberlist.protocol.stream_exchange import StreamExchange
 
@@ -30,14 +31,14 @@ PEER: Address = ("10.0.0.9", 7946)
 PORT = 7946
 _E = TypeVar("_E")
 _CLASSES: dict[int, Any] = {
-    wire.MessageType.PING: wire.Ping,
-    wire.MessageType.INDIRECT_PING: wire.IndirectPing,
-    wire.MessageType.ACK: wire.Ack,
-    wire.MessageType.SUSPECT: wire.Suspect,
-    wire.MessageType.ALIVE: wire.Alive,
-    wire.MessageType.DEAD: wire.Dead,
-    wire.MessageType.NACK: wire.Nack,
-    wire.MessageType.WEIGHT: wire.Weight,
+    MessageType.PING: wire.Ping,
+    MessageType.INDIRECT_PING: wire.IndirectPing,
+    MessageType.ACK: wire.Ack,
+    MessageType.SUSPECT: wire.Suspect,
+    MessageType.ALIVE: wire.Alive,
+    MessageType.DEAD: wire.Dead,
+    MessageType.NACK: wire.Nack,
+    MessageType.WEIGHT: wire.Weight,
 }
 
 
@@ -69,7 +70,7 @@ def context_of(**changes: Any) -> Context:
 def decoded(datagram: bytes, config: Config, keyring: Keyring | None = None) -> list[Any]:
     """The messages of a datagram; user messages as bytes."""
     return [
-        body if kind == wire.MessageType.USER else _CLASSES[kind].decode(body)
+        body if kind == MessageType.USER else _CLASSES[kind].decode(body)
         for kind, body in messages(codec(config, keyring).unwrap(datagram))
     ]
 
@@ -236,7 +237,7 @@ class Lone:
 
 
 def _leaf(part: bytes) -> Any:
-    return part[1:] if part[0] == wire.MessageType.USER else _CLASSES[part[0]].decode(part[1:])
+    return part[1:] if part[0] == MessageType.USER else _CLASSES[part[0]].decode(part[1:])
 
 
 class World:

@@ -31,7 +31,7 @@ class Watch:
     """Follows every step of every node.
 
     Attributes:
-        deaths: all verdicts so far.
+        deaths: all declarations of death so far.
     """
 
     def __init__(self) -> None:
@@ -40,11 +40,11 @@ class Watch:
         self._known: dict[tuple[str, int], dict[str, tuple[tuple[str, int], int]]] = {}
 
     def event(self, process: Process, event: Event) -> None:
-        """Write down a verdict."""
+        """Write down a declaration of death."""
         simulation = self.simulation
         if isinstance(event, NodeLeft) and event.node.state is State.DEAD and simulation is not None:
-            accused = simulation.processes[event.node.host, event.node.port]
-            self.deaths.append(Death(simulation.now, process.name, event.node.name, accused.swim is None))
+            suspect = simulation.processes[event.node.host, event.node.port]
+            self.deaths.append(Death(simulation.now, process.name, event.node.name, suspect.swim is None))
 
     def step(self, process: Process) -> None:
         """Incarnations never go back in the eyes of one node, while it remembers the other at the same address."""
@@ -60,7 +60,7 @@ class Watch:
 
     @property
     def false_deaths(self) -> list[Death]:
-        """The verdicts about nodes that ran."""
+        """The declarations about nodes that ran."""
         return [death for death in self.deaths if not death.truly]
 
 

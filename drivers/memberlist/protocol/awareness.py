@@ -1,4 +1,4 @@
-"""Local health (Lifeguard, "Local Health Multiplier"): how far this node trusts its own judgement.
+"""Local health (Lifeguard, "Local Health Multiplier"): how far this node trusts its own findings.
 
 The score runs from 0, healthy, to `max_multiplier` - 1. Missed acks, missing nacks and having to refute raise it,
 an answered probe lowers it. A node with a bad score probes less often: the fault may be its own.

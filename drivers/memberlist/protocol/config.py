@@ -95,7 +95,7 @@ class Config:
         return bytes((PROTOCOL_MIN, PROTOCOL_MAX, self.protocol_version, least, most, spoken))
 
     def allows(self, host: str) -> bool:
-        """Whether the allow-list admits a member at `host`. A host name cannot be judged before it is resolved: the
+        """Whether the allow-list admits a member at `host`. A host name cannot be checked before it is resolved: the
         socket layer asks again for every address it resolves to.
         """
         if self.cidrs_allowed is None:

@@ -7,7 +7,7 @@ associated data. Every packet carries it; on a stream only the side that dialled
 from __future__ import annotations
 
 from .errors import ProtocolError
-from .messages import MessageType
+from .message_types import MessageType
 
 __all__ = ["LABEL_MAX_BYTES", "label_header", "split_label"]
 

@@ -23,7 +23,7 @@ from .errors import ProtocolError
 from .gomsgpack import fixstr, raw, struct_fields, to_bytes, to_int, unsigned
 from .label import label_header, split_label
 from .lzw import compress, decompress
-from .messages import MessageType, message_head
+from .message_types import MessageType, message_head
 
 __all__ = [
     "COMPRESS_FIELDS",
@@ -93,8 +93,8 @@ def packed_bytes(fields: Mapping[bytes, Any]) -> bytes:
     return to_bytes(fields.get(b"Buf"))
 
 
-def messages(plaintext: bytes) -> Iterator[tuple[int, bytes]]:
-    """The messages of a packet in order, as type and body.
+def messages(plaintext: bytes, may_inflate: Callable[[int], bool] = lambda size: True) -> Iterator[tuple[int, bytes]]:
+    """The messages of a packet in order, as type and body. `may_inflate` is asked before so many bytes are inflated.
 
     Raises:
         ProtocolError: a layer is malformed or a bound is exceeded; what came before was yielded.
@@ -120,6 +120,8 @@ def messages(plaintext: bytes) -> Iterator[tuple[int, bytes]]:
         if depth >= MAX_DEPTH:
             raise ProtocolError(f"layers nested deeper than {MAX_DEPTH}")
         if kind == _COMPRESS:
+            if not may_inflate(len(message)):
+                raise ProtocolError("more is compressed than there is time for")
             inner = inflate(message[1:], inflated_left)
             inflated_left -= len(inner)
             waiting.append((inner, depth + 1))

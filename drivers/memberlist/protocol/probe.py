@@ -232,7 +232,7 @@ class Prober:
                 self.tick()
 
     def abandon(self) -> None:
-        """Drop the probe under way without a verdict: we stood still ourselves."""
+        """Drop the probe under way without drawing a conclusion: we stood still ourselves."""
         probe = self._current
         if probe is not None:
             self._tick_waits = False

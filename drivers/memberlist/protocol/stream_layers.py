@@ -21,7 +21,7 @@ from .errors import ProtocolError
 from .gomsgpack import as_struct
 from .label import label_header, split_label
 from .lzw import Inflater
-from .messages import MessageType
+from .message_types import MessageType
 from .packet import COMPRESS_FIELDS, PacketCodec, compressed, packed_bytes
 
 __all__ = ["Inflated", "StreamLayers", "framed", "unpacker", "unpacking"]

@@ -27,7 +27,8 @@ from .gomsgpack import (
     to_u32,
     unsigned,
 )
-from .messages import MAX_INT, MessageType, message_head
+from .message_types import MessageType, message_head
+from .messages import MAX_INT
 
 __all__ = [
     "Entry",

@@ -19,7 +19,8 @@ import msgpack
 
 from .errors import ProtocolError
 from .gomsgpack import as_struct
-from .messages import Ack, MessageType, Ping
+from .message_types import MessageType
+from .messages import Ack, Ping
 from .packet import PacketCodec
 from .stream_layers import Inflated, StreamLayers, unpacker, unpacking
 from .stream_messages import Entry, ErrorReply, PushPullHeader, entry_of, stream_user_length

@@ -24,24 +24,18 @@ from .effects import Effects
 from .encryption import Keyring
 from .errors import ProtocolError
 from .events import Node, UserMessage
-from .gomsgpack import struct_fields
 from .gossip import Gossiper
 from .hooks import Hooks
+from .inflate_budget import InflateBudget
 from .membership import Lifecycle, Membership
 from .messages import (
     Ack,
     Alive,
-    Dead,
-    IndirectPing,
-    MessageType,
-    Nack,
     Ping,
     State,
-    Suspect,
-    Weight,
 )
 from .node_list import NodeRecord, Roster
-from .packet import messages
+from .packet_receiver import PacketReceiver
 from .probe import Prober
 from .push_pull import Synchronizer
 from .reconnect import Healer
@@ -103,6 +97,8 @@ class Swim:
         self._healer = Healer(self._context, self._roster, self._synchronizer)
         self.application = Application(self._context, self._roster, self._prober)
         self._weights = Weights(self._context, self._roster, self._membership)
+        budget = InflateBudget(self._member_hosts, now)
+        self._receiver = PacketReceiver(self._context, self._membership, self._prober, self._weights, budget)
         self._membership.on_lost, self._membership.on_found = self._healer.lost, self._healer.found
         self._membership.announce()
         self._periodic = [
@@ -208,7 +204,7 @@ class Swim:
     def advance(self, now: float) -> None:
         """Let time pass: fire the timers that are due.
 
-        If the process stood still for long (stopped, swapped out, starved), its timers judge others by its own
+        If the process stood still for long (stopped, swapped out, starved), its timers blame others for its own
         absence. Then the probe under way is dropped and every suspect gets the lost time back.
         """
         context = self._context
@@ -259,47 +255,8 @@ class Swim:
         """Take a datagram. Whatever it contains, this does not raise: bad packets are counted and reported as
         events.
         """
-        context = self._context
-        context.enter(now, source)
-        if context.config.cidrs_allowed is not None and not context.config.allows(source[0]):
-            context.problem("address_not_allowed", "a packet")
-            return
-        try:
-            for kind, body in messages(context.codec.unwrap(data)):
-                try:
-                    self._dispatch(kind, body, source)
-                except ProtocolError as error:
-                    context.problem("bad_message", f"type {kind}: {error}")
-        except ProtocolError as error:
-            context.problem("bad_packet", error)
-        except MemoryError:
-            context.problem("no_memory", "a packet was dropped")
-
-    def _dispatch(self, kind: int, body: bytes, source: Address) -> None:
-        """The order follows the frequency."""
-        if kind == MessageType.ALIVE:
-            fields = struct_fields(body, Alive.declared)
-            if not self._membership.is_stale(fields):
-                self._membership.alive(Alive.from_fields(fields))
-        elif kind == MessageType.PING:
-            self._prober.pinged(Ping.decode(body), source)
-        elif kind == MessageType.ACK:
-            self._prober.ack(Ack.decode(body), source)
-        elif kind == MessageType.SUSPECT:
-            self._membership.suspect(Suspect.decode(body))
-        elif kind == MessageType.DEAD:
-            self._membership.dead(Dead.decode(body))
-        elif kind == MessageType.INDIRECT_PING:
-            self._prober.help(IndirectPing.decode(body), source)
-        elif kind == MessageType.NACK:
-            self._prober.nack(Nack.decode(body), source)
-        elif kind == MessageType.USER:
-            if self._context.hooks.user_data:
-                self._context.events.append(UserMessage(body, reliable=False))
-        elif kind == MessageType.WEIGHT and self._context.config.dialect.has_weight:
-            self._weights.heard(Weight.decode(body))
-        else:
-            raise ProtocolError("not allowed in a packet")
+        self._context.enter(now, source)
+        self._receiver.receive(data, source)
 
     # -- streams -------------------------------------------------------------------------------------------------------
 
