@@ -48,7 +48,7 @@ _COUNTED = {
     "bad_packet": "datagrams whose layers could not be read",
     "bad_message": "messages in datagrams that could not be read or are not allowed",
     "bad_stream": "connections that ended because of what came",
-    "not_inflated": "compressed datagrams beyond what there is time for",
+    "work_refused": "compressed or very full datagrams beyond what there is time for",
     "address_not_allowed": "packets, connections and members outside of the allow-list",
     "alive_refused": "statements of members that would do harm",
     "incarnation_refused": "reports at an incarnation that no node can be at",
