@@ -69,5 +69,6 @@ GAUGES = (
     Row("health_score", "gauge", "local health (Lifeguard): 0 is healthy, 7 by default the worst"),
     Row("queued", "gauge", "messages that gossip still has to spread"),
     Row("streams_accepted", "gauge", "connections of others that are open"),
+    Row("streams_open", "gauge", "connections that are open, those that we dialled included"),
     Row("stream_bytes_held", "gauge", "what those hold in memory, at the most", "bytes"),
 )

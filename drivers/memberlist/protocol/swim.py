@@ -139,6 +139,7 @@ class Swim:
             "health_score": self.health_score,
             "queued": self.queued,
             "streams_accepted": limits.accepted,
+            "streams_open": limits.open,
             "stream_bytes_held": limits.held_bytes,
         }
 
