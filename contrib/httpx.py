@@ -101,6 +101,10 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if isinstance(balancer, Mapping):
             for name, one in balancer.items():
                 reporting(one, name)
+        if services is not None and not (
+            isinstance(services, Mapping) and all(isinstance(text, str) for item in services.items() for text in item)
+        ):
+            raise TypeError(f"services is {services!r}; accepted: a mapping from hosts in URLs to names of services")
         self._names = {host.lower(): name for host, name in (services or {}).items()}
         self._balancer = balancer
         self._policy = CallPolicy(attempts, deadline)
@@ -123,9 +127,11 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         exchange = _Exchange(request, service)
         if wait := service.first_wait(monotonic()):
             service.balancer.wait(wait)
-        attempt = exchange.first()
-        if service.changed():
-            self._retire(service.host, service.balancer.members())
+        try:
+            attempt = exchange.first()
+        finally:
+            if service.changed():
+                self._retire(service.host, service.balancer.members())
         while True:
             try:
                 response = self._sync.of(service.host, attempt.member).handle_request(exchange.outgoing(attempt))
@@ -149,9 +155,11 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         exchange = _Exchange(request, service)
         if wait := service.first_wait(monotonic()):
             await service.balancer.wait_async(wait)
-        attempt = exchange.first()
-        if service.changed():
-            self._retire(service.host, service.balancer.members())
+        try:
+            attempt = exchange.first()
+        finally:
+            if service.changed():
+                self._retire(service.host, service.balancer.members())
         while True:
             try:
                 pool = self._async.of(service.host, attempt.member)
@@ -252,7 +260,7 @@ class _Exchange:
             # The deadline ends with the head of the answer; between two pieces of the body the client's timeout rules.
             self._timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
         raw = response.headers.raw
-        if any(name.lower() in _TRANSLATED for name, _ in raw):
+        if not _TRANSLATED.keys().isdisjoint([name.lower() for name, _ in raw]):
             response.headers = httpx.Headers(list(self._translated(raw, attempt)))
         return response
 

@@ -45,6 +45,10 @@ class MemberPools(Generic[T]):
     """
 
     def __init__(self, given: Given, flavour: type[T], default: Callable[[ssl.SSLContext], T]) -> None:
+        if not (given is None or callable(given) or isinstance(given, (httpx.BaseTransport, httpx.AsyncBaseTransport))):
+            raise TypeError(f"transport is a {type(given).__name__}; accepted: a transport, or what makes one")
+        if isinstance(given, type) and not issubclass(given, (httpx.BaseTransport, httpx.AsyncBaseTransport)):
+            raise TypeError(f"transport is the class {given.__name__}, which is no transport of httpx")
         self._given = given
         self._flavour = flavour
         self._default = default

@@ -64,9 +64,12 @@ def mount(
     slash after it match: requests compares prefixes, and ``http://orders`` would catch ``http://orders.example.com``.
 
     Raises:
-        ValueError: `service` cannot be a host in a URL.
+        ValueError: `service` cannot be a host in a URL, or another argument has no sense.
+        TypeError: `session` is none, or `balancer` is no balancer and makes none.
     """
-    if not _HOST.fullmatch(service):
+    if not isinstance(session, requests.Session):
+        raise TypeError(f"session is a {type(session).__name__}; accepted: a requests.Session")
+    if not isinstance(service, str) or not _HOST.fullmatch(service):
         raise ValueError(
             f"{service!r} cannot be the host of a URL (accepted: letters, digits, '-', '_' and '.'); mount a name that "
             f'can, and name the service in its balancer: mount(session, "orders", RoundRobin({service!r}))'
@@ -169,6 +172,10 @@ class DiscoveryAdapter(HTTPAdapter):
         deadline: float | None = None,
         pool_maxsize: int = 10,
     ) -> None:
+        if not isinstance(service, str) or not service:
+            raise TypeError(f"service is {service!r}; accepted: the name of a service")
+        if not isinstance(pool_maxsize, int) or pool_maxsize < 1:
+            raise ValueError(f"pool_maxsize is {pool_maxsize!r}; accepted: a whole number from 1")
         self._name, self._given = service, RoundRobin if balancer is None else balancer
         self._policy = CallPolicy(attempts, deadline)
         # One pool per member, however many there are. With the usual limit of 10 pools, round robin over 11 members
@@ -195,10 +202,12 @@ class DiscoveryAdapter(HTTPAdapter):
         call = service.call(request.method or "", request.url, replayable, monotonic())
         if wait := service.first_wait(monotonic()):
             service.balancer.wait(wait)
-        attempt = service.first(call, request, monotonic())
-        if service.changed():
-            present = {(member.host.lower(), member.port) for member in service.balancer.members()}
-            drop_pools(self.poolmanager, present)
+        try:
+            attempt = service.first(call, request, monotonic())
+        finally:
+            if service.changed():
+                present = {(member.host.lower(), member.port) for member in service.balancer.members()}
+                drop_pools(self.poolmanager, present)
         while True:
             try:
                 return self._send(request, attempt, stream, timeout, verify, cert)
@@ -272,11 +281,11 @@ def _reached(error: BaseException) -> Reached | None:
     """How far the attempt got, None if the member has nothing to do with what failed."""
     if isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL)):
         return Reached.UNCONNECTED
-    if isinstance(error, requests.Timeout):
-        return Reached.TIMED_OUT
-    if not isinstance(error, requests.ConnectionError):
+    if not isinstance(error, (requests.ConnectionError, requests.Timeout)):
         return None
-    return Reached.UNCONNECTED if never_connected(error) else Reached.BROKEN
+    if never_connected(error):
+        return Reached.UNCONNECTED
+    return Reached.TIMED_OUT if isinstance(error, requests.Timeout) else Reached.BROKEN
 
 
 def _cut(timeout: Any, attempt: Attempt) -> Any:

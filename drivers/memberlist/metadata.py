@@ -12,7 +12,6 @@ header: 4, 8 or 12 raw bytes.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import struct
 from collections.abc import Mapping
@@ -167,10 +166,16 @@ def decode_members(blob: bytes, *, host: str, node: str) -> NodeMetadata:
     if not blob:
         return NodeMetadata()
     try:
-        fields = json.loads(blob) if blob[:1] == b"{" else _decode_msgpack(blob)
+        fields = _decode_json(blob) if blob[:1] == b"{" else _decode_msgpack(blob)
         return _read(fields, host, node)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgpack.UnpackException):
         return NodeMetadata(readable=False)
+
+
+def _decode_json(blob: bytes) -> Any:
+    import json  # as versions before 1.0.1 wrote it: hardly ever needed, and costs time at the start
+
+    return json.loads(blob)
 
 
 def _decode_msgpack(blob: bytes) -> Any:
