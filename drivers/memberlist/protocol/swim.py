@@ -1,9 +1,9 @@
 """A gossip node without I/O: bytes, time and randomness in; packets, streams and events out.
 
-    packet_received(data, source, now)     a datagram came in
-    accept(source, now) -> StreamExchange        a connection came in
-    advance(now)                           time has passed (call at `wake_at`, or any time)
-    take() -> Effects                      what to send, what to dial, what happened
+    packet_received(data, source, now)       a datagram came in
+    accept(source, now) -> StreamExchange    a connection came in
+    advance(now)                             time has passed (call at `wake_at`, or any time)
+    take() -> Effects                        what to send, what to dial, what happened
 
 Each rule stands in the module that bears its name in the papers: `probe`, `membership`, `suspicion`, `awareness`,
 `gossip`, `broadcast`, `push_pull`; this one connects them.
@@ -27,11 +27,7 @@ from .events import Node, UserMessage
 from .gossip import Gossiper
 from .hooks import Hooks
 from .membership import Lifecycle, Membership
-from .messages import (
-    Ack,
-    Alive,
-    Ping,
-)
+from .messages import Ack, Alive, Ping
 from .node_list import NodeRecord, Roster
 from .packet_receiver import PacketReceiver
 from .probe import Prober
