@@ -24,7 +24,7 @@ from ..kit.validation import Unusable, printable
 from ..members import DriverStatus, Instance, JoinPolicy, Member, Metric, MetricKind, bracketed
 from . import protocol
 from .cpu_load import LoadMeter
-from .metadata import encode_metadata
+from .metadata import encode_instance
 from .node import GossipNode
 from .offers import Offers
 from .protocol import Hooks, Keyring
@@ -105,7 +105,7 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
         self._sink = sink
         self._node_scope = anyio.CancelScope(shield=True)
         settings, started = self._settings, False
-        config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_metadata(instance))
+        config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_instance(instance))
         hooks = Hooks(load=LoadMeter() if config.weight_interval else None, user_data=False)
         self._node = GossipNode(
             config,
@@ -212,7 +212,7 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
     async def update(self, instance: Instance) -> None:
         """See `Driver.update`."""
         node = self.node
-        node.reconfigure(attrs.evolve(node.swim.config, meta=encode_metadata(instance)))
+        node.reconfigure(attrs.evolve(node.swim.config, meta=encode_instance(instance)))
 
     async def reconfigure(self, settings: MemberlistSettings) -> None:
         """See `ReconfigurableDriver.reconfigure`."""

@@ -12,7 +12,6 @@ header: 4, 8 or 12 raw bytes.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import struct
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ from ..kit.validation import Unusable, checked_member
 from ..members import Compat, Instance, Member
 from .protocol.config import META_MAX_BYTES
 
-__all__ = ["MAX_SERVICES", "NodeMetadata", "decode_metadata", "encode_metadata"]
+__all__ = ["MAX_SERVICES", "NodeMetadata", "decode_members", "encode_instance"]
 
 MAX_SERVICES = 4
 """Of one node. go-doudou's nodes have one or two; a stranger's 512 bytes could hold thirty, each of which costs more
@@ -40,7 +39,7 @@ than the bytes that name it.
 _MOST_INTEGER = 2**63
 
 
-def encode_metadata(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
+def encode_instance(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
     """The blob that announces `instance`, in the shapes that its `compat` asks for. With both, data that do not fit
     twice are written for v1 only.
 
@@ -159,7 +158,7 @@ class NodeMetadata:
     unusable: tuple[Unusable, ...] = ()
 
 
-def decode_metadata(blob: bytes, *, host: str, node: str) -> NodeMetadata:
+def decode_members(blob: bytes, *, host: str, node: str) -> NodeMetadata:
     """What a node offers. `host` is its gossip address, under which v1 services are reached; `node` its name.
 
     Never raises: peers send what they like.
@@ -167,10 +166,16 @@ def decode_metadata(blob: bytes, *, host: str, node: str) -> NodeMetadata:
     if not blob:
         return NodeMetadata()
     try:
-        fields = json.loads(blob) if blob[:1] == b"{" else _decode_msgpack(blob)
+        fields = _decode_json(blob) if blob[:1] == b"{" else _decode_msgpack(blob)
         return _read(fields, host, node)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgpack.UnpackException):
         return NodeMetadata(readable=False)
+
+
+def _decode_json(blob: bytes) -> Any:
+    import json  # as versions before 1.0.1 wrote it: hardly ever needed, and costs time at the start
+
+    return json.loads(blob)
 
 
 def _decode_msgpack(blob: bytes) -> Any:

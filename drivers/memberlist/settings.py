@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import logging
-import secrets
+import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -206,7 +206,7 @@ def _name(environment: Environment) -> str:
     if len(name.encode(errors="surrogateescape")) > NAME_MAX_BYTES:
         environment.problem("GDD_MEM_NAME", f"at most {NAME_MAX_BYTES} bytes", f"{len(name)} characters long")
         name = ""
-    return name or f"{socket.gethostname()}-{secrets.token_hex(3)}"
+    return name or f"{socket.gethostname()}-{os.urandom(3).hex()}"
 
 
 def _weight_interval(environment: Environment) -> float:

@@ -98,7 +98,7 @@ def _addresses(host: str) -> Iterator[tuple[int, str]]:
             try:
                 found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
             except OSError as error:
-                raise SettingsError(f"GDD_MEM_BIND is {host!r}, which cannot be resolved: {error}") from error
+                raise CannotListen(f"cannot listen at {host!r}: {error}", port_taken=False) from error
             for found_family, *_, sockaddr in found:
                 yield found_family, str(sockaddr[0])
                 return
