@@ -94,17 +94,19 @@ class Swim:
         budget = WorkBudget(self.cluster.member_hosts, now)
         self._receiver = PacketReceiver(self._context, self._membership, self._prober, self._weights, budget)
         self._membership.on_lost, self._membership.on_found = self._healer.lost, self._healer.found
+        self._gossiping = True
         self._membership.announce()
         self._periodic = [
             Periodic(self._context.timers, lambda: self._context.now, interval, tick)
             for interval, tick in (
                 (lambda: self._context.config.probe_interval, self._prober.tick),
-                (lambda: self._context.config.gossip_interval, self._gossip),
+                (self._gossip_interval, self._gossip),
                 (self._synchronizer.interval, self._synchronizer.tick),
                 (self._healer.next_wait, self._heal),
                 (self._weights.interval, self._weights.tick),
             )
         ]
+        self._context.broadcasts.on_news = self._context.user_broadcasts.on_news = self._news
         self._start_ticking()
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -215,10 +217,20 @@ class Swim:
         if self._membership.running:
             self._healer.tick()
 
+    def _gossip_interval(self) -> float:
+        """0 while there is nothing to spread: a node at rest need not wake up for that."""
+        return self._context.config.gossip_interval if self._gossiping else 0.0
+
     def _gossip(self) -> None:
         self._gossiper.tick()
         if not self._context.broadcasts:
             self._synchronizer.settle()
+            self._gossiping = bool(self._context.user_broadcasts)
+
+    def _news(self) -> None:
+        if not self._gossiping:
+            self._gossiping = True
+            self._start_ticking()
 
     # -- packets -------------------------------------------------------------------------------------------------------
 
