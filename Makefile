@@ -61,6 +61,7 @@ fuzz-minute: $(STAMP)
 
 reference: $(STAMP)
 	$(BIN)/python tests/support/api_page.py docs/reference/api.md
+	$(BIN)/python tests/support/log_page.py docs/reference/log.md
 
 bench: $(STAMP)
 	@for figures in $(BENCHMARKS); do echo "== $$figures"; $(BIN)/python $$figures || exit 1; done

@@ -91,7 +91,7 @@ class _Derived(Generic[T]):
         observers: who is told of picks.
     """
 
-    __slots__ = ("epoch", "memory", "observers", "sharing", "snapshot", "state", "table", "tiers")
+    __slots__ = ("eligible", "epoch", "memory", "observers", "sharing", "snapshot", "state", "table", "tiers")
 
     def __init__(
         self,
@@ -105,6 +105,7 @@ class _Derived(Generic[T]):
         self.observers = observers or _NO_OBSERVERS
         self.memory = _FORGETFUL if state is None else state.memory
         self.epoch = self.memory.epoch
+        self.eligible = shared.members
         self.tiers: list[_Tier] | None = None
 
 
@@ -200,8 +201,8 @@ class TableBalancer(Generic[T]):
         member = self.pick(exclude)
         derived = self._derived
         if derived.state is None or derived.snapshot is None:
-            return Pick(member)
-        return derived.state.begin(member, derived.snapshot, derived.observers)
+            return Pick(member, derived.snapshot)
+        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers)
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
@@ -211,18 +212,6 @@ class TableBalancer(Generic[T]):
         if registry is not self._source:
             self._turn_to(registry)
         return registry.snapshot(self.service).members
-
-    @property
-    def view(self) -> Snapshot | None:
-        """What the last pick saw; the same object until it changes, None before the first pick."""
-        return self._derived.snapshot
-
-    def eligible(self) -> Sequence[Member]:
-        """Whom the picks of one call can go to, one after the other, as of the last pick."""
-        derived = self._derived
-        if derived.snapshot is None or len(derived.snapshot.candidates) == len(derived.snapshot.members):
-            return derived.sharing.members
-        return [member for tier in self._tiers(derived) for member in tier.members]
 
     def wait(self, timeout: float) -> bool:
         """Block this thread until the backends have answered who offers the service; whether they have in time."""
@@ -249,7 +238,10 @@ class TableBalancer(Generic[T]):
         state = state_of(registry, snapshot.service) if snapshot.members else None
         shared = sharing(snapshot)
         table = self.make_table(shared.members, shared.weights) if shared.members else None
-        derived = self._derived = _Derived(snapshot, state, shared, table, observers)
+        derived = _Derived(snapshot, state, shared, table, observers)
+        if len(snapshot.candidates) != len(snapshot.members):
+            derived.eligible = [member for tier in self._tiers(derived) for member in tier.members]
+        self._derived = derived
         return derived
 
     def _after_first_answer(self, registry: MemberSource) -> _Derived[T]:

@@ -9,11 +9,12 @@ cookies, hooks and `response.url` stay in terms of the service, and connections 
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,15 +25,15 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.requests needs requests: pip install 'pydoudou[requests]'") from error
 
 from requests.adapters import BaseAdapter, HTTPAdapter
-from urllib3 import Timeout
+from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import LocationValueError
 
 from ..balancers import RoundRobin
-from ..balancers.calls.call import Attempt
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
+from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
 from ..drivers.members import Member, Reached
 from .requests_internals import never_connected, with_host
@@ -125,7 +126,7 @@ def member_of(response: requests.Response) -> Member:
 class _Outgoing(requests.PreparedRequest):
     """A request as it goes to one member: a URL and headers of its own, everything else shared with the original."""
 
-    def __init__(self, original: requests.PreparedRequest, base: str, attempt: Attempt) -> None:
+    def __init__(self, original: requests.PreparedRequest, base: str, attempt: Pick) -> None:
         super().__init__()
         self.original, self.attempt = original, attempt
         self.asked = urlsplit(original.url or "")
@@ -186,7 +187,10 @@ class DiscoveryAdapter(HTTPAdapter):
         """Called by requests when the adapter is made and when it is unpickled."""
         super().init_poolmanager(*args, **kwargs)
         balancer = reporting(self._given, self._name)
-        self._service: CalledService[str] = CalledService(self._name, balancer, self._policy, _ERRORS, str, logger)
+        changed = functools.partial(_close_others, self.poolmanager)
+        self._service: CalledService[str] = CalledService(
+            self._name, balancer, self._policy, _ERRORS, str, logger, changed
+        )
 
     def send(
         self,
@@ -200,14 +204,9 @@ class DiscoveryAdapter(HTTPAdapter):
         service = self._service
         replayable = request.body is None or isinstance(request.body, (bytes, str))
         call = service.call(request.method or "", request.url, replayable, monotonic())
-        if wait := service.first_wait(monotonic()):
-            service.balancer.wait(wait)
-        try:
-            attempt = service.first(call, request, monotonic())
-        finally:
-            if service.changed():
-                present = {(member.host.lower(), member.port) for member in service.balancer.members()}
-                drop_pools(self.poolmanager, present)
+        if not service.answered:
+            service.balancer.wait(service.first_wait(monotonic()))
+        attempt = service.first(call, request, monotonic())
         while True:
             try:
                 return self._send(request, attempt, stream, timeout, verify, cert)
@@ -218,12 +217,13 @@ class DiscoveryAdapter(HTTPAdapter):
                 attempt = following
 
     def _send(
-        self, request: requests.PreparedRequest, attempt: Attempt, stream: bool, timeout: Any, verify: Any, cert: Any
+        self, request: requests.PreparedRequest, attempt: Pick, stream: bool, timeout: Any, verify: Any, cert: Any
     ) -> requests.Response:
         """One attempt. Every error of it is one of requests, and names the request that the caller made."""
-        member = attempt.member
+        service, member = self._service, attempt.member
         try:
-            base = self._service.origin(member, member_scheme((request.url or "").partition(":")[0], member))
+            scheme = member_scheme((request.url or "").partition(":")[0], member)
+            base = service.origins.of(member, scheme, service.view)
             return super().send(_Outgoing(request, base, attempt), stream, _cut(timeout, attempt), verify, cert)
         except (UnusableAddress, LocationValueError) as error:
             raise requests.exceptions.InvalidURL(str(error), request=request) from error
@@ -236,7 +236,7 @@ class DiscoveryAdapter(HTTPAdapter):
         if not isinstance(req, _Outgoing):
             return super().build_response(req, resp)
         attempt = req.attempt
-        if attempt.late(monotonic()):
+        if not attempt.answered(resp.status, monotonic()):
             resp.close()
             raise self._service.too_late(req.original)
         scheme = urlsplit(req.url or "").scheme
@@ -247,7 +247,6 @@ class DiscoveryAdapter(HTTPAdapter):
 
         translate_headers(resp, TRANSLATED, in_callers_terms)
         response = super().build_response(req.original, resp)
-        attempt.answered(response.status_code, monotonic())
         tell_end(resp, lambda complete: attempt.ended(monotonic(), complete))
         response.member = attempt.member  # type: ignore[attr-defined]
         return response
@@ -277,6 +276,11 @@ class DiscoveryAdapter(HTTPAdapter):
         return request.path_url
 
 
+def _close_others(manager: PoolManager, members: Iterable[Member]) -> None:
+    """Close the connections to everybody but these."""
+    drop_pools(manager, {(member.host.lower(), member.port) for member in members})
+
+
 def _reached(error: BaseException) -> Reached | None:
     """How far the attempt got, None if the member has nothing to do with what failed."""
     if isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL)):
@@ -288,7 +292,7 @@ def _reached(error: BaseException) -> Reached | None:
     return Reached.TIMED_OUT if isinstance(error, requests.Timeout) else Reached.BROKEN
 
 
-def _cut(timeout: Any, attempt: Attempt) -> Any:
+def _cut(timeout: Any, attempt: Pick) -> Any:
     """The ``timeout=`` of a request, in any form that requests takes, cut to what is left."""
     connect_limit, answer_limit = attempt.connect_limit, attempt.answer_limit
     if isinstance(timeout, Timeout):

@@ -31,5 +31,6 @@ def test_ruff_finds_nothing_in_a_clone_of_any_name(clone: Path) -> None:
     run("ruff", "format", "--no-cache", "--check", ".", cwd=clone)
 
 
-def test_tests_run_in_a_clone_of_any_name(clone: Path) -> None:
+@pytest.mark.parametrize("clone", ["my-clone"], indirect=True)
+def test_tests_run_in_a_clone_whose_name_is_no_identifier(clone: Path) -> None:
     run("pytest", "tests/unit/test_waiting.py", "-p", "no:cacheprovider", cwd=clone)

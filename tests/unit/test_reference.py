@@ -1,20 +1,25 @@
-"""The manual's page of public names is what the docstrings say."""
+"""The manual's pages of public names and of log lines are what the sources say."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from support.api_page import page
+from support import api_page, log_page
 
 import pydoudou
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "api.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "reference" / "api.md"
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_page_of_public_names_is_current() -> None:
-    assert PAGE.read_text("utf-8") == page(), "run make reference"
+    assert PAGE.read_text("utf-8") == api_page.page(), "run make reference"
+
+
+def test_the_page_of_log_lines_is_current() -> None:
+    assert (DOCS / "reference" / "log.md").read_text("utf-8") == log_page.page(), "run make reference"
 
 
 @pytest.mark.parametrize("name", [name for name in pydoudou.__all__ if not name.startswith("__")])

@@ -168,7 +168,7 @@ def test_no_module_of_the_package_names_a_variable_that_the_page_has_not() -> No
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name
 )
 def test_no_page_of_the_manual_names_a_variable_that_does_not_exist(page: Path) -> None:
     known = {name for section in sections().values() for name in section}

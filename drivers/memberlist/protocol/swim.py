@@ -26,7 +26,6 @@ from .errors import ProtocolError
 from .events import Node, UserMessage
 from .gossip import Gossiper
 from .hooks import Hooks
-from .inflate_budget import InflateBudget
 from .membership import Lifecycle, Membership
 from .messages import (
     Ack,
@@ -43,6 +42,7 @@ from .stream_limits import MAX_HELD_BYTES, StreamLimits
 from .stream_reader import Message, PushPull
 from .timers import Periodic
 from .weight import Weights
+from .work_budget import WorkBudget
 
 if TYPE_CHECKING:
     from random import Random
@@ -95,7 +95,7 @@ class Swim:
         self._healer = Healer(self._context, self._roster, self._synchronizer)
         self.application = Application(self._context, self._roster, self._prober)
         self._weights = Weights(self._context, self._roster, self._membership)
-        budget = InflateBudget(self.cluster.member_hosts, now)
+        budget = WorkBudget(self.cluster.member_hosts, now)
         self._receiver = PacketReceiver(self._context, self._membership, self._prober, self._weights, budget)
         self._membership.on_lost, self._membership.on_found = self._healer.lost, self._healer.found
         self._membership.announce()
@@ -137,6 +137,7 @@ class Swim:
             "health_score": self.health_score,
             "queued": self.queued,
             "streams_accepted": limits.accepted,
+            "streams_open": limits.open,
             "stream_bytes_held": limits.held_bytes,
         }
 

@@ -23,7 +23,7 @@ ERRORS = ClientErrors(LookupError, TimeoutError, lambda error: None)
 def service(host: str = "orders", *members: Member, deadline: float | None = None) -> CalledService[str]:
     balancer = reporting(InOrder(*members), host)
     log = logging.getLogger("pydoudou.tests")
-    return CalledService(host, balancer, CallPolicy(deadline=deadline), ERRORS, str, log)
+    return CalledService(host, balancer, CallPolicy(deadline=deadline), ERRORS, str, log, lambda members: None)
 
 
 # -- base URLs ---------------------------------------------------------------------------------------------------------
@@ -74,17 +74,17 @@ def test_names_that_nobody_knows_are_forgotten_first() -> None:
     services.add(service("orders", A))
     for number in range(3 * MOST_SERVICES):
         services.add(service(f"invented{number}"))
-    assert services.get("orders") is not None
-    assert services.get("invented0") is None
-    assert services.get(f"invented{3 * MOST_SERVICES - 1}") is not None
-    assert len(services.all()) <= MOST_SERVICES
+    assert services.by_host.get("orders") is not None
+    assert services.by_host.get("invented0") is None
+    assert services.by_host.get(f"invented{3 * MOST_SERVICES - 1}") is not None
+    assert len(services.by_host) <= MOST_SERVICES
 
 
 def test_of_known_services_the_one_that_came_first_is_forgotten() -> None:
     services: Services[str] = Services()
     forgotten = [host for number in range(MOST_SERVICES + 2) for host in services.add(service(f"real{number}", A))]
     assert forgotten == ["real0", "real1"]
-    assert len(services.all()) == MOST_SERVICES
+    assert len(services.by_host) == MOST_SERVICES
 
 
 # -- the first answer --------------------------------------------------------------------------------------------------
