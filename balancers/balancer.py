@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Collection, Iterable
+from typing import Protocol, runtime_checkable
 
 from ..drivers.members import Member
 from .memory.pick import Pick
-
-if TYPE_CHECKING:
-    from ..discovery.merging.snapshot import Snapshot
 
 __all__ = ["Balancer", "Excluded", "ReportingBalancer"]
 
@@ -37,13 +34,6 @@ class ReportingBalancer(Balancer, Protocol):
 
     def begin(self, exclude: Excluded = ()) -> Pick:
         """As `pick`, for a call whose end will be told."""
-
-    def eligible(self) -> Sequence[Member]:
-        """Whom the picks of one call can go to, one after the other, as of the last pick."""
-
-    @property
-    def view(self) -> Snapshot | None:
-        """What the last pick saw; the same object until it changes, None before the first pick."""
 
     def wait(self, timeout: float) -> bool:
         """Wait for the first answer about the service; whether it came within so many seconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from ..discovery.merging.snapshot import Snapshot
 from ..drivers.members import Member
@@ -21,7 +21,7 @@ class Reporting:
 
     def __init__(self, balancer: Balancer) -> None:
         self.balancer = balancer
-        self._snapshot = Snapshot("")
+        self._view = Snapshot("")
 
     def pick(self, exclude: Excluded = ()) -> Member:
         """As the balancer picks."""
@@ -32,21 +32,13 @@ class Reporting:
         return self.balancer.members()
 
     def begin(self, exclude: Excluded = ()) -> Pick:
-        """A pick whose end nobody hears of."""
-        return Pick(self.pick(exclude))
-
-    def eligible(self) -> Sequence[Member]:
-        """All members: whom the balancer would leave out is not known."""
-        return tuple(self.balancer.members())
-
-    @property
-    def view(self) -> Snapshot:
-        """The members, as the same object for as long as they are equal."""
+        """A pick whose end nobody hears of. Whom the balancer would leave out of its members is not known."""
+        member = self.pick(exclude)
         members = tuple(self.balancer.members())
-        known = self._snapshot
-        if members != known.members:
-            known = self._snapshot = Snapshot(members[0].service if members else "", members, members)
-        return known
+        view = self._view
+        if members != view.members:  # the same object for as long as they are equal
+            view = self._view = Snapshot(member.service, members, members)
+        return Pick(member, view, members)
 
     def wait(self, timeout: float) -> bool:
         """Such a balancer has its members already."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from ..discovery import default_registry
 from ..drivers.members import Member
 from .balancer import Excluded
-from .table_balancer import Key, MemberSource, Random, TableBalancer
+from .table_balancer import MemberSource, Random, TableBalancer
 
 __all__ = ["RoundRobin"]
 
@@ -36,9 +36,8 @@ class RoundRobin(TableBalancer[Sequence[Member]]):
     def choose(self, table: Sequence[Member]) -> Member:
         return table[next(self._turns) % len(table)]
 
-    def choose_other(self, table: Sequence[Member], excluded: Collection[Key]) -> Member:
-        count = len(table)
-        return next(member for turn in self._retries if (member := table[turn % count]).key not in excluded)
+    def retry_weights(self, weights: Sequence[float]) -> Sequence[float]:
+        return [1.0] * len(weights)
 
     def pick(self, exclude: Excluded = ()) -> Member:
         # `TableBalancer.pick` for the ordinary case without a call in between, which would be a fifth of its time.

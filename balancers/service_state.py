@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -34,8 +35,8 @@ class ServiceState:
         self._lock = threading.RLock()
         self._seen: Snapshot | None = None
 
-    def begin(self, member: Member, snapshot: Snapshot, observers: Observers) -> Pick:
-        """An attempt at `member`, which was picked from `snapshot`."""
+    def begin(self, member: Member, snapshot: Snapshot, eligible: Sequence[Member], observers: Observers) -> Pick:
+        """An attempt at `member`, which was picked from `snapshot`, where these were eligible."""
         memory = self.memory
         with self._lock:
             now = monotonic()
@@ -46,7 +47,8 @@ class ServiceState:
             record = memory.begin(member, now)
         for outcome in untold:
             observers.call_ended(outcome.member.service, outcome)
-        return Pick(member, record, memory.ended, observers if observers.listening else None)
+        told = observers if observers.listening else None
+        return Pick(member, snapshot, eligible, record, memory.ended, told, now)
 
     def in_flight(self, member: Member) -> int:
         """How many attempts at `member` have begun and not ended."""

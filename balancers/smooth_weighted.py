@@ -23,12 +23,12 @@ import heapq
 import itertools
 import math
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
 from ..drivers.members import Member
-from .table_balancer import Key, Random, TableBalancer
+from .table_balancer import Random, TableBalancer
 
 __all__ = ["SmoothWeighted", "evenly", "smooth_order", "whole_weights"]
 
@@ -44,8 +44,7 @@ class _Cycle:
 
     Attributes:
         length: how many picks the whole cycle has.
-        turns, retries: the next place of the ordinary picks and of those that exclude somebody. Each place is given
-            out once, whatever the number of threads.
+        turns: the next place; each is given out once, whatever the number of threads.
     """
 
     def __init__(self, members: Sequence[Member], order: Sequence[int], rest: Iterator[int], length: int) -> None:
@@ -53,7 +52,7 @@ class _Cycle:
         self._picks = [members[index] for index in order]
         self._lock = threading.RLock()
         self.length = length
-        self.turns, self.retries = itertools.count(), itertools.count()
+        self.turns = itertools.count()
 
     def at(self, turn: int) -> Member:
         """Whose turn it is."""
@@ -89,9 +88,6 @@ class SmoothWeighted(TableBalancer[_Cycle]):
 
     def choose(self, table: _Cycle) -> Member:
         return table.at(next(table.turns))
-
-    def choose_other(self, table: _Cycle, excluded: Collection[Key]) -> Member:
-        return next(member for turn in table.retries if (member := table.at(turn)).key not in excluded)
 
 
 def whole_weights(weights: Sequence[float]) -> list[int]:

@@ -6,16 +6,18 @@ may compute the same table at the same moment; that is cheaper than a lock on ev
 
 Who shares the traffic, and who is tried last, is decided in `memory.chain`, on the whole view; only then is anybody
 excluded. A pick that excludes somebody is a retry: it takes no turn of the ordinary picks, so that a member that is
-down does not cost its neighbour a share.
+down does not cost its neighbour a share. It is drawn at random, by the weights: whatever turns retries took among
+themselves, some pattern of members that are down would have the same one follow them each time.
 """
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import random as global_random
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from ..discovery import Registry, default_registry
 from ..discovery.merging.snapshot import Snapshot
@@ -35,6 +37,7 @@ T = TypeVar("T")
 Key = tuple[str, str, int]
 
 
+@runtime_checkable
 class MemberSource(Protocol):
     """What a balancer needs of a registry. Only a `Registry` has to be subscribed to, and has observers."""
 
@@ -45,6 +48,7 @@ class MemberSource(Protocol):
         """What is known about a service, in one line."""
 
 
+@runtime_checkable
 class Random(Protocol):
     """A source of randomness; `random.Random` and the module `random` are two."""
 
@@ -55,14 +59,27 @@ class Random(Protocol):
         """A whole number of so many bits."""
 
 
-class _Tier(Generic[T]):
-    """Members that share traffic among themselves, and the table made of them."""
+class _Tier:
+    """Members that share the retries, and the sums of their weights so far."""
 
-    __slots__ = ("keys", "members", "table")
+    __slots__ = ("keys", "members", "sums")
 
-    def __init__(self, sharing: Sharing, table: T) -> None:
-        self.members, self.table = sharing.members, table
-        self.keys = frozenset(member.key for member in sharing.members)
+    def __init__(self, members: Sequence[Member], weights: Sequence[float]) -> None:
+        self.members = members
+        self.keys = frozenset(member.key for member in members)
+        self.sums = list(itertools.accumulate(weights))
+
+    def draw(self, excluded: Collection[Key], random: Random) -> Member:
+        """One of those that are not excluded, at least one, in proportion to the weights."""
+        members, sums = self.members, self.sums
+        for _ in range(_DRAWS):
+            member = members[bisect.bisect(sums, random.random() * sums[-1], hi=len(sums) - 1)]
+            if member.key not in excluded:
+                return member
+        # Nearly all of the weight is excluded: draw among the others, which costs a pass over all.
+        left = [place for place, member in enumerate(members) if member.key not in excluded]
+        rest = list(itertools.accumulate(sums[place] - (sums[place - 1] if place else 0.0) for place in left))
+        return members[left[bisect.bisect(rest, random.random() * rest[-1], hi=len(rest) - 1)]]
 
 
 class _Derived(Generic[T]):
@@ -74,7 +91,7 @@ class _Derived(Generic[T]):
         observers: who is told of picks.
     """
 
-    __slots__ = ("epoch", "memory", "observers", "sharing", "snapshot", "state", "table", "tiers")
+    __slots__ = ("eligible", "epoch", "memory", "observers", "sharing", "snapshot", "state", "table", "tiers")
 
     def __init__(
         self,
@@ -88,11 +105,13 @@ class _Derived(Generic[T]):
         self.observers = observers or _NO_OBSERVERS
         self.memory = _FORGETFUL if state is None else state.memory
         self.epoch = self.memory.epoch
-        self.tiers: list[_Tier[T]] | None = None
+        self.eligible = shared.members
+        self.tiers: list[_Tier] | None = None
 
 
 _FORGETFUL: Any = ServiceMemory()
 _NO_OBSERVERS = Observers()
+_DRAWS = 8
 _NOBODY = object()
 
 _abandoned: deque[Subscription] = deque()
@@ -115,10 +134,17 @@ class TableBalancer(Generic[T]):
     """
 
     def __init__(self, service: str, registry: MemberSource | None = None, *, random: Random | None = None) -> None:
+        if not isinstance(service, str) or not service:
+            raise TypeError(f"service is {service!r}; accepted: the name of a service")
+        if registry is not None and not isinstance(registry, MemberSource):
+            raise TypeError(
+                f"registry is a {type(registry).__name__}; accepted: a Registry, or None for the default one"
+            )
+        if random is not None and not isinstance(random, Random):
+            raise TypeError(f"random is a {type(random).__name__}; accepted: a random.Random, or None")
         self.service = service
         self._registry = registry
         self._random: Random = random or global_random
-        self._retries = itertools.count(self._random.getrandbits(16))
         self._derived: _Derived[T] = _Derived()
         # Whom the service was last asked of. Nobody yet is not the same as no registry.
         self._source: object = _NOBODY
@@ -135,9 +161,9 @@ class TableBalancer(Generic[T]):
         """One pick."""
         raise NotImplementedError
 
-    def choose_other(self, table: T, excluded: Collection[Key]) -> Member:
-        """One pick of those in the table that are not excluded, at least one, without a turn of `choose`."""
-        raise NotImplementedError
+    def retry_weights(self, weights: Sequence[float]) -> Sequence[float]:
+        """In what proportion the retries go to the members, whose weights are these."""
+        return weights
 
     # -- picking -------------------------------------------------------------------------------------------------------
 
@@ -175,8 +201,8 @@ class TableBalancer(Generic[T]):
         member = self.pick(exclude)
         derived = self._derived
         if derived.state is None or derived.snapshot is None:
-            return Pick(member)
-        return derived.state.begin(member, derived.snapshot, derived.observers)
+            return Pick(member, derived.snapshot)
+        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers)
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
@@ -186,18 +212,6 @@ class TableBalancer(Generic[T]):
         if registry is not self._source:
             self._turn_to(registry)
         return registry.snapshot(self.service).members
-
-    @property
-    def view(self) -> Snapshot | None:
-        """What the last pick saw; the same object until it changes, None before the first pick."""
-        return self._derived.snapshot
-
-    def eligible(self) -> Sequence[Member]:
-        """Whom the picks of one call can go to, one after the other, as of the last pick."""
-        derived = self._derived
-        if derived.snapshot is None or len(derived.snapshot.candidates) == len(derived.snapshot.members):
-            return derived.sharing.members
-        return [member for tier in self._tiers(derived) for member in tier.members]
 
     def wait(self, timeout: float) -> bool:
         """Block this thread until the backends have answered who offers the service; whether they have in time."""
@@ -224,7 +238,10 @@ class TableBalancer(Generic[T]):
         state = state_of(registry, snapshot.service) if snapshot.members else None
         shared = sharing(snapshot)
         table = self.make_table(shared.members, shared.weights) if shared.members else None
-        derived = self._derived = _Derived(snapshot, state, shared, table, observers)
+        derived = _Derived(snapshot, state, shared, table, observers)
+        if len(snapshot.candidates) != len(snapshot.members):
+            derived.eligible = [member for tier in self._tiers(derived) for member in tier.members]
+        self._derived = derived
         return derived
 
     def _after_first_answer(self, registry: MemberSource) -> _Derived[T]:
@@ -266,21 +283,21 @@ class TableBalancer(Generic[T]):
     def __del__(self) -> None:
         _abandoned.extend(getattr(self, "_held", {}).values())
 
-    def _tiers(self, derived: _Derived[T]) -> list[_Tier[T]]:
+    def _tiers(self, derived: _Derived[T]) -> list[_Tier]:
         if derived.tiers is None:
-            tiers = []
-            if derived.table is not None:
-                tiers.append(_Tier(derived.sharing, derived.table))
-            if derived.snapshot is not None and (last := last_resort(derived.snapshot)).members:
-                tiers.append(_Tier(last, self.make_table(last.members, last.weights)))
-            derived.tiers = tiers
+            last = Sharing((), ()) if derived.snapshot is None else last_resort(derived.snapshot)
+            derived.tiers = [
+                _Tier(shared.members, self.retry_weights(shared.weights))
+                for shared in (derived.sharing, last)
+                if shared.members
+            ]
         return derived.tiers
 
     def _pick_other(self, derived: _Derived[T], exclude: Excluded, registry: MemberSource) -> Member:
         excluded = {item.key if isinstance(item, Member) else item for item in exclude}
         for tier in self._tiers(derived):
             if not tier.keys <= excluded:
-                return self.choose_other(tier.table, excluded)
+                return tier.draw(excluded, self._random)
         if derived.table is None or derived.snapshot is None:
             raise self._unavailable(registry)
         members = [member for tier in self._tiers(derived) for member in tier.members]

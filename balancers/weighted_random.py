@@ -7,18 +7,14 @@ number of members.
 
 from __future__ import annotations
 
-import bisect
-import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import attrs
 
 from ..drivers.members import Member
-from .table_balancer import Key, MemberSource, Random, TableBalancer
+from .table_balancer import MemberSource, Random, TableBalancer
 
 __all__ = ["WeightedRandom"]
-
-_DRAWS = 8
 
 
 @attrs.frozen
@@ -29,7 +25,6 @@ class Columns:
     shares: list[float]
     members: Sequence[Member]
     others: list[Member]
-    weights: Sequence[float]
 
 
 class WeightedRandom(TableBalancer[Columns]):
@@ -59,20 +54,9 @@ class WeightedRandom(TableBalancer[Columns]):
                 small.append(large.pop())
         for index in (*small, *large):  # what rounding left
             shares[index] = 1.0
-        return Columns(count, shares, members, others, weights)
+        return Columns(count, shares, members, others)
 
     def choose(self, table: Columns) -> Member:
         place = self._draw() * table.count
         column = int(place)
         return table.members[column] if place - column < table.shares[column] else table.others[column]
-
-    def choose_other(self, table: Columns, excluded: Collection[Key]) -> Member:
-        for _ in range(_DRAWS):
-            member = self.choose(table)
-            if member.key not in excluded:
-                return member
-        # Nearly all of the weight is excluded: draw among the others, which costs a pass over all.
-        left = [place for place, member in enumerate(table.members) if member.key not in excluded]
-        sums = list(itertools.accumulate(table.weights[place] for place in left))
-        drawn = bisect.bisect(sums, self._draw() * sums[-1], hi=len(left) - 1)
-        return table.members[left[drawn]]

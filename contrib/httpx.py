@@ -11,10 +11,12 @@ cookies, event hooks and `response.url` stay in terms of the service.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from time import monotonic
+from typing import Any
 
 try:
     import httpx
@@ -22,12 +24,12 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.httpx needs httpx: pip install 'pydoudou[httpx]'") from error
 
 from ..balancers import Balancer, RoundRobin
-from ..balancers.calls.call import Attempt
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.services import Services
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, is_service_name, member_scheme
+from ..balancers.memory.pick import Pick
 from ..balancers.reporting import reporting
 from ..drivers.members import Member, Reached
 from .httpx_internals import copied, moved
@@ -101,6 +103,10 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         if isinstance(balancer, Mapping):
             for name, one in balancer.items():
                 reporting(one, name)
+        if services is not None and not (
+            isinstance(services, Mapping) and all(isinstance(text, str) for item in services.items() for text in item)
+        ):
+            raise TypeError(f"services is {services!r}; accepted: a mapping from hosts in URLs to names of services")
         self._names = {host.lower(): name for host, name in (services or {}).items()}
         self._balancer = balancer
         self._policy = CallPolicy(attempts, deadline)
@@ -118,23 +124,22 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         service = self._service(request.url)
         if service is None:
             return self._sync.elsewhere().handle_request(request)
-        for pool in self._sync.surplus():
-            pool.close()
+        if self._sync.retired:
+            for pool in self._sync.surplus():
+                pool.close()
         exchange = _Exchange(request, service)
-        if wait := service.first_wait(monotonic()):
-            service.balancer.wait(wait)
-        attempt = exchange.first()
-        if service.changed():
-            self._retire(service.host, service.balancer.members())
+        if not service.answered:
+            service.balancer.wait(service.first_wait(monotonic()))
+        attempt = service.first(exchange.call, request, monotonic())
         while True:
             try:
                 response = self._sync.of(service.host, attempt.member).handle_request(exchange.outgoing(attempt))
-                if attempt.late(monotonic()):
-                    response.close()
-                    raise service.too_late(request)
-                return exchange.answered(attempt, response, _SyncBody)
+                if attempt.answered(response.status_code, monotonic()):
+                    return exchange.incoming(attempt, response, _SyncBody)
+                response.close()
+                raise service.too_late(request)
             except BaseException as error:
-                following = exchange.after(attempt, error)
+                following = service.after(exchange.call, attempt, error, monotonic())
                 if following is None:
                     raise
                 attempt = following
@@ -144,24 +149,23 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         service = self._service(request.url)
         if service is None:
             return await self._async.elsewhere().handle_async_request(request)
-        for pool in self._async.surplus():
-            await pool.aclose()
+        if self._async.retired:
+            for pool in self._async.surplus():
+                await pool.aclose()
         exchange = _Exchange(request, service)
-        if wait := service.first_wait(monotonic()):
-            await service.balancer.wait_async(wait)
-        attempt = exchange.first()
-        if service.changed():
-            self._retire(service.host, service.balancer.members())
+        if not service.answered:
+            await service.balancer.wait_async(service.first_wait(monotonic()))
+        attempt = service.first(exchange.call, request, monotonic())
         while True:
             try:
-                pool = self._async.of(service.host, attempt.member)
-                response = await pool.handle_async_request(exchange.outgoing(attempt))
-                if attempt.late(monotonic()):
-                    await response.aclose()
-                    raise service.too_late(request)
-                return exchange.answered(attempt, response, _AsyncBody)
+                transport = self._async.of(service.host, attempt.member)
+                response = await transport.handle_async_request(exchange.outgoing(attempt))
+                if attempt.answered(response.status_code, monotonic()):
+                    return exchange.incoming(attempt, response, _AsyncBody)
+                await response.aclose()
+                raise service.too_late(request)
             except BaseException as error:
-                following = exchange.after(attempt, error)
+                following = service.after(exchange.call, attempt, error, monotonic())
                 if following is None:
                     raise
                 attempt = following
@@ -178,85 +182,83 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _service(self, url: httpx.URL) -> CalledService[httpx.URL] | None:
         host, scheme = url.host, url.scheme
-        service = self._services.get(host)
+        service = self._services.by_host.get(host)
         if service is not None and scheme in _SCHEMES:
             return service
-        if scheme != LOGICAL_SCHEME and not (
-            scheme in ("http", "https") and (is_service_name(host) or host in self._names)
-        ):
-            return None
-        return self._meet(host)
+        if scheme == LOGICAL_SCHEME or (scheme in _SCHEMES and (is_service_name(host) or host in self._names)):
+            return self._meet(host)
+        return None
 
     def _meet(self, host: str) -> CalledService[httpx.URL]:
         """The service of a host that was not called before, or was forgotten."""
         with self._lock:
-            service = self._services.get(host)
+            service = self._services.by_host.get(host)
             if service is None:
                 name = self._names.get(host, host)
                 given = self._balancer.get(name) if isinstance(self._balancer, Mapping) else self._balancer
                 balancer = reporting(RoundRobin if given is None else given, name)
-                service = CalledService(host, balancer, self._policy, _ERRORS, httpx.URL, logger)
+                retire = functools.partial(_retire, (self._sync, self._async), host)
+                service = CalledService(host, balancer, self._policy, _ERRORS, httpx.URL, logger, retire)
                 for forgotten in self._services.add(service):
-                    self._retire(forgotten, ())
+                    _retire((self._sync, self._async), forgotten, ())
         return service
 
-    def _retire(self, host: str, members: Iterable[Member]) -> None:
-        present = tuple(members)
-        self._sync.retire(host, present)
-        self._async.retire(host, present)
+
+def _retire(pools: Iterable[MemberPools[Any]], host: str, members: Iterable[Member]) -> None:
+    """Of the service that URLs call `host`, only these members are left."""
+    present = tuple(members)
+    for one in pools:
+        one.retire(host, present)
 
 
 class _Exchange:
-    """One request of the client and the attempts at it. Everything but the sending, which is sync or async."""
+    """One request of the client, out and in. Everything but the sending, which is sync or async."""
 
     def __init__(self, request: httpx.Request, service: CalledService[httpx.URL]) -> None:
         self._request, self._service = request, service
-        self._timeout: dict[str, float | None] = {}
         # Any other stream reads from an iterator or a file and is empty, or an error, the second time.
         replayable = isinstance(request.stream, httpx.ByteStream)
-        self._call = service.call(request.method, request.url, replayable, monotonic())
-        self._scheme = ""
+        self.call = service.call(request.method, request.url, replayable, monotonic())
 
-    def first(self) -> Attempt:
-        """The first attempt."""
-        return self._service.first(self._call, self._request, monotonic())
-
-    def after(self, attempt: Attempt, error: BaseException) -> Attempt | None:
-        """The attempt after `attempt`, which failed with `error`; None if that is the outcome."""
-        return self._service.after(self._call, attempt, error, monotonic())
-
-    def outgoing(self, attempt: Attempt) -> httpx.Request:
+    def outgoing(self, attempt: Pick) -> httpx.Request:
         """The request as it goes to the member of this attempt."""
-        request, member = self._request, attempt.member
+        request, service, member = self._request, self._service, attempt.member
         scheme = self._scheme = member_scheme(request.url.scheme, member)
         try:
-            origin = self._service.origin(member, scheme)
+            origin = service.origins.of(member, scheme, service.view)
         except (UnusableAddress, httpx.InvalidURL) as error:
             raise httpx.ConnectError(str(error), request=request) from error
-        extensions = {**request.extensions, "timeout": self._cut_timeouts(attempt)}
+        self._timeout = timeout = dict(request.extensions.get("timeout", {}))
+        timeout["connect"] = shorter(timeout.get("connect"), attempt.connect_limit)
+        if attempt.answer_limit is not None:
+            timeout["pool"] = shorter(timeout.get("pool"), attempt.connect_limit)
+            for phase in ("write", "read"):
+                timeout[phase] = shorter(timeout.get(phase), attempt.answer_limit)
+        extensions = {**request.extensions, "timeout": timeout}
         if scheme == "https":
-            extensions.setdefault("sni_hostname", self._service.host)
+            extensions.setdefault("sni_hostname", service.host)
         return copied(request, moved(request.url, origin), extensions)
 
-    def answered(
-        self, attempt: Attempt, response: httpx.Response, body: type[_SyncBody] | type[_AsyncBody]
+    def incoming(
+        self, attempt: Pick, response: httpx.Response, body: type[_SyncBody] | type[_AsyncBody]
     ) -> httpx.Response:
         """The member's response, in the caller's terms."""
-        attempt.answered(response.status_code, monotonic())
         if response.is_closed:
             attempt.ended(monotonic(), True)
         else:
-            response.stream = body(response.stream, attempt)  # type: ignore[arg-type]
+            response.stream = body(response.stream, attempt)
         response.extensions["member"] = attempt.member
         if "read" in self._timeout:
             # The deadline ends with the head of the answer; between two pieces of the body the client's timeout rules.
             self._timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
         raw = response.headers.raw
-        if any(name.lower() in _TRANSLATED for name, _ in raw):
-            response.headers = httpx.Headers(list(self._translated(raw, attempt)))
+        for name, _ in raw:
+            if name.lower() in _TRANSLATED:
+                response.headers = httpx.Headers(list(self._translated(raw, attempt)))
+                break
         return response
 
-    def _translated(self, raw: list[tuple[bytes, bytes]], attempt: Attempt) -> Iterator[tuple[bytes, bytes]]:
+    def _translated(self, raw: list[tuple[bytes, bytes]], attempt: Pick) -> Iterator[tuple[bytes, bytes]]:
         """The headers in the caller's terms."""
         terms = Terms(str(self._request.url), attempt.member, self._scheme, self._service.balancer.members)
         for name, value in raw:
@@ -264,44 +266,42 @@ class _Exchange:
             # What a header may hold besides ASCII is bytes to HTTP; Latin-1 has a character for each.
             yield name, value if known is None else terms.header(known, value.decode("latin-1")).encode("latin-1")
 
-    def _cut_timeouts(self, attempt: Attempt) -> dict[str, float | None]:
-        """The request's timeouts, cut to what is left."""
-        timeout = self._timeout = dict(self._request.extensions.get("timeout", {}))
-        timeout["connect"] = shorter(timeout.get("connect"), attempt.connect_limit)
-        if attempt.answer_limit is not None:
-            timeout["pool"] = shorter(timeout.get("pool"), attempt.connect_limit)
-            for phase in ("write", "read"):
-                timeout[phase] = shorter(timeout.get(phase), attempt.answer_limit)
-        return timeout
 
+class _Body:
+    """The body of an answer, which tells the attempt when it ends, and then keeps nothing of it.
 
-class _SyncBody(httpx.SyncByteStream):
-    """The body of an answer, which tells the attempt when it ends."""
+    httpx ties a response and its body into a knot that only the garbage collector undoes.
+    """
 
-    def __init__(self, stream: httpx.SyncByteStream, attempt: Attempt) -> None:
+    def __init__(self, stream: Any, attempt: Pick) -> None:
         self._stream, self._attempt = stream, attempt
 
+    def _ended(self, complete: bool) -> None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.ended(monotonic(), complete)
+
+    _attempt: Pick | None
+
+
+class _SyncBody(_Body, httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._stream
         except BaseException:
-            self._attempt.ended(monotonic(), False)
+            self._ended(False)
             raise
-        self._attempt.ended(monotonic(), True)
+        self._ended(True)
 
     def close(self) -> None:
         try:
             self._stream.close()
         finally:
-            self._attempt.ended(monotonic(), False)
+            if self._attempt is not None:
+                self._ended(False)
 
 
-class _AsyncBody(httpx.AsyncByteStream):
-    """The body of an answer, which tells the attempt when it ends."""
-
-    def __init__(self, stream: httpx.AsyncByteStream, attempt: Attempt) -> None:
-        self._stream, self._attempt = stream, attempt
-
+class _AsyncBody(_Body, httpx.AsyncByteStream):
     def __aiter__(self) -> AsyncIterator[bytes]:
         # An asynchronous generator would be shorter; the event loop keeps a record of each one, which costs more than
         # all the rest of this class.
@@ -310,16 +310,17 @@ class _AsyncBody(httpx.AsyncByteStream):
 
     async def __anext__(self) -> bytes:
         try:
-            return await self._parts.__anext__()
+            return await self._parts.__anext__()  # type: ignore[no-any-return]
         except BaseException as error:
-            self._attempt.ended(monotonic(), isinstance(error, StopAsyncIteration))
+            self._ended(isinstance(error, StopAsyncIteration))
             raise
 
     async def aclose(self) -> None:
         try:
             await self._stream.aclose()
         finally:
-            self._attempt.ended(monotonic(), False)
+            if self._attempt is not None:
+                self._ended(False)
 
 
 def _reached(error: BaseException) -> Reached | None:

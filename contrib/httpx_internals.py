@@ -16,12 +16,16 @@ from typing import Any
 
 import httpx
 
-__all__ = ["POOLS_TELL", "REQUESTS_ARE_PLAIN", "URLS_HAVE_PARTS", "copied", "is_idle", "moved"]
-
-
-def moved(url: httpx.URL, origin: httpx.URL) -> httpx.URL:
-    """`url` at `origin`, below the path of `origin`."""
-    return _moved_by_parts(url, origin) if URLS_HAVE_PARTS else _moved_by_parsing(url, origin)
+__all__ = [
+    "POOLS_TELL",
+    "REQUESTS_ARE_PLAIN",
+    "URLS_HAVE_PARTS",
+    "copied",
+    "is_idle",
+    "moved",
+    "moved_by_parsing",
+    "moved_by_parts",
+]
 
 
 def copied(request: httpx.Request, url: httpx.URL, extensions: dict[str, Any]) -> httpx.Request:
@@ -29,7 +33,7 @@ def copied(request: httpx.Request, url: httpx.URL, extensions: dict[str, Any]) -
     if not REQUESTS_ARE_PLAIN:
         return httpx.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=extensions)
     made = object.__new__(httpx.Request)
-    made.method, made.url, made.headers = request.method, url, request.headers.copy()
+    made.method, made.url, made.headers = request.method, url, httpx.Headers(request.headers)
     made.extensions, made.stream = extensions, request.stream
     return made
 
@@ -44,7 +48,8 @@ def is_idle(pool: httpx.BaseTransport | httpx.AsyncBaseTransport) -> bool:
     return connections is not None and all(one.is_idle() or one.is_closed() for one in connections)
 
 
-def _moved_by_parts(url: httpx.URL, origin: httpx.URL) -> httpx.URL:
+def moved_by_parts(url: httpx.URL, origin: httpx.URL) -> httpx.URL:
+    """`url` at `origin`, below the path of `origin`."""
     there, here = origin._uri_reference, url._uri_reference
     scheme, userinfo, host, port, root, _, _ = there
     path = here.path or "/"
@@ -55,7 +60,8 @@ def _moved_by_parts(url: httpx.URL, origin: httpx.URL) -> httpx.URL:
     return made
 
 
-def _moved_by_parsing(url: httpx.URL, origin: httpx.URL) -> httpx.URL:
+def moved_by_parsing(url: httpx.URL, origin: httpx.URL) -> httpx.URL:
+    """The same in public terms."""
     return origin.copy_with(raw_path=origin.raw_path.rstrip(b"/") + url.raw_path)
 
 
@@ -63,7 +69,7 @@ def _urls_have_parts() -> bool:
     """Whether a URL is its parts and nothing else, and comes out of them as out of the parser."""
     url, origin = httpx.URL("http://orders/a%20b?c=d"), httpx.URL("http://[fd00::7]:8080/api")
     try:
-        same = _moved_by_parts(url, origin) == _moved_by_parsing(url, origin)
+        same = moved_by_parts(url, origin) == moved_by_parsing(url, origin)
         return same and list(vars(url)) == ["_uri_reference"]
     except (AttributeError, TypeError, ValueError):
         return False
@@ -79,5 +85,6 @@ def _pools_tell() -> bool:
 
 
 URLS_HAVE_PARTS = _urls_have_parts()
+moved = moved_by_parts if URLS_HAVE_PARTS else moved_by_parsing
 REQUESTS_ARE_PLAIN = _requests_are_plain()
 POOLS_TELL = _pools_tell()

@@ -42,20 +42,27 @@ class MemberPools(Generic[T]):
     Args:
         flavour: what the client needs, `httpx.BaseTransport` or `httpx.AsyncBaseTransport`.
         default: makes a transport when none is given.
+
+    Attributes:
+        retired: the transports of members that left; `surplus` takes those out that have nothing more to do.
     """
 
     def __init__(self, given: Given, flavour: type[T], default: Callable[[ssl.SSLContext], T]) -> None:
+        if not (given is None or callable(given) or isinstance(given, (httpx.BaseTransport, httpx.AsyncBaseTransport))):
+            raise TypeError(f"transport is a {type(given).__name__}; accepted: a transport, or what makes one")
+        if isinstance(given, type) and not issubclass(given, (httpx.BaseTransport, httpx.AsyncBaseTransport)):
+            raise TypeError(f"transport is the class {given.__name__}, which is no transport of httpx")
         self._given = given
         self._flavour = flavour
         self._default = default
         self._context: ssl.SSLContext | None = None
         self._elsewhere: T | None = None
         self._pools: dict[_Key, T] = {}
-        self._retired: list[T] = []
+        self.retired: list[T] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._pools) + len(self._retired)
+        return len(self._pools) + len(self.retired)
 
     def elsewhere(self) -> T:
         """The transport for requests that are not for a service. Raises `TypeError` for the wrong flavour."""
@@ -82,24 +89,22 @@ class MemberPools(Generic[T]):
             gone = [key for key in self._pools if key[0] == host and key not in kept]
             pools = [self._pools.pop(key) for key in gone]
             if not isinstance(self._given, self._flavour):
-                self._retired += pools
+                self.retired += pools
 
     def surplus(self) -> list[T]:
         """The transports of members that left and have nothing more to do, for the caller to close."""
-        if not self._retired:
-            return []
         with self._lock:
-            idle = [pool for pool in self._retired if is_idle(pool)]
-            self._retired = [pool for pool in self._retired if pool not in idle]
+            idle = [pool for pool in self.retired if is_idle(pool)]
+            self.retired = [pool for pool in self.retired if pool not in idle]
         return idle
 
     def all(self) -> list[T]:
         """Every transport, for the caller to close; the next request makes new ones."""
         with self._lock:
-            pools = [*self._pools.values(), *self._retired]
+            pools = [*self._pools.values(), *self.retired]
             if self._elsewhere is not None:
                 pools.append(self._elsewhere)
-            self._elsewhere, self._pools, self._retired = None, {}, []
+            self._elsewhere, self._pools, self.retired = None, {}, []
         # One that was given as an instance stands for all members.
         return list(dict.fromkeys(pools))
 

@@ -9,11 +9,12 @@ cookies, hooks and `response.url` stay in terms of the service, and connections 
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,15 +25,15 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.requests needs requests: pip install 'pydoudou[requests]'") from error
 
 from requests.adapters import BaseAdapter, HTTPAdapter
-from urllib3 import Timeout
+from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import LocationValueError
 
 from ..balancers import RoundRobin
-from ..balancers.calls.call import Attempt
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
+from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
 from ..drivers.members import Member, Reached
 from .requests_internals import never_connected, with_host
@@ -64,9 +65,12 @@ def mount(
     slash after it match: requests compares prefixes, and ``http://orders`` would catch ``http://orders.example.com``.
 
     Raises:
-        ValueError: `service` cannot be a host in a URL.
+        ValueError: `service` cannot be a host in a URL, or another argument has no sense.
+        TypeError: `session` is none, or `balancer` is no balancer and makes none.
     """
-    if not _HOST.fullmatch(service):
+    if not isinstance(session, requests.Session):
+        raise TypeError(f"session is a {type(session).__name__}; accepted: a requests.Session")
+    if not isinstance(service, str) or not _HOST.fullmatch(service):
         raise ValueError(
             f"{service!r} cannot be the host of a URL (accepted: letters, digits, '-', '_' and '.'); mount a name that "
             f'can, and name the service in its balancer: mount(session, "orders", RoundRobin({service!r}))'
@@ -122,7 +126,7 @@ def member_of(response: requests.Response) -> Member:
 class _Outgoing(requests.PreparedRequest):
     """A request as it goes to one member: a URL and headers of its own, everything else shared with the original."""
 
-    def __init__(self, original: requests.PreparedRequest, base: str, attempt: Attempt) -> None:
+    def __init__(self, original: requests.PreparedRequest, base: str, attempt: Pick) -> None:
         super().__init__()
         self.original, self.attempt = original, attempt
         self.asked = urlsplit(original.url or "")
@@ -169,6 +173,10 @@ class DiscoveryAdapter(HTTPAdapter):
         deadline: float | None = None,
         pool_maxsize: int = 10,
     ) -> None:
+        if not isinstance(service, str) or not service:
+            raise TypeError(f"service is {service!r}; accepted: the name of a service")
+        if not isinstance(pool_maxsize, int) or pool_maxsize < 1:
+            raise ValueError(f"pool_maxsize is {pool_maxsize!r}; accepted: a whole number from 1")
         self._name, self._given = service, RoundRobin if balancer is None else balancer
         self._policy = CallPolicy(attempts, deadline)
         # One pool per member, however many there are. With the usual limit of 10 pools, round robin over 11 members
@@ -179,7 +187,10 @@ class DiscoveryAdapter(HTTPAdapter):
         """Called by requests when the adapter is made and when it is unpickled."""
         super().init_poolmanager(*args, **kwargs)
         balancer = reporting(self._given, self._name)
-        self._service: CalledService[str] = CalledService(self._name, balancer, self._policy, _ERRORS, str, logger)
+        changed = functools.partial(_close_others, self.poolmanager)
+        self._service: CalledService[str] = CalledService(
+            self._name, balancer, self._policy, _ERRORS, str, logger, changed
+        )
 
     def send(
         self,
@@ -193,12 +204,9 @@ class DiscoveryAdapter(HTTPAdapter):
         service = self._service
         replayable = request.body is None or isinstance(request.body, (bytes, str))
         call = service.call(request.method or "", request.url, replayable, monotonic())
-        if wait := service.first_wait(monotonic()):
-            service.balancer.wait(wait)
+        if not service.answered:
+            service.balancer.wait(service.first_wait(monotonic()))
         attempt = service.first(call, request, monotonic())
-        if service.changed():
-            present = {(member.host.lower(), member.port) for member in service.balancer.members()}
-            drop_pools(self.poolmanager, present)
         while True:
             try:
                 return self._send(request, attempt, stream, timeout, verify, cert)
@@ -209,12 +217,13 @@ class DiscoveryAdapter(HTTPAdapter):
                 attempt = following
 
     def _send(
-        self, request: requests.PreparedRequest, attempt: Attempt, stream: bool, timeout: Any, verify: Any, cert: Any
+        self, request: requests.PreparedRequest, attempt: Pick, stream: bool, timeout: Any, verify: Any, cert: Any
     ) -> requests.Response:
         """One attempt. Every error of it is one of requests, and names the request that the caller made."""
-        member = attempt.member
+        service, member = self._service, attempt.member
         try:
-            base = self._service.origin(member, member_scheme((request.url or "").partition(":")[0], member))
+            scheme = member_scheme((request.url or "").partition(":")[0], member)
+            base = service.origins.of(member, scheme, service.view)
             return super().send(_Outgoing(request, base, attempt), stream, _cut(timeout, attempt), verify, cert)
         except (UnusableAddress, LocationValueError) as error:
             raise requests.exceptions.InvalidURL(str(error), request=request) from error
@@ -227,7 +236,7 @@ class DiscoveryAdapter(HTTPAdapter):
         if not isinstance(req, _Outgoing):
             return super().build_response(req, resp)
         attempt = req.attempt
-        if attempt.late(monotonic()):
+        if not attempt.answered(resp.status, monotonic()):
             resp.close()
             raise self._service.too_late(req.original)
         scheme = urlsplit(req.url or "").scheme
@@ -238,7 +247,6 @@ class DiscoveryAdapter(HTTPAdapter):
 
         translate_headers(resp, TRANSLATED, in_callers_terms)
         response = super().build_response(req.original, resp)
-        attempt.answered(response.status_code, monotonic())
         tell_end(resp, lambda complete: attempt.ended(monotonic(), complete))
         response.member = attempt.member  # type: ignore[attr-defined]
         return response
@@ -268,18 +276,23 @@ class DiscoveryAdapter(HTTPAdapter):
         return request.path_url
 
 
+def _close_others(manager: PoolManager, members: Iterable[Member]) -> None:
+    """Close the connections to everybody but these."""
+    drop_pools(manager, {(member.host.lower(), member.port) for member in members})
+
+
 def _reached(error: BaseException) -> Reached | None:
     """How far the attempt got, None if the member has nothing to do with what failed."""
     if isinstance(error, (requests.ConnectTimeout, requests.exceptions.InvalidURL)):
         return Reached.UNCONNECTED
-    if isinstance(error, requests.Timeout):
-        return Reached.TIMED_OUT
-    if not isinstance(error, requests.ConnectionError):
+    if not isinstance(error, (requests.ConnectionError, requests.Timeout)):
         return None
-    return Reached.UNCONNECTED if never_connected(error) else Reached.BROKEN
+    if never_connected(error):
+        return Reached.UNCONNECTED
+    return Reached.TIMED_OUT if isinstance(error, requests.Timeout) else Reached.BROKEN
 
 
-def _cut(timeout: Any, attempt: Attempt) -> Any:
+def _cut(timeout: Any, attempt: Pick) -> Any:
     """The ``timeout=`` of a request, in any form that requests takes, cut to what is left."""
     connect_limit, answer_limit = attempt.connect_limit, attempt.answer_limit
     if isinstance(timeout, Timeout):

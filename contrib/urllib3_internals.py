@@ -10,7 +10,7 @@ Where a release lacks something, the cautious way is taken instead. A test fails
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Set
 from typing import Any
 
 from urllib3 import HTTPHeaderDict, HTTPResponse
@@ -30,7 +30,7 @@ def drop_pools(manager: PoolManager, present: Collection[tuple[str, int]]) -> No
                 del pools[key]
 
 
-def translate_headers(response: Any, names: Collection[str], translate: Callable[[str, str], str]) -> None:
+def translate_headers(response: Any, names: Set[str], translate: Callable[[str, str], str]) -> None:
     """Replace the values of these headers of an urllib3 response, wherever requests reads them.
 
     Args:
@@ -38,13 +38,10 @@ def translate_headers(response: Any, names: Collection[str], translate: Callable
         translate: is given a name and a value, and returns the new value.
     """
     headers = getattr(response, "headers", None)
-    if not isinstance(headers, HTTPHeaderDict):
-        return
-    found = [name for name in names if name in headers]
-    if not found:
+    if not isinstance(headers, HTTPHeaderDict) or not names & set(map(str.lower, headers)):
         return
     message = getattr(getattr(response, "_original_response", None), "msg", None)
-    for name in found:
+    for name in [name for name in names if name in headers]:
         values = [translate(name, value) for value in headers.getlist(name)]
         for place in (headers, message):
             if place is not None:
@@ -76,10 +73,28 @@ class _Telling(HTTPResponse):
     released = False
 
     def read(self, *args: Any, **kwargs: Any) -> bytes:
-        return self._read(HTTPResponse.read, args, kwargs)
+        self.reading = True
+        try:
+            data = HTTPResponse.read(self, *args, **kwargs)
+        except BaseException:
+            self._tell(False)
+            raise
+        self.reading = False
+        if self.released:
+            self._tell(True)
+        return data
 
     def read1(self, *args: Any, **kwargs: Any) -> bytes:
-        return self._read(HTTPResponse.read1, args, kwargs)
+        self.reading = True
+        try:
+            data = HTTPResponse.read1(self, *args, **kwargs)
+        except BaseException:
+            self._tell(False)
+            raise
+        self.reading = False
+        if self.released:
+            self._tell(True)
+        return data
 
     def read_chunked(self, *args: Any, **kwargs: Any) -> Generator[bytes, None, None]:
         self.reading = True
@@ -108,19 +123,6 @@ class _Telling(HTTPResponse):
         # does nothing that must not be done at any moment.
         self.tell_ended = None
         super().__del__()
-
-    def _read(self, read: Callable[..., bytes], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        self.reading = True
-        try:
-            data = read(self, *args, **kwargs)
-        except BaseException:
-            self._tell(False)
-            raise
-        finally:
-            self.reading = False
-        if self.released:
-            self._tell(True)
-        return data
 
     def _tell(self, complete: bool) -> None:
         tell, self.tell_ended = self.tell_ended, None

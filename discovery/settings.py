@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, cast
@@ -21,8 +21,10 @@ from ..drivers.contract import DriverPlugin, FallbackPlugin, ReconfigurablePlugi
 from ..drivers.environment import Environment
 from ..drivers.errors import SettingsError
 from ..drivers.kit.own_address import private_address
+from ..drivers.kit.validation import MAX_WEIGHT, Unusable, checked_host, checked_root_path
 from ..drivers.members import Compat, Instance
 from .plugins import known_plugins
+from .unknown_variables import tell_of_unknown_variables
 
 __all__ = ["Settings", "named_plugins", "registration"]
 
@@ -31,18 +33,29 @@ logger = logging.getLogger(__name__)
 _MODE = "GDD_SERVICE_DISCOVERY_MODE"
 _DEFAULT_MODE = "memberlist"
 _MAX_NAME_BYTES = 128
-_MAX_WEIGHT = 10_000
-_HOST = re.compile(r"[^\s/\[\]@?#]{1,255}")
-_ROOT_PATH = re.compile(r"[^\s?#]*")
+_NO_NAME = re.compile(r"[\s/\"'`$<>(){}\[\]\\]|@@")
 
 
-@attrs.frozen
+@attrs.frozen(init=False)
 class Settings:
-    """What a registry needs to know.
+    """What a registry needs to know: read from variables by `from_env`, or said in code.
+
+    ::
+
+        Settings(service="orders", port=8080, seeds=["10.0.0.1", "10.0.0.2:7946"])
+        Settings(seeds=["10.0.0.1"])  # no service: a process that only looks
+        Settings(service="orders", modes=["nacos"], variables={"GDD_NACOS_SERVER_ADDR": "10.0.0.9:8848"})
+
+    In code the environment of the process does not count; `variables` are for everything that has no argument.
+
+    Args:
+        service: the plain name under which others find this process; none registers nothing.
+        seeds: where the gossip joins.
+        variables: more of them, by name.
 
     Attributes:
         modes: the drivers to run, in the order in which their data is preferred.
-        plugins: what makes the driver, by mode.
+        plugins: what makes the driver, by mode; None finds those of `modes`.
         drivers: what the plugin made of the driver's own variables, by mode.
         register: False joins to look only; then the fields below say nothing.
         service_name: the plain name under which others find this process.
@@ -54,7 +67,7 @@ class Settings:
         leave_on_sigterm: whether a SIGTERM that nobody else handles has this process leave before it ends it.
 
     Raises:
-        SettingsError: a mode has no plugin, or there is something to register and no name or host for it.
+        SettingsError: a value is bad, a mode has no plugin, or there is something to register and no name or host.
     """
 
     modes: tuple[str, ...]
@@ -68,6 +81,43 @@ class Settings:
     weight: int = 1
     compat: Compat = Compat.BOTH
     leave_on_sigterm: bool = True
+
+    def __init__(
+        self,
+        modes: Sequence[str] = (),
+        plugins: Mapping[str, DriverPlugin] | None = None,
+        drivers: Mapping[str, Any] | None = None,
+        *,
+        register: bool = True,
+        service_name: str = "",
+        register_host: str = "",
+        port: int = 6060,
+        root_path: str = "",
+        weight: int = 1,
+        compat: Compat = Compat.BOTH,
+        leave_on_sigterm: bool = True,
+        service: str = "",
+        seeds: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        fields: dict[str, Any] = {
+            "register": register,
+            "service_name": service_name,
+            "register_host": register_host,
+            "port": port,
+            "root_path": root_path,
+            "weight": weight,
+            "compat": compat,
+            "leave_on_sigterm": leave_on_sigterm,
+        }
+        if plugins is None:
+            fields["service_name"] = service or service_name
+            read = Settings.from_env(
+                _said_in_code(fields, modes, seeds) | dict(variables or {}), register=bool(service or service_name)
+            )
+            modes, plugins, drivers = read.modes, read.plugins, read.drivers
+            fields = {name: getattr(read, name) for name in fields}
+        self.__attrs_init__(tuple(modes), plugins, drivers or {}, **fields)
 
     def __attrs_post_init__(self) -> None:
         if not self.modes or set(self.modes) - set(self.plugins) or set(self.modes) - set(self.drivers):
@@ -91,6 +141,7 @@ class Settings:
         fields: dict[str, Any] = registration(environment, plugins) if register else {"register": False}
         drivers = {mode: plugin.read_settings(environment) for mode, plugin in plugins.items()}
         environment.check()
+        tell_of_unknown_variables(environment, set(known_plugins()) - set(plugins))
         return cls(modes=tuple(plugins), plugins=MappingProxyType(plugins), drivers=MappingProxyType(drivers), **fields)
 
     def changed(self, changes: Mapping[str, str]) -> Settings:
@@ -128,6 +179,21 @@ class Settings:
             registered_at=registered_at,
             compat=self.compat,
         )
+
+
+def _said_in_code(fields: Mapping[str, Any], modes: Sequence[str], seeds: Sequence[str]) -> dict[str, str]:
+    """The same as variables."""
+    return {
+        _MODE: ",".join((modes,) if isinstance(modes, str) else modes),
+        "GDD_SERVICE_NAME": fields["service_name"],
+        "GDD_REGISTER_HOST": fields["register_host"],
+        "GDD_PORT": str(fields["port"]),
+        "GDD_ROUTE_ROOT_PATH": fields["root_path"],
+        "GDD_WEIGHT": str(fields["weight"]),
+        "GDD_COMPAT": str(fields["compat"]),
+        "GDD_LEAVE_ON_SIGTERM": str(fields["leave_on_sigterm"]),
+        "GDD_MEM_SEED": ",".join((seeds,) if isinstance(seeds, str) else seeds),
+    }
 
 
 def named_plugins(environment: Environment) -> dict[str, DriverPlugin]:
@@ -172,8 +238,10 @@ def _service_name(environment: Environment) -> str:
             "the name under which others find this service; "
             "a process that only calls others needs none: new_node(register=False)",
         )
-    elif len(name.encode()) > _MAX_NAME_BYTES or not name.isprintable() or re.search(r"[\s/]|@@", name):
-        environment.problem("GDD_SERVICE_NAME", f"up to {_MAX_NAME_BYTES} bytes without blanks, '/' and '@@'")
+    elif len(name.encode()) > _MAX_NAME_BYTES or not name.isprintable() or _NO_NAME.search(name):
+        environment.problem(
+            "GDD_SERVICE_NAME", f"up to {_MAX_NAME_BYTES} bytes without blanks, quotes, '/', '@@', '$' and brackets"
+        )
     return name
 
 
@@ -195,21 +263,25 @@ def _register_host(environment: Environment, plugins: Mapping[str, DriverPlugin]
     host = environment.text(name)
     if not host:
         return private_address()
-    host = host.removeprefix("[").removesuffix("]")
-    if not _HOST.fullmatch(host) or not host.isascii():
+    try:
+        return checked_host(host.removeprefix("[").removesuffix("]"))
+    except Unusable:
         environment.problem(name, "an IP address or a host name")
-    return host
+        return ""
 
 
 def _root_path(environment: Environment) -> str:
     """With one slash in front and none behind: Go clients append it to the address as it stands."""
     path = environment.text("GDD_ROUTE_ROOT_PATH")
-    if not _ROOT_PATH.fullmatch(path):
+    try:
+        usable = checked_root_path(path)
+    except Unusable:
+        usable = ""
+    if path.strip("/") != usable.strip("/") or re.search(r"[\s?#]", path):
         environment.problem("GDD_ROUTE_ROOT_PATH", "a path such as /v1, without blanks, '?' and '#'")
-    stripped = path.strip("/")
-    return f"/{stripped}" if stripped else ""
+    return usable
 
 
 def _weight(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> int:
     name = _set_variable(environment, "GDD_WEIGHT", plugins)
-    return max(0, environment.integer(name, 1, least=-_MAX_WEIGHT, most=_MAX_WEIGHT))
+    return max(0, environment.integer(name, 1, least=-MAX_WEIGHT, most=MAX_WEIGHT))

@@ -22,6 +22,7 @@ from ..drivers.kit.log_limit import RateLimitedLog
 from ..drivers.members import DriverStatus, Instance
 from .clock import Clock
 from .former_contract import reconfigurable, subscribing
+from .membership_log import log_registered
 from .shared_view import SharedView
 from .sink import DriverSink
 from .status import BackendStatus
@@ -146,6 +147,7 @@ class SupervisedDriver:
                 self._told, self._able = set(), subscribing(self.driver)
                 self.lifecycle, self.decided = Lifecycle.SERVING, True
                 sink.started()
+                log_registered(instance, self.mode)
                 running.start_soon(self._catch_up, instance, settings)
                 self._changed(self)
             cause: Exception = DiscoveryError("the driver returned although nobody stopped it")

@@ -28,6 +28,7 @@ from ..drivers.kit.loop_thread import LoopThread
 from ..drivers.members import Instance
 from .asking import Asking
 from .clock import Clock
+from .membership_log import log_events
 from .merging.events import MemberEvent
 from .observer import Observers
 from .running_loop import runs_here
@@ -340,6 +341,7 @@ class Supervisor:
     def _on_events(self, events: list[MemberEvent]) -> None:
         """Called by the thread that reported, whichever it is."""
         self._subscriptions.hear(events)
+        log_events(events)
         if self._observers:
             self._loop.call_soon(partial(self._tell_events, events))
 

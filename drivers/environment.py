@@ -25,6 +25,7 @@ E = TypeVar("E", bound=enum.Enum)
 _DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UTF8 = "text in UTF-8"
+_SHORTEST, _LONGEST = 1e-3, 10 * 365 * 24 * 3600.0
 _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})
 
@@ -67,6 +68,8 @@ class Environment:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
         self.problems: list[Problem] = []
+        self._asked_for: set[str] = set()
+        self._prefixes: set[str] = set()
 
     def problem(self, name: str, accepted: str, value: str | None = None) -> None:
         """Record that the variable `name` is unusable; `value` defaults to what it holds."""
@@ -83,12 +86,30 @@ class Environment:
             count = len(self.problems)
             raise SettingsError(f"{count} setting{'s' if count > 1 else ''} cannot be used:\n{lines}")
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The names of all variables that were asked for so far."""
+        return frozenset(self._asked_for)
+
+    def unknown(self, prefix: str) -> list[str]:
+        """The variables that begin with `prefix`, are not empty, and were not asked for, sorted."""
+        prefixes = tuple(self._prefixes)
+        return sorted(
+            name
+            for name, value in self._variables.items()
+            if name.startswith(prefix)
+            and value.strip()
+            and name not in self._asked_for
+            and not (prefixes and name.startswith(prefixes))
+        )
+
     def __contains__(self, name: str) -> bool:
         """Whether the variable is there, empty or not."""
         return name in self._variables
 
     def names(self, prefix: str) -> list[str]:
         """The variables that begin with `prefix` and are not empty, sorted."""
+        self._prefixes.add(prefix)
         return sorted(name for name, value in self._variables.items() if name.startswith(prefix) and value.strip())
 
     def text(self, name: str, default: str = "") -> str:
@@ -102,6 +123,7 @@ class Environment:
 
     def _unicode(self, name: str) -> str:
         """The variable as it stands; "" for bytes that are not UTF-8, which Python hands on as surrogates."""
+        self._asked_for.add(name)
         text = self._variables.get(name, "")
         try:
             text.encode()
@@ -139,7 +161,7 @@ class Environment:
         return default
 
     def duration(self, name: str, default: float, *, bare_unit: float = 1.0, positive: bool = True) -> float:
-        """A duration in seconds; with `positive`, greater than zero, else zero or more."""
+        """A duration in seconds, from a millisecond to ten years; without `positive`, zero too."""
         text = self.text(name)
         if not text:
             return default
@@ -147,11 +169,11 @@ class Environment:
             value = parse_duration(text, bare_unit)
         except ValueError:
             value = -1.0
-        if value > 0 or (value == 0 and not positive):
+        if _SHORTEST <= value <= _LONGEST or (value == 0 and not positive):
             return value
         unit = "seconds" if bare_unit == 1.0 else "milliseconds"
-        least = "greater than 0" if positive else "0 or more"
-        self.problem(name, f"a duration {least}, such as 500ms, 5s or 1m30s (a bare number counts {unit})")
+        least = "from 1ms" if positive else "of 0 or from 1ms"
+        self.problem(name, f"a duration {least} to ten years, such as 500ms, 5s or 1m30s (a bare number counts {unit})")
         return default
 
     def flag(self, name: str, default: bool) -> bool:

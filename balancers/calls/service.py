@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
@@ -11,7 +11,8 @@ import attrs
 from ...drivers.errors import NoMemberAvailable
 from ...drivers.members import Member, Reached
 from ..balancer import ReportingBalancer
-from .call import Attempt, Call, DeadlineOver
+from ..memory.pick import Pick
+from .call import Call, DeadlineOver
 from .origins import Origins
 from .policy import CallPolicy
 
@@ -48,6 +49,13 @@ class CalledService(Generic[T]):
         errors: those of the client's library.
         make_origin: parses a base URL in the client's own way.
         log: where moves are told.
+        changed: is told when the members are others than at the last call, with those there are now: connections to
+            those that left can be closed.
+
+    Attributes:
+        origins: the base URLs of members.
+        view: what the last call picked from, which is the version of `origins`.
+        answered: whether no call has to wait for the first answer any more; else `first_wait` says how long.
     """
 
     def __init__(
@@ -58,69 +66,63 @@ class CalledService(Generic[T]):
         errors: ClientErrors,
         make_origin: Callable[[str], T],
         log: logging.Logger,
+        changed: Callable[[Iterable[Member]], None],
     ) -> None:
         self.host, self.balancer, self.policy, self._errors, self._log = host, balancer, policy, errors, log
-        self._origins = Origins(make_origin)
-        self._view: Snapshot | None = None
-        self._answered = False
+        self._changed = changed
+        self.origins = Origins(make_origin)
+        self.view: Snapshot | None = None
+        self.answered = False
         self._wait_until: float | None = None
-
-    def changed(self) -> bool:
-        """Whether the last pick saw other members than the one before this was asked last: the pools of those that left
-        can be closed.
-        """
-        view = self.balancer.view
-        if view is self._view:
-            return False
-        self._view = view
-        return True
 
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
         return Call(self.policy, self.balancer, method, url, replayable, now, self._log)
 
-    def first(self, call: Call, request: object, now: float) -> Attempt:
+    def first(self, call: Call, request: object, now: float) -> Pick:
         """The first attempt at a call.
 
         Raises:
             Exception: the library's own, if there is no member or no time left.
         """
         try:
-            return call.first(now)
+            pick = call.first(now)
         except NoMemberAvailable as error:
+            self._changed(self.balancer.members())
+            self.view = None
             raise self._errors.no_member(str(error), request=request) from error
         except DeadlineOver as error:
             raise self._errors.timed_out(str(error), request=request) from error
+        if pick.view is not self.view:
+            self.view = pick.view
+            self._changed(self.balancer.members())
+        return pick
 
-    def after(self, call: Call, attempt: Attempt, error: BaseException, now: float) -> Attempt | None:
+    def after(self, call: Call, attempt: Pick, error: BaseException, now: float) -> Pick | None:
         """The attempt after `attempt`, which ended with `error`; None if that is the outcome of the call."""
         reached = self._errors.reached(error)
         if reached is None:
-            attempt.cancelled()
+            attempt.cancel()
             return None
         return call.next(attempt, reached, error, now)
 
     def too_late(self, request: object) -> Exception:
-        """What is raised instead of an answer that missed the deadline (`Attempt.late`)."""
+        """What is raised instead of an answer that missed the deadline (`Pick.answered`)."""
         return self._errors.timed_out(
             f"the answer came after the deadline of {self.policy.deadline} s", request=request
         )
 
     def first_wait(self, now: float) -> float:
         """Seconds to wait for the first answer before the first pick; 0 once it is there, or its time is over."""
-        if self._answered:
+        if self.answered:
             return 0.0
         until = self._wait_until
         if until is None:
             until = self._wait_until = now + min(FIRST_ANSWER_WITHIN, self.policy.deadline or FIRST_ANSWER_WITHIN)
         if now >= until or self.known:
-            self._answered = True
+            self.answered = True
             return 0.0
         return until - now
-
-    def origin(self, member: Member, scheme: str) -> T:
-        """The base of `member`, reached by `scheme`. Raises `UnusableAddress`."""
-        return self._origins.of(member, scheme, self._view)
 
     @property
     def known(self) -> bool:

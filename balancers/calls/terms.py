@@ -71,12 +71,15 @@ class Terms:
 
     def _path(self, path: str) -> str:
         """The path of a cookie: the root path is taken off; one that is above the root path holds for all below it."""
-        root = self._member.quoted_root_path
-        if not root or not path.startswith("/"):
-            return path
-        if path == root or path.startswith(root + "/"):
-            return path[len(root) :] or "/"
-        return "/" if (root + "/").startswith(path.rstrip("/") + "/") else path
+        path = path.strip('"')
+        for root in (self._member.quoted_root_path, "/" + self._member.root_path.strip("/")):
+            if not path.startswith("/") or root in ("", "/"):
+                continue
+            if path == root or path.startswith(root + "/"):
+                return path[len(root) :] or "/"
+            if (root + "/").startswith(path.rstrip("/") + "/"):
+                return "/"
+        return path
 
     def _encrypted(self) -> bool:
         """Whether the way to the service is TLS although the caller's URL does not say so.

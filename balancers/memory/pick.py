@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from ...drivers.members import Member, Outcome, Reached
 from .member_record import MemberRecord
+
+if TYPE_CHECKING:
+    from ...discovery.merging.snapshot import Snapshot
 
 __all__ = ["Ended", "Pick", "Told"]
 
@@ -30,26 +35,66 @@ class Pick:
     One that is dropped counts as ended when it is collected. That may be at any place in any thread, in the middle of
     our own code too, so the finalizer does nothing but append to a deque, which the next pick empties.
 
+    Everything a call knows of one attempt is here, in one object: it is made for every attempt, and each object and
+    each call in between would cost as much as the rest.
+
     Attributes:
         member: who was picked.
+        view: what it was picked from; None for a balancer of somebody else's.
+        eligible: whom the picks of one call can go to, one after the other.
+        started: when the attempt began, by the clock that `answered` and the others are given.
+        connect_limit: seconds that connecting may take.
+        answer_limit: seconds until the head of the answer has to be there; None without a deadline.
     """
 
-    __slots__ = ("_ended", "_head", "_record", "_told", "member")
+    __slots__ = (
+        "_ended",
+        "_head",
+        "_record",
+        "_told",
+        "answer_limit",
+        "connect_limit",
+        "eligible",
+        "member",
+        "started",
+        "view",
+    )
 
     def __init__(
         self,
         member: Member,
+        view: Snapshot | None = None,
+        eligible: Sequence[Member] = (),
         record: MemberRecord | None = None,
         ended: deque[Ended] | None = None,
         told: Told | None = None,
+        started: float = 0.0,
     ) -> None:
-        self.member = member
+        self.member, self.view, self.eligible, self.started = member, view, eligible, started
         self._record, self._ended, self._told = record, ended, told
+        self.connect_limit: float = math.inf
+        self.answer_limit: float | None = None
         self._head: tuple[int, float] | None = None
 
-    def answered(self, status: int, seconds: float) -> None:
-        """The head of an answer came, after so many seconds; `done` is still to come, at the end of the body."""
+    # -- for clients, in times -----------------------------------------------------------------------------------------
+
+    def answered(self, status: int, now: float) -> bool:
+        """The head of an answer came; `ended` is still to come. False if it missed the deadline, and is no answer.
+
+        The timers of sockets are coarse: an answer may come a little after the time for it.
+        """
+        seconds = now - self.started
+        if self.answer_limit is not None and seconds >= self.answer_limit:
+            return False
         self._head = (status, seconds)
+        return True
+
+    def ended(self, now: float, complete: bool) -> None:
+        """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
+        status, head = self._head or (None, None)
+        self.done(Outcome(self.member, Reached.ANSWERED, status, head, now - self.started, complete))
+
+    # -- for everybody -------------------------------------------------------------------------------------------------
 
     def done(self, outcome: Outcome, *, last: bool = True) -> None:
         """The attempt has ended like this. Only the first call counts.
@@ -57,7 +102,11 @@ class Pick:
         Args:
             last: whether the call is over with it; else `call_over` says so, unless there is another attempt.
         """
-        if self._end(outcome) and self._told is not None:
+        record, self._record = self._record, None
+        if record is None or self._ended is None:
+            return
+        self._ended.append((record, outcome, False))
+        if self._told is not None:
             if outcome.reached is not Reached.ANSWERED:
                 self._told.attempt_failed(self.member.service, outcome)
             if last:
@@ -70,13 +119,9 @@ class Pick:
 
     def cancel(self) -> None:
         """The attempt has ended, and that says nothing about the member."""
-        self._end(None)
-
-    def _end(self, outcome: Outcome | None) -> bool:
         record, self._record = self._record, None
         if record is not None and self._ended is not None:
-            self._ended.append((record, outcome, False))
-        return record is not None
+            self._ended.append((record, None, False))
 
     def __del__(self) -> None:
         record, self._record = self._record, None

@@ -24,8 +24,8 @@ def check_flat(data: Mapping[str, Any]) -> None:
         RegistrationError: one is not; the message names it.
     """
     for key, value in data.items():
-        if not isinstance(key, str) or not _is_unicode(key):
-            raise RegistrationError(f"the metadata key {key!r:.60} is not text")
+        if not isinstance(key, str) or not key.isprintable():
+            raise RegistrationError(f"the metadata key {key!r:.60} is not text, or cannot be printed")
         if isinstance(value, str) and not _is_unicode(value):
             raise RegistrationError(f"the metadata value of {key!r} is {value!r:.60}, which is not Unicode")
         if isinstance(value, float) and not math.isfinite(value):

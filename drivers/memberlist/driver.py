@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import random
 import time
 from collections.abc import Sequence
 from typing import assert_never
@@ -23,7 +24,7 @@ from ..kit.validation import Unusable, printable
 from ..members import DriverStatus, Instance, JoinPolicy, Member, Metric, MetricKind, bracketed
 from . import protocol
 from .cpu_load import LoadMeter
-from .metadata import encode_metadata
+from .metadata import encode_instance
 from .node import GossipNode
 from .offers import Offers
 from .protocol import Hooks, Keyring
@@ -52,6 +53,9 @@ __all__ = ["METRICS", "MemberlistDriver"]
 logger = logging.getLogger(__name__)
 
 _LEAVE_WITHIN = 5.0
+_TAKE_BACK_WITHIN = 1.0
+"""Seconds that a failed or interrupted start takes to tell those who may know of us already."""
+_LOOK_UP_INTERVAL = 60.0
 _FIRST_RETRY = 0.5
 _FIRST_ATTEMPT_TIMEOUT = 2.5
 _FEW = 100
@@ -77,6 +81,7 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
         self.detection_bound = 3 * settings.config.probe_interval
         self._keyring = Keyring(settings.keys)
         self._node: GossipNode | None = None
+        self._node_scope = anyio.CancelScope()
         self._sink: Sink | None = None
         self._offers = Offers(self._unusable)
         self._changed: dict[str, protocol.Node] = {}
@@ -98,13 +103,16 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
             JoinError: no seed answers, and ``GDD_MEM_JOIN=required``.
         """
         self._sink = sink
-        settings = self._settings
-        config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_metadata(instance))
+        self._node_scope = anyio.CancelScope(shield=True)
+        settings, started = self._settings, False
+        config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_instance(instance))
         hooks = Hooks(load=LoadMeter() if config.weight_interval else None, user_data=False)
         self._node = GossipNode(
             config,
             bind=settings.bind,
-            port=settings.port,
+            # A process that only looks needs no port that others know; a service that can have it is a seed by default.
+            port=0 if settings.any_port and instance is None else settings.port,
+            or_any=settings.any_port,
             keyring=self._keyring,
             hooks=hooks,
             on_events=self._on_events,
@@ -112,12 +120,33 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
         )
         async with anyio.create_task_group() as tasks:
             try:
-                await tasks.start(self._node.run)
+                await tasks.start(self._run_node)
             except CannotListen as error:
                 raise SettingsError(_what_to_set(error)) from error
-            if settings.seeds:
-                await self._join_first(tasks)
-            task_status.started()
+            try:
+                if settings.seeds:
+                    await self._join_first(tasks)
+                    tasks.start_soon(self._keep_looking_up_seeds)
+                started = True
+                task_status.started()
+                await anyio.sleep_forever()
+            finally:
+                if not started:
+                    with anyio.CancelScope(shield=True):
+                        await self._node.leave(_TAKE_BACK_WITHIN)
+                self._node_scope.cancel()
+
+    async def _run_node(self, *, task_status: TaskStatus[None]) -> None:
+        """Run the node until its scope is cancelled: whoever ends the driver, it lives until it has said good-bye."""
+        with self._node_scope:
+            await self.node.run(task_status=task_status)
+
+    async def _keep_looking_up_seeds(self) -> None:
+        """Names move, and name more nodes later on: a cluster may have to be found again, or to be found at all."""
+        while True:
+            interval = self._settings.config.push_pull_interval or _LOOK_UP_INTERVAL
+            await anyio.sleep(interval * random.uniform(0.5, 1.0))
+            await self.node.refresh_seeds(self._settings.seeds)
 
     async def _join_first(self, tasks: anyio.abc.TaskGroup) -> None:
         """One attempt before the driver counts as started. If nobody has to answer, it waits for a moment only: a seed
@@ -183,7 +212,7 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
     async def update(self, instance: Instance) -> None:
         """See `Driver.update`."""
         node = self.node
-        node.reconfigure(attrs.evolve(node.swim.config, meta=encode_metadata(instance)))
+        node.reconfigure(attrs.evolve(node.swim.config, meta=encode_instance(instance)))
 
     async def reconfigure(self, settings: MemberlistSettings) -> None:
         """See `ReconfigurableDriver.reconfigure`."""
@@ -233,7 +262,9 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
         and every report publishes the whole service anew. So few large reports are made of it, in proportion to what
         there is already.
         """
-        return self.node.swim.merging and len(self._changed) < max(_FEW, len(self._offers) // _REPORTS_OF_A_MERGE)
+        return self.node.swim.cluster.merging and len(self._changed) < max(
+            _FEW, len(self._offers) // _REPORTS_OF_A_MERGE
+        )
 
     def _report(self) -> None:
         """Report what has changed; and if it is us who are cut off, that nobody's disappearance means anything."""
@@ -244,7 +275,7 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
         changed, self._changed = self._changed, {}
         for node in changed.values():
             observed += self._offers.observe(node)
-        cut_off = self.node.swim.cut_off
+        cut_off = self.node.swim.cluster.cut_off
         if cut_off and not self._cut_off:
             sink.authoritative(False, "gossip has lost all other nodes at once")
         elif not cut_off and self._cut_off:
@@ -274,7 +305,14 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
         config = swim.config
         address = f"{bracketed(config.advertise_host)}:{config.advertise_port}"
         message = f"{config.name} at {address}, {self._join}"
-        return DriverStatus(self.mode, self._joined, message, swim.alive, address, counters, swim.gauges)
+        if taken := swim.cluster.name_taken_by:
+            message = (
+                f"the node name {config.name} is taken by {bracketed(taken[0])}:{taken[1]}, so that nobody lists this "
+                "node: set GDD_MEM_NAME"
+            )
+        return DriverStatus(
+            self.mode, self._joined and not taken, message, swim.cluster.alive, address, counters, swim.gauges
+        )
 
 
 def _what_to_set(error: CannotListen) -> str:

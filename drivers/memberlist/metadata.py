@@ -12,7 +12,6 @@ header: 4, 8 or 12 raw bytes.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import struct
 from collections.abc import Mapping
@@ -30,13 +29,19 @@ from ..kit.validation import Unusable, checked_member
 from ..members import Compat, Instance, Member
 from .protocol.config import META_MAX_BYTES
 
-__all__ = ["NodeMetadata", "decode_metadata", "encode_metadata"]
+__all__ = ["MAX_SERVICES", "NodeMetadata", "decode_members", "encode_instance"]
+
+MAX_SERVICES = 4
+"""Of one node. go-doudou's nodes have one or two; a stranger's 512 bytes could hold thirty, each of which costs more
+than the bytes that name it.
+"""
 
 _MOST_INTEGER = 2**63
 
 
-def encode_metadata(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
-    """The blob that announces `instance`, in the shapes that its `compat` asks for.
+def encode_instance(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
+    """The blob that announces `instance`, in the shapes that its `compat` asks for. With both, data that do not fit
+    twice are written for v1 only.
 
     Raises:
         MetadataTooLarge: more than 512 bytes; the message names the largest keys.
@@ -46,20 +51,28 @@ def encode_metadata(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
     for key, value in instance.data.items():
         if isinstance(value, int) and not -_MOST_INTEGER <= value < _MOST_INTEGER:
             raise RegistrationError(f"the metadata value of {key!r} is a whole number of more than 64 bits")
+    blob = _pack(_shape(instance, runtime, data_for_v2=instance.compat.writes_v2))
+    if len(blob) > META_MAX_BYTES and instance.compat is Compat.BOTH:
+        blob = _pack(_shape(instance, runtime, data_for_v2=False))
+    if len(blob) > META_MAX_BYTES:
+        raise _too_large(len(blob), instance.data)
+    return blob
+
+
+def _shape(instance: Instance, runtime: str, *, data_for_v2: bool) -> dict[str, Any]:
+    """What is written. Both generations read the data where they expect them; written twice they may not fit."""
     registered_at = _encode_time(instance.registered_at)
     build = {"buildTime": "", "buildUser": "", "gddVer": "", "goVer": runtime, "registerAt": registered_at}
     shape: dict[str, Any] = {}
     data = dict(instance.data)
     if instance.compat.writes_v1:
-        shape["_meta"] = _sorted(
-            build
-            | {
-                "port": instance.port,
-                "routeRootPath": instance.root_path,
-                "service": instance.service,
-                "weight": instance.weight,
-            }
-        )
+        service: dict[str, Any] = {
+            "port": instance.port,
+            "routeRootPath": instance.root_path,
+            "service": instance.service,
+            "weight": instance.weight,
+        }
+        shape["_meta"] = _sorted(build | service)
         if data:
             shape["data"] = data
     if instance.compat.writes_v2:
@@ -70,13 +83,10 @@ def encode_metadata(instance: Instance, *, runtime: str = RUNTIME) -> bytes:
             "routeRootPath": instance.root_path,
             "type": "rest",
         }
-        if data and instance.compat is Compat.V2:
+        if data and data_for_v2:
             service["data"] = data
         shape |= build | {"serviceInfo": [_sorted(service)], "weight": instance.weight}
-    blob = _pack(_sorted(shape))
-    if len(blob) > META_MAX_BYTES:
-        raise _too_large(len(blob), data)
-    return blob
+    return _sorted(shape)
 
 
 def _sorted(fields: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +158,7 @@ class NodeMetadata:
     unusable: tuple[Unusable, ...] = ()
 
 
-def decode_metadata(blob: bytes, *, host: str, node: str) -> NodeMetadata:
+def decode_members(blob: bytes, *, host: str, node: str) -> NodeMetadata:
     """What a node offers. `host` is its gossip address, under which v1 services are reached; `node` its name.
 
     Never raises: peers send what they like.
@@ -156,10 +166,16 @@ def decode_metadata(blob: bytes, *, host: str, node: str) -> NodeMetadata:
     if not blob:
         return NodeMetadata()
     try:
-        fields = json.loads(blob) if blob[:1] == b"{" else _decode_msgpack(blob)
+        fields = _decode_json(blob) if blob[:1] == b"{" else _decode_msgpack(blob)
         return _read(fields, host, node)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgpack.UnpackException):
         return NodeMetadata(readable=False)
+
+
+def _decode_json(blob: bytes) -> Any:
+    import json  # as versions before 1.0.1 wrote it: hardly ever needed, and costs time at the start
+
+    return json.loads(blob)
 
 
 def _decode_msgpack(blob: bytes) -> Any:
@@ -200,7 +216,10 @@ def _read(fields: Any, host: str, node: str) -> NodeMetadata:
     data = _bytes_again(_map(fields.get("data")))
     registered_at = _decode_time(fields.get("registerAt") or v1.get("registerAt"))
     found = _Found(host, node, registered_at, weight if weight > 0 else 1, data)
-    for service in map(_map, fields.get("serviceInfo") or ()):
+    services = fields.get("serviceInfo") or ()
+    if len(services) > MAX_SERVICES:
+        found.unusable.append(Unusable("service", f"{len(services)} services of one node; {MAX_SERVICES} are taken"))
+    for service in map(_map, services[:MAX_SERVICES]):
         name = _string(service.get("name"))
         scheme = "grpc" if service.get("type") == "grpc" or is_grpc(name) else "http"
         found.add(plain_name(name), service.get("host") or host, service, scheme)

@@ -14,16 +14,15 @@ import random
 import socket
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import anyio
 import attrs
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..errors import JoinError
 from ..kit.log_limit import RateLimitedLog
 from ..kit.validation import escaped
 from .connections import Connections
+from .joining import JoinAttempt
 from .lookups import resolve_all
 from .protocol import Config, Effects, Hooks, Keyring, Swim
 from .protocol.addresses import Address
@@ -56,6 +55,7 @@ class GossipNode:
         config: with `advertise_port` 0, whatever free port is bound is advertised.
         bind: the address to listen on; "" is every interface.
         port: the port to listen on, for UDP and TCP; 0 is any free one.
+        or_any: whether another one will do if it is taken.
         on_events: called with each batch of events, in order, on the event loop; it must not block.
         quiet: log nothing.
     """
@@ -66,6 +66,7 @@ class GossipNode:
         *,
         bind: str = "",
         port: int = 0,
+        or_any: bool = False,
         keyring: Keyring | None = None,
         hooks: Hooks | None = None,
         on_events: Callable[[Sequence[Event]], None] = lambda events: None,
@@ -73,7 +74,7 @@ class GossipNode:
     ) -> None:
         self._config = config
         self._bind = bind
-        self._port = port
+        self._port, self._or_any = port, or_any
         self._keyring = keyring
         self._hooks = hooks
         self._on_events = on_events
@@ -97,7 +98,7 @@ class GossipNode:
         Raises:
             CannotListen: the port is taken or the address is not ours.
         """
-        sockets = await open_sockets(self._bind, self._port)
+        sockets = await open_sockets(self._bind, self._port, or_any=self._or_any)
         try:
             await self._serve(sockets, task_status)
         finally:
@@ -142,35 +143,32 @@ class GossipNode:
     # -- what the owner wants ------------------------------------------------------------------------------------------
 
     async def join(self, seeds: Sequence[Address]) -> int:
-        """Exchange states with all seeds at once, at every address that their names have; returns how many answered.
+        """Exchange states with all seeds at once, at every address that their names have, until one has brought us
+        among others; returns how many have answered by then. What is still under way goes on.
 
         Our own address among them is skipped: all nodes may be given the same list.
 
         Raises:
-            JoinError: there was somebody to ask and nobody answered; names every reason.
+            JoinError: there was somebody to ask and nobody answered, or nobody else came of it; names every reason.
         """
         failures: list[str] = []
         targets = await self._targets(seeds, failures)
         self.swim.remember_seeds(targets)
-        finished = [anyio.Event() for _ in targets]
-        contacted = 0
-
-        def ended(done: anyio.Event, exchange: StreamExchange) -> None:
-            nonlocal contacted
-            if exchange.failure:
-                failures.append(f"{exchange.peer}: {escaped(exchange.failure)}")
-            else:
-                contacted += 1
-            done.set()
-
-        for target, done in zip(targets, finished, strict=True):
-            self.swim.join(target, self._clock(), partial(ended, done))
+        attempt = JoinAttempt(len(targets), failures, lambda: self.swim.cluster.among_others)
+        for target in targets:
+            self.swim.join(target, self._clock(), attempt.ended)
         self._flush()
-        for done in finished:
-            await done.wait()
-        if failures and not contacted:
-            raise JoinError("no seed answered: " + "; ".join(failures))
-        return contacted
+        await attempt.wait()
+        return attempt.answered
+
+    async def refresh_seeds(self, seeds: Sequence[Address]) -> None:
+        """Look up the names of the seeds again. Whoever is new there is tried like a member that was lost; if a name
+        cannot be resolved, all stays as it was.
+        """
+        failures: list[str] = []
+        targets = await self._targets(seeds, failures)
+        if not failures:
+            self.swim.remember_seeds(targets)
 
     async def _targets(self, seeds: Sequence[Address], failures: list[str]) -> list[Address]:
         config = self.swim.config

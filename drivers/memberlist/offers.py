@@ -12,7 +12,7 @@ import attrs
 
 from ..kit.validation import Unusable, checked_weight
 from ..members import Member, MemberState
-from .metadata import NodeMetadata, decode_metadata
+from .metadata import NodeMetadata, decode_members
 from .protocol import Node, State
 
 __all__ = ["Offers"]
@@ -80,7 +80,7 @@ class Offers:
         return [*gone, *members]
 
     def _decode(self, node: Node) -> NodeMetadata:
-        metadata = decode_metadata(node.meta, host=node.host, node=node.name)
+        metadata = decode_members(node.meta, host=node.host, node=node.name)
         self.decoded += 1
         if not metadata.readable:
             self.unreadable += 1

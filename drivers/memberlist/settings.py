@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
-import secrets
+import logging
+import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +14,7 @@ import attrs
 
 from ..environment import Environment
 from ..kit.own_address import private_address
+from ..kit.validation import Unusable, checked_host
 from ..members import JoinPolicy
 from .protocol import Config, Dialect
 from .protocol.addresses import Address
@@ -32,6 +33,8 @@ __all__ = [
     "read_settings",
 ]
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_PORT = 7946
 SECRET_KEY = "GDD_MEM_SECRET_KEY"
 _MILLISECONDS = 1e-3
@@ -49,6 +52,7 @@ class MemberlistSettings:
         config: the protocol's settings, as they would be on `config.advertise_port` 0 for any free port.
         bind: the address to listen on, "" for every interface.
         port: the port to listen on, 0 for any free one.
+        any_port: whether another one will do if it is taken, because the user named none.
         seeds: where to join; none founds a cluster.
         keys: encryption keys, the first one encrypts; none sends plain text.
     """
@@ -56,6 +60,7 @@ class MemberlistSettings:
     config: Config
     bind: str = ""
     port: int = DEFAULT_PORT
+    any_port: bool = False
     seeds: tuple[Address, ...] = ()
     join: JoinPolicy = JoinPolicy.RETRY
     keys: tuple[bytes, ...] = attrs.field(default=(), repr=False)
@@ -105,7 +110,7 @@ def read_settings(environment: Environment) -> MemberlistSettings:
     config = Config(
         name=_name(environment),
         advertise_host=host,
-        advertise_port=port,
+        advertise_port=port if environment.text("GDD_MEM_PORT") else 0,
         dialect=dialect,
         tcp_timeout=environment.duration("GDD_MEM_TCP_TIMEOUT", 30.0),
         weight_interval=_weight_interval(environment),
@@ -117,13 +122,19 @@ def read_settings(environment: Environment) -> MemberlistSettings:
     )
     if not config.allows(host):
         environment.problem("GDD_MEM_CIDRS_ALLOWED", f"networks that this node's own address, {host}, is in")
+    keys = read_keys(environment)
+    if keys and not (config.verify_incoming or config.verify_outgoing):
+        logger.warning(
+            "%s protects nothing: GDD_MEM_VERIFY_INCOMING and GDD_MEM_VERIFY_OUTGOING are both false", SECRET_KEY
+        )
     return MemberlistSettings(
         config=dynamic_config(environment, config),
-        bind=environment.text("GDD_MEM_BIND"),
+        bind=_bind(environment),
         port=port,
+        any_port=not environment.text("GDD_MEM_PORT"),
         seeds=_seeds(environment),
         join=environment.choice("GDD_MEM_JOIN", JoinPolicy.RETRY),
-        keys=read_keys(environment),
+        keys=keys,
         log=not environment.flag("GDD_MEM_LOG_DISABLE", False),
     )
 
@@ -169,7 +180,7 @@ def _advertise_host(environment: Environment, dialect: Dialect) -> str:
         host = socket.gethostname() + host
     host = host.removeprefix("[").removesuffix("]")
     try:
-        dialect.decode_host(dialect.encode_host(host))
+        checked_host(dialect.decode_host(dialect.encode_host(host)))
     except (ValueError, ProtocolError):
         accepted = _ADVERTISABLE[dialect]
         if host in ("0.0.0.0", "::"):
@@ -179,12 +190,23 @@ def _advertise_host(environment: Environment, dialect: Dialect) -> str:
     return host
 
 
+def _bind(environment: Environment) -> str:
+    """The address to listen on; "" for every interface."""
+    bind = environment.text("GDD_MEM_BIND")
+    if bind not in ("", "0.0.0.0", "::"):
+        try:
+            checked_host(bind)
+        except Unusable as unusable:
+            environment.problem("GDD_MEM_BIND", f"an address of this machine, without a port ({unusable})")
+    return bind
+
+
 def _name(environment: Environment) -> str:
     name = environment.text("GDD_MEM_NAME")
     if len(name.encode(errors="surrogateescape")) > NAME_MAX_BYTES:
         environment.problem("GDD_MEM_NAME", f"at most {NAME_MAX_BYTES} bytes", f"{len(name)} characters long")
         name = ""
-    return name or f"{socket.gethostname()}-{secrets.token_hex(3)}"
+    return name or f"{socket.gethostname()}-{os.urandom(3).hex()}"
 
 
 def _weight_interval(environment: Environment) -> float:
@@ -230,7 +252,7 @@ def read_keys(environment: Environment) -> tuple[bytes, ...]:
     for item in environment.items(SECRET_KEY):
         try:
             key = base64.b64decode(item, validate=True)
-        except binascii.Error:
+        except ValueError:  # also of text that is not ASCII
             key = b""
         if len(key) in (16, 24, 32):
             keys.append(key)
@@ -276,10 +298,9 @@ def parse_seed(item: str) -> Address:
         host, port = address, ""
     else:
         host, _, port = address.partition(":")
-    if ":" in host:
-        ipaddress.IPv6Address(host)
-    if not host or " " in host or "]" in host:
+    if not host:
         raise ValueError("no host name or address")
+    checked_host(host)
     if not port:
         return (host, DEFAULT_PORT)
     if not port.isascii() or not port.isdigit() or not 0 < int(port) <= 65535:

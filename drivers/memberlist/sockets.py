@@ -52,13 +52,20 @@ class Sockets:
             await listener.aclose()
 
 
-async def open_sockets(host: str, port: int) -> Sockets:
+async def open_sockets(host: str, port: int, *, or_any: bool = False) -> Sockets:
     """Listen on `host` ("" for every interface, IPv6 included where the machine has it). With port 0, UDP and TCP get
-    the same free port.
+    the same free port, and so they do with `or_any` if `port` is taken.
 
     Raises:
         CannotListen: the port is taken, or the address is not this machine's; names the port and the protocol.
     """
+    if port and or_any:
+        try:
+            return await _open(host, port)
+        except CannotListen as failure:
+            if not failure.port_taken:
+                raise
+        port = 0
     for attempts_left in reversed(range(_FREE_PORT_TRIES if port == 0 else 1)):
         try:
             return await _open(host, port)
@@ -88,7 +95,11 @@ def _addresses(host: str) -> Iterator[tuple[int, str]]:
         try:
             family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
         except ValueError:
-            for found_family, *_, sockaddr in socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM):
+            try:
+                found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+            except OSError as error:
+                raise CannotListen(f"cannot listen at {host!r}: {error}", port_taken=False) from error
+            for found_family, *_, sockaddr in found:
                 yield found_family, str(sockaddr[0])
                 return
         yield family, host

@@ -83,11 +83,13 @@ class NacosDriver(SubscribingDriver, CheckingDriver):
         """See `Driver.run`.
 
         Raises:
+            SettingsError: the folder for the log cannot be made.
             MetadataTooLarge: before anything is sent.
             RegistrationError: the server refuses the registration or the credentials.
             JoinError: no server can be reached, and ``GDD_NACOS_JOIN=required``.
         """
         settings = self._settings
+        settings.check_folders()
         self._sink = sink
         if instance is not None:
             self._registrar.wanted = encode_instance(instance, settings.group, settings.cluster)

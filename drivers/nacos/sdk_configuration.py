@@ -22,7 +22,7 @@ from .errors import NacosRefused
 from .sdk_patches import sdk_log
 from .settings import LogLevel, NacosSettings, Server, TlsFiles
 
-__all__ = ["configuration", "give_calls_their_time", "log_handler", "writable_cache"]
+__all__ = ["call_timeout", "configuration", "log_handler", "writable_cache"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +72,9 @@ def configuration(
     return made
 
 
-def give_calls_their_time(made: ClientConfig, settings: NacosSettings) -> None:
-    """Once connected, a call may take longer than connecting may; the SDK has one setting for both."""
-    made.grpc_config.grpc_timeout = round(min(settings.request_timeout, _MOST_CALL_TIMEOUT) * 1000)
+def call_timeout(settings: NacosSettings) -> int:
+    """Milliseconds for a call once connected: longer than connecting may take; the SDK has one setting for both."""
+    return round(min(settings.request_timeout, _MOST_CALL_TIMEOUT) * 1000)
 
 
 # -- logs and files ----------------------------------------------------------------------------------------------------

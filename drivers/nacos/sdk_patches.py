@@ -21,12 +21,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from importlib.metadata import version
 from typing import Any
 
-import grpc
 import pydantic
 from v2.nacos import ClientConfig, NacosException, NacosNamingService
 from v2.nacos.nacos_client import NacosClient
@@ -48,19 +48,22 @@ from v2.nacos.transport.rpc_client import RpcClient
 from v2.nacos.utils.net_util import NetUtils
 
 from ..kit.validation import escaped
-from .errors import NacosError, NacosFailed, NacosRefused, NacosUnavailable
+from .sdk_errors import first_line
 
 __all__ = [
     "Client",
     "apply",
     "connection",
     "current_access_token",
+    "give_calls",
+    "is_started",
+    "login_url",
     "missing",
     "query",
     "sdk_log",
-    "sorted_error",
     "start",
     "subscribe",
+    "tls_context",
     "unsubscribe",
 ]
 
@@ -70,11 +73,6 @@ DISTRIBUTION = "nacos-sdk-python"
 
 sdk_log = logging.getLogger("naming")
 """The SDK's logger."""
-
-_DENIED_CODES = (400, 401, 403)
-_NOT_CONNECTED = -401
-_DENIED = ("user not found", "unknown user", "authorization failed", "access denied", "no permission")
-"""What servers say who answer a refusal with the code 500."""
 
 _OPTIONAL = frozenset({"instanceId", "clusterName", "serviceName", "metadata"})
 """What an instance need not have: null is as good as nothing there."""
@@ -190,14 +188,8 @@ class ReadableService(Service):  # type: ignore[misc]
                 given = {key: value for key, value in host.items() if value is not None or key not in _OPTIONAL}
                 readable.append(Instance.model_validate(given))
             except (pydantic.ValidationError, AttributeError) as error:
-                unreadable.append(escaped(f"{host!r:.200}: {_first_line(error)}"))
+                unreadable.append(escaped(f"{host!r:.200}: {first_line(error)}"))
         return {**raw, "hosts": readable, "unreadable": unreadable}
-
-
-def _first_line(error: BaseException) -> str:
-    if isinstance(error, pydantic.ValidationError):
-        return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:3])
-    return str(error)
 
 
 class _Query(QueryServiceResponse):  # type: ignore[misc]
@@ -314,6 +306,23 @@ async def start(client: Client) -> None:
     await client.grpc_client_proxy.start()
 
 
+def give_calls(client: Client, milliseconds: int) -> None:
+    """Let every call from now on take that long."""
+    client.client_config.grpc_config.grpc_timeout = milliseconds
+
+
+def login_url(client: Client) -> str:
+    """Where the client logs in."""
+    config = client.client_config
+    return f"{config.server_list[0]}{config.build_context_prefix()}/v1/auth/users/login"
+
+
+def tls_context(client: Client) -> ssl.SSLContext | None:
+    """What the client does TLS with where it logs in; None for plain HTTP."""
+    context: ssl.SSLContext | None = client.http_agent.ssl_context
+    return context
+
+
 def is_started(client: Client) -> bool:
     """Whether there is anything to shut down."""
     return client.grpc_client_proxy.rpc_client is not None
@@ -357,29 +366,3 @@ async def current_access_token(client: Client) -> str | None:
     connector = client.grpc_client_proxy.nacos_server_connector
     token = await connector.auth_client.get_access_token(True)
     return str(token) if token else None
-
-
-# -- errors ------------------------------------------------------------------------------------------------------------
-
-
-def sorted_error(error: Exception) -> NacosError:
-    """The SDK's one error, or whatever else comes out of it, sorted by what may be done about it.
-
-    Whatever goes wrong while an answer is fetched or read, the SDK turns into an error with the code 500; what it was
-    is kept as the context.
-    """
-    if not isinstance(error, NacosException):
-        kind = NacosUnavailable if isinstance(error, (OSError, grpc.RpcError)) else NacosFailed
-        return kind(escaped(f"{type(error).__name__}: {error}"))
-    code = getattr(error.message, "code", error.error_code)
-    text = escaped(str(error.message)) or f"error {code}"
-    cause = error.__context__
-    if isinstance(cause, grpc.aio.AioRpcError):
-        return NacosUnavailable(escaped(f"gRPC {cause.code().name}: {cause.details()}"))
-    if code == _NOT_CONNECTED or isinstance(cause, OSError):
-        return NacosUnavailable(text)
-    if cause is not None and not isinstance(cause, NacosException):
-        return NacosFailed(escaped(f"an answer that cannot be read ({type(cause).__name__}: {_first_line(cause)})"))
-    if code in _DENIED_CODES or any(words in text.lower() for words in _DENIED):
-        return NacosRefused(text)
-    return NacosFailed(text)

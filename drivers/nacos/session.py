@@ -20,7 +20,8 @@ from ..kit.validation import escaped
 from . import sdk_patches as sdk
 from .errors import NacosFailed, NacosRefused, NacosUnavailable
 from .instances import Listed, Registration, ServiceList
-from .sdk_configuration import configuration, give_calls_their_time, log_handler, writable_cache
+from .sdk_configuration import call_timeout, configuration, log_handler, writable_cache
+from .sdk_errors import sorted_error
 from .sdk_thread import owned_tasks
 from .service_names import ServiceName
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
@@ -94,13 +95,13 @@ class Session:
         await _asked(sdk.start(self._client))
         if not await self._client.server_health():
             raise NacosUnavailable(f"no connection to {_listed(servers)}")
-        give_calls_their_time(made, settings)
+        sdk.give_calls(self._client, call_timeout(settings))
         self._connection = found = sdk.connection(self._client)
         self.server = next((str(each) for each in servers if found and _is_at(each, found)), _listed(servers))
         if settings.username:
-            await self._log_in(str(made.server_list[0]) + made.build_context_prefix())
+            await self._log_in()
 
-    async def _log_in(self, address: str) -> None:
+    async def _log_in(self) -> None:
         """Find out now, and why, what the SDK would only call a failed request later."""
         client = self._running()
         try:
@@ -108,12 +109,13 @@ class Session:
                 return
         except Exception:
             sdk.sdk_log.debug("the login failed", exc_info=True)
-        login = f"{address}/v1/auth/users/login"
+        login = sdk.login_url(client)
+        address = login.removesuffix("/v1/auth/users/login")
         credentials = {"username": self._settings.username, "password": self._settings.password}
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(self._settings.request_timeout)) as http,
-                http.post(login, data=credentials, ssl=client.http_agent.ssl_context or True) as answer,
+                http.post(login, data=credentials, ssl=sdk.tls_context(client) or True) as answer,
             ):
                 status, said = answer.status, escaped((await answer.content.read(500)).decode(errors="replace"), 200)
         except (aiohttp.ClientError, OSError) as error:
@@ -231,7 +233,7 @@ async def _asked(question: Awaitable[T]) -> T:
     try:
         return await question
     except Exception as error:
-        raise sdk.sorted_error(error) from error
+        raise sorted_error(error) from error
 
 
 def _listed(servers: Sequence[Server]) -> str:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from ..environment import Environment
+from ..errors import SettingsError
 from ..members import JoinPolicy
 
 __all__ = ["LogLevel", "NacosSettings", "Server", "TlsFiles", "read_settings"]
@@ -101,6 +102,21 @@ class NacosSettings:
     check_interval: float = 3.0
     join: JoinPolicy = JoinPolicy.RETRY
     tls: TlsFiles | None = None
+
+    def check_folders(self) -> None:
+        """Make the folder for the log, which only the start can know to be possible.
+
+        Raises:
+            SettingsError: it cannot be made.
+        """
+        if self.log_dir is None or self.log_level is None:
+            return
+        try:
+            Path(self.log_dir).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"GDD_NACOS_LOG_DIR is {self.log_dir!r}; accepted: a folder that is there or can be made ({error})"
+            ) from error
 
 
 def read_settings(environment: Environment) -> NacosSettings:

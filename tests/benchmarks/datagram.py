@@ -21,7 +21,7 @@ from types import FrameType
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.gossip import gossip_address, gossiping
 
-from pydoudou.drivers.memberlist.metadata import encode_metadata
+from pydoudou.drivers.memberlist.metadata import encode_instance
 from pydoudou.drivers.memberlist.protocol.messages import Alive
 from pydoudou.drivers.members import Instance
 
@@ -53,8 +53,8 @@ class Way:
 
 def alive() -> bytes:
     """About a node that offers one service, in the shapes of both generations of go-doudou."""
-    spare = META_BYTES - len(encode_metadata(Instance("orders", "127.0.0.1", 8080)))
-    meta = encode_metadata(Instance("orders", "127.0.0.1", 8080, root_path="/" + "x" * (spare // 2 - 1)))
+    spare = META_BYTES - len(encode_instance(Instance("orders", "127.0.0.1", 8080)))
+    meta = encode_instance(Instance("orders", "127.0.0.1", 8080, root_path="/" + "x" * (spare // 2 - 1)))
     return Alive(1, "node-1", b"127.0.0.1", 7946, meta, VSN).encode()
 
 

@@ -231,6 +231,17 @@ def test_a_seed_that_says_nothing_holds_up_no_start_and_one_that_answers_is_enou
             eventually(lambda: looking.members("orders"))
 
 
+def test_processes_on_one_machine_need_no_port_setting_and_the_first_one_is_the_seed() -> None:
+    own = {"GDD_MEM_HOST": "127.93.7.1", "GDD_MEM_BIND": "127.93.7.1", "GDD_MEM_SEED": "127.93.7.1"}
+    unset = {**own, "GDD_MEM_PORT": ""}
+    with gossiping("orders", **unset) as first, gossiping("users", **unset) as second, gossiping(**unset) as looking:
+        assert gossip_address(first) == "127.93.7.1:7946"
+        assert len({gossip_address(each) for each in (first, second, looking)}) == 3
+        eventually(lambda: looking.members("orders") and looking.members("users"))
+        with pytest.raises(SettingsError, match="GDD_MEM_PORT"), gossiping("third", **{**own, "GDD_MEM_PORT": "7946"}):
+            pytest.fail("started on a port that is taken")
+
+
 def test_a_process_that_just_ends_leaves() -> None:
     with gossiping() as looking:
         program = textwrap.dedent("""

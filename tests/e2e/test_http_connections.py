@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -41,16 +42,21 @@ def test_a_connection_to_each_of_many_members_is_kept(caller_class: CallerClass)
 
 
 @every_client
-def test_connections_to_a_member_that_left_are_closed_once_another_appears(caller_class: CallerClass) -> None:
-    with several(3) as (stays, leaves, comes), caller_class(picker := InOrder(leaves.member())) as caller:
-        caller.call()
-        picker.all = (stays.member(),)
-        caller.call()
-        picker.all = (comes.member(), stays.member())
-        caller.call()
-        caller.call()
-        eventually(lambda: leaves.open_connections() == 0)
-        assert (stays.open_connections(), comes.open_connections()) == (1, 1)
+@pytest.mark.parametrize("left", [1, 0])
+def test_connections_to_members_that_left_are_closed_by_the_calls_that_follow(
+    caller_class: CallerClass, left: int
+) -> None:
+    with several(4) as members:
+        registry = GivenMembers(*(member.member() for member in members))
+        with caller_class(RoundRobin("orders", registry)) as caller:
+            for _ in range(8):
+                caller.call()
+            registry.change(*(member.member() for member in members[:left]))
+            for _ in range(2):
+                with contextlib.nullcontext() if left else pytest.raises(caller.connection_error):
+                    caller.call()
+            eventually(lambda: sum(member.open_connections() for member in members[left:]) == 0)
+            assert sum(member.open_connections() for member in members[:left]) == left
 
 
 def test_a_transport_that_all_members_share_stays_open_when_one_leaves() -> None:
@@ -130,18 +136,19 @@ def encrypted(certificate: Path) -> Iterator[HttpMember]:
         yield member
 
 
-def trusting(caller_class: CallerClass, member: Member, certificate: Path) -> Caller:
-    """A client that trusts the certificate."""
+def trusting(caller_class: CallerClass, member: Member, certificate: Path, first: Member | None = None) -> Caller:
+    """A client that trusts the certificate; it calls `first` before `member`, if there is one."""
+    picker = InOrder(member) if first is None else InOrder(first, member)
     if caller_class is RequestsCaller:
-        caller = RequestsCaller(InOrder(member))
+        caller = RequestsCaller(picker)
         caller.session.verify = str(certificate)
         # With it, REQUESTS_CA_BUNDLE would win over what was just said.
         caller.session.trust_env = False
         return caller
     context = ssl.create_default_context(cafile=str(certificate))
     if caller_class is HttpxCaller:
-        return HttpxCaller(InOrder(member), transport=lambda: httpx.HTTPTransport(verify=context))
-    return AsyncHttpxCaller(InOrder(member), transport=lambda: httpx.AsyncHTTPTransport(verify=context))
+        return HttpxCaller(picker, transport=lambda: httpx.HTTPTransport(verify=context))
+    return AsyncHttpxCaller(picker, transport=lambda: httpx.AsyncHTTPTransport(verify=context))
 
 
 @every_client
@@ -179,6 +186,27 @@ def test_requests_moves_on_from_a_member_with_a_wrong_certificate(certificate: P
         picker = InOrder(wrong.member(scheme="https"), good.member())
         with RequestsCaller(picker) as caller:
             assert caller.call("POST", verify=str(certificate)).member == good.member()
+
+
+@contextlib.contextmanager
+def silent_listener() -> Iterator[Member]:
+    """A member that accepts connections and never says a word, not even in a TLS handshake."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        yield Member("orders", "127.0.0.1", listener.getsockname()[1], scheme="https")
+
+
+@every_client
+def test_nothing_was_sent_before_the_end_of_a_tls_handshake(
+    caller_class: CallerClass, encrypted: HttpMember, certificate: Path
+) -> None:
+    good = encrypted.member(scheme="https")
+    with silent_listener() as silent, HttpMember() as plain:
+        for bad in (silent, plain.member(scheme="https")):
+            with trusting(caller_class, good, certificate, first=bad) as caller:
+                assert caller.call("POST", content=b"body", timeout=1.0).member == good
+    assert [request.body for request in encrypted.served] == [b"body", b"body"]
 
 
 def test_requests_reports_a_broken_tls_handshake_as_its_own_error(certificate: Path) -> None:

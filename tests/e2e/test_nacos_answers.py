@@ -232,7 +232,9 @@ async def play(case: Case, answer: Answer, rows: list[str]) -> None:
             f"{'s' if sessions > 1 else ' '} | unregistered {scene.longest_absence:4.1f} s | another service after "
             f"{took:3.1f} s | well again after {back:3.1f} s{' | ' if did else ''}{did}"
         )
-        assert scene.longest_absence < 2 * INTERVAL + 1.0
+        # A server that calls the connection unregistered has forgotten what was registered through it.
+        forgets = TROUBLE_LASTS if answer is Answer.UNREGISTERED else 0.0
+        assert scene.longest_absence < forgets + 2 * INTERVAL + 1.0
 
 
 @pytest.mark.timeout(120)
@@ -351,7 +353,7 @@ def test_whatever_is_answered_it_leaves_in_time(answer: Answer, caplog: pytest.L
 
     with caplog.at_level(logging.WARNING, "pydoudou.drivers.nacos"):
         anyio.run(main)
-    assert len(caplog.records) == 1
+    assert 1 <= len(caplog.records) <= 2  # that it did not work, and perhaps that the connection was lost over it
 
 
 def test_the_table_is_made_of_every_question() -> None:

@@ -89,7 +89,7 @@ def test_what_the_user_says_of_forks_in_grpc_counts(server: ScriptedNacos) -> No
     assert run(server, NODE + TELL, GRPC_ENABLE_FORK_SUPPORT="1")["inherited"] == "1"
 
 
-@pytest.mark.parametrize("variable", ["GDD_NACOS_CACHE_DIR", "GDD_NACOS_LOG_DIR", "TMPDIR"])
+@pytest.mark.parametrize("variable", ["GDD_NACOS_CACHE_DIR", "TMPDIR"])
 def test_a_folder_that_cannot_be_written_costs_nothing_but_what_would_be_in_it(
     server: ScriptedNacos, variable: str, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.waiting import eventually
 
 from pydoudou import MemberState, Registry
-from pydoudou.drivers.memberlist.metadata import decode_metadata, encode_metadata
+from pydoudou.drivers.memberlist.metadata import decode_members, encode_instance
 from pydoudou.drivers.memberlist.protocol import State
 from pydoudou.drivers.members import Instance
 
@@ -25,7 +25,7 @@ from pydoudou.drivers.members import Instance
 def go_meta(service: str, port: int, **fields: Any) -> str:
     """The metadata of a Go process that offers a service, as the peer takes it."""
     when = datetime(2026, 1, 1, tzinfo=UTC)
-    return "hex:" + encode_metadata(Instance(service, "127.0.0.1", port, registered_at=when, **fields)).hex()
+    return "hex:" + encode_instance(Instance(service, "127.0.0.1", port, registered_at=when, **fields)).hex()
 
 
 @contextlib.contextmanager
@@ -56,7 +56,7 @@ def test_python_joins_go_and_both_see_each_other() -> None:
             (users,) = registry.members("users")
             assert (users.address, users.node) == ("127.0.0.1:6060", "go-1")
             joined = go.wait_for("join", "py-1")
-            (seen,) = decode_metadata(
+            (seen,) = decode_members(
                 bytes.fromhex(joined["node"]["meta"]["hex"]), host="127.0.0.1", node="py-1"
             ).members
             assert (seen.service, seen.address) == ("orders", "127.0.0.1:8080")
@@ -74,7 +74,7 @@ def test_metadata_updates_are_seen_both_ways() -> None:
         with python_node("orders", GDD_MEM_SEED=go.address, GDD_MEM_NAME="py-1") as registry:
             registry.update({"zone": "b"})
             update = go.wait_for("update", "py-1")
-            (seen,) = decode_metadata(
+            (seen,) = decode_members(
                 bytes.fromhex(update["node"]["meta"]["hex"]), host="127.0.0.1", node="py-1"
             ).members
             assert seen.data == {"zone": "b"}

@@ -23,7 +23,7 @@ def test_a_node_that_loses_all_others_at_once_takes_itself_for_cut_off() -> None
     world = World()
     world.start("me", "a", "b")
     switch_off(world, "a", "b")
-    assert world.swim("me").cut_off
+    assert world.swim("me").cluster.cut_off
 
 
 def test_it_does_so_while_they_are_only_suspected() -> None:
@@ -31,7 +31,7 @@ def test_it_does_so_while_they_are_only_suspected() -> None:
     world.start("me", "a", "b")
     world.off("a")
     world.off("b")
-    world.run_until(lambda: world.swim("me").cut_off, within=60.0)
+    world.run_until(lambda: world.swim("me").cluster.cut_off, within=60.0)
     states = {node.name: node.state for node in world.swim("me").nodes()}
     assert State.DEAD not in states.values()
 
@@ -40,7 +40,7 @@ def test_the_only_other_one_is_lost_by_itself() -> None:
     world = World()
     world.start("me", "a")
     switch_off(world, "a")
-    assert not world.swim("me").cut_off
+    assert not world.swim("me").cluster.cut_off
 
 
 def test_those_that_are_lost_one_after_the_other_are_not_counted_together() -> None:
@@ -49,7 +49,7 @@ def test_those_that_are_lost_one_after_the_other_are_not_counted_together() -> N
     world.start("me", "a", "b")
     switch_off(world, "a")
     switch_off(world, "b")
-    assert not world.swim("me").cut_off
+    assert not world.swim("me").cluster.cut_off
 
 
 def test_those_that_were_never_there_together_are_not_counted_together() -> None:
@@ -57,12 +57,12 @@ def test_those_that_were_never_there_together_are_not_counted_together() -> None
     world.start("me", "a")
     for name in ("b", "c", "d"):
         switch_off(world, "a" if name == "b" else chr(ord(name) - 1))
-        assert not world.swim("me").cut_off
+        assert not world.swim("me").cluster.cut_off
         world.add(name)
         world.join(name, "me")
         world.run(1.0)
     switch_off(world, "d")
-    assert not world.swim("me").cut_off
+    assert not world.swim("me").cluster.cut_off
 
 
 def test_one_answer_ends_it() -> None:
@@ -71,24 +71,24 @@ def test_one_answer_ends_it() -> None:
     switch_off(world, "a", "b")
     world.add("c")
     world.join("c", "me")
-    assert not world.swim("me").cut_off
+    assert not world.swim("me").cluster.cut_off
     switch_off(world, "c")
-    assert not world.swim("me").cut_off
+    assert not world.swim("me").cluster.cut_off
 
 
 def test_a_leave_ends_it_because_it_was_heard() -> None:
     world = World()
     a = world.start("me", "a", "b")[1]
     world.passes = lambda source, target, transport: "me" not in (source, target)
-    world.run_until(lambda: world.swim("me").cut_off, within=60.0)
+    world.run_until(lambda: world.swim("me").cluster.cut_off, within=60.0)
     world.passes = lambda source, target, transport: True
     a.leave(world.now)
     world.run_until(lambda: lost(world, "a"), within=5.0)
-    assert not world.swim("me").cut_off
+    assert not world.swim("me").cluster.cut_off
 
 
 def test_while_one_other_is_alive_a_node_is_not_cut_off() -> None:
     world = World()
     world.start("me", "a", "b", "c")
     switch_off(world, "a", "b")
-    assert not world.swim("me").cut_off
+    assert not world.swim("me").cluster.cut_off

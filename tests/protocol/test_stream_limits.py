@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from support.cluster import Lone, alive
+from support.cluster import Lone, World, alive
 from support.streams import drive, serve
 
 from pydoudou.drivers.memberlist.protocol import Hooks, Keyring
@@ -139,6 +139,17 @@ def test_what_we_dial_has_a_room_of_its_own() -> None:
     assert not dialled.done
     serve(dialled, bytes(310_000), lone.now)
     assert dialled.failure
+
+
+def test_nothing_is_kept_of_exchanges_that_are_over() -> None:
+    world = World()
+    me, peer = world.start("me", "peer")
+    for _ in range(5):
+        assert world.join("me", "peer") == ""
+    world.off("peer")
+    assert world.join("me", "peer") != ""
+    for swim in (me, peer):
+        assert (swim.gauges["streams_open"], swim.gauges["stream_bytes_held"]) == (0, 0)
 
 
 # -- what nobody wants -------------------------------------------------------------------------------------------------

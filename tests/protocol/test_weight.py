@@ -79,6 +79,27 @@ def test_a_weight_that_nobody_can_have_measured_is_refused(value: int) -> None:
     assert lone.problems() == ["weight_refused"]
 
 
+def test_a_date_that_no_later_announcement_reaches_gives_way_to_them() -> None:
+    """Forged, or measured by a clock that was wrong."""
+    lone = knowing()
+    lone.hear(weight(8, 2**63 - 1))
+    for second in range(8):
+        lone.now += 1.0
+        lone.hear(weight(3, 1_000 + second), weight(3, 1_000 + second))
+    assert lone.node("a").weight == 3
+    lone.hear(weight(4, 2_000))
+    assert lone.node("a").weight == 4
+
+
+def test_an_old_announcement_that_is_still_gossiped_does_not_win_by_repetition() -> None:
+    lone = knowing()
+    lone.hear(weight(5, 2_000))
+    for _ in range(8):
+        lone.now += 1.0
+        lone.hear(weight(1, 1_000))
+    assert lone.node("a").weight == 5
+
+
 def test_the_weight_of_a_suspect_is_dropped_and_the_known_one_survives_the_suspicion() -> None:
     """Go forgets it there, and hears of it again only when it changes."""
     lone = knowing()

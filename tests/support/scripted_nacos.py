@@ -47,6 +47,7 @@ class Answer(enum.StrEnum):
     ILLEGAL = "400 as an error"
     ERROR = "500"
     OVERLOADED = "503"
+    UNREGISTERED = "301 as an error"
     NONSENSE = "no JSON"
     OTHER_TYPE = "another type"
     UNKNOWN_TYPE = "an unknown type"
@@ -73,6 +74,7 @@ _ERRORS = {
     Answer.ILLEGAL: (400, "Param is illegal"),
     Answer.ERROR: (500, "Server is DOWN now, please try again later!"),
     Answer.OVERLOADED: (503, "over threshold"),
+    Answer.UNREGISTERED: (301, "Connection is unregistered."),
 }
 _HTTP = {
     Answer.REFUSAL: (403, "unknown user!"),
@@ -80,6 +82,7 @@ _HTTP = {
     Answer.ILLEGAL: (401, ""),
     Answer.ERROR: (500, "caused: Connection refused"),
     Answer.OVERLOADED: (503, "server is STARTING now, please try again later!"),
+    Answer.UNREGISTERED: (301, ""),
     Answer.NONSENSE: (200, "<html>"),
     Answer.OTHER_TYPE: (200, "[]"),
     Answer.UNKNOWN_TYPE: (302, ""),

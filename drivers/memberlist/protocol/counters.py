@@ -48,7 +48,7 @@ _COUNTED = {
     "bad_packet": "datagrams whose layers could not be read",
     "bad_message": "messages in datagrams that could not be read or are not allowed",
     "bad_stream": "connections that ended because of what came",
-    "not_inflated": "compressed datagrams beyond what there is time for",
+    "work_refused": "compressed or very full datagrams beyond what there is time for",
     "address_not_allowed": "packets, connections and members outside of the allow-list",
     "alive_refused": "statements of members that would do harm",
     "incarnation_refused": "reports at an incarnation that no node can be at",
@@ -69,5 +69,6 @@ GAUGES = (
     Row("health_score", "gauge", "local health (Lifeguard): 0 is healthy, 7 by default the worst"),
     Row("queued", "gauge", "messages that gossip still has to spread"),
     Row("streams_accepted", "gauge", "connections of others that are open"),
+    Row("streams_open", "gauge", "connections that are open, those that we dialled included"),
     Row("stream_bytes_held", "gauge", "what those hold in memory, at the most", "bytes"),
 )

@@ -8,11 +8,12 @@ key decrypts: install the new key everywhere, then use it everywhere, then remov
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from .errors import ProtocolError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 __all__ = ["Keyring", "decrypt", "encrypt", "encrypted_bytes", "encryption_overhead"]
 
@@ -72,6 +73,9 @@ class Keyring:
         if len(key) not in _KEY_SIZES:
             raise ValueError(f"key of {len(key)} bytes; AES takes 16, 24 or 32")
         if key not in self._ciphers:
+            # Imported with the first key: without one nobody has to wait for it at the start.
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
             self._ciphers[key] = AESGCM(key)
 
     def use(self, key: bytes) -> None:
@@ -129,6 +133,8 @@ def decrypt(keyring: Keyring, payload: bytes, associated: bytes) -> bytes:
         raise ProtocolError(f"unsupported encryption version {version}")
     if len(payload) < encryption_overhead(version):
         raise ProtocolError(f"payload is too small to decrypt: {len(payload)} bytes")
+    from cryptography.exceptions import InvalidTag  # imported by now, with the first key
+
     nonce, sealed = payload[1 : 1 + _NONCE], payload[1 + _NONCE :]
     for cipher in keyring.ciphers:
         try:

@@ -114,7 +114,7 @@ class RemoteState:
 @attrs.frozen
 class MergeEnded:
     """All that a peer's state told has been taken in, or the exchange ended before that. A large one comes in many
-    small steps, each with its events; `Swim.merging` tells whether there are more to come.
+    small steps, each with its events; `ClusterView.merging` tells whether there are more to come.
     """
 
 

@@ -321,10 +321,13 @@ class Membership:
         if not self.running:
             return
         self.lifecycle = Lifecycle.LEAVING
-        me = self.me
-        self.dead(Dead(me.incarnation, me.name, me.name))
+        self.dead(self.farewell())
         if not self._roster.present:
             self.lifecycle = Lifecycle.LEFT
+
+    def farewell(self) -> Dead:
+        """What we say when we leave."""
+        return Dead(self.me.incarnation, self.me.name, self.me.name)
 
     def _raise_incarnation(self, above: int) -> None:
         """Take the next one. After the last that others accept we begin anew: they will hold us dead, forget us, and

@@ -39,12 +39,14 @@ __all__ = [
     "Alive",
     "Dead",
     "IndirectPing",
+    "MessageType",
     "Nack",
     "Ping",
     "State",
     "Suspect",
     "Weight",
     "alive_bytes",
+    "message_head",
 ]
 
 _PING_HEAD = message_head(MessageType.PING, 5)

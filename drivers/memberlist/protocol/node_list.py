@@ -37,7 +37,8 @@ class NodeRecord:
         host: the same, fit for a socket.
         state_changed: when `state` last changed.
         suspicion: the suspicion that the node is under, and the timer that ends it.
-        weight: the last dynamic weight and when it was measured (Unix milliseconds). It outlives a suspicion.
+        weight: the last dynamic weight, when it was measured (Unix milliseconds), and since when we have it. It
+            outlives a suspicion.
         corrected_at: when we last told this node directly that it is held to be dead, or that we are not.
         entry: the node as push/pull carries it, from when that was first asked for until something of it changes.
     """
@@ -52,7 +53,7 @@ class NodeRecord:
     state: State
     state_changed: float
     suspicion: tuple[Suspicion, Timer] | None = None
-    weight: tuple[int, int] | None = None
+    weight: tuple[int, int, float] | None = None
     corrected_at: float = float("-inf")
     entry: bytes | None = None
 

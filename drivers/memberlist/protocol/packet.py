@@ -28,6 +28,7 @@ from .message_types import MessageType, message_head
 __all__ = [
     "COMPRESS_FIELDS",
     "MAX_COMPOUND_PARTS",
+    "ORDINARY_BYTES",
     "PacketCodec",
     "compound",
     "compressed",
@@ -44,6 +45,9 @@ MAX_INFLATED_PACKET_BYTES = 256 * 1024
 """What all compressed parts of one packet may inflate to. Gossip packets hold 1,400 bytes, the largest datagram 64
 KB.
 """
+
+ORDINARY_BYTES = 2048
+"""Compounds of gossip are no larger, unless a cluster is set to large datagrams."""
 
 _COMPOUND = MessageType.COMPOUND.value
 _COMPRESS = MessageType.COMPRESS.value
@@ -93,8 +97,9 @@ def packed_bytes(fields: Mapping[bytes, Any]) -> bytes:
     return to_bytes(fields.get(b"Buf"))
 
 
-def messages(plaintext: bytes, may_inflate: Callable[[int], bool] = lambda size: True) -> Iterator[tuple[int, bytes]]:
-    """The messages of a packet in order, as type and body. `may_inflate` is asked before so many bytes are inflated.
+def messages(plaintext: bytes, may_work: Callable[[int], bool] = lambda size: True) -> Iterator[tuple[int, bytes]]:
+    """The messages of a packet in order, as type and body. `may_work` is asked before so many bytes are inflated, or
+    so large a compound is taken apart.
 
     Raises:
         ProtocolError: a layer is malformed or a bound is exceeded; what came before was yielded.
@@ -119,9 +124,9 @@ def messages(plaintext: bytes, may_inflate: Callable[[int], bool] = lambda size:
             continue
         if depth >= MAX_DEPTH:
             raise ProtocolError(f"layers nested deeper than {MAX_DEPTH}")
+        if (kind == _COMPRESS or len(message) > ORDINARY_BYTES) and not may_work(len(message)):
+            raise ProtocolError("more work than there is time for")
         if kind == _COMPRESS:
-            if not may_inflate(len(message)):
-                raise ProtocolError("more is compressed than there is time for")
             inner = inflate(message[1:], inflated_left)
             inflated_left -= len(inner)
             waiting.append((inner, depth + 1))

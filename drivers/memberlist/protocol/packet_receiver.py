@@ -9,13 +9,13 @@ from .context import Context
 from .errors import ProtocolError
 from .events import UserMessage
 from .gomsgpack import struct_fields
-from .inflate_budget import InflateBudget
 from .membership import Membership
 from .message_types import MessageType
 from .messages import Ack, Alive, Dead, IndirectPing, Nack, Ping, Suspect, Weight
 from .packet import messages
 from .probe import Prober
 from .weight import Weights
+from .work_budget import WorkBudget
 
 __all__ = ["PacketReceiver"]
 
@@ -24,7 +24,7 @@ class PacketReceiver:
     """Takes the datagrams of one node."""
 
     def __init__(
-        self, context: Context, membership: Membership, prober: Prober, weights: Weights, budget: InflateBudget
+        self, context: Context, membership: Membership, prober: Prober, weights: Weights, budget: WorkBudget
     ) -> None:
         self._context = context
         self._membership = membership
@@ -39,8 +39,8 @@ class PacketReceiver:
             context.problem("address_not_allowed", "a packet")
             return
         try:
-            may_inflate = partial(self._may_inflate, source[0])
-            for kind, body in messages(context.codec.unwrap(data), may_inflate):
+            may_work = partial(self._may_work, source[0])
+            for kind, body in messages(context.codec.unwrap(data), may_work):
                 try:
                     self._dispatch(kind, body, source)
                 except ProtocolError as error:
@@ -50,11 +50,11 @@ class PacketReceiver:
         except MemoryError:
             context.problem("no_memory", "a packet was dropped")
 
-    def _may_inflate(self, host: str, size: int) -> bool:
+    def _may_work(self, host: str, size: int) -> bool:
         context = self._context
         covered = self._budget.covers(host, size, context.now)
         if not covered:
-            context.counters["not_inflated"] += 1
+            context.counters["work_refused"] += 1
         return covered
 
     def _dispatch(self, kind: int, body: bytes, source: Address) -> None:

@@ -10,6 +10,7 @@ word for a death: what a peer holds dead is suspected here, so that the node in 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 from .addresses import Address, shown
@@ -37,6 +38,7 @@ class Synchronizer:
 
     Attributes:
         merging: how many states of peers are being taken in.
+        name_taken_by: who has our name in the list of the node that we asked last.
     """
 
     def __init__(self, context: Context, roster: Roster, membership: Membership) -> None:
@@ -44,6 +46,7 @@ class Synchronizer:
         self._roster = roster
         self._membership = membership
         self.merging = 0
+        self.name_taken_by: Address | None = None
         self._settled_joins = 0
         self._asked_stranger_at = float("-inf")
 
@@ -93,6 +96,7 @@ class Synchronizer:
                 raise ProtocolError(f"remote error: {message.error}")
             if not isinstance(message, PushPull):
                 raise ProtocolError(f"expected a state, got {type(message).__name__}")
+            self._look_for_own_name(message.nodes)
             return self._merge(message, join=join)
 
         deadline = context.now + context.config.tcp_timeout
@@ -137,6 +141,17 @@ class Synchronizer:
         finally:
             self.merging -= 1
             context.events.append(MergeEnded())
+
+    def _look_for_own_name(self, entries: list[Entry]) -> None:
+        """Whether the node that we asked knows another one under our name. It refuses ours then, and all that hear of
+        us through it do not.
+        """
+        me, dialect = self._membership.me, self._context.config.dialect
+        self.name_taken_by = None
+        for name, addr, port, _, _, state, _ in entries:
+            if name == me.name and state in (State.ALIVE, State.SUSPECT) and (addr, port) != (me.addr, me.port):
+                with contextlib.suppress(ProtocolError):
+                    self.name_taken_by = (dialect.decode_host(addr), port)
 
     def _merge_entry(self, entry: Entry) -> None:
         membership = self._membership

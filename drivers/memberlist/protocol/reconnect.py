@@ -43,6 +43,12 @@ class Healer:
         """The addresses by which the cluster is found."""
         self._seeds = tuple(dict.fromkeys(seeds))
 
+    def tell_seeds(self, message: bytes) -> None:
+        """Send a message to the seeds that are not in our list: they may have us in theirs."""
+        for seed in self._seeds:
+            if not self._roster.is_present_at(seed):
+                self._context.send(seed, message)
+
     def lost(self, node: NodeRecord) -> None:
         """A member failed: start looking for it soon."""
         self._lost.pop(node.name, None)

@@ -187,6 +187,8 @@ class StreamExchange:
 
     def _may_hold(self) -> bool:
         """Whether there is room for what this exchange holds by now; else it ends."""
+        if self.done:
+            return True
         too_much = self._context.stream_limits.hold(self, self._reader.held_bytes)
         if too_much:
             self._context.problem("streams_full", too_much)

@@ -58,9 +58,14 @@ class StreamLimits:
         return self._by_source.total()
 
     @property
+    def open(self) -> int:
+        """How many connections are open, those that we dialled included."""
+        return len(self._places)
+
+    @property
     def held_bytes(self) -> int:
-        """What the accepted connections hold now."""
-        return self._accepted_bytes
+        """What all of them hold now."""
+        return self._accepted_bytes + self._dialled_bytes
 
     def admit(self, exchange: StreamExchange, host: str) -> str:
         """Give a connection from `host` its place; returns why there is none, "" if there is."""

@@ -11,12 +11,12 @@ Each rule stands in the module that bears its name in the papers: `probe`, `memb
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .addresses import Address, shown
 from .application import Application
+from .cluster_view import ClusterView
 from .config import Config
 from .context import Context
 from .counters import COUNTERS
@@ -26,13 +26,11 @@ from .errors import ProtocolError
 from .events import Node, UserMessage
 from .gossip import Gossiper
 from .hooks import Hooks
-from .inflate_budget import InflateBudget
 from .membership import Lifecycle, Membership
 from .messages import (
     Ack,
     Alive,
     Ping,
-    State,
 )
 from .node_list import NodeRecord, Roster
 from .packet_receiver import PacketReceiver
@@ -44,13 +42,13 @@ from .stream_limits import MAX_HELD_BYTES, StreamLimits
 from .stream_reader import Message, PushPull
 from .timers import Periodic
 from .weight import Weights
+from .work_budget import WorkBudget
 
 if TYPE_CHECKING:
     from random import Random
 
 __all__ = ["Effects", "Swim"]
 
-_HOSTS_FRESH_FOR = 1.0
 _LEAVE_GOSSIP_INTERVAL = 0.05
 """A leaving node has no time to wait for the next tick."""
 
@@ -67,6 +65,7 @@ class Swim:
 
     Attributes:
         application: what a program may ask that uses gossip for itself.
+        cluster: what the node makes of its cluster as a whole.
     """
 
     def __init__(
@@ -84,9 +83,6 @@ class Swim:
         if hooks is not None:
             self._context.hooks = hooks
         self._roster = Roster(random)
-        self._hosts: frozenset[str] = frozenset()
-        self._hosts_at = -math.inf
-        self._context.stream_limits = StreamLimits(self._member_hosts, max_held_bytes)
         if self._context.hooks.merge is None:
             self._context.known_entries = self._roster.entries
         self._membership = Membership(self._context, self._roster)
@@ -94,10 +90,12 @@ class Swim:
         self._gossiper = Gossiper(self._context, self._roster)
         self._synchronizer = Synchronizer(self._context, self._roster, self._membership)
         self._prober.on_stranger = self._synchronizer.ask_stranger
+        self.cluster = ClusterView(self._context, self._roster, self._membership, self._synchronizer)
+        self._context.stream_limits = StreamLimits(self.cluster.member_hosts, max_held_bytes)
         self._healer = Healer(self._context, self._roster, self._synchronizer)
         self.application = Application(self._context, self._roster, self._prober)
         self._weights = Weights(self._context, self._roster, self._membership)
-        budget = InflateBudget(self._member_hosts, now)
+        budget = WorkBudget(self.cluster.member_hosts, now)
         self._receiver = PacketReceiver(self._context, self._membership, self._prober, self._weights, budget)
         self._membership.on_lost, self._membership.on_found = self._healer.lost, self._healer.found
         self._membership.announce()
@@ -139,6 +137,7 @@ class Swim:
             "health_score": self.health_score,
             "queued": self.queued,
             "streams_accepted": limits.accepted,
+            "streams_open": limits.open,
             "stream_bytes_held": limits.held_bytes,
         }
 
@@ -166,21 +165,6 @@ class Swim:
     def known(self) -> int:
         """How many nodes are in the list, ourselves and the recently dead included."""
         return len(self._roster)
-
-    @property
-    def alive(self) -> int:
-        """How many nodes are alive and not under suspicion, ourselves included."""
-        return self._roster.count(State.ALIVE)
-
-    @property
-    def cut_off(self) -> bool:
-        """Whether all others are lost in a way that says more about us than about them (see `isolation`)."""
-        return self._membership.isolation.cut_off
-
-    @property
-    def merging(self) -> bool:
-        """Whether a peer's state is being taken in; `MergeEnded` tells when that is over."""
-        return self._synchronizer.merging > 0
 
     def nodes(self) -> list[Node]:
         """All known nodes, ourselves, the suspects and the recently dead included."""
@@ -226,15 +210,6 @@ class Swim:
         effects = Effects(context.packets, context.streams, context.events)
         context.packets, context.streams, context.events = [], [], []
         return effects
-
-    def _member_hosts(self) -> frozenset[str]:
-        """Where other live members are; made anew once a second at the most, however often strangers make us ask."""
-        now = self._context.now
-        if self._hosts_at + _HOSTS_FRESH_FOR <= now:
-            self._hosts_at = now
-            own = self._context.config.name
-            self._hosts = frozenset(node.host for node in self._roster if not node.gone and node.name != own)
-        return self._hosts
 
     def _start_ticking(self) -> None:
         for periodic in self._periodic:
@@ -319,6 +294,7 @@ class Swim:
         """Tell the others that we go; `left` turns true when they know. We go on answering meanwhile."""
         self._context.enter(now)
         self._membership.leave()
+        self._healer.tell_seeds(self._membership.farewell().encode())
         self._gossip_leave()
 
     def _gossip_leave(self) -> None:

@@ -5,6 +5,10 @@
 with M the awareness multiplier (8), the local health score, and the idle share of the processor. Only nodes without
 a static weight announce one. A weight does not touch the incarnation, and is kept while its node is suspected (Go
 forgets it there).
+
+Of two weights the one that was measured later counts, by the clock of the node that measured them. Nobody else can
+check that clock; so a date that no later announcement reaches, although they go on, was wrong, or forged. After some
+seconds it gives way to them.
 """
 
 from __future__ import annotations
@@ -19,8 +23,12 @@ from .node_list import Roster
 
 __all__ = ["MAX_WEIGHT", "Weights", "dynamic_weight"]
 
-MAX_WEIGHT = 1_000
-"""A weight is at most the awareness multiplier, 8 by default. One forged weight must not draw all calls to a node."""
+MAX_WEIGHT = 8
+"""A weight is at most the awareness multiplier, which is 8 everywhere: go-doudou cannot be told another one. A forged
+weight must not draw all calls to a node.
+"""
+_DATE_HOLDS_FOR = 3.0
+_MAX_OUTDATED = 1024
 
 
 def dynamic_weight(max_multiplier: int, score: int, idle: float) -> int:
@@ -37,6 +45,8 @@ class Weights:
         self._context = context
         self._roster = roster
         self._membership = membership
+        self._outdated: dict[str, int] = {}
+        """When the latest weight was measured that counted as older than the known one, by node."""
 
     def interval(self) -> float:
         """Seconds between two announcements; 0 is never."""
@@ -66,10 +76,24 @@ class Weights:
             context.problem("weight_refused", f"{node.name}: {message.weight}")
             return
         before = node.weight
-        if before is not None and message.weight_at <= before[1]:
+        if before is not None and message.weight_at <= before[1] and not self._overtakes(message, before):
             return
-        node.weight = (message.weight, message.weight_at)
+        self._outdated.pop(message.node, None)
+        node.weight = (message.weight, message.weight_at, context.now)
         context.counters["weights_applied"] += 1
         context.broadcasts.queue(message.encode(), ("weight", node.name))
         if before is None or before[0] != message.weight:
             context.events.append(WeightChanged(node.snapshot()))
+
+    def _overtakes(self, message: Weight, known: tuple[int, int, float]) -> bool:
+        """Whether announcements go on below the known date, which has stood for long."""
+        _, known_at, since = known
+        latest = self._outdated.get(message.node)
+        if message.weight_at == known_at or (latest is not None and message.weight_at <= latest):
+            return False
+        if latest is not None and self._context.now - since >= _DATE_HOLDS_FOR:
+            return True
+        if len(self._outdated) >= _MAX_OUTDATED:
+            self._outdated.clear()
+        self._outdated[message.node] = message.weight_at
+        return False

@@ -12,8 +12,9 @@ import pytest
 from support.http_members import InOrder
 
 from pydoudou import Member
-from pydoudou.balancers.calls.call import Attempt, Call, DeadlineOver
+from pydoudou.balancers.calls.call import Call, DeadlineOver
 from pydoudou.balancers.calls.policy import CONNECT_BUDGET, IDEMPOTENT_METHODS, CallPolicy, shorter
+from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.reporting import reporting
 from pydoudou.drivers.members import Reached
 
@@ -38,7 +39,7 @@ class Trying:
         self.call = Call(
             policy or CallPolicy(), reporting(given, "orders"), method, "http://orders/a", replayable, 100.0, log
         )
-        self.attempt: Attempt = self.call.first(now)
+        self.attempt: Pick = self.call.first(now)
 
     def next(self, reached: Reached, now: float = 100.0, error: Exception = REFUSED) -> Member | None:
         following = self.call.next(self.attempt, reached, error, now)

@@ -35,7 +35,7 @@ def memory() -> ServiceMemory:
 
 
 def begin(memory: ServiceMemory, member: Member, now: float = 100.0) -> Pick:
-    return Pick(member, memory.begin(member, now), memory.ended)
+    return Pick(member, record=memory.begin(member, now), ended=memory.ended)
 
 
 def test_an_attempt_is_in_flight_until_its_end_is_counted(memory: ServiceMemory) -> None:
@@ -289,7 +289,7 @@ def test_a_call_over_two_members_is_two_failed_attempts_and_one_end(
 def test_an_answer_that_was_dropped_is_told_with_the_next_call(observed: tuple[RoundRobin, Noting]) -> None:
     balancer, noting = observed
     pick = balancer.begin(exclude=[B])
-    pick.answered(200, 0.1)
+    pick.answered(200, pick.started + 0.1)
     del pick
     gc.collect()
     assert len(noting.heard) == 1

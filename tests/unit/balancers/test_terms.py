@@ -75,6 +75,12 @@ def test_a_cookie_for_more_than_the_root_path_is_for_all_below_it(path: str) -> 
     assert translated("set-cookie", f"S=1; Path={path}", member=member) == "S=1; Path=/"
 
 
+@pytest.mark.parametrize("path", ["/a b", "/a%20b", '"/a b"', "/a b/"])
+def test_a_cookie_may_spell_the_root_path_quoted_or_not(path: str) -> None:
+    member = attrs.evolve(MEMBER, root_path="/a b")
+    assert translated("set-cookie", f"S=1; Path={path}", member=member) == "S=1; Path=/"
+
+
 TLS = attrs.evolve(MEMBER, scheme="https", root_path="")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import httpx
 import pytest
@@ -255,3 +257,22 @@ def test_members_that_come_and_go_leave_nothing_behind(recorder: Recorder) -> No
             picker.all = (Member("orders", "10.0.0.7", port),)
             client.get("http://orders/")
     assert [one.closed for one in made] == [1] * 99
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transport": "http://10.0.0.7"},
+        {"transport": httpx.Client},
+        {"services": ["orders"]},
+        {"services": {"orders": 5}},
+        {"balancer": {"orders": "RoundRobin"}},
+        {"balancer": "RoundRobin"},
+        {"attempts": 0},
+        {"deadline": "5"},
+    ],
+    ids=str,
+)
+def test_arguments_that_cannot_work_are_refused_where_they_are_given(options: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"accepted: |no transport of httpx"):
+        DiscoveryTransport(**options)

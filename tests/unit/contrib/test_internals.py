@@ -4,6 +4,7 @@ is taken for."""
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -70,12 +71,11 @@ def test_a_copied_request_shares_nothing_that_a_transport_may_change(
     "path", ["", "/", "/items", "/a%2Fb%20c;d", "/items?", "/items?q=a%26b&c=%C3%A9", "/items#top"]
 )
 @pytest.mark.parametrize("origin", ["http://10.0.0.7:8080", "http://10.0.0.7:8080/api", "https://[fd00::7]/a%20b"])
-@pytest.mark.parametrize("by_parts", [True, False])
+@pytest.mark.parametrize("move", [httpx_internals.moved_by_parts, httpx_internals.moved_by_parsing])
 def test_a_moved_url_equals_one_that_httpx_parses(
-    monkeypatch: pytest.MonkeyPatch, origin: str, path: str, by_parts: bool
+    origin: str, path: str, move: Callable[[httpx.URL, httpx.URL], httpx.URL]
 ) -> None:
-    monkeypatch.setattr(httpx_internals, "URLS_HAVE_PARTS", by_parts)
-    moved = httpx_internals.moved(httpx.URL(f"http://orders{path}"), httpx.URL(origin))
+    moved = move(httpx.URL(f"http://orders{path}"), httpx.URL(origin))
     target = path.partition("#")[0]
     parsed = httpx.URL(origin + (target if target.startswith("/") else "/" + target))
     assert (moved, moved.raw_path, moved.netloc, moved.raw_host, moved.port) == (

@@ -142,3 +142,25 @@ def test_a_malformed_timeout_is_requests_own_error(session: requests.Session) ->
     mount(session, "orders", InOrder(MEMBER))
     with pytest.raises(ValueError, match="timeout"):
         session.get("http://orders/", timeout=(1, 2, 3))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (("session", "orders"), {}),
+        ((requests.Session(), 5), {}),
+        ((requests.Session(), "orders"), {"attempts": 0}),
+        ((requests.Session(), "orders"), {"deadline": -1}),
+        ((requests.Session(), "orders"), {"pool_maxsize": 0}),
+        ((requests.Session(), "orders"), {"pool_maxsize": "10"}),
+    ],
+    ids=["no session", "no name", "attempts", "deadline", "no pool", "text for a pool"],
+)
+def test_arguments_that_cannot_work_are_refused_where_they_are_given(arguments: Any, options: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError), match="accepted: "):
+        mount(*arguments, **options)
+
+
+def test_an_adapter_without_a_name_is_refused() -> None:
+    with pytest.raises(TypeError, match="accepted: the name of a service"):
+        DiscoveryAdapter("", InOrder(MEMBER))

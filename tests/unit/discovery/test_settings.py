@@ -115,6 +115,15 @@ def test_a_mode_that_cannot_be_imported_and_has_no_extra_names_its_package(insta
         ("GDD_ROUTE_ROOT_PATH", "/v1?x", "a path such as /v1"),
         ("GDD_REGISTER_HOST", "http://10.0.0.1", "an IP address or a host name"),
         ("GDD_REGISTER_HOST", "ordé", "an IP address or a host name"),
+        ("GDD_REGISTER_HOST", "0.0.0.0", "an IP address or a host name"),
+        ("GDD_REGISTER_HOST", "224.0.0.1", "an IP address or a host name"),
+        ("GDD_REGISTER_HOST", "10.0.0.256", "an IP address or a host name"),
+        ("GDD_REGISTER_HOST", "10.0.0.1:8080", "an IP address or a host name"),
+        ("GDD_REGISTER_HOST", "a..b", "an IP address or a host name"),
+        ("GDD_REGISTER_HOST", "${POD_IP}", "an IP address or a host name"),
+        ("GDD_REGISTER_HOST", '"10.0.0.1"', "an IP address or a host name"),
+        ("GDD_SERVICE_NAME", '"orders"', "without blanks, quotes"),
+        ("GDD_SERVICE_NAME", "${NAME}", "without blanks, quotes"),
         ("GDD_SERVICE_NAME", "or ders", "without blanks"),
         ("GDD_SERVICE_NAME", "or/ders", "without blanks"),
         ("GDD_SERVICE_NAME", "GROUP@@orders", "without blanks"),
@@ -195,6 +204,7 @@ def test_the_weight_has_a_new_and_an_old_name_and_none_above_zero_means_dynamic(
         ({"GDD_MEM_HOST": ".headless.svc"}, "192.168.9.9"),
         ({}, "192.168.9.9"),
         ({"GDD_REGISTER_HOST": "[fd00::1]"}, "fd00::1"),
+        ({"GDD_REGISTER_HOST": "orders.default.svc.cluster.local"}, "orders.default.svc.cluster.local"),
         ({"GDD_SERVICE_DISCOVERY_MODE": "memberlist", "GDD_NACOS_REGISTER_HOST": "b"}, "192.168.9.9"),
         ({"GDD_SERVICE_DISCOVERY_MODE": "nacos", "GDD_MEM_HOST": "c"}, "192.168.9.9"),
     ],
@@ -224,6 +234,56 @@ def test_the_root_path_gets_one_slash_in_front_and_none_behind(path: str, normal
 # -- made by hand ------------------------------------------------------------------------------------------------------
 
 
+def test_settings_may_be_said_in_code_without_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDD_SERVICE_NAME", "of the environment")
+    monkeypatch.setenv("GDD_MEM_SEED", "10.9.9.9")
+    monkeypatch.setattr(settings_module, "private_address", lambda: "192.168.9.9")
+    said = Settings(service="orders", port=8080, seeds=["10.0.0.1", "10.0.0.2:8000"])
+    assert (said.service_name, said.port, said.register_host, said.register) == ("orders", 8080, "192.168.9.9", True)
+    assert said.modes == ("memberlist",)
+    assert said.drivers["memberlist"].seeds == (("10.0.0.1", 7946), ("10.0.0.2", 8000))
+
+
+def test_settings_in_code_without_a_service_are_those_of_a_process_that_only_looks() -> None:
+    assert not Settings(seeds=["10.0.0.1"]).register
+
+
+def test_settings_in_code_name_other_modes_and_take_any_variable() -> None:
+    said = Settings(
+        service="orders",
+        register_host="10.0.0.7",
+        weight=3,
+        root_path="v1",
+        compat=Compat.V1,
+        modes=["static"],
+        variables={"GDD_STATIC_USERS": "http://10.0.0.1:80"},
+    )
+    assert (said.modes, said.weight, said.root_path, said.compat) == (("static",), 3, "/v1", Compat.V1)
+    assert [member.service for member in said.drivers["static"].members] == ["users"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable"),
+    [
+        ({"port": 0}, "GDD_PORT"),
+        ({"service": "or ders"}, "GDD_SERVICE_NAME"),
+        ({"seeds": ["[::1"]}, "GDD_MEM_SEED"),
+        ({"modes": "zookeeper"}, "GDD_SERVICE_DISCOVERY_MODE"),
+        ({"register_host": "0.0.0.0"}, "GDD_REGISTER_HOST"),
+    ],
+)
+def test_a_bad_argument_is_named_as_the_variable_that_it_stands_for(arguments: dict[str, Any], variable: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        Settings(**{"service": "orders", "register_host": "10.0.0.7"} | arguments)
+
+
+def test_settings_can_be_evolved_and_compared() -> None:
+    said = Settings(service="orders", register_host="10.0.0.7", seeds=["10.0.0.1"])
+    assert attrs.evolve(said, port=7000).port == 7000
+    assert attrs.evolve(said, port=7000).drivers is said.drivers
+    assert attrs.evolve(said) == said
+
+
 def test_settings_made_by_hand_need_a_name_and_a_host_to_register() -> None:
     with pytest.raises(SettingsError, match="register=False"):
         scripted_settings(ScriptedPlugin(), register=True)
@@ -238,3 +298,65 @@ def test_settings_made_by_hand_need_a_plugin_for_every_mode(fields: dict[str, An
 def test_the_settings_of_drivers_which_may_be_secret_are_not_shown() -> None:
     settings = attrs.evolve(scripted_settings(ScriptedPlugin()), drivers={"scripted": "password"})
     assert "password" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "10.0.0.256", "2130706433", "a..b", "a" * 64, "fe80::1%eth0", "u:p@h", "224.0.0.1"]
+)
+def test_a_host_that_nobody_would_take_from_us_is_refused(host: str) -> None:
+    assert "GDD_REGISTER_HOST" in complaint(GDD_REGISTER_HOST=host)
+
+
+@pytest.mark.parametrize("path", ["/a\x1b", "/a b", "/a?b", "/" + "x" * 2000])
+def test_a_root_path_that_nobody_would_take_from_us_is_refused(path: str) -> None:
+    assert "GDD_ROUTE_ROOT_PATH" in complaint(GDD_ROUTE_ROOT_PATH=path)
+
+
+# -- variables that nobody reads ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("GDD_MEM_SEEDS", "GDD_MEM_SEED"),
+        ("GDD_SERVICENAME", "GDD_SERVICE_NAME"),
+        ("GDD_MEM_PROBE_INTERVALL", "GDD_MEM_PROBE_INTERVAL"),
+        ("GDD_SERVICE_DISCOVERY_MODES", "GDD_SERVICE_DISCOVERY_MODE"),
+    ],
+)
+@pytest.mark.parametrize("register", [True, False])
+def test_a_variable_that_is_nearly_called_like_a_known_one_is_told_with_it(
+    caplog: pytest.LogCaptureFixture, name: str, meant: str, register: bool
+) -> None:
+    Settings.from_env(ENOUGH | {name: "x"}, register=register)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert f"{name} " in record.getMessage()
+    assert f"{meant}?" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"GDD_BANNER": "off", "GDD_LOG_LEVEL": "debug", "GDD_MANAGE_USER": "admin", "GDD_HOST": ""},
+        {"GDD_NACOS_SERVER_ADDR": "127.0.0.1:8848", "GDD_NACOS_REGISTER_HOST": "10.0.0.1"},
+        {"GDD_STATIC_ORDERS": "http://10.0.0.1:80"},
+        {"GDD_MEM_SEED": "10.0.0.1", "GDD_PORT": "80", "GDD_WEIGHT": "2"},
+        {"GDD_MEM_SEEDS": ""},
+        {"MEM_SEED": "x", "GDD_SOMETHING_ELSE_ALTOGETHER": "x"},
+    ],
+)
+@pytest.mark.parametrize("register", [True, False])
+def test_variables_of_go_doudou_of_other_modes_and_of_nobody_are_left_alone(
+    caplog: pytest.LogCaptureFixture, variables: dict[str, str], register: bool
+) -> None:
+    Settings.from_env(ENOUGH | variables, register=register)
+    assert caplog.text == ""
+
+
+def test_what_is_not_used_stands_in_one_line_of_the_log_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "pydoudou")
+    Settings.from_env(ENOUGH | {"GDD_BANNER": "off", "GDD_LOG_LEVEL": "debug"})
+    (record,) = [record for record in caplog.records if "GDD_BANNER" in record.getMessage()]
+    assert record.levelno == logging.DEBUG
+    assert "GDD_LOG_LEVEL" in record.getMessage()

@@ -51,7 +51,7 @@ def test_every_bad_variable_is_named_in_one_error_with_its_value_and_what_is_acc
         lines[1:],
         "ABCDE",
         ["'abc'", "'0'", "'perhaps'", "'v3'", "'-1'"],
-        ["from 1 to 10", "greater than 0", "true or false", "both, v1, v2", "from 0 to 5"],
+        ["from 1 to 10", "from 1ms to ten years", "true or false", "both, v1, v2", "from 0 to 5"],
         strict=True,
     ):
         assert f"{name} is {value}" in line

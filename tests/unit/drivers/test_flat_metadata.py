@@ -22,7 +22,7 @@ def test_other_values_are_refused_by_the_name_of_their_key(value: Any) -> None:
         check_flat({"key": value})
 
 
-@pytest.mark.parametrize("key", [7, b"key", None, "\ud800"])
+@pytest.mark.parametrize("key", [7, b"key", None, "\ud800", "a\nb", "\x1b[2J"])
 def test_a_key_is_text(key: Any) -> None:
     with pytest.raises(RegistrationError, match="not text") as caught:
         check_flat({key: 1})

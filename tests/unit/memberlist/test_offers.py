@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from pydoudou.drivers.kit.validation import Unusable
-from pydoudou.drivers.memberlist.metadata import encode_metadata
+from pydoudou.drivers.memberlist.metadata import encode_instance
 from pydoudou.drivers.memberlist.offers import Offers
 from pydoudou.drivers.memberlist.protocol import Node, State
 from pydoudou.drivers.members import Instance, MemberState
@@ -16,7 +16,7 @@ VSN = bytes((1, 5, 2, 0, 0, 0))
 
 def node(name: str = "node-1", *, service: str = "orders", weight: int = 0) -> Node:
     """A live node that offers one service; a `weight` of 0 asks for a dynamic one."""
-    meta = encode_metadata(Instance(service, "10.0.0.1", 8080, weight=weight))
+    meta = encode_instance(Instance(service, "10.0.0.1", 8080, weight=weight))
     return Node(name, "10.0.0.1", 7946, meta, State.ALIVE, 1, VSN)
 
 

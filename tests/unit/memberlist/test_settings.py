@@ -162,3 +162,46 @@ def test_several_bad_variables_come_in_one_error() -> None:
         settings(GDD_MEM_PORT="99999", GDD_MEM_SEED="[::1", GDD_MEM_JOIN="maybe", GDD_MEM_GOSSIP_NODES="none")
     for name in ("GDD_MEM_PORT", "GDD_MEM_SEED", "GDD_MEM_JOIN", "GDD_MEM_GOSSIP_NODES"):
         assert name in str(caught.value)
+
+
+# -- what cannot work --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GDD_MEM_HOST", "127.0.0.1:7946"),
+        ("GDD_MEM_HOST", "$(POD_IP)"),
+        ("GDD_MEM_HOST", "<x>"),
+        ("GDD_MEM_HOST", "10.0.0.256"),
+        ("GDD_MEM_BIND", "127.0.0.1:7946"),
+        ("GDD_MEM_BIND", "eth0!"),
+        ("GDD_MEM_SEED", "10.0.0.1;10.0.0.2"),
+        ("GDD_MEM_SEED", "${SEEDS}"),
+        ("GDD_MEM_SECRET_KEY", "schlüssel=="),
+        ("GDD_MEM_PROBE_INTERVAL", "1ns"),
+        ("GDD_MEM_SYNC_INTERVAL", "9" * 400),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_with_the_name_of_its_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        settings(**{name: value})
+
+
+@pytest.mark.parametrize("bind", ["", "0.0.0.0", "::", "127.0.0.1", "fd00::1", "localhost"])
+def test_an_address_to_listen_on_may_be_any_of_this_machine(bind: str) -> None:
+    assert settings(GDD_MEM_BIND=bind).bind == bind
+
+
+def test_keys_that_protect_nothing_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    key = base64.b64encode(bytes(32)).decode()
+    settings(GDD_MEM_SECRET_KEY=key, GDD_MEM_VERIFY_INCOMING="false")
+    assert caplog.text == ""
+    settings(GDD_MEM_SECRET_KEY=key, GDD_MEM_VERIFY_INCOMING="false", GDD_MEM_VERIFY_OUTGOING="false")
+    assert "GDD_MEM_SECRET_KEY protects nothing" in caplog.text
+
+
+def test_another_port_will_do_unless_one_was_named() -> None:
+    assert (settings().port, settings().any_port, settings().config.advertise_port) == (7946, True, 0)
+    named = settings(GDD_MEM_PORT="7946")
+    assert (named.port, named.any_port, named.config.advertise_port) == (7946, False, 7946)

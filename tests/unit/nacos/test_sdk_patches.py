@@ -21,6 +21,7 @@ from v2.nacos.transport.grpc_util import GrpcUtils
 from v2.nacos.transport.grpcauto.nacos_grpc_service_pb2 import Payload
 
 from pydoudou.drivers.nacos.errors import NacosFailed, NacosRefused, NacosUnavailable
+from pydoudou.drivers.nacos.sdk_errors import sorted_error
 
 sdk.apply()
 
@@ -148,14 +149,14 @@ class GrpcError(grpc.aio.AioRpcError):  # type: ignore[misc]
     ],
 )
 def test_errors_are_sorted_by_what_may_be_done_about_them(error: Exception, kind: type[Exception]) -> None:
-    found = sdk.sorted_error(error)
+    found = sorted_error(error)
     assert type(found) is kind
     assert str(found).isprintable()
 
 
 def test_the_servers_words_cannot_harm_a_log() -> None:
-    assert str(sdk.sorted_error(error_answer(400, "a\r\nb\x1b[2J\ud800"))) == r"a\r\nb\x1b[2J\ud800"
-    assert len(str(sdk.sorted_error(error_answer(400, "x" * 10_000)))) < 600
+    assert str(sorted_error(error_answer(400, "a\r\nb\x1b[2J\ud800"))) == r"a\r\nb\x1b[2J\ud800"
+    assert len(str(sorted_error(error_answer(400, "x" * 10_000)))) < 600
 
 
 # -- what it does not do -----------------------------------------------------------------------------------------------

@@ -1,20 +1,20 @@
-"""How much compressed datagrams may make us work: by nothing else can a datagram ask for milliseconds.
+"""How much datagrams may make us work: a compressed one, or one full of messages, takes milliseconds.
 
-A budget fills up with time and is used up by compressed bytes; what it does not cover is dropped, as a network drops
-what is too much for it. Strangers have a small one, so that a node that inflates for them all it may goes on answering
-its members; all together have a larger one, because a datagram's source can be forged. An honest cluster gossips some
-hundred kilobytes a second to a node in its worst moments.
+A budget fills up with time and is used up by the bytes of such datagrams; what it does not cover is dropped, as a
+network drops what is too much for it. Strangers have a small one, so that a node that works for them all it may goes on
+answering its members; all together have a larger one, because a datagram's source can be forged. An honest cluster
+gossips some hundred kilobytes a second to a node in its worst moments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-__all__ = ["ALL_BYTES_PER_SECOND", "STRANGERS_BYTES_PER_SECOND", "InflateBudget"]
+__all__ = ["ALL_BYTES_PER_SECOND", "STRANGERS_BYTES_PER_SECOND", "WorkBudget"]
 
 ALL_BYTES_PER_SECOND = 1024 * 1024
 STRANGERS_BYTES_PER_SECOND = 128 * 1024
-"""Compressed bytes; 128 KB keep a processor busy for 50 ms at the most."""
+"""128 KB keep a processor busy for 100 ms at the most."""
 _SAVED_SECONDS = 2.0
 
 
@@ -38,7 +38,7 @@ class _Bucket:
         return True
 
 
-class InflateBudget:
+class WorkBudget:
     """The budget of one node.
 
     Args:
@@ -52,7 +52,7 @@ class InflateBudget:
         self._all = _Bucket(ALL_BYTES_PER_SECOND, now)
 
     def covers(self, host: str, size: int, now: float) -> bool:
-        """Whether `size` compressed bytes from `host` may be inflated now; they are used up then."""
+        """Whether `size` bytes from `host` may make us work now; they are used up then."""
         if host not in self._members() and not self._strangers.take(size, now):
             return False
         return self._all.take(size, now)

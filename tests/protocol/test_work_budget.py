@@ -1,4 +1,4 @@
-"""What strangers compress does not keep a node from answering."""
+"""What strangers compress, or pack into one datagram, does not keep a node from answering."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import random
 
 from support.cluster import Lone, alive
 
-from pydoudou.drivers.memberlist.protocol.inflate_budget import ALL_BYTES_PER_SECOND, STRANGERS_BYTES_PER_SECOND
 from pydoudou.drivers.memberlist.protocol.messages import USER_HEAD, Ack, Ping
-from pydoudou.drivers.memberlist.protocol.packet import compressed
+from pydoudou.drivers.memberlist.protocol.packet import compound, compressed
+from pydoudou.drivers.memberlist.protocol.work_budget import ALL_BYTES_PER_SECOND, STRANGERS_BYTES_PER_SECOND
 
 DENSE = compressed(USER_HEAD + random.Random(1).randbytes(20_000))
 MEMBER = ("10.0.3.1", 7946)
@@ -16,9 +16,9 @@ MEMBER = ("10.0.3.1", 7946)
 
 def inflated(lone: Lone, count: int, source: tuple[str, int]) -> int:
     """How many of so many compressed messages of a source are read."""
-    before = lone.swim.counters["not_inflated"]
+    before = lone.swim.counters["work_refused"]
     lone.hear(*[DENSE] * count, source=source)
-    return count - (lone.swim.counters["not_inflated"] - before)
+    return count - (lone.swim.counters["work_refused"] - before)
 
 
 def knowing_a_member() -> Lone:
@@ -46,6 +46,16 @@ def test_that_is_bounded_too_because_sources_can_be_forged() -> None:
     assert inflated(lone, 200, MEMBER) == 2 * ALL_BYTES_PER_SECOND // len(DENSE)
 
 
+def test_datagrams_full_of_questions_use_up_the_same_budget() -> None:
+    lone = Lone()
+    (full,) = compound([Ping(1, "me").encode()] * 200)
+    lone.hear(*[full] * 1000)
+    assert lone.swim.counters["work_refused"] > 800
+    lone.packets()
+    lone.hear(compound([Ping(7, "me").encode()] * 20)[0])
+    assert len(lone.sent(Ack)) == 20
+
+
 def test_what_is_not_compressed_is_answered_meanwhile() -> None:
     lone = Lone()
     inflated(lone, 100, ("10.7.0.1", 4000))
@@ -59,5 +69,5 @@ def test_ordinary_compressed_gossip_of_a_stranger_is_read() -> None:
     for number in range(50):
         lone.hear(compressed(alive(f"n{number}").encode()))
         lone.run(0.05)
-    assert lone.swim.counters["not_inflated"] == 0
+    assert lone.swim.counters["work_refused"] == 0
     assert lone.swim.known == 51

@@ -1,0 +1,61 @@
+"""Variables that nobody reads: a misspelt one would else pass in silence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+
+from ..drivers.environment import Environment
+from ..drivers.kit.validation import escaped
+
+__all__ = ["tell_of_unknown_variables"]
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "GDD_"
+_NEAR = 0.85
+
+_OF_A_SERVICE_NAMES = "SERVICE_NAME REGISTER_HOST PORT ROUTE_ROOT_PATH WEIGHT COMPAT LEAVE_ON_SIGTERM"
+_OF_A_SERVICE = frozenset(_PREFIX + name for name in _OF_A_SERVICE_NAMES.split())
+"""What a process that only looks does not read."""
+
+_GO_DOUDOUS_OWN_NAMES = """
+    APOLLO_ADDR APOLLO_BACKUP_ENABLE APOLLO_BACKUP_PATH APOLLO_CLUSTER APOLLO_LOG_ENABLE APOLLO_MUSTSTART
+    APOLLO_NAMESPACE APOLLO_SECRET BANNER BANNER_TEXT CONFIG_REMOTE_TYPE CORS_ENABLE DB_CHARSET DB_CONN_MAX_IDLE_TIME
+    DB_CONN_MAX_LIFETIME DB_DRIVER DB_DSN DB_HOST DB_MAX_IDLE_CONNS DB_MAX_OPEN_CONNS DB_NAME DB_PASSWD DB_PORT
+    DB_TABLE_PREFIX DB_USER ENABLE_RESPONSE_GZIP ENV ETCD_ENDPOINTS ETCD_LEASE FALLBACK_CONTENTTYPE GRACE_TIMEOUT
+    GRPC_PORT HOST IDLE_TIMEOUT LOG_CALLER LOG_DISCARD LOG_FORMAT LOG_LEVEL LOG_PATH LOG_REQ_ENABLE LOG_STYLE
+    MANAGE_ENABLE MANAGE_PASS MANAGE_USER MEM_DEADTIMEOUT MEM_WHITELIST MODE NACOS_CONFIG_DATAID NACOS_CONFIG_FORMAT
+    NACOS_CONFIG_GROUP READ_TIMEOUT RETRY_COUNT ROUTER_SAVE_MATCHED_ROUTE_PATH SERVICE_GROUP SERVICE_VERSION
+    SQL_LOG_ENABLE STATS_FREQ TRACING_METRICS_ROOT WRITE_TIMEOUT ZK_DIRECTORY_PATTERN ZK_SEQUENCE ZK_SERVERS
+"""
+_GO_DOUDOUS_OWN = frozenset(_PREFIX + name for name in _GO_DOUDOUS_OWN_NAMES.split())
+"""What go-doudou reads and this library does not: a file of variables may serve both."""
+
+
+def tell_of_unknown_variables(environment: Environment, other_modes: Iterable[str]) -> None:
+    """Warn of each variable that nobody asked for and that is nearly called like one that somebody did.
+
+    Args:
+        environment: after everybody has read it.
+        other_modes: those that are not used, whose variables are nobody's mistake.
+    """
+    others = [mode.upper() for mode in other_modes]
+    unused: list[str] = []
+    for name in environment.unknown(_PREFIX):
+        family = name.removeprefix(_PREFIX).partition("_")[0]
+        if name in _GO_DOUDOUS_OWN or name in _OF_A_SERVICE or any(mode.startswith(family) for mode in others):
+            unused.append(name)
+        elif near := _nearest(name, environment.known | _OF_A_SERVICE):
+            logger.warning("%s is no variable of this library and does nothing: did you mean %s?", escaped(name), near)
+        else:
+            unused.append(name)
+    if unused:
+        logger.debug("variables that are not used here: %s", ", ".join(map(ascii, unused)))
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    """The variable that is called nearly like this one; "" if there is none."""
+    from difflib import get_close_matches  # only needed when something is wrong
+
+    return next(iter(get_close_matches(name, sorted(known), 1, _NEAR)), "")
