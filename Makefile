@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint long parity fuzz fuzz-minute reference bench peers clean
+.PHONY: venv demo test unit lint long parity fuzz fuzz-minute hostile hostile-minutes reference bench peers clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -58,6 +58,12 @@ fuzz: $(STAMP)
 fuzz-minute: $(STAMP)
 	$(BIN)/python tests/protocol/fuzz.py --seconds 40
 	$(BIN)/python tests/protocol/fuzz_guided.py --seconds 20
+
+hostile: $(STAMP)
+	$(BIN)/python tests/e2e/hostile.py --seconds 600
+
+hostile-minutes: $(STAMP)
+	$(BIN)/python tests/e2e/hostile.py --seconds 120
 
 reference: $(STAMP)
 	$(BIN)/python tests/support/api_page.py docs/reference/api.md

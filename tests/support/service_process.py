@@ -33,6 +33,7 @@ class ServiceProcess(Driven):
     Attributes:
         address: ``host:port`` of its HTTP server.
         gossip: ``host:port`` of its gossip node, "" without one.
+        pid: its process id.
     """
 
     def __init__(self, name: str, variables: Mapping[str, str], *, watch: str = "", enter: Sequence[str] = ()) -> None:
@@ -44,6 +45,7 @@ class ServiceProcess(Driven):
             raise
         self.address: str = ready["http"]
         self.gossip: str = ready["gossip"]
+        self.pid: int = ready["pid"]
 
     def update(self, data: Mapping[str, Any]) -> float:
         """Register other metadata. Returns the Unix time just before."""
@@ -61,7 +63,7 @@ class ServiceProcess(Driven):
         return found
 
     def status(self) -> dict[str, Any]:
-        """``judging`` by mode, and which services are ``stale``."""
+        """``judging`` by mode, which services are ``stale``, and what is held: ``gauges``, ``nodes``, ``members``."""
         return self.ask(json.dumps({"cmd": "status"}), "status")
 
     def wait_for_change(
@@ -126,7 +128,15 @@ def _obey(registry: Any, command: dict[str, Any]) -> dict[str, Any]:
     elif command["cmd"] == "status":
         status = registry.status()
         judging = {backend.mode: backend.judging for backend in status.backends}
-        return {"judging": judging, "stale": list(status.stale)}
+        drivers = [backend.driver for backend in status.backends]
+        return {
+            "judging": judging,
+            "stale": list(status.stale),
+            "gauges": [dict(driver.gauges) for driver in drivers],
+            "nodes": [driver.nodes for driver in drivers],
+            "members": len(registry.members()),
+            "restarts": [backend.restarts for backend in status.backends],
+        }
     return {}
 
 

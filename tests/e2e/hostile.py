@@ -1,0 +1,142 @@
+"""One node under every flood at once, while six others gossip and a client calls all of them a hundred times a second.
+
+    python tests/e2e/hostile.py --seconds 600
+
+Two rounds of the same floods, each for nearly half of that time. It fails if a call fails, a member is declared dead,
+or the node is larger afterwards: by 64 MB after the first round, by 8 MB more after the second, or in what its status
+says it holds; or much larger at any time. As root on Linux it runs in a network namespace of its own, which nothing
+leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.floods import Floods
+from support.gossip import FAST_GOSSIP, gossiping
+from support.service_process import ServiceProcess
+from support.steady_caller import SteadyCaller
+from support.waiting import eventually
+
+from pydoudou import EventKind, MemberEvent
+
+MOST_MB, MOST_MB_AGAIN = 64.0, 8.0
+MOST_MB_AT_ONCE = 160.0
+"""Strangers' connections may hold 43 MB as they are counted; what is being inflated and decoded comes on top."""
+PEERS = 6
+PATIENT = FAST_GOSSIP | {
+    "GDD_MEM_PROBE_INTERVAL": "1s",
+    "GDD_MEM_PROBE_TIMEOUT": "500ms",
+    "GDD_MEM_GOSSIP_INTERVAL": "200ms",
+    "GDD_MEM_SUSPICION_MULT": "6",
+    "GDD_MEM_SYNC_INTERVAL": "10s",
+    "GDD_MEM_DEAD_TIMEOUT": "5s",
+}
+"""As in a data centre, but forgetful: what was made up is to be gone between the rounds."""
+QUIET = {"GDD_MEM_LOG_DISABLE": "true"}
+"""One node that complains is enough."""
+CALM_WITHIN = 240.0
+_OWN_NAMESPACE = "PYDOUDOU_HOSTILE_NAMESPACE"
+
+
+def in_own_network() -> bool:
+    """Go on in a network namespace, where there is only loopback; returns whether this is one."""
+    if os.environ.get(_OWN_NAMESPACE):
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        return True
+    with contextlib.suppress(OSError):
+        if subprocess.run(["unshare", "--net", "ip", "link", "set", "lo", "up"], capture_output=True).returncode == 0:
+            os.environ[_OWN_NAMESPACE] = "1"
+            os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+    print("no network namespace of its own (that needs root, unshare and ip): without names that do not exist")
+    return False
+
+
+def megabytes(pid: int, what: str = "VmRSS") -> float:
+    """The memory of a process."""
+    found = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def held(node: ServiceProcess) -> dict[str, Any]:
+    """What the node says that it holds, and of whom."""
+    status = node.status()
+    return {name: status[name] for name in ("gauges", "nodes", "members", "restarts")}
+
+
+def measure(seconds: float, seed: int, unknown_names: bool) -> list[str]:
+    """Run it. Returns what is wrong."""
+    faults: list[str] = []
+    with contextlib.ExitStack() as stack:
+        variables = PATIENT | {"GDD_SERVICE_NAME": "orders"}
+        victim = stack.enter_context(ServiceProcess("victim", variables | {"GDD_MEM_NAME": "victim"}))
+        variables |= QUIET | {"GDD_MEM_SEED": victim.gossip}
+        names = [f"peer-{number}" for number in range(PEERS)]
+        for name in names:
+            stack.enter_context(ServiceProcess(name, variables | {"GDD_MEM_NAME": name}))
+        client = stack.enter_context(gossiping(**PATIENT, **QUIET, GDD_MEM_SEED=victim.gossip))
+        eventually(lambda: len(client.members("orders")) == PEERS + 1, timeout=30)
+        events: list[MemberEvent] = []
+        watch = stack.enter_context(client.watch("orders"))
+        threading.Thread(target=lambda: events.extend(watch), daemon=True).start()
+        caller = stack.enter_context(SteadyCaller(client, "orders"))
+        time.sleep(5)  # what an undisturbed node takes: its first calls, its first push/pulls
+        before = first = megabytes(victim.pid)
+        was = held(victim)
+        host, _, port = victim.gossip.rpartition(":")
+        floods = Floods((host, int(port)), ["victim", *names], seed, unknown_names)
+        for number, most in enumerate((MOST_MB, MOST_MB_AGAIN), 1):
+            sent = floods.run(seconds)
+            print(f"round {number}:", ", ".join(f"{count:,} {kind}" for kind, count in sent.items()), flush=True)
+            with contextlib.suppress(AssertionError):
+                eventually(lambda: held(victim) == was, timeout=CALM_WITHIN)
+            if (now := held(victim)) != was:
+                faults.append(f"round {number}: it held {was}, and holds {now}")
+            after, peak = megabytes(victim.pid), megabytes(victim.pid, "VmHWM")
+            print(f"round {number}: {before:.0f} MB before, {after:.0f} after, {peak:.0f} at most", flush=True)
+            for grown, allowed, when in ((after - before, most, "after it"), (peak - first, MOST_MB_AT_ONCE, "in it")):
+                if grown >= allowed:
+                    faults.append(
+                        f"round {number}: {when} the node was {grown:.1f} MB larger, {allowed:.0f} are allowed"
+                    )
+            before = after
+        dead = [event.member.node for event in events if event.kind is EventKind.LEFT]
+        print(f"{caller.calls.total():,} calls, {len(caller.failures)} failed; declared dead: {dead or 'nobody'}")
+        if dead:
+            faults.append(f"declared dead: {dead}")
+        faults += caller.failures[:10]
+        caller.failures.clear()
+    return faults
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=600.0, help="for both rounds together")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    arguments = parser.parse_args()
+    if not sys.platform.startswith("linux"):
+        print("hostile: left out, it reads /proc and sends from many loopback addresses")
+        return 0
+    alone = in_own_network()
+    print(f"seed {arguments.seed}", flush=True)
+    faults = measure(arguments.seconds / 2 - 10, arguments.seed, unknown_names=alone)
+    for fault in faults:
+        print(f"FAILED (seed {arguments.seed}): {fault}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
