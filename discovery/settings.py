@@ -23,7 +23,7 @@ from ..drivers.errors import SettingsError
 from ..drivers.kit.own_address import private_address
 from ..drivers.kit.validation import MAX_WEIGHT, Unusable, checked_host, checked_root_path
 from ..drivers.members import Compat, Instance
-from .plugins import known_plugins
+from .plugins import find_plugin, known_plugins
 from .unknown_variables import tell_of_unknown_variables
 
 __all__ = ["Settings", "named_plugins", "registration"]
@@ -141,7 +141,7 @@ class Settings:
         fields: dict[str, Any] = registration(environment, plugins) if register else {"register": False}
         drivers = {mode: plugin.read_settings(environment) for mode, plugin in plugins.items()}
         environment.check()
-        tell_of_unknown_variables(environment, set(known_plugins()) - set(plugins))
+        tell_of_unknown_variables(environment, lambda: set(known_plugins()) - set(plugins))
         return cls(modes=tuple(plugins), plugins=MappingProxyType(plugins), drivers=MappingProxyType(drivers), **fields)
 
     def changed(self, changes: Mapping[str, str]) -> Settings:
@@ -198,22 +198,22 @@ def _said_in_code(fields: Mapping[str, Any], modes: Sequence[str], seeds: Sequen
 
 def named_plugins(environment: Environment) -> dict[str, DriverPlugin]:
     """The plugins that the mode names, in its order."""
-    known = known_plugins()
     wanted = [item.lower() for item in environment.items(_MODE)] if environment.text(_MODE) else [_DEFAULT_MODE]
-    listed = ", ".join(sorted(known))
     plugins: dict[str, DriverPlugin] = {}
     named = False
     for mode in dict.fromkeys(wanted):
-        if mode not in known:
+        plugin = find_plugin(mode)
+        if plugin is None:
+            listed = ", ".join(sorted(known_plugins()))
             logger.warning("%s: there is no mode %r and it is skipped; the known ones are %s", _MODE, mode, listed)
             continue
         named = True
         try:
-            plugins[mode] = known[mode].load()
+            plugins[mode] = plugin.load()
         except SettingsError as error:
             environment.problem(_MODE, str(error))
     if not named:
-        environment.problem(_MODE, f"a comma list of {listed}")
+        environment.problem(_MODE, f"a comma list of {', '.join(sorted(known_plugins()))}")
     return plugins
 
 

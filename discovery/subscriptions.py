@@ -28,7 +28,7 @@ _MOST_UNKNOWN = 1024
 _MOST_ASKED_FOR = 4096
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Wanted:
     """One service, None for all of them.
 

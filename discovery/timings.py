@@ -7,7 +7,7 @@ import attrs
 __all__ = ["Timings"]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Timings:
     """Seconds, all of them. The defaults are meant for everybody; a test passes others.
 

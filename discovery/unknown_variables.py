@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from ..drivers.environment import Environment
 from ..drivers.kit.validation import escaped
@@ -33,16 +33,17 @@ _GO_DOUDOUS_OWN = frozenset(_PREFIX + name for name in _GO_DOUDOUS_OWN_NAMES.spl
 """What go-doudou reads and this library does not: a file of variables may serve both."""
 
 
-def tell_of_unknown_variables(environment: Environment, other_modes: Iterable[str]) -> None:
+def tell_of_unknown_variables(environment: Environment, other_modes: Callable[[], Iterable[str]]) -> None:
     """Warn of each variable that nobody asked for and that is nearly called like one that somebody did.
 
     Args:
         environment: after everybody has read it.
-        other_modes: those that are not used, whose variables are nobody's mistake.
+        other_modes: those that are not used, whose variables are nobody's mistake; asked for if there is a question.
     """
-    others = [mode.upper() for mode in other_modes]
+    unknown = environment.unknown(_PREFIX)
+    others = [mode.upper() for mode in other_modes()] if unknown else []
     unused: list[str] = []
-    for name in environment.unknown(_PREFIX):
+    for name in unknown:
         family = name.removeprefix(_PREFIX).partition("_")[0]
         if name in _GO_DOUDOUS_OWN or name in _OF_A_SERVICE or any(mode.startswith(family) for mode in others):
             unused.append(name)

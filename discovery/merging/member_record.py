@@ -29,7 +29,7 @@ __all__ = ["MemberRecord", "SourceHealth", "SourceReport"]
 _ALIVE, _SUSPECT, _FAILED, _LEFT = MemberState.ALIVE, MemberState.SUSPECT, MemberState.FAILED, MemberState.LEFT
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class SourceHealth:
     """One driver: whether it is authoritative at present, why not, since when it is, and how long it needs to notice.
 
@@ -43,7 +43,7 @@ class SourceHealth:
     since: float = -math.inf
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class SourceReport:
     """What one driver reports of one member.
 
@@ -82,7 +82,7 @@ class SourceReport:
         return next(report for report in reversed(self.processes.values()) if report.state is self.state)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class MemberRecord:
     """Everything that is reported of one member, by mode."""
 

@@ -47,7 +47,7 @@ Address = tuple[str, int]
 Key = tuple[str, str, int]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Service:
     """What is reported and what is shown of one service; `shown` is kept in the order of the addresses."""
 

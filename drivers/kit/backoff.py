@@ -14,7 +14,7 @@ __all__ = ["Backoff"]
 _MOST_DOUBLINGS = 64
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Backoff:
     """A sequence of delays: `first` seconds, then `factor` times as long each time, never more than `most`.
 

@@ -20,7 +20,7 @@ _LINES_PER_MINUTE = 20
 _REMEMBERED = 1000
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Kind:
     """One kind of trouble: the lines of the minute that `began`, and how many were not said since the last line."""
 

@@ -141,7 +141,7 @@ def _decode_time(value: Any) -> datetime | None:
         return None
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class NodeMetadata:
     """What a blob says.
 

@@ -25,7 +25,7 @@ _STATES = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class _Offer:
     """What one node offers: its metadata as they came, what they say, and the members as they were reported last."""
 

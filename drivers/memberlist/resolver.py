@@ -40,7 +40,7 @@ MAX_NEW_LOOKUPS = 6
 Resolve = Callable[[str], Awaitable[list[str]]]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Entry:
     host: str
     addresses: tuple[str, ...] = ()

@@ -30,7 +30,7 @@ class CannotListen(SettingsError):
         self.port_taken = port_taken
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Sockets:
     """What a node listens on.
 

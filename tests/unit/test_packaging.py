@@ -6,10 +6,13 @@ import configparser
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from pydoudou.discovery.plugins import BUILT_IN, GROUP
 
 ROOT = Path(__file__).parents[2]
 NOT_PACKAGES = {"tests", "docs", "build", "dist"}
@@ -79,3 +82,9 @@ def test_a_wheel_says_that_it_is_typed(wheel: frozenset[str]) -> None:
 def test_imports_point_one_way() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     assert "0 broken" in run(str(linter), "--no-cache", cwd=ROOT)
+
+
+def test_the_modes_of_this_package_are_the_entry_points_that_it_installs() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        installed = tomllib.load(file)["project"]["entry-points"][GROUP]
+    assert installed == {mode: f"pydoudou.drivers.{mode}:plugin" for mode in BUILT_IN}

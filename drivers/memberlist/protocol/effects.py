@@ -11,7 +11,7 @@ from .stream_exchange import StreamExchange
 __all__ = ["Effects"]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Effects:
     """What a node wants done, in order, and what has happened.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Hooks"]
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Hooks:
     """Decisions that an application may take part in. Called inside a state transition: they must not call back.
 

@@ -28,7 +28,7 @@ _TCP_PINGS_SINCE, _NACKS_SINCE, _CRC_SINCE = 3, 4, 5
 """Versions of the protocol, and what a node that speaks them can do."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class NodeRecord:
     """What is known of one node. The fields that others hear of are changed by its `Roster` only.
 

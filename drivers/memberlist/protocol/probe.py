@@ -42,7 +42,7 @@ MAX_WAITING = 4096
 _NACK_SHARE = 0.8
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Probe:
     """One node under probe."""
 
@@ -66,7 +66,7 @@ class _Probe:
             timer.cancel()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Relay:
     """A probe that we make for somebody else."""
 
@@ -81,7 +81,7 @@ class _Relay:
         return [self.target]
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Ping:
     """A ping that the owner asked for."""
 

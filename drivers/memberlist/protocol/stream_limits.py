@@ -28,7 +28,7 @@ nodes holds about ten megabytes.
 _STRANGERS_SHARE = 2 / 3
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Place:
     """What one connection takes; `host` is None for one that we dialled."""
 

@@ -49,7 +49,7 @@ may take four.
 """
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class PushPull:
     """A full state as it was received.
 
