@@ -7,6 +7,7 @@ number of members.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 import attrs
@@ -22,7 +23,7 @@ class Columns:
     """As many columns as members: the place in a column below which it is the member's, and whose the rest is."""
 
     count: int
-    shares: list[float]
+    shares: array[float]
     members: Sequence[Member]
     others: list[Member]
 
@@ -54,7 +55,7 @@ class WeightedRandom(TableBalancer[Columns]):
                 small.append(large.pop())
         for index in (*small, *large):  # what rounding left
             shares[index] = 1.0
-        return Columns(count, shares, members, others)
+        return Columns(count, array("d", shares), members, others)
 
     def choose(self, table: Columns) -> Member:
         place = self._draw() * table.count

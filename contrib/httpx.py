@@ -129,7 +129,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 pool.close()
         exchange = _Exchange(request, service)
         if not service.answered:
-            service.balancer.wait(service.first_wait(monotonic()))
+            service.wait(monotonic())
         attempt = service.first(exchange.call, request, monotonic())
         while True:
             try:
@@ -154,7 +154,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 await pool.aclose()
         exchange = _Exchange(request, service)
         if not service.answered:
-            await service.balancer.wait_async(service.first_wait(monotonic()))
+            await service.wait_async(monotonic())
         attempt = service.first(exchange.call, request, monotonic())
         while True:
             try:

@@ -205,7 +205,7 @@ class DiscoveryAdapter(HTTPAdapter):
         replayable = request.body is None or isinstance(request.body, (bytes, str))
         call = service.call(request.method or "", request.url, replayable, monotonic())
         if not service.answered:
-            service.balancer.wait(service.first_wait(monotonic()))
+            service.wait(monotonic())
         attempt = service.first(call, request, monotonic())
         while True:
             try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
-from ...drivers.errors import NoMemberAvailable
+from ...drivers.errors import DiscoveryError, NoMemberAvailable
 from ...drivers.members import Member, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
@@ -55,7 +56,7 @@ class CalledService(Generic[T]):
     Attributes:
         origins: the base URLs of members.
         view: what the last call picked from, which is the version of `origins`.
-        answered: whether no call has to wait for the first answer any more; else `first_wait` says how long.
+        answered: whether no call has to wait for the first answer any more; else it calls `wait` first.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class CalledService(Generic[T]):
             self._changed(self.balancer.members())
             self.view = None
             raise self._errors.no_member(str(error), request=request) from error
+        except DiscoveryError as error:  # a registry that was inherited through a fork
+            raise self._errors.no_member(str(error), request=request) from error
         except DeadlineOver as error:
             raise self._errors.timed_out(str(error), request=request) from error
         if pick.view is not self.view:
@@ -112,6 +115,16 @@ class CalledService(Generic[T]):
             f"the answer came after the deadline of {self.policy.deadline} s", request=request
         )
 
+    def wait(self, now: float) -> None:
+        """Wait for the first answer if there is time for it; whatever it is, the pick that follows tells."""
+        with contextlib.suppress(DiscoveryError):
+            self.balancer.wait(self.first_wait(now))
+
+    async def wait_async(self, now: float) -> None:
+        """The same without blocking the event loop."""
+        with contextlib.suppress(DiscoveryError):
+            await self.balancer.wait_async(self.first_wait(now))
+
     def first_wait(self, now: float) -> float:
         """Seconds to wait for the first answer before the first pick; 0 once it is there, or its time is over."""
         if self.answered:
@@ -127,4 +140,7 @@ class CalledService(Generic[T]):
     @property
     def known(self) -> bool:
         """Whether anybody knows a member of the service."""
-        return any(True for _ in self.balancer.members())
+        try:
+            return any(True for _ in self.balancer.members())
+        except DiscoveryError:
+            return False

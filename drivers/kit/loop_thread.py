@@ -12,6 +12,7 @@ portal either: it makes its callers wait until the loop has taken the call, whic
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
 import threading
@@ -113,9 +114,14 @@ class LoopThread:
         """Wait until the thread has ended; whether it has, after `timeout` seconds at most. A thread that something
         blocks is left behind, which does not keep the process from ending.
         """
-        if self._thread.ident is not None:
-            self._thread.join(max(0.0, timeout))
-        return not self._thread.is_alive()
+        if self._thread.ident is None:
+            return True
+        # Not the thread's own `join`, which a thread refuses for a moment after it was started.
+        concurrent.futures.wait([self._ended], max(0.0, timeout))
+        if not self._ended.done():
+            return False
+        self._thread.join()
+        return True
 
     def close(self, within: float) -> bool:
         """End a thread that has no `main`, from any other one; whether it has ended, as `join` says."""

@@ -40,6 +40,8 @@ KNOWN = 1_000
 ALIVES = 100_000
 PER_PACKET = 5
 MANY = 10_000
+REST_GOALS = {50: 1.2}
+"""Processor time of a node at rest, in ms per second, by the size of the cluster."""
 STILL = {"probe_interval": 600.0, "push_pull_interval": 0.0}
 """For a node that is to do nothing but what is measured."""
 SOURCE = ("10.0.0.1", 7946)
@@ -222,6 +224,9 @@ async def learn(port: str) -> Row:
             row |= {"hold_ms": holds.longest_s * 1e3, "collector_ms": holds.collector_s * 1e3}
         assert node.swim.known >= MANY
         row["kb_per_member"] = (rss_bytes() - before) / MANY / 1024
+        began = time.perf_counter()
+        await node.join([("127.0.0.1", int(port))])
+        row["again_ms"] = (time.perf_counter() - began) * 1e3
         tasks.cancel_scope.cancel()
     return row
 
@@ -304,7 +309,13 @@ def measure(runs: int, sizes: list[int]) -> Iterator[tuple[str, list[float], lis
         rows = (
             ("form, s", "form_s", "form", "converge_s", "<= 1.15"),
             ("silent stop known everywhere, s", "kill_s", "kill", "all_s", "<= 1.15"),
-            ("CPU at rest, ms per node and s", "cpu_ms_per_node_s", "steady", "cpu_ms_per_node_s", "ours <= 2.5"),
+            (
+                "CPU at rest, ms per node and s",
+                "cpu_ms_per_node_s",
+                "steady",
+                "cpu_ms_per_node_s",
+                f"ours <= {REST_GOALS.get(size, 2.5)}",
+            ),
             ("memory, KB per node", "rss_kb_per_node", "steady", "rss_kb_per_node", "ours <= 400"),
         )
         for name, mine, phase, field, goal in rows:
@@ -312,11 +323,12 @@ def measure(runs: int, sizes: list[int]) -> Iterator[tuple[str, list[float], lis
             theirs = [row[phase][field] for _, row in pairs if phase in row]
             yield f"{size} nodes: {name}", [a[mine] for a, _ in pairs], theirs, goal
     big = [push_pull() for _ in range(runs)]
-    yield f"push/pull of {MANY:,} members, ms", [b["join_ms"] for b in big], [], "ours <= 250"
-    yield "  processor time of the joining side, ms", [b["cpu_ms"] for b in big], [], "ours <= 250"
+    yield f"push/pull of {MANY:,} members, ms", [b["join_ms"] for b in big], [], "ours <= 180"
+    yield "  processor time of the joining side, ms", [b["cpu_ms"] for b in big], [], "ours <= 180"
     yield "  its loop held up at most, ms", [b["hold_ms"] for b in big], [], "ours <= 20"
     yield "  of that, Python's garbage collector, ms", [b["collector_ms"] for b in big], [], ""
     yield "  the other side's loop, ms", [b["teacher_hold_ms"] for b in big], [], "ours <= 20"
+    yield "  the same again, nothing has changed, ms", [b["again_ms"] for b in big], [], ""
     yield "memory, KB per known member", [b["kb_per_member"] for b in big], [], "ours <= 1.5"
 
 

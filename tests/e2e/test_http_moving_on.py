@@ -23,7 +23,7 @@ from support.http_members import (
     silent,
 )
 
-from pydoudou import Member, NoMemberAvailable
+from pydoudou import Member, NoMemberAvailable, RegistryStateError
 
 pytestmark = pytest.mark.parametrize("caller_class", CALLERS, ids=lambda one: one.__doc__)
 CallerClass = type[Caller]
@@ -259,3 +259,16 @@ def test_the_line_about_a_move_holds_no_secret_of_the_url(
     assert lines[0].startswith(f"GET http://orders/items: {gone.address} unconnected (")
     assert lines[0].endswith(f"), trying {good.member().address}")
     assert "SECRET" not in lines[0]
+
+
+def test_a_registry_that_a_fork_left_behind_is_a_connection_error_that_says_so(caller_class: CallerClass) -> None:
+    class Inherited:
+        def pick(self, exclude: object = ()) -> Member:
+            raise RegistryStateError("the registry was started before fork()")
+
+        def members(self) -> tuple[Member, ...]:
+            raise RegistryStateError("the registry was started before fork()")
+
+    with caller_class(Inherited()) as caller, pytest.raises(caller.connection_error, match="before fork") as caught:
+        caller.call()
+    assert isinstance(caught.value.__cause__, RegistryStateError)

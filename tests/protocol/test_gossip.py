@@ -203,3 +203,17 @@ def test_what_was_switched_off_by_an_interval_of_nothing_starts_when_it_gets_one
 
     assert [push_pulls(0.0, 200.0), push_pulls(10.0, 100.0), push_pulls(0.0, 200.0)] == [0, 10, 0]
     assert world.view("me") == dict.fromkeys(("me", "a", "b"), State.ALIVE)
+
+
+def test_a_node_that_has_nothing_to_spread_does_not_wake_up_for_it() -> None:
+    world = World()
+    me, _ = world.start("me", "peer")
+    world.run(20.0)
+    wakes = set()
+    for _ in range(100):
+        world.run(0.1)
+        wakes.add(me.wake_at)
+    assert len(wakes) < 10.0 / me.config.gossip_interval
+    me.reconfigure(attrs.evolve(me.config, meta=b"news"), world.now)
+    world.run(2 * me.config.gossip_interval)
+    assert {node.meta for node in world.swim("peer").nodes() if node.name == "me"} == {b"news"}

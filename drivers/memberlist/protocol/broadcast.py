@@ -35,6 +35,8 @@ class BroadcastQueue:
         self._next = 0
         self.statement_of: Callable[[Any], bytes] = lambda name: b""
         """What a node says of itself, encoded, by its name."""
+        self.on_news: Callable[[], None] = lambda: None
+        """Called before a message is added to the empty queue."""
 
     def __len__(self) -> int:
         return len(self._order)
@@ -47,6 +49,7 @@ class BroadcastQueue:
             self.invalidate(name)
         if not self._order:
             self._next = 0
+            self.on_news()
         self._next += 1
         self._insert((0, len(message), self._next, message, name, finished))
 
@@ -55,6 +58,7 @@ class BroadcastQueue:
         self.invalidate(name)
         if not self._order:
             self._next = 0
+            self.on_news()
         self._next += 1
         self._insert((0, size, self._next, None, name, None))
 

@@ -43,9 +43,7 @@ class Dialect(enum.StrEnum):
         Raises:
             ValueError: the dialect writes IP addresses only, and `host` is none.
         """
-        if self is Dialect.DOUDOU:
-            return host.encode()
-        return ipaddress.ip_address(host).packed
+        return host.encode() if self is Dialect.DOUDOU else _packed(host)
 
     def decode_host(self, addr: bytes) -> str:
         """The host that an address field names, fit for a socket or a resolver.
@@ -57,6 +55,12 @@ class Dialect(enum.StrEnum):
                 before they are sent; we refuse it.
         """
         return _host_in_text(addr) if self is Dialect.DOUDOU else _host_in_bytes(addr)
+
+
+@functools.lru_cache(maxsize=64)
+def _packed(host: str) -> bytes:
+    """Our own address is written into every ping."""
+    return ipaddress.ip_address(host).packed
 
 
 @functools.lru_cache(maxsize=4096)

@@ -24,7 +24,6 @@ __all__ = [
     "fixstr",
     "flag",
     "raw",
-    "raw_bytes",
     "signed",
     "struct_fields",
     "text_of",
@@ -73,12 +72,6 @@ def raw(data: bytes) -> bytes:
     if size < 0x10000:
         return b"\xda" + size.to_bytes(2, "big") + data
     return b"\xdb" + size.to_bytes(4, "big") + data
-
-
-def raw_bytes(data: bytes) -> int:
-    """How long `raw` of it is."""
-    size = len(data)
-    return size + (1 if size < 32 else 3 if size < 0x10000 else 5)
 
 
 def unsigned(value: int) -> bytes:

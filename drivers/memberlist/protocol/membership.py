@@ -157,7 +157,7 @@ class Membership:
     def _add(self, message: Alive, host: str) -> None:
         """Insert an unknown node."""
         context, roster = self._context, self._roster
-        if message.incarnation == 0 or len(roster) >= MAX_NODES:
+        if message.incarnation == 0 or context.nodes >= MAX_NODES:
             context.problem("alive_refused", f"{message.node}: incarnation 0, or too many members")
             return
         vsn = context.vsn if message.vsn == context.vsn else message.vsn[:6]  # thousands may share one

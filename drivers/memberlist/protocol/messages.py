@@ -17,7 +17,6 @@ from .gomsgpack import (
     fixstr,
     flag,
     raw,
-    raw_bytes,
     signed,
     struct_fields,
     text_of,
@@ -318,15 +317,12 @@ _ALIVE_KEYS_BYTES = 2 + sum(map(len, (_ADDR, _INCARNATION, _META, _NODE, _PORT, 
 
 def alive_bytes(name: str, addr: bytes, port: int, meta: bytes | None, incarnation: int, vsn: bytes) -> int:
     """How long an encoded `Alive` with these fields is. A queue keeps the lengths of thousands; few are sent."""
-    return (
-        _ALIVE_KEYS_BYTES
-        + raw_bytes(addr)
-        + unsigned_bytes(incarnation)
-        + (1 if meta is None else raw_bytes(meta))
-        + raw_bytes(text_of(name))
-        + unsigned_bytes(port)
-        + raw_bytes(vsn)
-    )
+    name_size = len(name) if name.isascii() else len(text_of(name))
+    meta_size = 0 if meta is None else len(meta)
+    # The four strings have a head of one byte, or of three from 32 bytes on; none of them is longer than 64 KB.
+    long_ones = (len(addr) >= 32) + (name_size >= 32) + (meta_size >= 32) + (len(vsn) >= 32)
+    strings = len(addr) + name_size + meta_size + len(vsn) + 4 + 2 * long_ones
+    return _ALIVE_KEYS_BYTES + strings + unsigned_bytes(incarnation) + unsigned_bytes(port)
 
 
 @attrs.define

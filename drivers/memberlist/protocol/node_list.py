@@ -200,8 +200,9 @@ class Roster:
         order[at], order[-1] = order[-1], order[at]
         self._by_name[node.name] = node
         self._counts[node.state] += 1
-        if not node.gone:
-            self._count_at(node.address, 1)
+        if node.state < State.DEAD:
+            address = (node.host, node.port)
+            self._present_at[address] = self._present_at.get(address, 0) + 1
 
     def drop_gone(self, before: float, keep: str = "") -> list[NodeRecord]:
         """Forget the nodes that have been dead or left since `before`, except for the one named `keep`; shuffle the

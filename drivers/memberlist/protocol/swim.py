@@ -1,9 +1,9 @@
 """A gossip node without I/O: bytes, time and randomness in; packets, streams and events out.
 
-    packet_received(data, source, now)     a datagram came in
-    accept(source, now) -> StreamExchange        a connection came in
-    advance(now)                           time has passed (call at `wake_at`, or any time)
-    take() -> Effects                      what to send, what to dial, what happened
+    packet_received(data, source, now)       a datagram came in
+    accept(source, now) -> StreamExchange    a connection came in
+    advance(now)                             time has passed (call at `wake_at`, or any time)
+    take() -> Effects                        what to send, what to dial, what happened
 
 Each rule stands in the module that bears its name in the papers: `probe`, `membership`, `suspicion`, `awareness`,
 `gossip`, `broadcast`, `push_pull`; this one connects them.
@@ -27,11 +27,7 @@ from .events import Node, UserMessage
 from .gossip import Gossiper
 from .hooks import Hooks
 from .membership import Lifecycle, Membership
-from .messages import (
-    Ack,
-    Alive,
-    Ping,
-)
+from .messages import Ack, Alive, Ping
 from .node_list import NodeRecord, Roster
 from .packet_receiver import PacketReceiver
 from .probe import Prober
@@ -98,17 +94,19 @@ class Swim:
         budget = WorkBudget(self.cluster.member_hosts, now)
         self._receiver = PacketReceiver(self._context, self._membership, self._prober, self._weights, budget)
         self._membership.on_lost, self._membership.on_found = self._healer.lost, self._healer.found
+        self._gossiping = True
         self._membership.announce()
         self._periodic = [
             Periodic(self._context.timers, lambda: self._context.now, interval, tick)
             for interval, tick in (
                 (lambda: self._context.config.probe_interval, self._prober.tick),
-                (lambda: self._context.config.gossip_interval, self._gossip),
+                (self._gossip_interval, self._gossip),
                 (self._synchronizer.interval, self._synchronizer.tick),
                 (self._healer.next_wait, self._heal),
                 (self._weights.interval, self._weights.tick),
             )
         ]
+        self._context.broadcasts.on_news = self._context.user_broadcasts.on_news = self._news
         self._start_ticking()
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -219,10 +217,20 @@ class Swim:
         if self._membership.running:
             self._healer.tick()
 
+    def _gossip_interval(self) -> float:
+        """0 while there is nothing to spread: a node at rest need not wake up for that."""
+        return self._context.config.gossip_interval if self._gossiping else 0.0
+
     def _gossip(self) -> None:
         self._gossiper.tick()
         if not self._context.broadcasts:
             self._synchronizer.settle()
+            self._gossiping = bool(self._context.user_broadcasts)
+
+    def _news(self) -> None:
+        if not self._gossiping:
+            self._gossiping = True
+            self._start_ticking()
 
     # -- packets -------------------------------------------------------------------------------------------------------
 
