@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import attrs
 import pytest
@@ -40,8 +43,8 @@ def visit(simulation: Simulation, guests: list[Process], number: int, *, leave: 
     simulation.run(FORGOTTEN_AFTER)
 
 
-@pytest.mark.parametrize("leave", [True, False], ids=["leave", "crash"])
-def test_of_guests_who_are_gone_nothing_is_kept(leave: bool) -> None:
+def kept(*, leave: bool) -> int:
+    """How many blocks more are in use after the guests of `VISITS` visits are gone."""
     simulation = Simulation(1, Network(loss=0.02))
     seeds = [(lan(number).advertise_host, lan(number).advertise_port) for number in range(2)]
     for number in range(RESIDENTS):
@@ -56,5 +59,18 @@ def test_of_guests_who_are_gone_nothing_is_kept(leave: bool) -> None:
         visit(simulation, guests, number, leave=leave)
         assert agreed(simulation), simulation
         assert [process.core.known for process in simulation.live] == [RESIDENTS] * RESIDENTS
-    # What is kept of a guest by a resident would be this many blocks at the least.
-    assert allocated() - before < RESIDENTS * GUESTS * VISITS / 4
+    return allocated() - before
+
+
+@pytest.mark.parametrize("how", ["leave", "crash"])
+def test_of_guests_who_are_gone_nothing_is_kept(how: str) -> None:
+    """In a process of its own: what other tests and their threads allocate meanwhile is not the protocol's."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    run = subprocess.run([sys.executable, __file__, how], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    # A block for each guest and resident at the least, if anything were kept; caches fill by some hundred meanwhile.
+    assert int(run.stdout) < RESIDENTS * GUESTS * VISITS / 2
+
+
+if __name__ == "__main__":
+    print(kept(leave=sys.argv[1] == "leave"))
