@@ -73,21 +73,15 @@ class _Telling(HTTPResponse):
     released = False
 
     def read(self, *args: Any, **kwargs: Any) -> bytes:
-        self.reading = True
-        try:
-            data = HTTPResponse.read(self, *args, **kwargs)
-        except BaseException:
-            self._tell(False)
-            raise
-        self.reading = False
-        if self.released:
-            self._tell(True)
-        return data
+        return self._watched(HTTPResponse.read, args, kwargs)
 
     def read1(self, *args: Any, **kwargs: Any) -> bytes:
+        return self._watched(HTTPResponse.read1, args, kwargs)
+
+    def _watched(self, read: Callable[..., bytes], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         self.reading = True
         try:
-            data = HTTPResponse.read1(self, *args, **kwargs)
+            data = read(self, *args, **kwargs)
         except BaseException:
             self._tell(False)
             raise
