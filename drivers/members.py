@@ -279,6 +279,9 @@ class Outcome:
         head_seconds: from the start of the attempt to the head of the answer; None without one.
         seconds: from the start of the attempt to its end, the end of the body if there is one.
         complete: whether the body was read to its end without an error; False without an answer.
+        retry_after: seconds that the answer asks to wait (``Retry-After``); None if it does not say.
+        callers_time: whether the attempt ended because one call gave it less time than the policy does, which says
+            nothing about the member.
     """
 
     member: Member
@@ -287,3 +290,5 @@ class Outcome:
     head_seconds: float | None = None
     seconds: float = 0.0
     complete: bool = False
+    retry_after: float | None = None
+    callers_time: bool = False

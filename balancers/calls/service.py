@@ -109,6 +109,22 @@ class CalledService(Generic[T]):
             return None
         return call.next(attempt, reached, error, now)
 
+    def answered(
+        self, call: Call, attempt: Pick, status: int, header: Callable[[str], str | None], request: object, now: float
+    ) -> Pick | None:
+        """The head of an answer came. None if it is the answer to the call, whose end (`Pick.ended`) is still to be
+        told; else the attempt that follows: the answer is to be closed unread.
+
+        Args:
+            header: gives the value of a header of the answer by its lower-case name.
+
+        Raises:
+            Exception: the library's own, if the answer missed the deadline; it is to be closed as well.
+        """
+        if attempt.answered(status, now):
+            return None
+        raise self.too_late(request)
+
     def too_late(self, request: object) -> Exception:
         """What is raised instead of an answer that missed the deadline (`Pick.answered`)."""
         return self._errors.timed_out(

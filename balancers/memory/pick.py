@@ -45,6 +45,7 @@ class Pick:
         started: when the attempt began, by the clock that `answered` and the others are given.
         connect_limit: seconds that connecting may take.
         answer_limit: seconds until the head of the answer has to be there; None without a deadline.
+        delay: seconds that the client waits before it sends this attempt.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Pick:
         "_told",
         "answer_limit",
         "connect_limit",
+        "delay",
         "eligible",
         "member",
         "started",
@@ -74,6 +76,7 @@ class Pick:
         self._record, self._ended, self._told = record, ended, told
         self.connect_limit: float = math.inf
         self.answer_limit: float | None = None
+        self.delay = 0.0
         self._head: tuple[int, float] | None = None
 
     # -- for clients, in times -----------------------------------------------------------------------------------------
