@@ -12,7 +12,15 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .balancers import Balancer, RoundRobin, SmoothWeighted, WeightedRandom
+    from .balancers import (
+        Balancer,
+        HealthPolicy,
+        LeastLatency,
+        LeastPending,
+        RoundRobin,
+        SmoothWeighted,
+        WeightedRandom,
+    )
     from .discovery import (
         BackendStatus,
         EventKind,
@@ -50,7 +58,10 @@ __all__ = [
     "DiscoveryError",
     "DriverStatus",
     "EventKind",
+    "HealthPolicy",
     "JoinError",
+    "LeastLatency",
+    "LeastPending",
     "Member",
     "MemberEvent",
     "MemberState",
@@ -80,7 +91,15 @@ __all__ = [
 # Imported when it is first asked for: who uses a part of this package does not wait for the rest. A test holds this
 # table to what stands above.
 _PLACES = {
-    ".balancers": ("Balancer", "RoundRobin", "SmoothWeighted", "WeightedRandom"),
+    ".balancers": (
+        "Balancer",
+        "HealthPolicy",
+        "LeastLatency",
+        "LeastPending",
+        "RoundRobin",
+        "SmoothWeighted",
+        "WeightedRandom",
+    ),
     ".discovery": (
         "BackendStatus",
         "EventKind",
