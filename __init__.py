@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         SmoothWeighted,
         WeightedRandom,
     )
+    from .balancers.calls.breaker import CircuitBreaker
+    from .balancers.calls.hedging import Hedging
+    from .balancers.calls.override import call_policy
+    from .balancers.calls.policy import CallPolicy
     from .discovery import (
         BackendStatus,
         EventKind,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
         shutdown,
     )
     from .drivers.errors import (
+        CircuitOpen,
         DiscoveryError,
         JoinError,
         MetadataTooLarge,
@@ -54,11 +59,15 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendStatus",
     "Balancer",
+    "CallPolicy",
+    "CircuitBreaker",
+    "CircuitOpen",
     "Compat",
     "DiscoveryError",
     "DriverStatus",
     "EventKind",
     "HealthPolicy",
+    "Hedging",
     "JoinError",
     "LeastLatency",
     "LeastPending",
@@ -82,6 +91,7 @@ __all__ = [
     "Watch",
     "WeightedRandom",
     "__version__",
+    "call_policy",
     "new_node",
     "new_node_async",
     "node",
@@ -100,6 +110,10 @@ _PLACES = {
         "SmoothWeighted",
         "WeightedRandom",
     ),
+    ".balancers.calls.breaker": ("CircuitBreaker",),
+    ".balancers.calls.hedging": ("Hedging",),
+    ".balancers.calls.override": ("call_policy",),
+    ".balancers.calls.policy": ("CallPolicy",),
     ".discovery": (
         "BackendStatus",
         "EventKind",
@@ -117,6 +131,7 @@ _PLACES = {
         "shutdown",
     ),
     ".drivers.errors": (
+        "CircuitOpen",
         "DiscoveryError",
         "JoinError",
         "MetadataTooLarge",

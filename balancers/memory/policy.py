@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
+
+from ..calls.checks import a_number, a_whole_number, an_option
 
 __all__ = ["RULES", "HealthPolicy"]
 
@@ -14,34 +15,18 @@ RULES = ("consecutive", "success_ratio", "slow_factor", "slow_start", "zone", "p
 """The rules by the names of their fields, which is how `HealthPolicy.dry_run` names them."""
 
 
-def _number(least: float, most: float, *, open_below: bool = False, none: bool = False) -> Callable[..., None]:
-    """A check of one field: a number from `least` to `most`, or None if that switches the rule off."""
-    bound = "greater than" if open_below else "from"
-    upper = "" if math.isinf(most) else f" to {most:g}" if not open_below else f", at most {most:g}"
-    accepted = f"a number {bound} {least:g}{upper}" + (", or None (off)" if none else "")
+def _or_none(check: Callable[..., None]) -> Callable[..., None]:
+    """As `check`, and None, which switches the rule off."""
 
-    def check(_: object, field: attrs.Attribute[Any], value: Any) -> None:
-        if value is None and none:
+    def check_or_none(policy: object, field: attrs.Attribute[Any], value: Any) -> None:
+        if value is None:
             return
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or not least <= value <= most or (open_below and value == least):
-            raise ValueError(f"{field.name} is {value!r}; accepted: {accepted}")
+        try:
+            check(policy, field, value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or None (off)") from None
 
-    return check
-
-
-def _whole(_: object, field: attrs.Attribute[Any], value: Any) -> None:
-    none = field.name == "consecutive"
-    if value is None and none:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        off = ", or None (off)" if none else ""
-        raise ValueError(f"{field.name} is {value!r}; accepted: a whole number from 1{off}")
-
-
-def _flag(_: object, field: attrs.Attribute[Any], value: Any) -> None:
-    if not isinstance(value, bool):
-        raise ValueError(f"{field.name} is {value!r}; accepted: True or False")
+    return check_or_none
 
 
 def _rules(value: Any) -> frozenset[str]:
@@ -80,17 +65,17 @@ class HealthPolicy:
         ValueError: names the argument and what is accepted.
     """
 
-    consecutive: int | None = _field(5, _whole)
-    success_ratio: float | None = _field(0.8, _number(0, 1, none=True))
-    least_calls: int = _field(5, _whole)
-    slow_factor: float | None = _field(5.0, _number(1, math.inf, open_below=True, none=True))
-    ejected_for: float = _field(3.0, _number(0, math.inf, open_below=True))
-    ejected_at_most: float = _field(300.0, _number(0, math.inf, open_below=True))
-    most_ejected: float = _field(0.5, _number(0, 1))
-    slow_start: float | None = _field(30.0, _number(0, math.inf, open_below=True, none=True))
-    slow_start_least: float = _field(0.1, _number(0, 1, open_below=True))
-    zone: bool = _field(True, _flag)
-    panic: float | None = _field(0.5, _number(0, 1, none=True))
+    consecutive: int | None = _field(5, _or_none(a_whole_number(1)))
+    success_ratio: float | None = _field(0.8, _or_none(a_number(0, 1)))
+    least_calls: int = _field(5, a_whole_number(1))
+    slow_factor: float | None = _field(5.0, _or_none(a_number(1, above=True)))
+    ejected_for: float = _field(3.0, a_number(0, above=True))
+    ejected_at_most: float = _field(300.0, a_number(0, above=True))
+    most_ejected: float = _field(0.5, a_number(0, 1))
+    slow_start: float | None = _field(30.0, _or_none(a_number(0, above=True)))
+    slow_start_least: float = _field(0.1, a_number(0, 1, above=True))
+    zone: bool = _field(True, an_option)
+    panic: float | None = _field(0.5, _or_none(a_number(0, 1)))
     dry_run: frozenset[str] = attrs.field(default=frozenset(), converter=_rules)
 
     def __attrs_post_init__(self) -> None:
