@@ -12,7 +12,15 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .balancers import Balancer, RoundRobin, SmoothWeighted, WeightedRandom
+    from .balancers import (
+        Balancer,
+        HealthPolicy,
+        LeastLatency,
+        LeastPending,
+        RoundRobin,
+        SmoothWeighted,
+        WeightedRandom,
+    )
     from .balancers.calls.breaker import CircuitBreaker
     from .balancers.calls.hedging import Hedging
     from .balancers.calls.override import call_policy
@@ -58,8 +66,11 @@ __all__ = [
     "DiscoveryError",
     "DriverStatus",
     "EventKind",
+    "HealthPolicy",
     "Hedging",
     "JoinError",
+    "LeastLatency",
+    "LeastPending",
     "Member",
     "MemberEvent",
     "MemberState",
@@ -90,7 +101,15 @@ __all__ = [
 # Imported when it is first asked for: who uses a part of this package does not wait for the rest. A test holds this
 # table to what stands above.
 _PLACES = {
-    ".balancers": ("Balancer", "RoundRobin", "SmoothWeighted", "WeightedRandom"),
+    ".balancers": (
+        "Balancer",
+        "HealthPolicy",
+        "LeastLatency",
+        "LeastPending",
+        "RoundRobin",
+        "SmoothWeighted",
+        "WeightedRandom",
+    ),
     ".balancers.calls.breaker": ("CircuitBreaker",),
     ".balancers.calls.hedging": ("Hedging",),
     ".balancers.calls.override": ("call_policy",),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -44,30 +43,30 @@ class OwnCall:
         member: whom to call.
     """
 
-    __slots__ = ("_begin", "_head", "_pick", "member")
+    __slots__ = ("_begin", "_clock", "_head", "_pick", "member")
 
     member: Member
 
-    def __init__(self, begin: Callable[[], Pick]) -> None:
-        self._begin = begin
+    def __init__(self, begin: Callable[[], Pick], clock: Callable[[], float]) -> None:
+        self._begin, self._clock = begin, clock
         self._pick: Pick | None = None
         self._head: tuple[int | None, float] | None = None
 
     def answered(self, status: int | None = None) -> None:
         """The answer began, with this status if it is one of HTTP. Without this the end of the block is that moment."""
         if self._pick is not None:
-            self._head = (status, monotonic() - self._pick.started)
+            self._head = (status, self._clock() - self._pick.started)
 
     def failed(self, reached: Reached) -> None:
         """The attempt got this far and failed, which no exception of this block will tell."""
         pick, self._pick = self._pick, None
         if pick is not None:
-            pick.done(Outcome(pick.member, reached, seconds=monotonic() - pick.started, callers_time=True))
+            pick.done(Outcome(pick.member, reached, seconds=self._clock() - pick.started, callers_time=True))
 
     def __enter__(self) -> Self:
         """Raises `NoMemberAvailable` when there is nobody to call."""
         pick = self._pick = self._begin()
-        pick.started = monotonic()
+        pick.started = self._clock()
         self.member = pick.member
         return self
 
@@ -78,7 +77,7 @@ class OwnCall:
         self._pick = self._head = None
         if pick is None:
             return
-        seconds = monotonic() - pick.started
+        seconds = self._clock() - pick.started
         reached = Reached.ANSWERED if error is None else reached_by(error)
         if head is not None and (reached is not None or isinstance(error, Exception)):
             # It began, so it was an answer, whatever broke off later or the caller did not like.

@@ -341,7 +341,9 @@ class Call:
         budget = self._budget_left
         if budget is None:
             budget = self._shared.left(pick.started, self._policy.retry_ratio, self._policy.retry_reserve)
-        return Attempt(pick.member, getattr(pick, "why", ""), left, status, seconds, pick.delay, budget)
+        again = any(attempt.member.key == pick.member.key for attempt in self._left or ())
+        why = "tried again, as nobody else is left" if again else pick.why
+        return Attempt(pick.member, why, left, status, seconds, pick.delay, budget)
 
 
 def _reason(error: BaseException) -> str:

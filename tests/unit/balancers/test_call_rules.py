@@ -274,6 +274,7 @@ def test_a_member_that_may_do_better_is_tried_again_when_there_is_nobody_else(
     assert delays == pytest.approx([0.025, 0.075, 0.175])
     assert step(calling) is None
     assert calling.shared.counters == {"moves": 3, "waits": 3}
+    assert [attempt.why for attempt in calling.call.trail[1:]] == ["tried again, as nobody else is left"] * 3
 
 
 @pytest.mark.parametrize("reached", [Reached.UNCONNECTED, Reached.BROKEN])
