@@ -151,6 +151,7 @@ def trusting(caller_class: CallerClass, member: Member, certificate: Path, first
     return AsyncHttpxCaller(picker, transport=lambda: httpx.AsyncHTTPTransport(verify=context))
 
 
+@pytest.mark.ability("tls")
 @every_client
 def test_a_member_is_known_by_the_name_of_the_service(
     caller_class: CallerClass, encrypted: HttpMember, certificate: Path

@@ -83,6 +83,7 @@ def test_a_host_header_of_the_caller_is_kept(caller_class: CallerClass, a: HttpM
     assert a.served[0].headers["host"] == "shop.example"
 
 
+@pytest.mark.ability("cookies")
 @every_client
 def test_a_cookie_from_one_member_goes_to_all(caller_class: CallerClass, a: HttpMember, b: HttpMember) -> None:
     a.answer = lambda handler: handler.reply(headers={"Set-Cookie": "basket=7; Path=/"})
@@ -119,6 +120,7 @@ def test_httpx_leaves_the_request_as_it_was(a: HttpMember) -> None:
     assert response.request is request
 
 
+@pytest.mark.ability("redirects")
 @every_client
 @pytest.mark.parametrize(
     ("root_path", "location"),

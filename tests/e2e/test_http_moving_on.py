@@ -51,6 +51,7 @@ def parts() -> Iterator[bytes]:
     yield b"two"
 
 
+@pytest.mark.ability("moves")
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
 def test_a_refused_connection_moves_on_whatever_the_method(
     caller_class: CallerClass, good: HttpMember, method: str
@@ -66,6 +67,7 @@ def test_a_generator_body_arrives_whole_after_a_refused_connection(caller_class:
     assert [request.body for request in good.served] == [b"one two"]
 
 
+@pytest.mark.ability("moves")
 @pytest.mark.parametrize("failure", [reset, hang_up])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"])
 def test_an_idempotent_request_without_an_answer_moves_on(
@@ -167,6 +169,7 @@ def test_members_that_swallow_packets_leave_time_for_one_that_answers(
     assert 0.9 < taken.seconds < 2.5
 
 
+@pytest.mark.ability("deadline")
 def test_the_deadline_holds_over_all_attempts(caller_class: CallerClass) -> None:
     with (
         black_hole() as one,
@@ -186,6 +189,7 @@ def test_a_connect_timeout_of_the_caller_is_kept(caller_class: CallerClass, good
     assert 0.25 < taken.seconds < 2.0
 
 
+@pytest.mark.ability("deadline")
 def test_the_deadline_ends_the_wait_for_an_answer(caller_class: CallerClass) -> None:
     with (
         HttpMember(answer=silent) as member,
