@@ -26,19 +26,29 @@ CLIENTS = {
     "requests": "requests",
     "httpx": "httpx",
     "httpx-async": "httpx, async",
+    "httpx2": "httpx2",
+    "httpx2-async": "httpx2, async",
 }
 """The columns: the names of the clients in tests, and on the page."""
 
 ABILITIES = {
     "moves": "moves to another member",
     "deadline": "deadline over all attempts",
-    "cookies": "cookies",
+    "ejection fed": "outcomes fed to ejection",
+    "streaming down": "answers streamed as they arrive",
+    "streaming up": "bodies streamed as they are made",
     "redirects": "redirects",
+    "cookies": "cookies",
     "tls": "TLS with SNI",
+    "cancellation": "cancelling a call cancels its attempt",
 }
 """The rows: the names of the abilities in marks, and on the page."""
 
-REASONS: dict[tuple[str, str], str] = {}
+_BLOCKING = "The call blocks its thread, and nothing in Python cancels a thread. A deadline ends it."
+
+REASONS: dict[tuple[str, str], str] = {
+    **{(client, "cancellation"): _BLOCKING for client in ("requests", "httpx", "httpx2")},
+}
 """Why a client cannot do something: by client and ability."""
 
 Shown = Mapping[tuple[str, str], Iterable[str]]
