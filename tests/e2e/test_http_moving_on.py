@@ -115,12 +115,13 @@ def test_an_answer_that_breaks_off_is_not_asked_for_again(caller_class: CallerCl
     assert good.served == []
 
 
-def test_a_status_is_an_answer(caller_class: CallerClass, good: HttpMember) -> None:
+@pytest.mark.parametrize("status", [500, 429, 404, 505])
+def test_any_other_status_is_an_answer(caller_class: CallerClass, good: HttpMember, status: int) -> None:
     with (
-        HttpMember("busy", answer=lambda handler: handler.reply(503)) as busy,
+        HttpMember("busy", answer=lambda handler: handler.reply(status)) as busy,
         caller_class(InOrder(busy.member(), good.member())) as caller,
     ):
-        assert caller.call().status == 503
+        assert caller.call().status == status
     assert good.served == []
 
 

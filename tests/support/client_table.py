@@ -34,13 +34,18 @@ CLIENTS = {
 ABILITIES = {
     "moves": "moves to another member",
     "deadline": "deadline over all attempts",
+    "budget": "retry budget",
+    "breaker": "circuit breaker",
     "ejection fed": "outcomes fed to ejection",
     "streaming down": "answers streamed as they arrive",
     "streaming up": "bodies streamed as they are made",
     "redirects": "redirects",
     "cookies": "cookies",
     "tls": "TLS with SNI",
+    "http2": "HTTP/2",
     "cancellation": "cancelling a call cancels its attempt",
+    "trail": "trail of attempts",
+    "retry-after": "`Retry-After`",
 }
 """The rows: the names of the abilities in marks, and on the page."""
 
@@ -48,6 +53,7 @@ _BLOCKING = "The call blocks its thread, and nothing in Python cancels a thread.
 
 REASONS: dict[tuple[str, str], str] = {
     **{(client, "cancellation"): _BLOCKING for client in ("requests", "httpx", "httpx2")},
+    ("requests", "http2"): "requests speaks HTTP/1.1 only.",
 }
 """Why a client cannot do something: by client and ability."""
 
