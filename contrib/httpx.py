@@ -27,7 +27,7 @@ from ..drivers.members import Member
 from .httpx_library import Library
 from .httpx_transport import BalancedTransport
 
-__all__ = ["DiscoveryTransport", "NoMemberError", "attempts_of", "member_of"]
+__all__ = ["CircuitOpenError", "DiscoveryTransport", "NoMemberError", "attempts_of", "member_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ Given = (
 
 class NoMemberError(httpx.ConnectError):
     """No member of the service can be picked; the `NoMemberAvailable` that says why is the ``__cause__``."""
+
+
+class CircuitOpenError(httpx.ConnectError):
+    """The circuit breaker of the service lets no call through; the `CircuitOpen` is the ``__cause__``."""
 
 
 def member_of(response: httpx.Response) -> Member:
@@ -91,12 +95,15 @@ class DiscoveryTransport(
         policy: the policy; it may be changed at any time, for the requests that begin after that.
 
     Raises, from a request:
-        NoMemberError: there is no member to send it to. Any other error is the one of the last attempt.
+        NoMemberError: there is no member to send it to.
+        CircuitOpenError: the policy has a circuit breaker, and it is open.
+
+    Any other error is the one of the last attempt.
 
     The response tells who answered, ``response.extensions["member"]``, and of all attempts at it (`attempts_of`).
     """
 
-    library = Library(httpx, NoMemberError, logger)
+    library = Library(httpx, NoMemberError, CircuitOpenError, logger)
 
     def __init__(
         self,

@@ -23,7 +23,8 @@ class Library:
 
     Args:
         module: it.
-        no_member: what is raised, of its `ConnectError`, when there is nobody to call.
+        no_member, circuit_open: what is raised, of its `ConnectError`, when there is nobody to call or the circuit
+            breaker is open.
         log: where moves are told.
 
     Attributes:
@@ -33,10 +34,12 @@ class Library:
         sync_body, async_body: the bodies of answers, as streams of the library.
     """
 
-    def __init__(self, module: ModuleType, no_member: type[Exception], log: logging.Logger) -> None:
+    def __init__(
+        self, module: ModuleType, no_member: type[Exception], circuit_open: type[Exception], log: logging.Logger
+    ) -> None:
         self.module, self.log, self.name = module, log, module.__name__
         self.internals = Internals(module)
-        self.errors = ClientErrors(no_member, module.ReadTimeout, self._reached)
+        self.errors = ClientErrors(no_member, module.ReadTimeout, self._reached, circuit_open)
         self.sync_body: type[Any] = type("SyncBody", (SyncBody, module.SyncByteStream), {})
         self.async_body: type[Any] = type("AsyncBody", (AsyncBody, module.AsyncByteStream), {})
         self._unconnected = (module.ConnectError, module.ConnectTimeout, module.PoolTimeout, module.UnsupportedProtocol)

@@ -43,7 +43,7 @@ from ..drivers.members import Member, Reached
 from .requests_internals import never_connected, with_host
 from .urllib3_internals import drop_pools, tell_end, translate_headers
 
-__all__ = ["DiscoveryAdapter", "NoMemberError", "attempts_of", "member_of", "mount"]
+__all__ = ["CircuitOpenError", "DiscoveryAdapter", "NoMemberError", "attempts_of", "member_of", "mount"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,10 @@ _HOST = re.compile(r"[A-Za-z0-9_.-]+")
 
 class NoMemberError(requests.ConnectionError):
     """No member of the service can be picked; the `NoMemberAvailable` that says why is the ``__cause__``."""
+
+
+class CircuitOpenError(requests.ConnectionError):
+    """The circuit breaker of the service lets no call through; the `CircuitOpen` is the ``__cause__``."""
 
 
 def mount(
@@ -177,7 +181,10 @@ class DiscoveryAdapter(HTTPAdapter):
     With ``https://`` the connection is TLS whatever the member registered.
 
     Raises, from a request:
-        NoMemberError: there is no member to send it to. Any other error is the one of the last attempt.
+        NoMemberError: there is no member to send it to.
+        CircuitOpenError: the policy has a circuit breaker, and it is open.
+
+    Any other error is the one of the last attempt.
 
     The response tells who answered, ``response.member``, and of all attempts at it (`attempts_of`). An adapter can be
     pickled if its balancer can; one with the default balancer then uses the default registry of the process it arrives
@@ -367,4 +374,4 @@ def _seconds(timeout: object) -> float | None:
     return timeout if isinstance(timeout, (int, float)) else None
 
 
-_ERRORS = ClientErrors(NoMemberError, requests.ReadTimeout, _reached)
+_ERRORS = ClientErrors(NoMemberError, requests.ReadTimeout, _reached, CircuitOpenError)
