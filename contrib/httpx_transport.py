@@ -215,6 +215,26 @@ async def _aclose(response: Any) -> None:
         await response.aclose()
 
 
+class _Timeouts(dict[str, float | None]):
+    """The timeouts of the phases of a request, within the time of its attempt.
+
+    httpcore asks for a phase's timeout when the phase begins: then it is cut to what the ones before have left over.
+
+    Attributes:
+        until: when the answer has to be there; None if nobody says, or it is.
+    """
+
+    until: float | None = None
+
+    def get(self, phase: str, default: Any = None) -> Any:
+        asked = dict.get(self, phase, default)
+        if self.until is None:
+            return asked
+        # A timeout of 0 would mean not to wait, which is an error of another kind.
+        left = max(self.until - monotonic(), 0.001)
+        return left if asked is None or left < asked else asked
+
+
 class _Exchange:
     """One request of the client, out and in. Everything but the sending, which is sync or async."""
 
@@ -233,12 +253,13 @@ class _Exchange:
             origin = service.origins.of(member, scheme, service.view)
         except (UnusableAddress, module.InvalidURL) as error:
             raise module.ConnectError(str(error), request=request) from error
-        self._timeout = timeout = dict(request.extensions.get("timeout", {}))
+        self._timeout = timeout = _Timeouts(request.extensions.get("timeout", {}))
         timeout["connect"] = shorter(timeout.get("connect"), attempt.connect_limit)
         if attempt.answer_limit is not None:
             timeout["pool"] = shorter(timeout.get("pool"), attempt.connect_limit)
             for phase in ("write", "read"):
                 timeout[phase] = shorter(timeout.get(phase), attempt.answer_limit)
+            timeout.until = attempt.started + attempt.answer_limit
         extensions = {**request.extensions, "timeout": timeout}
         if scheme == "https":
             extensions.setdefault("sni_hostname", service.host)
@@ -252,8 +273,9 @@ class _Exchange:
             response.stream = body(response.stream, attempt)
         response.extensions["member"] = attempt.member
         response.extensions["attempts"] = self.call.trail
-        if "read" in self._timeout:
-            # The deadline ends with the head of the answer; between two pieces of the body the client's timeout rules.
+        if self._timeout.until is not None:
+            # The time for an answer ends with its head; between two pieces of the body the client's timeout rules.
+            self._timeout.until = None
             self._timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
         raw = response.headers.raw
         for name, _ in raw:

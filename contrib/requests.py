@@ -357,16 +357,18 @@ def _reached(error: BaseException) -> Reached | None:
 
 def _cut(timeout: Any, attempt: Pick) -> Any:
     """The ``timeout=`` of a request, in any form that requests takes, cut to what is left."""
-    connect_limit, answer_limit = attempt.connect_limit, attempt.answer_limit
+    total: Any = attempt.answer_limit
     if isinstance(timeout, Timeout):
         started = timeout.clone()
         started.start_connect()
         connect, read = _seconds(started.connect_timeout), _seconds(started.read_timeout)
-        return Timeout(total=timeout.total, connect=shorter(connect, connect_limit), read=shorter(read, answer_limit))
-    if isinstance(timeout, tuple) and len(timeout) != 2:
+        total = shorter(_seconds(timeout.total), total)
+    elif isinstance(timeout, tuple) and len(timeout) != 2:
         return timeout  # requests knows how to say what is wrong with it.
-    connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    return shorter(connect, connect_limit), shorter(read, answer_limit)
+    else:
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    connect = shorter(connect, attempt.connect_limit)
+    return (connect, read) if total is None else Timeout(total=total, connect=connect, read=read)
 
 
 def _seconds(timeout: object) -> float | None:

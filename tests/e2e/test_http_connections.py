@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -208,3 +209,33 @@ def test_requests_reports_a_broken_tls_handshake_as_its_own_error(certificate: P
     with HttpMember() as plain, RequestsCaller(InOrder(plain.member(scheme="https"))) as caller:
         with pytest.raises(requests.exceptions.SSLError):
             caller.call("POST")
+
+
+@contextlib.contextmanager
+def slow_handshake(certificate: Path, seconds: float) -> Iterator[Member]:
+    """A member that takes so long for a TLS handshake, and then never answers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError), listener.accept()[0] as connection:
+            time.sleep(seconds)
+            with context.wrap_socket(connection, server_side=True) as encrypted:
+                while encrypted.recv(4096):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        yield Member("orders", "127.0.0.1", listener.getsockname()[1], scheme="https")
+        thread.join(5)
+
+
+@every_client
+def test_connecting_and_waiting_together_end_with_the_deadline(caller_class: CallerClass, certificate: Path) -> None:
+    with slow_handshake(certificate, 0.7) as member:
+        with caller_class.trusting(certificate, InOrder(member), deadline=1.0) as caller:
+            begun = time.monotonic()
+            with pytest.raises(caller.timed_out):
+                caller.call(timeout=None)
+            assert 0.9 < time.monotonic() - begun < 1.5

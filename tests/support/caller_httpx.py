@@ -43,14 +43,19 @@ class _EitherCaller(Caller):
 
     @classmethod
     def trusting(cls, certificate: Path, picker: Balancer, **options: Any) -> Self:
-        context = ssl.create_default_context(cafile=str(certificate))
-        return cls.over(picker, verify=context, **options)
+        made, context = cls.transport_class(), ssl.create_default_context(cafile=str(certificate))
+        return cls(picker, transport=lambda: made(verify=context), **options)
 
     @classmethod
-    def over(cls, picker: Balancer, *, policy: Any = None, **transport: Any) -> Self:
+    def over(cls, picker: Balancer, **transport: Any) -> Self:
         """One whose connections are made with these options of the library's transport."""
-        made = cls.library.AsyncHTTPTransport if cls.cancels else cls.library.HTTPTransport
-        return cls(picker, policy=policy, transport=lambda: made(**transport))
+        made = cls.transport_class()
+        return cls(picker, transport=lambda: made(**transport))
+
+    @classmethod
+    def transport_class(cls) -> Any:
+        """That of the library for this flavour of client."""
+        return cls.library.AsyncHTTPTransport if cls.cancels else cls.library.HTTPTransport
 
     @property
     def integration(self) -> Any:
