@@ -13,6 +13,7 @@ themselves, some pattern of members that are down would have the same one follow
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import random as global_random
 from collections import deque
@@ -29,6 +30,7 @@ from .balancer import Excluded, Random
 from .memory.chain import Sharing, last_resort, sharing
 from .memory.pick import Pick
 from .memory.service_memory import ServiceMemory
+from .own_call import OwnCall
 from .service_state import ServiceState, state_of
 from .shared_calls import SharedCalls
 
@@ -194,6 +196,16 @@ class TableBalancer(Generic[T]):
         if derived.state is None or derived.snapshot is None:
             return Pick(member, derived.snapshot)
         return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers)
+
+    def call(self, exclude: Excluded = ()) -> OwnCall:
+        """A call by whatever client, as a block (``with`` or ``async with``) that reports how it ended by itself.
+
+        ::
+
+            with orders.call() as call:
+                print(socket.create_connection((call.member.host, call.member.port), timeout=1))
+        """
+        return OwnCall(functools.partial(self.begin, exclude))
 
     @property
     def calls(self) -> SharedCalls:
