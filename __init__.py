@@ -13,6 +13,10 @@
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .balancers import Balancer, RoundRobin, SmoothWeighted, WeightedRandom
+    from .balancers.calls.breaker import CircuitBreaker
+    from .balancers.calls.hedging import Hedging
+    from .balancers.calls.override import call_policy
+    from .balancers.calls.policy import CallPolicy
     from .discovery import (
         BackendStatus,
         EventKind,
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
         shutdown,
     )
     from .drivers.errors import (
+        CircuitOpen,
         DiscoveryError,
         JoinError,
         MetadataTooLarge,
@@ -46,10 +51,14 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendStatus",
     "Balancer",
+    "CallPolicy",
+    "CircuitBreaker",
+    "CircuitOpen",
     "Compat",
     "DiscoveryError",
     "DriverStatus",
     "EventKind",
+    "Hedging",
     "JoinError",
     "Member",
     "MemberEvent",
@@ -71,6 +80,7 @@ __all__ = [
     "Watch",
     "WeightedRandom",
     "__version__",
+    "call_policy",
     "new_node",
     "new_node_async",
     "node",
@@ -81,6 +91,10 @@ __all__ = [
 # table to what stands above.
 _PLACES = {
     ".balancers": ("Balancer", "RoundRobin", "SmoothWeighted", "WeightedRandom"),
+    ".balancers.calls.breaker": ("CircuitBreaker",),
+    ".balancers.calls.hedging": ("Hedging",),
+    ".balancers.calls.override": ("call_policy",),
+    ".balancers.calls.policy": ("CallPolicy",),
     ".discovery": (
         "BackendStatus",
         "EventKind",
@@ -98,6 +112,7 @@ _PLACES = {
         "shutdown",
     ),
     ".drivers.errors": (
+        "CircuitOpen",
         "DiscoveryError",
         "JoinError",
         "MetadataTooLarge",

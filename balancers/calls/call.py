@@ -9,6 +9,7 @@ from ...drivers.members import Member, Outcome, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
 from .policy import CONNECT_BUDGET, CallPolicy, may_move
+from .trail import Attempt
 from .urls import without_secrets
 
 __all__ = ["Call", "DeadlineOver"]
@@ -77,6 +78,11 @@ class Call:
                 following.member.address,
             )
         return following
+
+    @property
+    def trail(self) -> tuple[Attempt, ...]:
+        """The attempts so far."""
+        return ()
 
     def _following(self, reached: Reached, now: float) -> Pick | None:
         if (

@@ -15,6 +15,7 @@ from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
 from .call import Call, DeadlineOver
 from .origins import Origins
+from .override import overriding
 from .policy import CallPolicy
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class CalledService(Generic[T]):
     Attributes:
         origins: the base URLs of members.
         view: what the last call picked from, which is the version of `origins`.
-        answered: whether no call has to wait for the first answer any more; else it calls `wait` first.
+        ready: whether no call has to wait for the first answer any more; else it calls `wait` first.
     """
 
     def __init__(
@@ -73,12 +74,13 @@ class CalledService(Generic[T]):
         self._changed = changed
         self.origins = Origins(make_origin)
         self.view: Snapshot | None = None
-        self.answered = False
+        self.ready = False
         self._wait_until: float | None = None
 
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
-        return Call(self.policy, self.balancer, method, url, replayable, now, self._log)
+        policy = overriding.get() or self.policy
+        return Call(policy, self.balancer, method, url, replayable, now, self._log)
 
     def first(self, call: Call, request: object, now: float) -> Pick:
         """The first attempt at a call.
@@ -143,13 +145,13 @@ class CalledService(Generic[T]):
 
     def first_wait(self, now: float) -> float:
         """Seconds to wait for the first answer before the first pick; 0 once it is there, or its time is over."""
-        if self.answered:
+        if self.ready:
             return 0.0
         until = self._wait_until
         if until is None:
             until = self._wait_until = now + min(FIRST_ANSWER_WITHIN, self.policy.deadline or FIRST_ANSWER_WITHIN)
         if now >= until or self.known:
-            self.answered = True
+            self.ready = True
             return 0.0
         return until - now
 
