@@ -79,7 +79,9 @@ def simulate(
     balancers = balancers or tuple(BALANCERS)
     runs = len(balancers) * len({UNDISTURBED.name, *names})
     console = Console()
-    with _progress(runs * math.ceil(seconds)) as tick, _printer(console, as_json, load, seed) as show:
+    # Lines that are printed to the same terminal would be torn by it.
+    shown = not (as_json and console.is_terminal)
+    with _progress(runs * math.ceil(seconds), shown=shown) as tick, _printer(console, as_json, load, seed) as show:
 
         def run(fault: Fault, balancer: str) -> Simulation:
             simulation = Simulation(fault, balancer, policy, load, seed)
@@ -105,11 +107,12 @@ def _rows(faults: Sequence[str], balancers: Sequence[str], run: Callable[[Fault,
 
 
 @contextlib.contextmanager
-def _progress(steps: int) -> Iterator[Callable[[], None]]:
+def _progress(steps: int, *, shown: bool) -> Iterator[Callable[[], None]]:
     """How far it is, on a terminal, for as long as it takes; to be called for every step."""
     screen = Console(stderr=True)
     columns = (TextColumn("simulating"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
+    unseen = not (shown and screen.is_terminal)
+    with Progress(*columns, console=screen, transient=True, disable=unseen, redirect_stdout=False) as progress:
         task = progress.add_task("", total=steps)
         yield lambda: progress.advance(task)
 
