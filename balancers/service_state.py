@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from ..drivers.members import Member
 from .memory.pick import Pick
 from .memory.service_memory import ServiceMemory
+from .shared_calls import SharedCalls
 
 if TYPE_CHECKING:
     from ..discovery.merging.snapshot import Snapshot
@@ -27,10 +28,16 @@ _MOST_SERVICES = 1024
 
 
 class ServiceState:
-    """The memory of one service, for any thread."""
+    """The memory of one service, for any thread.
+
+    Attributes:
+        memory: what is remembered of its members.
+        calls: what its calls share: the retry budget, the circuit breakers, and the counters of the rules.
+    """
 
     def __init__(self) -> None:
         self.memory = ServiceMemory()
+        self.calls = SharedCalls()
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
         self._seen: Snapshot | None = None

@@ -25,11 +25,12 @@ from ..discovery.observer import Observers
 from ..discovery.subscription import Subscription
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
-from .balancer import Excluded
+from .balancer import Excluded, Random
 from .memory.chain import Sharing, last_resort, sharing
 from .memory.pick import Pick
 from .memory.service_memory import ServiceMemory
 from .service_state import ServiceState, state_of
+from .shared_calls import SharedCalls
 
 __all__ = ["MemberSource", "Random", "TableBalancer"]
 
@@ -46,17 +47,6 @@ class MemberSource(Protocol):
 
     def explain(self, service: str) -> str:
         """What is known about a service, in one line."""
-
-
-@runtime_checkable
-class Random(Protocol):
-    """A source of randomness; `random.Random` and the module `random` are two."""
-
-    def random(self) -> float:
-        """At least 0, less than 1."""
-
-    def getrandbits(self, k: int, /) -> int:
-        """A whole number of so many bits."""
 
 
 class _Tier:
@@ -150,6 +140,7 @@ class TableBalancer(Generic[T]):
         self._source: object = _NOBODY
         self._held: dict[Registry, Subscription] = {}
         self._closed = False
+        self._own_calls = SharedCalls()
 
     # -- for subclasses ------------------------------------------------------------------------------------------------
 
@@ -203,6 +194,23 @@ class TableBalancer(Generic[T]):
         if derived.state is None or derived.snapshot is None:
             return Pick(member, derived.snapshot)
         return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers)
+
+    @property
+    def calls(self) -> SharedCalls:
+        """What the calls of the service share; this balancer's own while the service has no members."""
+        if self._derived.state is None and not self._closed:
+            registry = self._registry or default_registry.current()
+            if registry is not None:
+                if registry is not self._source:
+                    self._turn_to(registry)
+                self._derive(registry, registry.snapshot(self.service))
+        state = self._derived.state
+        return self._own_calls if state is None else state.calls
+
+    @property
+    def random(self) -> Random:
+        """Where chance comes from."""
+        return self._random
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""

@@ -46,6 +46,7 @@ class Pick:
         connect_limit: seconds that connecting may take.
         answer_limit: seconds until the head of the answer has to be there; None without a deadline.
         delay: seconds that the client waits before it sends this attempt.
+        retry_after: seconds that the answer asks to wait, set before `ended`; None if it does not say.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Pick:
         "delay",
         "eligible",
         "member",
+        "retry_after",
         "started",
         "view",
     )
@@ -77,6 +79,7 @@ class Pick:
         self.connect_limit: float = math.inf
         self.answer_limit: float | None = None
         self.delay = 0.0
+        self.retry_after: float | None = None
         self._head: tuple[int, float] | None = None
 
     # -- for clients, in times -----------------------------------------------------------------------------------------
@@ -95,7 +98,12 @@ class Pick:
     def ended(self, now: float, complete: bool) -> None:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
         status, head = self._head or (None, None)
-        self.done(Outcome(self.member, Reached.ANSWERED, status, head, now - self.started, complete))
+        self.done(Outcome(self.member, Reached.ANSWERED, status, head, now - self.started, complete, self.retry_after))
+
+    @property
+    def head(self) -> tuple[int, float] | None:
+        """The status of the answer, and after how many seconds it began; None while there is none."""
+        return self._head
 
     # -- for everybody -------------------------------------------------------------------------------------------------
 
@@ -133,5 +141,5 @@ class Pick:
         outcome = None
         if self._head is not None:
             status, seconds = self._head
-            outcome = Outcome(self.member, Reached.ANSWERED, status, seconds, seconds)
+            outcome = Outcome(self.member, Reached.ANSWERED, status, seconds, seconds, retry_after=self.retry_after)
         self._ended.append((record, outcome, self._told is not None))
