@@ -14,6 +14,6 @@ simulated is the rest: members with workers and a queue, callers, and the clock.
 from .faults import FAULTS, Fault
 from .load import Load
 from .results import Row
-from .simulation import BALANCERS, Simulation, simulate
+from .simulation import BALANCERS, CALLERS_POLICY, Simulation, simulate
 
-__all__ = ["BALANCERS", "FAULTS", "Fault", "Load", "Row", "Simulation", "simulate"]
+__all__ = ["BALANCERS", "CALLERS_POLICY", "FAULTS", "Fault", "Load", "Row", "Simulation", "simulate"]

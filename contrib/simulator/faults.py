@@ -1,4 +1,4 @@
-"""What can be wrong with members for a third of the time. All but one of the faults befall one member only."""
+"""What can be wrong with members: with one of them for a third of the time, or with all of them all the time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Fault:
 
     Attributes:
         summary: one line for a person.
-        everybody: whether all members have it; else the first one has.
+        everybody: whether all members have it, all the time; else the first one has it in the middle third of the time.
         slowdown: how many times as long a piece of work takes that a member begins so many seconds after the fault did.
         failing: the share of the attempts that fail without the member's doing any work.
         failures: in which ways they do, each as often as the others. TIMED_OUT is no answer at all.
@@ -61,7 +61,7 @@ FAULTS = {
         Fault("silent", "one member takes requests and answers none", failing=1.0, failures=(Reached.TIMED_OUT,)),
         Fault(
             "random",
-            "every member fails 1 % of its calls: 503 at once, or a broken connection",
+            "every member fails 1 % of its calls all the time: 503 at once, or a broken connection",
             everybody=True,
             failing=0.01,
             failures=(503, Reached.BROKEN),

@@ -56,16 +56,21 @@ class SimulatedMember:
         load, fault = self._load, self._fault
         # Drawn for attempts that fail too: what others have to do shall not depend on it.
         work = log_normal(self._work, load.work, load.spread)
-        if fault is not None and fault.failing and load.fault_from <= now < load.fault_until:
+        if fault is not None and fault.failing and self._disturbed(now):
             draw = self._luck()
             if draw < fault.failing:
                 what = fault.failures[int(draw / fault.failing * len(fault.failures))]
                 return Answer(math.inf if what is Reached.TIMED_OUT else now + _AT_ONCE, what)
         begins = max(now, self._free[0])
-        if fault is not None and load.fault_from <= begins < load.fault_until:
+        if fault is not None and self._disturbed(begins):
             work *= fault.slowdown(begins - load.fault_from)
         heapq.heapreplace(self._free, begins + work)
         return Answer(begins + work, 200)
+
+    def _disturbed(self, now: float) -> bool:
+        """Whether the fault is there."""
+        everybody = self._fault is not None and self._fault.everybody
+        return everybody or self._load.fault_from <= now < self._load.fault_until
 
 
 class SimulatedRegistry:

@@ -33,7 +33,7 @@ BALANCERS: dict[str, type[TableBalancer[Any]]] = {
 }
 """Those that can be simulated, by name."""
 
-CALLERS_POLICY = CallPolicy()
+CALLERS_POLICY = CallPolicy(attempt_timeout=2.0)
 """The default policy, of a caller who waits for an answer for 2 s."""
 
 _URL = f"http://{SERVICE}/"
@@ -82,6 +82,7 @@ class Simulation:
     Attributes:
         registry: in which the balancer finds the members.
         calls, errors, attempts: those that are counted (`Row` says which).
+        seconds: from the start to the end of each call that is counted, in the order of their ends.
         by_member: attempts by the place of the member.
     """
 
@@ -110,7 +111,7 @@ class Simulation:
         self._numbers = 0
         self.calls = self.errors = self.attempts = 0
         self.by_member: Counter[int] = Counter(dict.fromkeys(range(len(members)), 0))
-        self._seconds: list[float] = []
+        self.seconds: list[float] = []
         self._waiting: list[Pick] = []
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -197,14 +198,14 @@ class Simulation:
         if calling.counted:
             self.calls += 1
             self.errors += failed
-            self._seconds.append(now - calling.began)
+            self.seconds.append(now - calling.began)
 
     # -- figures -------------------------------------------------------------------------------------------------------
 
     @property
     def p99(self) -> float:
         """Seconds that 99 of 100 calls took at most."""
-        return percentile(sorted(self._seconds), 0.99)
+        return percentile(sorted(self.seconds), 0.99)
 
     @property
     def share_ratio(self) -> float:
