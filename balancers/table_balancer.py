@@ -15,6 +15,7 @@ from __future__ import annotations
 import bisect
 import functools
 import itertools
+import math
 import random as global_random
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -28,9 +29,9 @@ from ..discovery.subscription import Subscription
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
 from .balancer import Excluded
-from .memory.chain import Sharing, last_resort, sharing
+from .memory.chain import Sharing, last_resort
 from .memory.pick import Pick
-from .memory.service_memory import ServiceMemory
+from .memory.service_memory import ServiceMemory, Visit
 from .service_state import ServiceState, clock_of, state_of
 
 __all__ = ["MemberSource", "Random", "TableBalancer"]
@@ -92,9 +93,24 @@ class _Derived(Generic[T]):
         tiers: made when a pick first excludes somebody: those who share the traffic, then the suspects.
         observers: who is told of picks.
         clock: what time is measured by.
+        quick: the table, unless time alone may change it.
+        due: when it does.
     """
 
-    __slots__ = ("clock", "eligible", "epoch", "memory", "observers", "sharing", "snapshot", "state", "table", "tiers")
+    __slots__ = (
+        "clock",
+        "due",
+        "eligible",
+        "epoch",
+        "memory",
+        "observers",
+        "quick",
+        "sharing",
+        "snapshot",
+        "state",
+        "table",
+        "tiers",
+    )
 
     def __init__(
         self,
@@ -105,7 +121,8 @@ class _Derived(Generic[T]):
         observers: Observers | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self.clock = clock
+        self.clock, self.due = clock, math.inf
+        self.quick: T | None = None
         self.snapshot, self.state, self.sharing, self.table = snapshot, state, shared, table
         self.observers = observers or _NO_OBSERVERS
         self.memory = _FORGETFUL if state is None else state.memory
@@ -159,6 +176,9 @@ class TableBalancer(Generic[T]):
     how = "its turn"
     """How a member is chosen, in a few words: what `Pick.why` begins with."""
 
+    visits_starved = False
+    """Whether a member that it has not chosen for long gets a call now and then."""
+
     # -- for subclasses ------------------------------------------------------------------------------------------------
 
     def make_table(self, members: Sequence[Member], weights: Sequence[float]) -> T:
@@ -194,6 +214,9 @@ class TableBalancer(Generic[T]):
             registry = self._turn_to(registry)
         snapshot = registry.snapshot(self.service)
         derived = self._derived
+        if derived.due != math.inf and derived.state is not None and (now := derived.clock()) >= derived.due:
+            derived.state.advance(now)
+            derived.due = derived.memory.due
         if derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
             derived = self._derive(registry, snapshot)
         if derived.table is None:
@@ -214,12 +237,17 @@ class TableBalancer(Generic[T]):
         Raises:
             NoMemberAvailable: nobody is there, or nobody else.
         """
-        member = self.pick(exclude)
+        derived = self._derived
+        now = derived.clock()
+        if now >= derived.memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
+            member, how = visit
+            self._derived.observers.picked(self.service, member)
+        else:
+            member, how = self.pick(exclude), "not tried before" if exclude else self.how
         derived = self._derived
         if derived.state is None or derived.snapshot is None:
             return Pick(member, derived.snapshot)
-        how = self.how if not exclude else "not tried before"
-        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers, derived.clock(), how)
+        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers, now, how)
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
@@ -253,15 +281,29 @@ class TableBalancer(Generic[T]):
         observers = registry.observers if isinstance(registry, Registry) else None
         # A memory is kept for services that have members only: names may come from strangers' requests.
         state = state_of(registry, snapshot.service) if snapshot.members else None
-        shared = sharing(snapshot)
         clock = clock_of(registry)
+        shared, epoch, due = (Sharing((), ()), 0, math.inf) if state is None else state.share(snapshot)
         derived: _Derived[T] = _Derived(snapshot, state, shared, None, observers, clock)
+        derived.due = due
         if shared.members and state is not None:
+            derived.epoch = epoch
             derived.table = self.table_of(shared, snapshot, state, clock)
-        if len(snapshot.candidates) != len(snapshot.members):
+            if due == math.inf:
+                derived.quick = derived.table
+        if shared.rest or len(snapshot.candidates) != len(snapshot.members):
             derived.eligible = [member for tier in self._tiers(derived) for member in tier.members]
         self._derived = derived
         return derived
+
+    def _visit(self, now: float) -> Visit | None:
+        """A member that has to be called whatever the balancer would choose, as far as the present view has it."""
+        registry = self._registry or default_registry.current()
+        derived = self._derived
+        if derived.state is None or registry is None or registry is not self._source:
+            return None
+        if registry.snapshot(self.service) is not derived.snapshot:
+            return None
+        return derived.state.visit(now, self.visits_starved)
 
     def _after_first_answer(self, registry: MemberSource) -> _Derived[T]:
         """What there is when a backend has had a moment to answer, once for each service, and not in an event loop."""
@@ -307,7 +349,7 @@ class TableBalancer(Generic[T]):
             last = Sharing((), ()) if derived.snapshot is None else last_resort(derived.snapshot)
             derived.tiers = [
                 _Tier(shared.members, self.retry_weights(shared.weights))
-                for shared in (derived.sharing, last)
+                for shared in (derived.sharing, *derived.sharing.rest, last)
                 if shared.members
             ]
         return derived.tiers
