@@ -22,6 +22,7 @@ from .memory.pick import Pick
 from .memory.policy import HealthPolicy
 from .memory.service_memory import ServiceMemory, Visit
 from .memory.zones import Callers
+from .shared_calls import SharedCalls
 
 if TYPE_CHECKING:
     from ..discovery.merging.snapshot import Snapshot
@@ -47,16 +48,20 @@ class ServiceState:
     Args:
         registry: the one that knows the service; what it can do besides is asked of it by name: ``round_trip(member)``,
             ``probe(member)`` and ``doubt()``. It is not held.
+
+    Attributes:
+        memory: what is remembered of its members.
+        calls: what its calls share: the retry budget, the circuit breakers, and the counters of the rules.
     """
 
-    def __init__(self, registry: object | None = None, service: str = "") -> None:
+    def __init__(self, registry: object | None = None) -> None:
         self._registry: Callable[[], object | None] = (lambda: None) if registry is None else ref(registry)
-        self._service = service
         self.memory = ServiceMemory(
             health=Health(getattr(registry, "random", random.random), self.doubt, self._callers),
             round_trip=self._round_trip,
         )
         self._shared: tuple[Snapshot, int, Sharing] | None = None
+        self.calls = SharedCalls()
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
         self._seen: Snapshot | None = None
@@ -95,8 +100,8 @@ class ServiceState:
 
     @health.setter
     def health(self, policy: HealthPolicy) -> None:
-        with self._lock:
-            if policy != self.memory.health.policy:
+        if policy is not self.memory.health.policy:
+            with self._lock:
                 self.memory.health.policy = policy
                 self.memory.epoch += 1
 
@@ -169,7 +174,7 @@ class ServiceState:
 def state_of(registry: object, service: str) -> ServiceState:
     """The state of `service` as `registry` knows it; the same one for everybody in the process."""
     services = _states.setdefault(registry, OrderedDict())
-    state = services.get(service) or services.setdefault(service, ServiceState(registry, service))
+    state = services.get(service) or services.setdefault(service, ServiceState(registry))
     if len(services) > _MOST_SERVICES:
         services.popitem(last=False)
     return state

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import attrs
@@ -69,12 +70,8 @@ class InterlockBreaker:
     """
 
     def __init__(self, settings: CircuitBreaker) -> None:
-        try:
-            import interlock
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "a policy with a circuit breaker needs interlock-cb: pip install 'pydoudou[breaker]'"
-            ) from error
+        import interlock
+
         self._refused, self._clock = interlock.CircuitOpenError, _Clock()
         config = interlock.Config(
             failure_rate_threshold=settings.failure_ratio,
@@ -116,6 +113,8 @@ class _CallFailed(Exception):
 
 
 def _or_interlock(value: Any) -> Any:
+    if value is None and find_spec("interlock") is None:
+        raise ModuleNotFoundError("a circuit breaker needs interlock-cb: pip install 'pydoudou[breaker]'")
     return InterlockBreaker if value is None else value
 
 
@@ -129,6 +128,9 @@ class CircuitBreaker:
         window: seconds that are looked back, a whole number.
         open_for: seconds that it lets nobody through.
         make: makes another breaker than that of interlock-cb, from these settings.
+
+    Raises:
+        ModuleNotFoundError: interlock-cb is not installed, and no other breaker is given.
     """
 
     failure_ratio: float = attrs.field(default=0.5, validator=a_number(0, 1, above=True))

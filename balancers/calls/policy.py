@@ -2,33 +2,53 @@
 
 The rules, the same for every client:
 
-1. Nothing was sent (no connection could be made), or the member says that it did nothing: the call moves, whatever its
-   method and its body.
+1. Nothing was sent (no connection could be made): the call moves, whatever its method and its body. The member proved
+   that it did nothing (HTTP/2 REFUSED_STREAM, or rule 5): it moves if the body can be sent twice, for a part of it may
+   be gone. A generator cannot: its second run is empty, and an empty body sent in its place is worse than an error.
 2. Something was sent and the connection broke before an answer came: the member may have acted. The call moves if
-   acting twice is harmless (an idempotent method, RFC 9110 section 9.2.2) and the body can be sent twice. A generator
-   cannot: its second run is empty, and an empty body sent in its place is worse than an error.
-3. A timeout while waiting for the answer is final. The caller said how long the answer is worth waiting for, the
+   acting twice is harmless (an idempotent method, RFC 9110 section 9.2.2) and the body can be sent twice.
+3. The policy's time for an attempt is over and no answer began: as 2. A timeout that is shorter than that, or of a
+   policy that has none, is the caller's: it is final. The caller said how long the answer is worth waiting for, the
    member may be at work still, and asking the next one as well doubles the load when there is already too much of it.
-4. A call tries a member once, at most `attempts` members, and starts no attempt after the deadline. When nobody is
-   left to try, the last failure is the outcome.
-5. An attempt may use its share of the time that is left for connecting, so that a member that swallows packets leaves
+4. A status of `retry_on` (502, 503, 504): as 2; when the call cannot move, that is its answer. Any other status is the
+   answer. A 429 is one to this very caller, and never moves.
+5. A 503 whose header ``X-Doudou-Not-Processed`` names the service that was called: any method moves if its body can be
+   sent twice. ``Retry-After: 0`` is proof of nothing: any application may send it after it has acted.
+6. At most `attempts` attempts, none after the deadline; each but the first is paid from the retry budget of the service
+   (`budget`). When there is nobody left, no time, or no budget, the last outcome is that of the call.
+7. A member that was not tried goes first, at once (`waiting`). When all have been tried, one that answered by rule 4 or
+   5, refused, or took too long may be tried again, after a wait; who cannot be reached or breaks connections is not: a
+   moment later nothing is different, and gossip will tell. Nobody waits longer than the deadline allows, or without one
+   for more than 250 ms, and nothing waits after the last attempt.
+8. An attempt may use its share of the time that is left for connecting, so that a member that swallows packets leaves
    time for the others; the last member there is may use all of it.
-
-A status is an answer: 502 and 503 are returned like any other.
 """
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 import attrs
 
-from ...drivers.members import Reached
+from ...drivers.members import Outcome, Reached
+from ..memory.policy import HealthPolicy
 from .breaker import CircuitBreaker
 from .checks import a_kind, a_number, a_whole_number, an_option, seconds
 from .hedging import Hedging
 
-__all__ = ["CONNECT_BUDGET", "IDEMPOTENT_METHODS", "RETRY_ON", "RULES", "CallPolicy", "may_move", "shorter"]
+__all__ = [
+    "CONNECT_BUDGET",
+    "IDEMPOTENT_METHODS",
+    "RETRY_ON",
+    "RULES",
+    "CallPolicy",
+    "Move",
+    "after_answer",
+    "after_failure",
+    "shorter",
+    "status_moves",
+]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
@@ -105,7 +125,9 @@ class CallPolicy:
     dry_run: frozenset[str] = attrs.field(
         default=frozenset(), converter=_as_frozenset, validator=_checked_rules, kw_only=True
     )
-    health: Any = attrs.field(default=None, kw_only=True)
+    health: HealthPolicy | None = attrs.field(
+        default=None, validator=a_kind(HealthPolicy, "a HealthPolicy"), kw_only=True
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.deadline is not None and self.attempt_timeout is not None and self.deadline < self.attempt_timeout:
@@ -121,15 +143,69 @@ class CallPolicy:
         return attrs.evolve(self, **fields)
 
 
-def may_move(reached: Reached, method: str, replayable: bool) -> bool:
-    """Whether a call whose attempt got this far may be sent to another member.
+class Move(enum.Enum):
+    """Why an attempt may be followed by another one, or that it may not."""
+
+    STAY = enum.auto()
+    UNSENT = enum.auto()
+    """No byte of the request left."""
+    REFUSED = enum.auto()
+    """The member proved that it did nothing."""
+    BROKEN = enum.auto()
+    TIMED_OUT = enum.auto()
+    STATUS = enum.auto()
+
+    @property
+    def transparent(self) -> bool:
+        """Whether nothing can have been done."""
+        return self in (Move.UNSENT, Move.REFUSED)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the member may be tried again when all others have been."""
+        return self in (Move.REFUSED, Move.TIMED_OUT, Move.STATUS)
+
+    @property
+    def rule(self) -> str:
+        """By which name of `RULES` an answer moves."""
+        return {Move.REFUSED: "not_processed", Move.STATUS: "retry_on"}.get(self, "")
+
+
+def after_failure(outcome: Outcome, method: str, replayable: bool) -> Move:
+    """What an attempt that was not answered allows, by rules 1 to 3.
 
     Args:
         replayable: whether the body can be sent a second time.
     """
-    if reached is Reached.BROKEN:
-        return replayable and method in IDEMPOTENT_METHODS
-    return reached in (Reached.UNCONNECTED, Reached.REFUSED)
+    if outcome.reached is Reached.UNCONNECTED:
+        return Move.UNSENT
+    if outcome.reached is Reached.REFUSED:
+        return Move.REFUSED if replayable else Move.STAY
+    if not replayable or method not in IDEMPOTENT_METHODS or outcome.callers_time:
+        return Move.STAY
+    return {Reached.BROKEN: Move.BROKEN, Reached.TIMED_OUT: Move.TIMED_OUT}.get(outcome.reached, Move.STAY)
+
+
+def after_answer(outcome: Outcome, policy: CallPolicy, method: str, replayable: bool, named: str | None) -> Move:
+    """What an answer allows, by rules 4 and 5.
+
+    Args:
+        replayable: whether the body can be sent a second time.
+        named: the service that a 503 says has done nothing.
+    """
+    if not replayable:
+        return Move.STAY
+    if outcome.status == 503:
+        named_here = named is not None and named.strip() == outcome.member.service
+        if named_here or (policy.retry_after_zero and outcome.retry_after == 0):
+            return Move.REFUSED
+    return status_moves(outcome, policy, method, replayable)
+
+
+def status_moves(outcome: Outcome, policy: CallPolicy, method: str, replayable: bool) -> Move:
+    """What an answer allows by its status alone, rule 4."""
+    may = replayable and outcome.status in policy.retry_on and method in IDEMPOTENT_METHODS
+    return Move.STATUS if may else Move.STAY
 
 
 def shorter(asked: float | None, limit: float | None) -> float | None:

@@ -123,6 +123,11 @@ class Pick:
         status, head = self._head or (None, None)
         self.done(Outcome(self.member, Reached.ANSWERED, status, head, now - self.started, complete, self.retry_after))
 
+    @property
+    def head(self) -> tuple[int, float] | None:
+        """The status of the answer, and after how many seconds it began; None while there is none."""
+        return self._head
+
     # -- for everybody -------------------------------------------------------------------------------------------------
 
     def done(self, outcome: Outcome, *, last: bool = True) -> None:
