@@ -68,6 +68,7 @@ hostile-minutes: $(STAMP)
 reference: $(STAMP)
 	$(BIN)/python tests/support/api_page.py docs/reference/api.md
 	$(BIN)/python tests/support/log_page.py docs/reference/log.md
+	$(BIN)/python tests/support/client_table.py docs/clients.md
 
 bench: $(STAMP)
 	@for figures in $(BENCHMARKS); do echo "== $$figures"; $(BIN)/python $$figures || exit 1; done

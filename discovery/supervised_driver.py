@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 
-from ..drivers.contract import CheckingDriver, Driver, SubscribingDriver
+from ..drivers.contract import CheckingDriver, Driver, ProbingDriver, SubscribingDriver
 from ..drivers.errors import DiscoveryError
 from ..drivers.kit.backoff import Backoff
 from ..drivers.kit.cancellation import others_cancellation_as
@@ -57,6 +57,7 @@ class SupervisedDriver:
         lifecycle: where it is.
         decided: whether the first start has succeeded or failed.
         failure: what the driver raised instead of starting for the first time.
+        probing: the driver while it serves, if it is one that looks by itself; may be read by any thread.
 
     Raises:
         DiscoveryError: what `make` returns is no driver.
@@ -77,6 +78,7 @@ class SupervisedDriver:
         self.lifecycle = Lifecycle.STARTING
         self.decided = False
         self.failure: Exception | None = None
+        self.probing: ProbingDriver | None = None
         self._settings = settings
         self._instance = instance
         self._make = make
@@ -149,6 +151,7 @@ class SupervisedDriver:
                     await running.start(self.driver.run, sink, instance)
                     self._told, self._able = set(), subscribing(self.driver)
                     self.lifecycle, self.decided = Lifecycle.SERVING, True
+                    self.probing = self.driver if isinstance(self.driver, ProbingDriver) else None
                     sink.started()
                     log_registered(instance, self.mode)
                     running.start_soon(self._catch_up, instance, settings)
@@ -157,7 +160,7 @@ class SupervisedDriver:
         except Exception as error:
             cause = _innermost(error)
         finally:
-            self._present = False
+            self._present, self.probing = False, None
         self._error = f"{type(cause).__name__}: {cause}"
         sink.ended(self._error)
         return cause
