@@ -128,7 +128,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             for pool in self._sync.surplus():
                 pool.close()
         exchange = _Exchange(request, service)
-        if not service.answered:
+        if not service.ready:
             service.wait(monotonic())
         attempt = service.first(exchange.call, request, monotonic())
         while True:
@@ -153,7 +153,7 @@ class DiscoveryTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             for pool in self._async.surplus():
                 await pool.aclose()
         exchange = _Exchange(request, service)
-        if not service.answered:
+        if not service.ready:
             await service.wait_async(monotonic())
         attempt = service.first(exchange.call, request, monotonic())
         while True:

@@ -204,7 +204,7 @@ class DiscoveryAdapter(HTTPAdapter):
         service = self._service
         replayable = request.body is None or isinstance(request.body, (bytes, str))
         call = service.call(request.method or "", request.url, replayable, monotonic())
-        if not service.answered:
+        if not service.ready:
             service.wait(monotonic())
         attempt = service.first(call, request, monotonic())
         while True:

@@ -56,7 +56,7 @@ class CalledService(Generic[T]):
     Attributes:
         origins: the base URLs of members.
         view: what the last call picked from, which is the version of `origins`.
-        answered: whether no call has to wait for the first answer any more; else it calls `wait` first.
+        ready: whether no call has to wait for the first answer any more; else it calls `wait` first.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class CalledService(Generic[T]):
         self._changed = changed
         self.origins = Origins(make_origin)
         self.view: Snapshot | None = None
-        self.answered = False
+        self.ready = False
         self._wait_until: float | None = None
 
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
@@ -143,13 +143,13 @@ class CalledService(Generic[T]):
 
     def first_wait(self, now: float) -> float:
         """Seconds to wait for the first answer before the first pick; 0 once it is there, or its time is over."""
-        if self.answered:
+        if self.ready:
             return 0.0
         until = self._wait_until
         if until is None:
             until = self._wait_until = now + min(FIRST_ANSWER_WITHIN, self.policy.deadline or FIRST_ANSWER_WITHIN)
         if now >= until or self.known:
-            self.answered = True
+            self.ready = True
             return 0.0
         return until - now
 

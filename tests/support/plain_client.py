@@ -38,7 +38,7 @@ class PlainClient:
     def request(self, method: str, url: str, body: bytes = b"") -> Answer:
         service = self._service
         call = service.call(method, url, True, monotonic())
-        if not service.answered:
+        if not service.ready:
             service.wait(monotonic())
         attempt = service.first(call, url, monotonic())
         while True:
