@@ -13,10 +13,12 @@ themselves, some pattern of members that are down would have the same one follow
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import random as global_random
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from ..discovery import Registry, default_registry
@@ -25,11 +27,13 @@ from ..discovery.observer import Observers
 from ..discovery.subscription import Subscription
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
-from .balancer import Excluded
+from .balancer import Excluded, Random
 from .memory.chain import Sharing, last_resort, sharing
 from .memory.pick import Pick
 from .memory.service_memory import ServiceMemory
-from .service_state import ServiceState, state_of
+from .own_call import OwnCall
+from .service_state import ServiceState, clock_of, state_of
+from .shared_calls import SharedCalls
 
 __all__ = ["MemberSource", "Random", "TableBalancer"]
 
@@ -46,17 +50,6 @@ class MemberSource(Protocol):
 
     def explain(self, service: str) -> str:
         """What is known about a service, in one line."""
-
-
-@runtime_checkable
-class Random(Protocol):
-    """A source of randomness; `random.Random` and the module `random` are two."""
-
-    def random(self) -> float:
-        """At least 0, less than 1."""
-
-    def getrandbits(self, k: int, /) -> int:
-        """A whole number of so many bits."""
 
 
 class _Tier:
@@ -89,9 +82,10 @@ class _Derived(Generic[T]):
         table: None if there is nobody.
         tiers: made when a pick first excludes somebody: those who share the traffic, then the suspects.
         observers: who is told of picks.
+        clock: what time is measured by.
     """
 
-    __slots__ = ("eligible", "epoch", "memory", "observers", "sharing", "snapshot", "state", "table", "tiers")
+    __slots__ = ("clock", "eligible", "epoch", "memory", "observers", "sharing", "snapshot", "state", "table", "tiers")
 
     def __init__(
         self,
@@ -100,7 +94,9 @@ class _Derived(Generic[T]):
         shared: Sharing = Sharing((), ()),  # noqa: B008 (immutable)
         table: T | None = None,
         observers: Observers | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
+        self.clock = clock
         self.snapshot, self.state, self.sharing, self.table = snapshot, state, shared, table
         self.observers = observers or _NO_OBSERVERS
         self.memory = _FORGETFUL if state is None else state.memory
@@ -150,6 +146,10 @@ class TableBalancer(Generic[T]):
         self._source: object = _NOBODY
         self._held: dict[Registry, Subscription] = {}
         self._closed = False
+        self._own_calls = SharedCalls()
+
+    how = "its turn"
+    """How a member is chosen, in a few words: what `Pick.why` begins with."""
 
     # -- for subclasses ------------------------------------------------------------------------------------------------
 
@@ -164,6 +164,14 @@ class TableBalancer(Generic[T]):
     def retry_weights(self, weights: Sequence[float]) -> Sequence[float]:
         """In what proportion the retries go to the members, whose weights are these."""
         return weights
+
+    def table_of(self, shared: Sharing, snapshot: Snapshot, state: ServiceState, clock: Callable[[], float]) -> T:
+        """As `make_table`, for those who need more than the weights: what is remembered, and the time."""
+        return self.make_table(shared.members, shared.weights)
+
+    def draw_other(self, draw: Callable[[], Member], memory: ServiceMemory, now: Callable[[], float]) -> Member:
+        """One pick among those that a retry has not tried; `draw` gives one of them by chance, by the retry weights."""
+        return draw()
 
     # -- picking -------------------------------------------------------------------------------------------------------
 
@@ -202,7 +210,35 @@ class TableBalancer(Generic[T]):
         derived = self._derived
         if derived.state is None or derived.snapshot is None:
             return Pick(member, derived.snapshot)
-        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers)
+        how = self.how if not exclude else "not tried before"
+        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers, derived.clock(), how)
+
+    def call(self, exclude: Excluded = ()) -> OwnCall:
+        """A call by whatever client, as a block (``with`` or ``async with``) that reports how it ended by itself.
+
+        ::
+
+            with orders.call() as call:
+                print(socket.create_connection((call.member.host, call.member.port), timeout=1))
+        """
+        return OwnCall(functools.partial(self.begin, exclude), lambda: self._derived.clock())
+
+    @property
+    def calls(self) -> SharedCalls:
+        """What the calls of the service share; this balancer's own while the service has no members."""
+        if self._derived.state is None and not self._closed:
+            registry = self._registry or default_registry.current()
+            if registry is not None:
+                if registry is not self._source:
+                    self._turn_to(registry)
+                self._derive(registry, registry.snapshot(self.service))
+        state = self._derived.state
+        return self._own_calls if state is None else state.calls
+
+    @property
+    def random(self) -> Random:
+        """Where chance comes from."""
+        return self._random
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
@@ -237,8 +273,10 @@ class TableBalancer(Generic[T]):
         # A memory is kept for services that have members only: names may come from strangers' requests.
         state = state_of(registry, snapshot.service) if snapshot.members else None
         shared = sharing(snapshot)
-        table = self.make_table(shared.members, shared.weights) if shared.members else None
-        derived = _Derived(snapshot, state, shared, table, observers)
+        clock = clock_of(registry)
+        derived: _Derived[T] = _Derived(snapshot, state, shared, None, observers, clock)
+        if shared.members and state is not None:
+            derived.table = self.table_of(shared, snapshot, state, clock)
         if len(snapshot.candidates) != len(snapshot.members):
             derived.eligible = [member for tier in self._tiers(derived) for member in tier.members]
         self._derived = derived
@@ -297,7 +335,8 @@ class TableBalancer(Generic[T]):
         excluded = {item.key if isinstance(item, Member) else item for item in exclude}
         for tier in self._tiers(derived):
             if not tier.keys <= excluded:
-                return tier.draw(excluded, self._random)
+                draw = functools.partial(tier.draw, excluded, self._random)
+                return self.draw_other(draw, derived.memory, derived.clock)
         if derived.table is None or derived.snapshot is None:
             raise self._unavailable(registry)
         members = [member for tier in self._tiers(derived) for member in tier.members]

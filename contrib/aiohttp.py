@@ -29,16 +29,27 @@ from aiohttp.payload import BytesPayload
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 from yarl import URL
 
+from ..balancers.calls.call import Call
+from ..balancers.calls.given import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
+from ..balancers.calls.trail import Attempt, attempts_of_error
 from ..balancers.calls.urls import UnusableAddress, member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
 from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
-from .service_hosts import GivenBalancers, ServiceHosts, chosen_policy
+from .service_hosts import GivenBalancers, ServiceHosts
 
-__all__ = ["DiscoveryMiddleware", "DiscoveryResponse", "NoMemberError", "discovery_middleware", "member_of"]
+__all__ = [
+    "CircuitOpenError",
+    "DiscoveryMiddleware",
+    "DiscoveryResponse",
+    "NoMemberError",
+    "attempts_of",
+    "discovery_middleware",
+    "member_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +75,13 @@ class NoMemberError(aiohttp.ClientConnectorError):
         return str(self.strerror)
 
 
+class CircuitOpenError(aiohttp.ClientConnectorError):
+    """The circuit breaker of the service lets no call through; the `CircuitOpen` is the ``__cause__``."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 def member_of(response: aiohttp.ClientResponse) -> Member:
     """The member that answered; the same as ``response.member``, which type checkers do not know of.
 
@@ -74,6 +92,14 @@ def member_of(response: aiohttp.ClientResponse) -> Member:
     if not isinstance(member, Member):
         raise LookupError(f"{response!r} did not come from a member of a service")
     return member
+
+
+def attempts_of(of: aiohttp.ClientResponse | BaseException) -> tuple[Attempt, ...]:
+    """The attempts of the call that ended with this response or this error, the last one included.
+
+    The same as ``response.attempts``. Empty if it did not come through a `DiscoveryMiddleware`.
+    """
+    return attempts_of_error(of) if isinstance(of, BaseException) else getattr(of, "attempts", ())
 
 
 class DiscoveryMiddleware:
@@ -91,12 +117,15 @@ class DiscoveryMiddleware:
         attempts: the most members that one request tries; by default 3.
         deadline: seconds from the start of a request to the head of its answer, over all attempts. None: the session's
             timeouts decide, and all connecting together takes 30 s at most.
-        policy: all of this and more, in place of `attempts` and `deadline`.
+        policy: these two and all else about how far a request goes, in place of them.
 
     Raises, from a request:
-        NoMemberError: there is no member to send it to. Any other error is the one of the last attempt.
+        NoMemberError: there is no member to send it to.
+        CircuitOpenError: the policy has a circuit breaker, and it is open.
 
-    The response is a `DiscoveryResponse`, and tells who answered: ``response.member``, a `Member`.
+    Any other error is the one of the last attempt.
+
+    The response is a `DiscoveryResponse`: it tells who answered, and of all attempts at it (`attempts_of`).
     """
 
     def __init__(
@@ -108,7 +137,7 @@ class DiscoveryMiddleware:
         deadline: float | None = None,
         policy: CallPolicy | None = None,
     ) -> None:
-        chosen = chosen_policy(policy, attempts, deadline)
+        chosen = given_policy(policy, attempts, deadline)
         self._hosts: ServiceHosts[_Origin] = ServiceHosts(
             services, balancer, chosen, _ERRORS, _origin, logger, _SECURE, self._retire
         )
@@ -117,7 +146,7 @@ class DiscoveryMiddleware:
 
     @property
     def policy(self) -> CallPolicy:
-        """How far a call may go; one that is set holds for the calls that begin after it."""
+        """How far a call may go; may be changed at any time, for the calls that begin after that."""
         return self._hosts.policy
 
     @policy.setter
@@ -297,8 +326,14 @@ class DiscoveryResponse(aiohttp.ClientResponse):
     def __init__(self, exchange: _Exchange, *args: Any, **kwargs: Any) -> None:
         self.member, self._balanced_scheme = exchange.member, exchange.scheme
         self._balanced_url, self._balanced_service = exchange.asked, exchange.service
+        self._balanced_call: Call = exchange.call
         super().__init__(*args, **kwargs)
         exchange.leaves()  # a response is made as soon as there is a connection
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts of the call, this one included."""
+        return self._balanced_call.trail
 
     @property
     def request_info(self) -> aiohttp.RequestInfo:
@@ -374,7 +409,7 @@ def _reached(error: BaseException) -> Reached | None:
     """How far the attempt got, None if the member has nothing to do with what failed."""
     if isinstance(error, _UNCONNECTED):
         return Reached.UNCONNECTED
-    if isinstance(error, aiohttp.ServerTimeoutError):
+    if isinstance(error, TimeoutError):
         return Reached.TIMED_OUT
     return Reached.BROKEN if isinstance(error, aiohttp.ClientConnectionError) else None
 
@@ -383,8 +418,12 @@ def _no_member(text: str, *, request: aiohttp.ClientRequest) -> NoMemberError:
     return NoMemberError(request.connection_key, OSError(0, text))
 
 
+def _circuit_open(text: str, *, request: aiohttp.ClientRequest) -> CircuitOpenError:
+    return CircuitOpenError(request.connection_key, OSError(0, text))
+
+
 def _timed_out(text: str, *, request: aiohttp.ClientRequest) -> aiohttp.SocketTimeoutError:
     return aiohttp.SocketTimeoutError(text)
 
 
-_ERRORS = ClientErrors(_no_member, _timed_out, _reached)
+_ERRORS = ClientErrors(_no_member, _timed_out, _reached, _circuit_open)

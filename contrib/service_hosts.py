@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from ..balancers import Balancer, RoundRobin
+from ..balancers.calls.given import checked_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.services import Services
@@ -15,28 +16,12 @@ from ..balancers.calls.urls import LOGICAL_SCHEME, is_service_name
 from ..balancers.reporting import reporting
 from ..drivers.members import Member
 
-__all__ = ["GivenBalancers", "ServiceHosts", "chosen_policy"]
+__all__ = ["GivenBalancers", "ServiceHosts"]
 
 T = TypeVar("T")
 
 GivenBalancers = Callable[[str], Balancer] | Mapping[str, Balancer] | None
 """What makes the balancer of a service from its name, or balancers by service name; None for the default one."""
-
-
-def chosen_policy(policy: CallPolicy | None, attempts: int | None, deadline: float | None) -> CallPolicy:
-    """The policy of a client, which is given whole or by its two commonest parts.
-
-    Raises:
-        ValueError: it is given in both ways, or a part has no sense.
-        TypeError: `policy` is none.
-    """
-    if policy is None:
-        return CallPolicy(deadline=deadline) if attempts is None else CallPolicy(attempts, deadline)
-    if not isinstance(policy, CallPolicy):
-        raise TypeError(f"policy is a {type(policy).__name__}; accepted: a CallPolicy")
-    if attempts is not None or deadline is not None:
-        raise ValueError("policy is given together with attempts or deadline, which are parts of it; accepted: one way")
-    return policy
 
 
 class ServiceHosts(Generic[T]):
@@ -87,7 +72,7 @@ class ServiceHosts(Generic[T]):
 
     @policy.setter
     def policy(self, policy: CallPolicy) -> None:
-        chosen = chosen_policy(policy, None, None)
+        chosen = checked_policy(policy)
         with self._lock:
             self._policy = chosen
             for service in self._services.by_host.values():

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
-from ...drivers.errors import DiscoveryError, NoMemberAvailable
+from ...drivers.errors import CircuitOpen, DiscoveryError, NoMemberAvailable
 from ...drivers.members import Member, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
 from .call import Call, DeadlineOver
 from .origins import Origins
+from .override import overriding
 from .policy import CallPolicy
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ class ClientErrors:
     Attributes:
         no_member, timed_out: make one of a message and ``request=``, the request that the caller made.
         reached: how far an attempt got that ended with an exception; None if the member has nothing to do with it.
+        circuit_open: as `no_member`, for a service whose circuit breaker is open; None: that of `no_member`.
     """
 
     no_member: Callable[..., Exception]
     timed_out: Callable[..., Exception]
     reached: Callable[[BaseException], Reached | None]
+    circuit_open: Callable[..., Exception] | None = None
 
 
 class CalledService(Generic[T]):
@@ -78,7 +81,8 @@ class CalledService(Generic[T]):
 
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
-        return Call(self.policy, self.balancer, method, url, replayable, now, self._log)
+        policy = overriding.get() or self.policy
+        return Call(policy, self.balancer, method, url, replayable, now, self._log)
 
     def first(self, call: Call, request: object, now: float) -> Pick:
         """The first attempt at a call.
@@ -92,6 +96,10 @@ class CalledService(Generic[T]):
             self._changed(self.balancer.members())
             self.view = None
             raise self._errors.no_member(str(error), request=request) from error
+        except CircuitOpen as error:
+            raise (self._errors.circuit_open or self._errors.no_member)(
+                f"{self.host!r} is not called: {error}", request=request
+            ) from error
         except DiscoveryError as error:  # a registry that was inherited through a fork
             raise self._errors.no_member(str(error), request=request) from error
         except DeadlineOver as error:
@@ -106,8 +114,13 @@ class CalledService(Generic[T]):
         reached = self._errors.reached(error)
         if reached is None:
             attempt.cancel()
+            call.cancelled(now)
             return None
-        return call.next(attempt, reached, error, now)
+        following = call.next(attempt, reached, error, now)
+        if following is None:
+            with contextlib.suppress(AttributeError):
+                error.attempts = call.trail  # type: ignore[attr-defined]
+        return following
 
     def answered(
         self, call: Call, attempt: Pick, status: int, header: Callable[[str], str | None], request: object, now: float
@@ -122,8 +135,8 @@ class CalledService(Generic[T]):
             Exception: the library's own, if the answer missed the deadline; it is to be closed as well.
         """
         if attempt.answered(status, now):
-            return None
-        raise self.too_late(request)
+            return call.answered(attempt, status, header, now)
+        raise self._errors.timed_out(f"the answer came after {call.timeout}", request=request)
 
     def too_late(self, request: object) -> Exception:
         """What is raised instead of an answer that missed the deadline (`Pick.answered`)."""

@@ -30,10 +30,23 @@ MAX_WEIGHT = 10_000.0
 
 @attrs.frozen
 class Sharing:
-    """Those who share the traffic, with their weights, all positive."""
+    """Those who share the traffic.
+
+    Attributes:
+        weights: in what proportion they do, all positive.
+        capacities: their own weights.
+        parts: which part of its share each gets at present, above 0; None if all get the whole of it.
+    """
 
     members: Sequence[Member]
     weights: Sequence[float]
+    parts: Sequence[float] | None = None
+
+    @property
+    def capacities(self) -> Sequence[float]:
+        if self.parts is None:
+            return self.weights
+        return [weight / part for weight, part in zip(self.weights, self.parts, strict=True)]
 
 
 def sharing(snapshot: Snapshot) -> Sharing:
