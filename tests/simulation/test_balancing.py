@@ -6,28 +6,21 @@ nothing else. *One attempt* is harder: no call moves, so every error and every s
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from support import simulations_page
+from support.effort import EFFORT
 
-from pydoudou.contrib.simulator import CALLERS_POLICY, Row, simulate
+from pydoudou.contrib.simulator import Row
 
-SEEDS = (1, 2, 3)
-POLICIES = {"default": CALLERS_POLICY, "one attempt": CALLERS_POLICY.change(attempts=1)}
-PAGE = Path(__file__).parents[2] / "docs" / "simulations.md"
+SEEDS = range(1, 2 + EFFORT)
+ATTEMPTS = {"default": 3, "one attempt": 1}
 
 Record = Callable[[str, object], None]
 
 
-@functools.cache
-def simulated(fault: str, policy: str, seed: int) -> Row:
-    return simulate(fault, "LeastLatency", POLICIES[policy], seed=seed)
-
-
-@pytest.fixture(params=POLICIES)
+@pytest.fixture(params=ATTEMPTS)
 def policy(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -42,7 +35,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def row(fault: str, policy: str, seed: int, record_property: Record) -> Row:
     """The figures of one run, printed at the end of the tests."""
-    found = simulated(fault, policy, seed)
+    found = simulations_page.figures(fault, "LeastLatency", ATTEMPTS[policy], seed=seed)
     record_property(
         "measured",
         f"{fault}, {policy}, seed {seed}: {found.calls} calls, errors {found.error_share:.3%}, "
@@ -72,10 +65,3 @@ def test_a_member_that_is_silent_costs_a_few_calls(row: Row) -> None:
 def test_failures_by_chance_leave_the_shares_alone(row: Row) -> None:
     assert row.share_ratio <= 1.15
     assert row.longest_out <= 6.0
-
-
-@pytest.mark.parametrize("attempts", [1, 3])
-def test_the_page_of_simulations_is_current(attempts: int) -> None:
-    page = PAGE.read_text("utf-8").splitlines()
-    for pair in simulations_page.rows("LeastLatency", attempts):
-        assert simulations_page.line(*pair) in page, "run make simulations"
