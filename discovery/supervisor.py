@@ -60,6 +60,7 @@ class Supervisor:
 
     Attributes:
         settings: those in force.
+        instance: what is registered at present, None for nothing.
         view: what the drivers find.
         probing: asks the drivers about one member.
         self_doubt: says whether this process should judge others.
@@ -81,7 +82,7 @@ class Supervisor:
         self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
         self.probing = Probing(self._loop.call_soon, clock.now)
         self.self_doubt = SelfDoubt(clock.now, self._start_unless_ending)
-        self._instance = instance
+        self.instance = instance
         self._subscriptions = subscriptions
         self._observers = observers
         self._timings = timings
@@ -256,7 +257,7 @@ class Supervisor:
                     mode,
                     settings.plugins[mode].create,
                     settings.drivers[mode],
-                    self._instance,
+                    self.instance,
                     clock=self._clock,
                     timings=self._timings,
                     changed=self._on_driver,
@@ -322,7 +323,7 @@ class Supervisor:
         self._tasks.start_soon(answer)
 
     async def _update(self, data: Mapping[str, Any]) -> None:
-        before = self._instance
+        before = self.instance
         if before is None:
             return
         changed = attrs.evolve(before, data=data)
@@ -333,7 +334,7 @@ class Supervisor:
             "refused the metadata",
             self._timings.call_timeout,
         )
-        self._instance = changed
+        self.instance = changed
 
     async def _reconfigure(self, changes: Mapping[str, str]) -> None:
         before, changed = self.settings, self.settings.changed(changes)

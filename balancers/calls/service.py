@@ -82,6 +82,8 @@ class CalledService(Generic[T]):
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
         policy = overriding.get() or self.policy
+        if policy.health is not None:
+            self.balancer.health = policy.health
         return Call(policy, self.balancer, method, url, replayable, now, self._log)
 
     def first(self, call: Call, request: object, now: float) -> Pick:

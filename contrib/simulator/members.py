@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -76,12 +77,15 @@ class SimulatedMember:
 class SimulatedRegistry:
     """A registry for balancers, which has a clock of its own.
 
+    Args:
+        random: in place of the chance that what is remembered of members would ask the system for.
+
     Attributes:
         now: the present, set by the simulation.
     """
 
-    def __init__(self, load: Load) -> None:
-        self.now = 0.0
+    def __init__(self, load: Load, random: Callable[[], float]) -> None:
+        self.now, self.random = 0.0, random
         members = [
             Member(SERVICE, f"10.0.{place // 250}.{place % 250 + 1}", 8080, registered_at=_BEGAN)
             for place in range(load.members)

@@ -90,7 +90,7 @@ class Simulation:
         if balancer not in BALANCERS:
             raise ValueError(f"balancer is {balancer!r}; accepted: {', '.join(BALANCERS)}")
         self.load, self.fault = load, fault
-        self.registry = SimulatedRegistry(load)
+        self.registry = SimulatedRegistry(load, chance(seed, "health").random)
         work, luck = chance(seed, "work"), chance(seed, "luck")
         members = self.registry.snapshot(SERVICE).members
         self._members = {
