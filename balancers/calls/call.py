@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -137,13 +138,15 @@ class Call:
         """The attempt after `present`, which was answered with `status`; None: that is the answer to the call."""
         if self._policy.attempt_timeout is not None and self._attempt_timeout is None:
             self._dry_run("attempt_timeout", now - present.started >= self._policy.attempt_timeout)
-        self._settle_loan()
+        if self._lent is not None:
+            self._settle_loan()
         self._present = present
         if status < 400:
             if self._policy.hedge is not None:
                 self._shared.head(now - present.started)
             self._shared.answered(now)
-            self._end(True, now)
+            if self._permit is not None:
+                self._end(True, now)
             return None
         present.retry_after = wait = retry_after(header, self._shared.wall)
         head = present.head
@@ -278,7 +281,7 @@ class Call:
         longest = LONGEST_WAIT if self._policy.deadline is None else self._until - now
         if delay >= longest:
             return None, 0.0
-        busy = [member for member in self._tried if self._ready.get(member.key, self._until) > now + delay]
+        busy = [member for member in self._tried if self._ready.get(member.key, math.inf) > now + delay]
         try:
             pick = self._balancer.begin(exclude=busy)
         except NoMemberAvailable:
