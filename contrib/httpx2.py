@@ -66,7 +66,7 @@ def attempts_of(of: httpx2.Response | BaseException) -> tuple[Attempt, ...]:
 
     The same as ``response.extensions["attempts"]``. Empty if it did not come through a `DiscoveryTransport`.
     """
-    return attempts_of_error(of) if isinstance(of, BaseException) else of.extensions.get("attempts", ())
+    return attempts_of_error(of) if isinstance(of, BaseException) else tuple(of.extensions.get("attempts", ()))
 
 
 class DiscoveryTransport(

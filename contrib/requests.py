@@ -139,7 +139,7 @@ def attempts_of(of: requests.Response | BaseException) -> tuple[Attempt, ...]:
 
     The same as ``response.attempts``. Empty if it did not come through a `DiscoveryAdapter`.
     """
-    return attempts_of_error(of) if isinstance(of, BaseException) else getattr(of, "attempts", ())
+    return attempts_of_error(of) if isinstance(of, BaseException) else tuple(getattr(of, "attempts", ()))
 
 
 class _Outgoing(requests.PreparedRequest):

@@ -13,7 +13,7 @@ from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
 from .policy import CONNECT_BUDGET, IDEMPOTENT_METHODS, CallPolicy, Move, after_answer, after_failure, status_moves
 from .retry_after import NOT_PROCESSED, retry_after
-from .trail import Attempt, reason_of
+from .trail import Attempt, Trail, reason_of
 from .urls import without_secrets
 from .waiting import FIRST_JITTER, JITTER, LONGEST_WAIT, backoff
 
@@ -91,7 +91,7 @@ class Call:
         self._left: list[Attempt] | None = None
         self._ready: dict[tuple[str, str, int], float] | None = None
         self._lent: float | None = None
-        self._budget_left: float | None = None
+        self._budget_left = 0.0
 
     def first(self, now: float) -> Pick:
         """The first attempt.
@@ -111,7 +111,7 @@ class Call:
             self.cancelled(now)
             raise
         self._shared = self._balancer.calls
-        self._shared.began(now)
+        self._budget_left = self._shared.began(now, self._policy.retry_ratio, self._policy.retry_reserve)
         self._limit(pick, now, 0.0)
         return pick
 
@@ -187,7 +187,7 @@ class Call:
             return None
         pick = None if self._dry_run("hedge", "hedge" in policy.dry_run) else self._begin(self._tried)
         if pick is None:
-            self._shared.give_back(now)
+            self._shared.give_back()
             return None
         self._shared.count("hedges")
         self._limit(pick, now, 0.0)
@@ -220,8 +220,11 @@ class Call:
         return f"the deadline of {policy.deadline} s"
 
     @property
-    def trail(self) -> tuple[Attempt, ...]:
-        """The attempts so far."""
+    def trail(self) -> Trail:
+        """The attempts so far. Nothing is made of them before somebody looks."""
+        return Trail(self._attempts)
+
+    def _attempts(self) -> tuple[Attempt, ...]:
         left, present = tuple(self._left or ()), self._present
         if present is None:
             return left
@@ -250,7 +253,7 @@ class Call:
             return None
         pick, delay = self._another(move, now)
         if pick is None:
-            self._refund(now)
+            self._refund()
             return None
         self._leave(present, f"{outcome.reached} ({reason})", outcome)
         self._budget_left = budget_left
@@ -330,8 +333,6 @@ class Call:
         """What is left of the budget after one more attempt; None if there is none for it."""
         shared, ratio, reserve = self._shared, self._policy.retry_ratio, self._policy.retry_reserve
         left = shared.left(now, ratio, reserve)
-        if self._budget_left is None:
-            self._budget_left = left  # as the first attempt found it, nearly: nobody asked at the time
         if shared.withdraw(now, ratio, reserve):
             return left - 1
         if move.transparent and shared.lend(now):
@@ -342,9 +343,9 @@ class Call:
         shared.count("budget_refused")
         return None
 
-    def _refund(self, now: float) -> None:
+    def _refund(self) -> None:
         if self._lent is None:
-            self._shared.give_back(now)
+            self._shared.give_back()
         self._settle_loan()
 
     def _settle_loan(self) -> None:
@@ -385,9 +386,6 @@ class Call:
         self._left.append(self._as_attempt(pick, why, outcome.status, outcome.seconds))
 
     def _as_attempt(self, pick: Pick, left: str, status: int | None, seconds: float) -> Attempt:
-        budget = self._budget_left
-        if budget is None:
-            budget = self._shared.left(pick.started, self._policy.retry_ratio, self._policy.retry_reserve)
         again = any(attempt.member.key == pick.member.key for attempt in self._left or ())
         why = "tried again, as nobody else is left" if again else pick.why
-        return Attempt(pick.member, why, left, status, seconds, pick.delay, budget)
+        return Attempt(pick.member, why, left, status, seconds, pick.delay, self._budget_left)
