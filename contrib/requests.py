@@ -35,7 +35,7 @@ from ..balancers.calls.given import checked_policy, given_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
-from ..balancers.calls.trail import Attempt, attempts_of_error
+from ..balancers.calls.trail import Attempt, Trail, attempts_of_error
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
@@ -137,9 +137,9 @@ def member_of(response: requests.Response) -> Member:
 def attempts_of(of: requests.Response | BaseException) -> tuple[Attempt, ...]:
     """The attempts of the call that ended with this response or this error, the last one included.
 
-    The same as ``response.attempts``. Empty if it did not come through a `DiscoveryAdapter`.
+    What ``response.attempts`` is a sequence of. Empty if it did not come through a `DiscoveryAdapter`.
     """
-    return attempts_of_error(of) if isinstance(of, BaseException) else getattr(of, "attempts", ())
+    return attempts_of_error(of) if isinstance(of, BaseException) else tuple(getattr(of, "attempts", ()))
 
 
 class _Outgoing(requests.PreparedRequest):
@@ -304,7 +304,7 @@ class DiscoveryAdapter(HTTPAdapter):
         translate_headers(resp, TRANSLATED, in_callers_terms)
         response = super().build_response(req.original, resp)
         tell_end(resp, lambda complete: attempt.ended(monotonic(), complete))
-        response.member, response.attempts = attempt.member, req.call.trail  # type: ignore[attr-defined]
+        response.member, response.attempts = attempt.member, Trail(req.call)  # type: ignore[attr-defined]
         return response
 
     def build_connection_pool_key_attributes(

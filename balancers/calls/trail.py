@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
+
 import attrs
 
 from ...drivers.members import Member
 
-__all__ = ["Attempt", "attempts_of_error", "reason_of"]
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["Attempt", "Trail", "attempts_of_error", "reason_of"]
 
 
 @attrs.frozen
@@ -29,6 +35,30 @@ class Attempt:
     seconds: float
     delay: float
     budget_left: float
+
+
+class Trail(Sequence[Attempt]):
+    """The attempts of a call that was answered, made when somebody looks at them: few do, and each call would pay."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __len__(self) -> int:
+        return len(self._call.trail)
+
+    @overload
+    def __getitem__(self, place: int) -> Attempt: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Attempt, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Attempt | tuple[Attempt, ...]:
+        return self._call.trail[place]
+
+    def __repr__(self) -> str:
+        return repr(self._call.trail)
 
 
 def attempts_of_error(error: BaseException) -> tuple[Attempt, ...]:
