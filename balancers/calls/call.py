@@ -13,7 +13,7 @@ from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
 from .policy import CONNECT_BUDGET, IDEMPOTENT_METHODS, CallPolicy, Move, after_answer, after_failure, status_moves
 from .retry_after import NOT_PROCESSED, retry_after
-from .trail import Attempt, Trail, reason_of
+from .trail import Attempt, reason_of
 from .urls import without_secrets
 from .waiting import FIRST_JITTER, JITTER, LONGEST_WAIT, backoff
 
@@ -220,11 +220,8 @@ class Call:
         return f"the deadline of {policy.deadline} s"
 
     @property
-    def trail(self) -> Trail:
-        """The attempts so far. Nothing is made of them before somebody looks."""
-        return Trail(self._attempts)
-
-    def _attempts(self) -> tuple[Attempt, ...]:
+    def trail(self) -> tuple[Attempt, ...]:
+        """The attempts so far. (`Trail` makes them only when somebody looks.)"""
         left, present = tuple(self._left or ()), self._present
         if present is None:
             return left

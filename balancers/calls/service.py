@@ -121,7 +121,7 @@ class CalledService(Generic[T]):
         following = call.next(attempt, reached, error, now)
         if following is None:
             with contextlib.suppress(AttributeError):
-                error.attempts = tuple(call.trail)  # type: ignore[attr-defined]
+                error.attempts = call.trail  # type: ignore[attr-defined]
         return following
 
     def answered(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import overload
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
 import attrs
 
 from ...drivers.members import Member
+
+if TYPE_CHECKING:
+    from .call import Call
 
 __all__ = ["Attempt", "Trail", "attempts_of_error", "reason_of"]
 
@@ -35,25 +38,22 @@ class Attempt:
 
 
 class Trail(Sequence[Attempt]):
-    """The attempts of a call, in order: what a tuple of them is, and equal to one.
+    """The attempts of a call that is over, in order: what a tuple of them is, and equal to one.
 
     They are made when somebody looks: nearly all calls are answered at once, and nobody asks how.
-
-    Args:
-        make: makes the attempts.
     """
 
-    __slots__ = ("_made", "_make")
+    __slots__ = ("_call", "_made")
 
-    def __init__(self, make: Callable[[], tuple[Attempt, ...]]) -> None:
-        self._make = make
-        self._made: tuple[Attempt, ...] | None = None
+    def __init__(self, call: Call) -> None:
+        self._call: Call | None = call
+        self._made: tuple[Attempt, ...] = ()
 
     def _all(self) -> tuple[Attempt, ...]:
-        made = self._made
-        if made is None:
-            made = self._made = self._make()
-        return made
+        call = self._call
+        if call is not None:
+            self._made, self._call = call.trail, None
+        return self._made
 
     @overload
     def __getitem__(self, place: int, /) -> Attempt: ...

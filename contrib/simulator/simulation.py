@@ -14,11 +14,12 @@ from typing import Any
 
 import attrs
 
-from ...balancers import RoundRobin, SmoothWeighted, TableBalancer, WeightedRandom
+from ...balancers import LeastLatency, LeastPending, RoundRobin, SmoothWeighted, TableBalancer, WeightedRandom
 from ...balancers.calls.call import Call
 from ...balancers.calls.policy import CallPolicy
 from ...balancers.calls.service import CalledService, ClientErrors
 from ...balancers.memory.pick import Pick
+from ...balancers.memory.policy import HealthPolicy
 from ...drivers.members import Reached
 from .chance import chance, exponential
 from .faults import UNDISTURBED, Failure, Fault, fault_named
@@ -26,15 +27,18 @@ from .load import Load
 from .members import SERVICE, SimulatedMember, SimulatedRegistry
 from .results import Row, percentile
 
-__all__ = ["BALANCERS", "CALLERS_POLICY", "Simulation", "simulate"]
+__all__ = ["BALANCERS", "CALLERS_POLICY", "NO_EJECTION", "Simulation", "row", "simulate"]
 
 BALANCERS: dict[str, type[TableBalancer[Any]]] = {
-    balancer.__name__: balancer for balancer in (RoundRobin, WeightedRandom, SmoothWeighted)
+    balancer.__name__: balancer for balancer in (RoundRobin, WeightedRandom, SmoothWeighted, LeastPending, LeastLatency)
 }
 """Those that can be simulated, by name."""
 
 CALLERS_POLICY = CallPolicy(attempt_timeout=2.0)
 """The default policy, of a caller who waits for an answer for 2 s."""
+
+NO_EJECTION = HealthPolicy(consecutive=None, success_ratio=None, slow_factor=None)
+"""The rules that take members out are off; the others are as ever."""
 
 _URL = f"http://{SERVICE}/"
 _LOG = logging.getLogger(__name__)
@@ -90,7 +94,7 @@ class Simulation:
         if balancer not in BALANCERS:
             raise ValueError(f"balancer is {balancer!r}; accepted: {', '.join(BALANCERS)}")
         self.load, self.fault = load, fault
-        self.registry = SimulatedRegistry(load, chance(seed, "health").random)
+        self.registry = SimulatedRegistry(load, chance(seed, "registry").random)
         work, luck = chance(seed, "work"), chance(seed, "luck")
         members = self.registry.snapshot(SERVICE).members
         self._members = {
