@@ -19,17 +19,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import httpx
+import httpx2
 import requests
 
-from pydoudou.balancers import RoundRobin
-from pydoudou.contrib.httpx import DiscoveryTransport
+from pydoudou.balancers import LeastLatency
+from pydoudou.contrib import httpx as of_httpx
+from pydoudou.contrib import httpx2 as of_httpx2
 from pydoudou.contrib.requests import mount
 from pydoudou.discovery.merging.snapshot import Snapshot
 from pydoudou.drivers.members import Member
 
-GOALS = {"requests": 0.95, "httpx.Client": 0.95, "httpx.AsyncClient": 0.95}
+GOALS = {
+    "requests": 0.95,
+    "httpx.Client": 0.93,
+    "httpx.AsyncClient": 0.93,
+    "httpx2.Client": 0.93,
+    "httpx2.AsyncClient": 0.93,
+}
 MEMBERS = 3
 
 Batch = Callable[[int], None]
@@ -62,7 +72,7 @@ class GivenMembers:
         return f"{service}: given"
 
 
-def requests_batch(url: str, balancer: RoundRobin | None) -> Batch:
+def requests_batch(url: str, balancer: LeastLatency | None) -> Batch:
     session = requests.Session()
     if balancer is not None:
         mount(session, "orders", balancer)
@@ -74,10 +84,14 @@ def requests_batch(url: str, balancer: RoundRobin | None) -> Batch:
     return run
 
 
-def httpx_batch(url: str, balancer: RoundRobin | None) -> Batch:
-    client = httpx.Client(
-        mounts=None if balancer is None else {"http://orders": DiscoveryTransport(balancer={"orders": balancer})}
-    )
+def mounts(library: ModuleType, balancer: LeastLatency | None) -> dict[str, Any] | None:
+    """The integration with the default policy, for the service."""
+    binding = of_httpx if library is httpx else of_httpx2
+    return None if balancer is None else {"http://orders": binding.DiscoveryTransport(balancer={"orders": balancer})}
+
+
+def httpx_batch(url: str, balancer: LeastLatency | None, library: ModuleType = httpx) -> Batch:
+    client = library.Client(mounts=mounts(library, balancer))
 
     def run(count: int) -> None:
         for _ in range(count):
@@ -86,10 +100,10 @@ def httpx_batch(url: str, balancer: RoundRobin | None) -> Batch:
     return run
 
 
-def async_batch(url: str, balancer: RoundRobin | None, loop: asyncio.AbstractEventLoop) -> Batch:
-    client = httpx.AsyncClient(
-        mounts=None if balancer is None else {"http://orders": DiscoveryTransport(balancer={"orders": balancer})}
-    )
+def async_batch(
+    url: str, balancer: LeastLatency | None, loop: asyncio.AbstractEventLoop, library: ModuleType = httpx
+) -> Batch:
+    client = library.AsyncClient(mounts=mounts(library, balancer))
 
     async def get(count: int) -> None:
         for _ in range(count):
@@ -127,13 +141,15 @@ def run(rounds: int, count: int) -> dict[str, dict[str, float | bool]]:
     results: dict[str, dict[str, float | bool]] = {}
     with serving() as members:
         fixed_url, balanced_url = f"{members[0].base_url}/items", "http://orders/items"
-        makers: dict[str, Callable[[str, RoundRobin | None], Batch]] = {
+        makers: dict[str, Callable[[str, LeastLatency | None], Batch]] = {
             "requests": requests_batch,
             "httpx.Client": httpx_batch,
             "httpx.AsyncClient": lambda url, balancer: async_batch(url, balancer, loop),
+            "httpx2.Client": lambda url, balancer: httpx_batch(url, balancer, httpx2),
+            "httpx2.AsyncClient": lambda url, balancer: async_batch(url, balancer, loop, httpx2),
         }
         for name, make in makers.items():
-            balancer = RoundRobin("orders", GivenMembers(members))
+            balancer = LeastLatency("orders", GivenMembers(members))
             measured = compare(make(fixed_url, None), make(balanced_url, balancer), rounds, count)
             results[name] = {**measured, "goal": GOALS[name], "met": measured["share"] >= GOALS[name]}
     loop.close()
