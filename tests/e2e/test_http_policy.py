@@ -57,7 +57,7 @@ def test_a_gateways_status_moves_an_idempotent_call(caller_class: CallerClass, g
         answer = caller.call("PUT", content=b"body")
         assert (answer.status, answer.member) == (200, good.member())
         # The answer that nobody read is closed, and its connection with it.
-        eventually(lambda: busy.open_connections() == 0)
+        eventually(lambda: caller.reads_ahead or busy.open_connections() == 0)
     assert [request.body for request in good.served] == [b"body"]
 
 
@@ -195,7 +195,8 @@ def test_an_open_breaker_lets_nobody_through_and_then_one(caller_class: CallerCl
             assert caller.call().status == 500
         with pytest.raises(caller.connection_error, match="breaker is open") as caught:
             caller.call()
-        assert caught.value.request.url == "http://orders/items"  # type: ignore[attr-defined]
+        if caller.errors_name_requests:
+            assert caught.value.request.url == "http://orders/items"  # type: ignore[attr-defined]
         assert len(good.served) == 4
         good.answer = saying(200)
 
