@@ -29,7 +29,7 @@ _SLACK = 1e-9
 class RetryBudget:
     """The retries of one service. Times are of one monotonic clock; one caller at a time."""
 
-    __slots__ = ("_answered", "_calls", "_lent", "_moves", "_stamps", "_under_way")
+    __slots__ = ("_answered", "_calls", "_hedges", "_lent", "_moves", "_stamps", "_under_way")
 
     def __init__(self) -> None:
         self._stamps = [-SLOTS] * SLOTS
@@ -37,6 +37,7 @@ class RetryBudget:
         self._moves = [0] * SLOTS
         self._answered = [0] * SLOTS
         self._lent = [0] * SLOTS
+        self._hedges = [0] * SLOTS
         self._under_way: list[float] = []
 
     def deposit(self, now: float) -> None:
@@ -64,6 +65,15 @@ class RetryBudget:
         if self.left(now, ratio, reserve) < 1 - _SLACK:
             return False
         self._take(self._moves, now)
+        return True
+
+    def hedge(self, now: float, ratio: float, reserve: float, most_extra: float) -> bool:
+        """Take one for a second attempt beside the first; whether there was one, within this share of the calls."""
+        if self._sum(self._hedges, now) + 1 > most_extra * self._sum(self._calls, now) + _SLACK:
+            return False
+        if not self.withdraw(now, ratio, reserve):
+            return False
+        self._take(self._hedges, now)
         return True
 
     def give_back(self, now: float) -> None:
@@ -97,7 +107,7 @@ class RetryBudget:
         if second < self._stamps[slot]:
             return  # told late, by a thread that was held up: it counts in the slot's present second
         self._stamps[slot] = second
-        self._calls[slot] = self._moves[slot] = self._answered[slot] = self._lent[slot] = 0
+        self._calls[slot] = self._moves[slot] = self._answered[slot] = self._lent[slot] = self._hedges[slot] = 0
 
     def _sum(self, counts: list[int], now: float) -> int:
         oldest = int(now) - SLOTS

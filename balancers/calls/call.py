@@ -10,9 +10,9 @@ from ...drivers.errors import CircuitOpen, NoMemberAvailable
 from ...drivers.members import Member, Outcome, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
-from .policy import CONNECT_BUDGET, CallPolicy, Move, after_answer, after_failure, status_moves
+from .policy import CONNECT_BUDGET, IDEMPOTENT_METHODS, CallPolicy, Move, after_answer, after_failure, status_moves
 from .retry_after import NOT_PROCESSED, retry_after
-from .trail import Attempt
+from .trail import Attempt, reason_of
 from .urls import without_secrets
 from .waiting import FIRST_JITTER, JITTER, LONGEST_WAIT, backoff
 
@@ -47,6 +47,7 @@ class Call:
         "_begun",
         "_breaker",
         "_budget_left",
+        "_hedged",
         "_left",
         "_lent",
         "_log",
@@ -84,6 +85,7 @@ class Call:
         self._begun = self._repeats = 0
         self._present: Pick | None = None
         self._permit: object | None = None
+        self._hedged = False
         # What only a call that moves needs.
         self._left: list[Attempt] | None = None
         self._ready: dict[tuple[str, str, int], float] | None = None
@@ -121,12 +123,12 @@ class Call:
         if in_time and self._policy.attempt_timeout is not None and self._attempt_timeout is None:
             self._dry_run("attempt_timeout", seconds >= self._policy.attempt_timeout)
         present.done(outcome, last=False)
-        following = self._following(present, outcome, move, _reason(error), error, now)
+        following = self._following(present, outcome, move, reason_of(error), error, now)
         if following is None:
             if move is Move.STAY and not self._replayable and after_failure(outcome, self._method, True) is not move:
                 error.add_note("It was not sent to another member: its body cannot be sent twice.")
             self._end(False, now)
-            self._leave(present, f"{reached} ({_reason(error)})", outcome)
+            self._leave(present, f"{reached} ({reason_of(error)})", outcome)
             self._present = None
             present.call_over(outcome)
         return following
@@ -136,7 +138,10 @@ class Call:
         if self._policy.attempt_timeout is not None and self._attempt_timeout is None:
             self._dry_run("attempt_timeout", now - present.started >= self._policy.attempt_timeout)
         self._settle_loan()
+        self._present = present
         if status < 400:
+            if self._policy.hedge is not None:
+                self._shared.head(now - present.started)
             self._shared.answered(now)
             self._end(True, now)
             return None
@@ -158,6 +163,45 @@ class Call:
             self._shared.answered(now)
         self._end(status < 500, now)
         return None
+
+    def hedge_after(self, now: float) -> float | None:
+        """Seconds from now after which `hedge` may give a second attempt beside the present one; None: never."""
+        hedge, present = self._policy.hedge, self._present
+        if hedge is None or present is None or self._hedged or self._begun >= self._policy.attempts:
+            return None
+        if not self._replayable or self._method not in IDEMPOTENT_METHODS:
+            return None
+        usual = self._shared.head_quantile(hedge.quantile, hedge.least_answers)
+        return None if usual is None or present.started + usual >= self._until else present.started + usual - now
+
+    def hedge(self, now: float) -> Pick | None:
+        """A second attempt beside the present one, at a member that was not tried; None if it is not worth it."""
+        hedge, policy = self._policy.hedge, self._policy
+        if hedge is None or self._hedged or self._begun >= policy.attempts or self._until <= now:
+            return None
+        self._hedged = True
+        if not self._shared.hedge(now, policy.retry_ratio, policy.retry_reserve, hedge.most_extra):
+            return None
+        pick = None if self._dry_run("hedge", "hedge" in policy.dry_run) else self._begin(self._tried)
+        if pick is None:
+            self._shared.give_back(now)
+            return None
+        self._shared.count("hedges")
+        self._limit(pick, now, 0.0)
+        return pick
+
+    def lost(self, loser: Pick, reached: Reached | None, error: BaseException | None, now: float) -> None:
+        """Of two attempts this one failed while the other is under way, or was given up (None) for its answer."""
+        seconds = now - loser.started
+        if reached is None:
+            outcome, why = Outcome(loser.member, Reached.TIMED_OUT, seconds=seconds), "the other attempt answered first"
+            loser.cancel()
+        else:
+            in_time = reached is Reached.TIMED_OUT and not self._had_its_time(seconds)
+            outcome = Outcome(loser.member, reached, seconds=seconds, callers_time=in_time)
+            why = str(reached) if error is None else f"{reached} ({reason_of(error)})"
+            loser.done(outcome, last=False)
+        self._leave(loser, why, outcome)
 
     def cancelled(self, now: float) -> None:
         """The caller gave the call up, which says nothing about the service."""
@@ -344,14 +388,3 @@ class Call:
         again = any(attempt.member.key == pick.member.key for attempt in self._left or ())
         why = "tried again, as nobody else is left" if again else pick.why
         return Attempt(pick.member, why, left, status, seconds, pick.delay, budget)
-
-
-def _reason(error: BaseException) -> str:
-    """What happened, without what a client writes into its errors: URLs with tokens in them."""
-    system: BaseException | None = error
-    for _ in range(8):
-        if system is None or (isinstance(system, OSError) and system.strerror):
-            break
-        system = system.__cause__ or system.__context__
-    text = getattr(system, "strerror", None)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -6,7 +6,7 @@ import attrs
 
 from ...drivers.members import Member
 
-__all__ = ["Attempt", "attempts_of_error"]
+__all__ = ["Attempt", "attempts_of_error", "reason_of"]
 
 
 @attrs.frozen
@@ -35,3 +35,14 @@ def attempts_of_error(error: BaseException) -> tuple[Attempt, ...]:
     """The attempts of the call that ended with this error of a client's library; empty if it is of something else."""
     attempts = getattr(error, "attempts", ())
     return attempts if isinstance(attempts, tuple) else ()
+
+
+def reason_of(error: BaseException) -> str:
+    """What happened, without what a client writes into its errors: URLs with tokens in them."""
+    system: BaseException | None = error
+    for _ in range(8):
+        if system is None or (isinstance(system, OSError) and system.strerror):
+            break
+        system = system.__cause__ or system.__context__
+    text = getattr(system, "strerror", None)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -109,7 +109,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpMember]:
 @every_client
 def test_a_proxy_of_the_environment_gets_no_balanced_call(caller_class: CallerClass, proxy: HttpMember) -> None:
     with HttpMember() as member, caller_class(InOrder(member.member())) as caller:
-        for url in ("http://orders/items", "lb://orders/items"):
+        for url in ("http://orders/items", "lb://orders/items")[: 2 if caller_class.knows_lb else 1]:
             assert caller.call(url=url).member == member.member()
     assert proxy.served == []
 

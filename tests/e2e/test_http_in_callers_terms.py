@@ -146,6 +146,8 @@ def test_httpx_leaves_the_request_as_it_was(
 def test_a_redirect_is_balanced_again_and_keeps_its_credentials(
     caller_class: CallerClass, a: HttpMember, b: HttpMember, root_path: str, location: str, scheme: str
 ) -> None:
+    if scheme == "lb" and not caller_class.knows_lb:
+        pytest.skip("the library refuses schemes that it does not know")
     picker = InOrder(a.member(root_path=root_path), b.member())
 
     def redirect_and_step_back(handler: object) -> None:

@@ -85,7 +85,7 @@ def test_an_answer_that_breaks_off_is_incomplete(caller_class: CallerClass) -> N
         remembered = Remembered(bad.member())
         with (
             caller_class(remembered.balancer()) as caller,
-            pytest.raises(Exception, match=r"(?i)incomplete|peer closed"),
+            pytest.raises(Exception, match=r"(?i)incomplete|peer closed|not completed"),
         ):
             caller.call()
         record = remembered.of(bad.member())

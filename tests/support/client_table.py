@@ -28,6 +28,7 @@ CLIENTS = {
     "httpx-async": "httpx, async",
     "httpx2": "httpx2",
     "httpx2-async": "httpx2, async",
+    "aiohttp": "aiohttp",
 }
 """The columns: the names of the clients in tests, and on the page."""
 
@@ -54,6 +55,7 @@ _BLOCKING = "The call blocks its thread, and nothing in Python cancels a thread.
 REASONS: dict[tuple[str, str], str] = {
     **{(client, "cancellation"): _BLOCKING for client in ("requests", "httpx", "httpx2")},
     ("requests", "http2"): "requests speaks HTTP/1.1 only.",
+    ("aiohttp", "http2"): "aiohttp speaks HTTP/1.1 only.",
 }
 """Why a client cannot do something: by client and ability."""
 

@@ -7,6 +7,7 @@ A client comes in with a subclass of `Caller` in a module of its own (``caller_<
 from __future__ import annotations
 
 from support.caller import Answer, Caller, Opened
+from support.caller_aiohttp import AiohttpCaller
 from support.caller_httpx import (
     AsyncHttpx2Caller,
     AsyncHttpxCaller,
@@ -19,6 +20,7 @@ __all__ = [
     "CALLERS",
     "CANCELLABLE",
     "HTTPX_CALLERS",
+    "AiohttpCaller",
     "Answer",
     "AsyncHttpx2Caller",
     "AsyncHttpxCaller",
@@ -30,5 +32,5 @@ __all__ = [
 ]
 
 HTTPX_CALLERS: tuple[type[Caller], ...] = (HttpxCaller, AsyncHttpxCaller, Httpx2Caller, AsyncHttpx2Caller)
-CALLERS: tuple[type[Caller], ...] = (RequestsCaller, *HTTPX_CALLERS)
+CALLERS: tuple[type[Caller], ...] = (RequestsCaller, *HTTPX_CALLERS, AiohttpCaller)
 CANCELLABLE: tuple[type[Caller], ...] = tuple(one for one in CALLERS if one.cancels)
