@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint long parity fuzz fuzz-minute hostile hostile-minutes reference bench peers clean
+.PHONY: venv demo test unit lint long parity fuzz fuzz-minute hostile hostile-minutes reference simulations bench peers clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -68,6 +68,11 @@ hostile-minutes: $(STAMP)
 reference: $(STAMP)
 	$(BIN)/python tests/support/api_page.py docs/reference/api.md
 	$(BIN)/python tests/support/log_page.py docs/reference/log.md
+	$(BIN)/python tests/support/client_table.py docs/clients.md
+
+# About two minutes.
+simulations: $(STAMP)
+	$(BIN)/python tests/support/simulations_page.py docs/simulations.md
 
 bench: $(STAMP)
 	@for figures in $(BENCHMARKS); do echo "== $$figures"; $(BIN)/python $$figures || exit 1; done

@@ -12,7 +12,19 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .balancers import Balancer, RoundRobin, SmoothWeighted, WeightedRandom
+    from .balancers import (
+        Balancer,
+        HealthPolicy,
+        LeastLatency,
+        LeastPending,
+        RoundRobin,
+        SmoothWeighted,
+        WeightedRandom,
+    )
+    from .balancers.calls.breaker import CircuitBreaker
+    from .balancers.calls.hedging import Hedging
+    from .balancers.calls.override import call_policy
+    from .balancers.calls.policy import CallPolicy
     from .discovery import (
         BackendStatus,
         EventKind,
@@ -30,6 +42,7 @@ if TYPE_CHECKING:
         shutdown,
     )
     from .drivers.errors import (
+        CircuitOpen,
         DiscoveryError,
         JoinError,
         MetadataTooLarge,
@@ -46,11 +59,18 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendStatus",
     "Balancer",
+    "CallPolicy",
+    "CircuitBreaker",
+    "CircuitOpen",
     "Compat",
     "DiscoveryError",
     "DriverStatus",
     "EventKind",
+    "HealthPolicy",
+    "Hedging",
     "JoinError",
+    "LeastLatency",
+    "LeastPending",
     "Member",
     "MemberEvent",
     "MemberState",
@@ -71,6 +91,7 @@ __all__ = [
     "Watch",
     "WeightedRandom",
     "__version__",
+    "call_policy",
     "new_node",
     "new_node_async",
     "node",
@@ -80,7 +101,19 @@ __all__ = [
 # Imported when it is first asked for: who uses a part of this package does not wait for the rest. A test holds this
 # table to what stands above.
 _PLACES = {
-    ".balancers": ("Balancer", "RoundRobin", "SmoothWeighted", "WeightedRandom"),
+    ".balancers": (
+        "Balancer",
+        "HealthPolicy",
+        "LeastLatency",
+        "LeastPending",
+        "RoundRobin",
+        "SmoothWeighted",
+        "WeightedRandom",
+    ),
+    ".balancers.calls.breaker": ("CircuitBreaker",),
+    ".balancers.calls.hedging": ("Hedging",),
+    ".balancers.calls.override": ("call_policy",),
+    ".balancers.calls.policy": ("CallPolicy",),
     ".discovery": (
         "BackendStatus",
         "EventKind",
@@ -98,6 +131,7 @@ _PLACES = {
         "shutdown",
     ),
     ".drivers.errors": (
+        "CircuitOpen",
         "DiscoveryError",
         "JoinError",
         "MetadataTooLarge",

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..drivers.members import Member
 from .memory.pick import Pick
 
-__all__ = ["Balancer", "Excluded", "ReportingBalancer"]
+if TYPE_CHECKING:
+    from .memory.policy import HealthPolicy
+    from .shared_calls import SharedCalls
+
+__all__ = ["Balancer", "Excluded", "Random", "ReportingBalancer"]
 
 Excluded = Collection[Member | tuple[str, str, int]]
 """Members, or their keys, that are not to be picked."""
+
+
+@runtime_checkable
+class Random(Protocol):
+    """A source of randomness; `random.Random` and the module `random` are two."""
+
+    def random(self) -> float:
+        """At least 0, less than 1."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """A whole number of so many bits."""
 
 
 @runtime_checkable
@@ -31,6 +46,17 @@ class Balancer(Protocol):
 
 class ReportingBalancer(Balancer, Protocol):
     """What a client uses of a balancer; `TableBalancer` has it, and `Reporting` gives it to any other one."""
+
+    health: HealthPolicy
+    """The rules by which members get calls."""
+
+    @property
+    def calls(self) -> SharedCalls:
+        """What the calls of the service share."""
+
+    @property
+    def random(self) -> Random:
+        """Where chance comes from."""
 
     def begin(self, exclude: Excluded = ()) -> Pick:
         """As `pick`, for a call whose end will be told."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random as global_random
 from collections.abc import Callable, Iterable
 
 from ..discovery.merging.snapshot import Snapshot
 from ..drivers.members import Member
-from .balancer import Balancer, Excluded, ReportingBalancer
+from .balancer import Balancer, Excluded, Random, ReportingBalancer
 from .memory.pick import Pick
+from .memory.policy import HealthPolicy
+from .shared_calls import SharedCalls
 from .table_balancer import TableBalancer
 
 __all__ = ["Given", "Reporting", "reporting"]
@@ -17,10 +20,15 @@ Given = Balancer | Callable[[str], Balancer]
 
 
 class Reporting:
-    """Gives a balancer that has only `pick` and `members` what a client needs besides. Outcomes are not remembered."""
+    """Gives a balancer that has only `pick` and `members` what a client needs besides. Outcomes are not remembered.
 
-    def __init__(self, balancer: Balancer) -> None:
+    The retry budget and the circuit breaker of its calls are its own.
+    """
+
+    def __init__(self, balancer: Balancer, random: Random = global_random) -> None:
         self.balancer = balancer
+        self.calls, self.random = SharedCalls(), random
+        self.health = HealthPolicy()  # which such a balancer does not heed
         self._view = Snapshot("")
 
     def pick(self, exclude: Excluded = ()) -> Member:

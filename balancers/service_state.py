@@ -5,63 +5,176 @@ The memory itself is pure (`balancers.memory`); its lock, its clock and its plac
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
-from ..drivers.members import Member
+from ..drivers.members import Member, Outcome
+from .callers import callers_of
+from .memory.chain import Sharing
+from .memory.health import Health
+from .memory.member_record import MemberRecord
 from .memory.pick import Pick
-from .memory.service_memory import ServiceMemory
+from .memory.policy import HealthPolicy
+from .memory.service_memory import ServiceMemory, Visit
+from .memory.zones import Callers
+from .shared_calls import SharedCalls
 
 if TYPE_CHECKING:
     from ..discovery.merging.snapshot import Snapshot
     from ..discovery.observer import Observers
 
-__all__ = ["ServiceState", "state_of"]
+__all__ = ["ServiceState", "clock_of", "state_of"]
 
 _MOST_SERVICES = 1024
 """Remembered per registry; the one that has been for the longest time is forgotten first."""
 
 
-class ServiceState:
-    """The memory of one service, for any thread."""
+def clock_of(registry: object) -> Callable[[], float]:
+    """What measures time for those who read `registry`, in seconds: its ``clock()`` if it has one, as in a simulation
+    in virtual time, else the monotonic clock.
+    """
+    clock: Callable[[], float] = getattr(registry, "clock", monotonic)
+    return clock
 
-    def __init__(self) -> None:
-        self.memory = ServiceMemory()
+
+class ServiceState:
+    """The memory of one service, for any thread.
+
+    Args:
+        registry: the one that knows the service; what it can do besides is asked of it by name: ``round_trip(member)``,
+            ``probe(member)`` and ``doubt()``. It is not held.
+
+    Attributes:
+        memory: what is remembered of its members.
+        calls: what its calls share: the retry budget, the circuit breakers, and the counters of the rules.
+    """
+
+    def __init__(self, registry: object | None = None) -> None:
+        self._registry: Callable[[], object | None] = (lambda: None) if registry is None else ref(registry)
+        self.memory = ServiceMemory(
+            health=Health(getattr(registry, "random", random.random), self.doubt, self._callers),
+            round_trip=self._round_trip,
+        )
+        self._shared: tuple[Snapshot, int, Sharing] | None = None
+        self.calls = SharedCalls()
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
         self._seen: Snapshot | None = None
 
-    def begin(self, member: Member, snapshot: Snapshot, eligible: Sequence[Member], observers: Observers) -> Pick:
-        """An attempt at `member`, which was picked from `snapshot`, where these were eligible."""
+    def begin(
+        self,
+        member: Member,
+        snapshot: Snapshot,
+        eligible: Sequence[Member],
+        observers: Observers,
+        now: float | None = None,
+        how: str = "",
+    ) -> Pick:
+        """An attempt at `member`, which was picked from `snapshot`, where these were eligible.
+
+        Args:
+            now: by the clock of the registry; None for its present time.
+            how: what chose the member, in a few words.
+        """
         memory = self.memory
+        if now is None:
+            now = self.now()
         with self._lock:
-            now = monotonic()
-            untold = memory.settle()
-            if snapshot is not self._seen:
-                self._seen = snapshot
-                memory.see(snapshot.members, now)
+            untold = memory.settle(now)
+            self._see(snapshot, now)
             record = memory.begin(member, now)
         for outcome in untold:
             observers.call_ended(outcome.member.service, outcome)
         told = observers if observers.listening else None
-        return Pick(member, snapshot, eligible, record, memory.ended, told, now)
+        return Pick(member, snapshot, eligible, record, memory.ended, told, now, how, self._failed)
+
+    @property
+    def health(self) -> HealthPolicy:
+        """The rules by which members get calls, for all balancers and clients of the process. Can be set."""
+        return self.memory.health.policy
+
+    @health.setter
+    def health(self, policy: HealthPolicy) -> None:
+        if policy is not self.memory.health.policy:
+            with self._lock:
+                self.memory.health.policy = policy
+                self.memory.epoch += 1
+
+    def share(self, snapshot: Snapshot) -> tuple[Sharing, int, float]:
+        """Who of `snapshot` gets calls, and how many; the epoch that this is of, and when it may be otherwise."""
+        now, memory = self.now(), self.memory
+        with self._lock:
+            self._see(snapshot, now)
+            if now >= memory.due:
+                memory.advance(now)
+            known = self._shared
+            if known is None or known[0] is not snapshot or known[1] != memory.epoch:
+                known = self._shared = (snapshot, memory.epoch, memory.share(snapshot, now))
+            return known[2], memory.epoch, memory.due
+
+    def advance(self, now: float) -> None:
+        """What changes by time alone."""
+        with self._lock:
+            self.memory.advance(now)
+
+    def visit(self, now: float, starved: bool) -> Visit | None:
+        """Whom the next call is to go to whatever the balancer would choose (`ServiceMemory.visit`)."""
+        with self._lock:
+            return self.memory.visit(now, starved)
+
+    def records(self, snapshot: Snapshot, members: Sequence[Member]) -> list[MemberRecord]:
+        """What is remembered of these members of `snapshot`, in their order."""
+        now = self.now()
+        with self._lock:
+            self._see(snapshot, now)
+            return self.memory.records(members, now)
 
     def in_flight(self, member: Member) -> int:
         """How many attempts at `member` have begun and not ended."""
+        now = self.now()
         with self._lock:
-            self.memory.settle()
+            self.memory.settle(now)
             record = self.memory.record(member)
             return 0 if record is None else record.in_flight
+
+    def now(self) -> float:
+        """The present time by the clock of the registry."""
+        return clock_of(self._registry())()
+
+    def _see(self, snapshot: Snapshot, now: float) -> None:
+        if snapshot is not self._seen:
+            self._seen = snapshot
+            self.memory.see(snapshot.members, now)
+
+    def _round_trip(self, member: Member) -> float | None:
+        measured: Callable[[Member], float | None] | None = getattr(self._registry(), "round_trip", None)
+        return None if measured is None else measured(member)
+
+    def _failed(self, outcome: Outcome) -> None:
+        """A call to a member got no connection or no answer in time: the backends may want to look after it."""
+        registry = self._registry()
+        probe: Callable[[Member], object] | None = getattr(registry, "probe", None)
+        if probe is not None and not self.memory.health.reason_to_doubt(self.now()):
+            probe(outcome.member)
+
+    def _callers(self) -> Callers:
+        return callers_of(self._registry())
+
+    def doubt(self) -> str:
+        """Why this process should not judge others; "" if it may."""
+        doubt: Callable[[], str] | None = getattr(self._registry(), "doubt", None)
+        return "" if doubt is None else doubt()
 
 
 def state_of(registry: object, service: str) -> ServiceState:
     """The state of `service` as `registry` knows it; the same one for everybody in the process."""
     services = _states.setdefault(registry, OrderedDict())
-    state = services.setdefault(service, ServiceState())
+    state = services.get(service) or services.setdefault(service, ServiceState(registry))
     if len(services) > _MOST_SERVICES:
         services.popitem(last=False)
     return state

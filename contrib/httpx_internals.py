@@ -1,45 +1,88 @@
-"""What is not public in httpx and is used nevertheless: only here, and checked when this module is loaded.
+"""What is not public in httpx and httpx2 and is used nevertheless: only here, and checked when one of them is bound.
 
-Where a release of httpx lacks it, the slow way or the cautious way is taken instead. A test fails then, so that it is
-noticed.
+Where a release lacks it, the slow way or the cautious way is taken instead. A test fails then, so that it is noticed.
 
 - `URL._uri_reference`, the seven parts of a parsed URL. Parsing one again that is put together of parsed ones takes 12
   times as long, and a tenth of what the whole request takes.
 - The attributes of a request that was made from a stream. Copying them takes half of what making a request takes.
 - `HTTPTransport._pool.connections`, by which a pool is known to be idle.
+- The h2 event that httpcore makes an error of: the first argument of the error's cause. The class of the event is known
+  by its name, because h2 is there only where somebody speaks HTTP/2.
 """
 
 from __future__ import annotations
 
 import ssl
+from types import ModuleType
 from typing import Any
 
-import httpx
+__all__ = ["Internals", "is_idle", "refused"]
 
-__all__ = [
-    "POOLS_TELL",
-    "REQUESTS_ARE_PLAIN",
-    "URLS_HAVE_PARTS",
-    "copied",
-    "is_idle",
-    "moved",
-    "moved_by_parsing",
-    "moved_by_parts",
-]
+_REFUSED_STREAM = 7
+"""RFC 9113, section 7: the stream was refused before any application processing."""
 
 
-def copied(request: httpx.Request, url: httpx.URL, extensions: dict[str, Any]) -> httpx.Request:
-    """A request of its own to `url`, with the method, headers and body of `request`."""
-    if not REQUESTS_ARE_PLAIN:
-        return httpx.Request(request.method, url, headers=request.headers, stream=request.stream, extensions=extensions)
-    made = object.__new__(httpx.Request)
-    made.method, made.url, made.headers = request.method, url, httpx.Headers(request.headers)
-    made.extensions, made.stream = extensions, request.stream
-    return made
+class Internals:
+    """What is not public in one library, httpx or httpx2.
+
+    Attributes:
+        urls_have_parts, requests_are_plain, pools_tell: whether the release has what is used of it.
+    """
+
+    def __init__(self, library: ModuleType) -> None:
+        self._library = library
+        self._url: type[Any] = library.URL
+        self._request: type[Any] = library.Request
+        self._headers: type[Any] = library.Headers
+        self.urls_have_parts = self._check_urls()
+        self.requests_are_plain = self._check_requests()
+        self.pools_tell = is_idle(library.HTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)))
+        self.moved = self.moved_by_parts if self.urls_have_parts else self.moved_by_parsing
+        self.copied = self.copied_by_attributes if self.requests_are_plain else self.copied_by_making
+
+    def copied_by_attributes(self, request: Any, url: Any, extensions: dict[str, Any]) -> Any:
+        """A request of its own to `url`, with the method, headers and body of `request`."""
+        made = object.__new__(self._request)
+        made.method, made.url, made.headers = request.method, url, self._headers(request.headers)
+        made.extensions, made.stream = extensions, request.stream
+        return made
+
+    def copied_by_making(self, request: Any, url: Any, extensions: dict[str, Any]) -> Any:
+        """The same in public terms."""
+        return self._request(request.method, url, headers=request.headers, stream=request.stream, extensions=extensions)
+
+    def moved_by_parts(self, url: Any, origin: Any) -> Any:
+        """`url` at `origin`, below the path of `origin`."""
+        there, here = origin._uri_reference, url._uri_reference
+        scheme, userinfo, host, port, root, _, _ = there
+        path = here.path or "/"
+        made = object.__new__(self._url)
+        made._uri_reference = there.__class__(
+            scheme, userinfo, host, port, root + path if len(root) > 1 else path, here.query, None
+        )
+        return made
+
+    def moved_by_parsing(self, url: Any, origin: Any) -> Any:
+        """The same in public terms."""
+        return origin.copy_with(raw_path=origin.raw_path.rstrip(b"/") + url.raw_path)
+
+    def _check_urls(self) -> bool:
+        """Whether a URL is its parts and nothing else, and comes out of them as out of the parser."""
+        url, origin = self._url("http://orders/a%20b?c=d"), self._url("http://[fd00::7]:8080/api")
+        try:
+            same = self.moved_by_parts(url, origin) == self.moved_by_parsing(url, origin)
+            return same and list(vars(url)) == ["_uri_reference"]
+        except (AttributeError, TypeError, ValueError):
+            return False
+
+    def _check_requests(self) -> bool:
+        request = self._request("GET", "http://orders/", stream=self._library.ByteStream(b""))
+        return set(vars(request)) == {"method", "url", "headers", "extensions", "stream"}
 
 
-def is_idle(pool: httpx.BaseTransport | httpx.AsyncBaseTransport) -> bool:
-    """Whether no request uses the pool. Of a transport that is not httpx's own nobody can tell: it stays until the end.
+def is_idle(pool: Any) -> bool:
+    """Whether no request uses the pool. Of a transport that is not the library's own nobody can tell: it stays until
+    the end.
 
     A thread that got the pool just before it was retired may use it still; the pool then connects anew and is collected
     with its last request.
@@ -48,43 +91,15 @@ def is_idle(pool: httpx.BaseTransport | httpx.AsyncBaseTransport) -> bool:
     return connections is not None and all(one.is_idle() or one.is_closed() for one in connections)
 
 
-def moved_by_parts(url: httpx.URL, origin: httpx.URL) -> httpx.URL:
-    """`url` at `origin`, below the path of `origin`."""
-    there, here = origin._uri_reference, url._uri_reference
-    scheme, userinfo, host, port, root, _, _ = there
-    path = here.path or "/"
-    made = object.__new__(httpx.URL)
-    made._uri_reference = there.__class__(
-        scheme, userinfo, host, port, root + path if len(root) > 1 else path, here.query, None
-    )
-    return made
+def refused(error: BaseException) -> bool:
+    """Whether an error says that the member did nothing: it refused the HTTP/2 stream, or took none at all.
 
-
-def moved_by_parsing(url: httpx.URL, origin: httpx.URL) -> httpx.URL:
-    """The same in public terms."""
-    return origin.copy_with(raw_path=origin.raw_path.rstrip(b"/") + url.raw_path)
-
-
-def _urls_have_parts() -> bool:
-    """Whether a URL is its parts and nothing else, and comes out of them as out of the parser."""
-    url, origin = httpx.URL("http://orders/a%20b?c=d"), httpx.URL("http://[fd00::7]:8080/api")
-    try:
-        same = moved_by_parts(url, origin) == moved_by_parsing(url, origin)
-        return same and list(vars(url)) == ["_uri_reference"]
-    except (AttributeError, TypeError, ValueError):
-        return False
-
-
-def _requests_are_plain() -> bool:
-    request = httpx.Request("GET", "http://orders/", stream=httpx.ByteStream(b""))
-    return set(vars(request)) == {"method", "url", "headers", "extensions", "stream"}
-
-
-def _pools_tell() -> bool:
-    return is_idle(httpx.HTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)))
-
-
-URLS_HAVE_PARTS = _urls_have_parts()
-moved = moved_by_parts if URLS_HAVE_PARTS else moved_by_parsing
-REQUESTS_ARE_PLAIN = _requests_are_plain()
-POOLS_TELL = _pools_tell()
+    A GOAWAY tells the last stream that was taken in. httpcore itself repeats, on another connection, what came after
+    that, and counts calls up to it as broken; only when the last one is 0, which is none, it reports an error for all.
+    """
+    arguments = getattr(error.__cause__, "args", ())
+    event = arguments[0] if arguments else None
+    kind = type(event).__name__
+    if kind == "StreamReset":
+        return getattr(event, "error_code", None) == _REFUSED_STREAM and getattr(event, "remote_reset", False)
+    return kind == "ConnectionTerminated" and getattr(event, "last_stream_id", None) == 0

@@ -9,13 +9,14 @@ cookies, hooks and `response.url` stay in terms of the service, and connections 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import re
 import sys
 import weakref
 from collections.abc import Iterable, Mapping
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,9 +30,12 @@ from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import LocationValueError
 
 from ..balancers import RoundRobin
+from ..balancers.calls.call import Call
+from ..balancers.calls.given import checked_policy, given_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
+from ..balancers.calls.trail import Attempt, attempts_of_error
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
@@ -39,7 +43,7 @@ from ..drivers.members import Member, Reached
 from .requests_internals import never_connected, with_host
 from .urllib3_internals import drop_pools, tell_end, translate_headers
 
-__all__ = ["DiscoveryAdapter", "NoMemberError", "member_of", "mount"]
+__all__ = ["CircuitOpenError", "DiscoveryAdapter", "NoMemberError", "attempts_of", "member_of", "mount"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +54,18 @@ class NoMemberError(requests.ConnectionError):
     """No member of the service can be picked; the `NoMemberAvailable` that says why is the ``__cause__``."""
 
 
+class CircuitOpenError(requests.ConnectionError):
+    """The circuit breaker of the service lets no call through; the `CircuitOpen` is the ``__cause__``."""
+
+
 def mount(
     session: requests.Session,
     service: str,
     balancer: Given | None = None,
     *,
-    attempts: int = 3,
+    attempts: int | None = None,
     deadline: float | None = None,
+    policy: CallPolicy | None = None,
     pool_maxsize: int = 10,
 ) -> DiscoveryAdapter:
     """Send what `session` requests from ``http://service/…`` (``https:``, ``lb:``) to the members of `service`.
@@ -75,7 +84,9 @@ def mount(
             f"{service!r} cannot be the host of a URL (accepted: letters, digits, '-', '_' and '.'); mount a name that "
             f'can, and name the service in its balancer: mount(session, "orders", RoundRobin({service!r}))'
         )
-    adapter = DiscoveryAdapter(service, balancer, attempts=attempts, deadline=deadline, pool_maxsize=pool_maxsize)
+    adapter = DiscoveryAdapter(
+        service, balancer, attempts=attempts, deadline=deadline, policy=policy, pool_maxsize=pool_maxsize
+    )
     for scheme in ("http", "https", LOGICAL_SCHEME):
         session.mount(f"{scheme}://{service}/", adapter)
     _catch_credentials(session)
@@ -123,12 +134,25 @@ def member_of(response: requests.Response) -> Member:
     return member
 
 
-class _Outgoing(requests.PreparedRequest):
-    """A request as it goes to one member: a URL and headers of its own, everything else shared with the original."""
+def attempts_of(of: requests.Response | BaseException) -> tuple[Attempt, ...]:
+    """The attempts of the call that ended with this response or this error, the last one included.
 
-    def __init__(self, original: requests.PreparedRequest, base: str, attempt: Pick) -> None:
+    The same as ``response.attempts``. Empty if it did not come through a `DiscoveryAdapter`.
+    """
+    return attempts_of_error(of) if isinstance(of, BaseException) else getattr(of, "attempts", ())
+
+
+class _Outgoing(requests.PreparedRequest):
+    """A request as it goes to one member: a URL and headers of its own, everything else shared with the original.
+
+    Attributes:
+        following: the attempt after this one, if the answer moved the call.
+    """
+
+    def __init__(self, original: requests.PreparedRequest, base: str, call: Call, attempt: Pick) -> None:
         super().__init__()
-        self.original, self.attempt = original, attempt
+        self.original, self.call, self.attempt = original, call, attempt
+        self.following: Pick | None = None
         self.asked = urlsplit(original.url or "")
         self.method, self.body = original.method, original.body
         self.url = base + original.path_url
@@ -146,20 +170,25 @@ class DiscoveryAdapter(HTTPAdapter):
         service: the name of the service, and the host in the URL that TLS certificates of the members must carry.
         balancer: chooses the member, or a function that makes the balancer from the name (`WeightedRandom`, say).
             By default `RoundRobin` on the default registry.
-        attempts: the most members that one request tries.
+        attempts: the most members that one request tries; 3 by default.
         deadline: seconds from the start of a request to the head of its answer, over all attempts; requests has one
             read timeout for head and body, so what is left at the head is also the longest gap in the body. None:
             the ``timeout=`` of the request decides, and all connecting together takes 30 s at most.
+        policy: these two and all else about how far a request goes, in place of them.
         pool_maxsize: idle connections kept per member.
 
     Proxies are not used, neither those of the environment nor those of the session: members are in reach.
     With ``https://`` the connection is TLS whatever the member registered.
 
     Raises, from a request:
-        NoMemberError: there is no member to send it to. Any other error is the one of the last attempt.
+        NoMemberError: there is no member to send it to.
+        CircuitOpenError: the policy has a circuit breaker, and it is open.
 
-    The response tells who answered: ``response.member``, a `Member`. An adapter can be pickled if its balancer can; one
-    with the default balancer then uses the default registry of the process it arrives in.
+    Any other error is the one of the last attempt.
+
+    The response tells who answered, ``response.member``, and of all attempts at it (`attempts_of`). An adapter can be
+    pickled if its balancer can; one with the default balancer then uses the default registry of the process it arrives
+    in.
     """
 
     __attrs__ = [*HTTPAdapter.__attrs__, "_name", "_given", "_policy"]  # noqa: RUF012 (what HTTPAdapter pickles)
@@ -169,8 +198,9 @@ class DiscoveryAdapter(HTTPAdapter):
         service: str,
         balancer: Given | None = None,
         *,
-        attempts: int = 3,
+        attempts: int | None = None,
         deadline: float | None = None,
+        policy: CallPolicy | None = None,
         pool_maxsize: int = 10,
     ) -> None:
         if not isinstance(service, str) or not service:
@@ -178,7 +208,7 @@ class DiscoveryAdapter(HTTPAdapter):
         if not isinstance(pool_maxsize, int) or pool_maxsize < 1:
             raise ValueError(f"pool_maxsize is {pool_maxsize!r}; accepted: a whole number from 1")
         self._name, self._given = service, RoundRobin if balancer is None else balancer
-        self._policy = CallPolicy(attempts, deadline)
+        self._policy = given_policy(policy, attempts, deadline)
         # One pool per member, however many there are. With the usual limit of 10 pools, round robin over 11 members
         # finds every pool just dropped and connects anew for every request.
         super().__init__(pool_connections=sys.maxsize, pool_maxsize=pool_maxsize)
@@ -192,6 +222,15 @@ class DiscoveryAdapter(HTTPAdapter):
             self._name, balancer, self._policy, _ERRORS, str, logger, changed
         )
 
+    @property
+    def policy(self) -> CallPolicy:
+        """How far a call may go; may be changed at any time, for the calls that begin after that."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: CallPolicy) -> None:
+        self._policy = self._service.policy = checked_policy(policy)
+
     def send(
         self,
         request: requests.PreparedRequest,
@@ -204,31 +243,41 @@ class DiscoveryAdapter(HTTPAdapter):
         service = self._service
         replayable = request.body is None or isinstance(request.body, (bytes, str))
         call = service.call(request.method or "", request.url, replayable, monotonic())
-        if not service.answered:
+        if not service.ready:
             service.wait(monotonic())
         attempt = service.first(call, request, monotonic())
         while True:
             try:
-                return self._send(request, attempt, stream, timeout, verify, cert)
+                if attempt.delay:
+                    sleep(attempt.delay)
+                outgoing = self._outgoing(request, call, attempt)
+                response = self._send(outgoing, stream, timeout, verify, cert)
+                following = outgoing.following
+                if following is None:
+                    return response
             except BaseException as error:
                 following = service.after(call, attempt, error, monotonic())
                 if following is None:
                     raise
-                attempt = following
+            attempt = following
 
-    def _send(
-        self, request: requests.PreparedRequest, attempt: Pick, stream: bool, timeout: Any, verify: Any, cert: Any
-    ) -> requests.Response:
-        """One attempt. Every error of it is one of requests, and names the request that the caller made."""
-        service, member = self._service, attempt.member
+    def _outgoing(self, request: requests.PreparedRequest, call: Call, attempt: Pick) -> _Outgoing:
+        """The request as it goes to the member of this attempt."""
+        scheme = member_scheme((request.url or "").partition(":")[0], attempt.member)
         try:
-            scheme = member_scheme((request.url or "").partition(":")[0], member)
-            base = service.origins.of(member, scheme, service.view)
-            return super().send(_Outgoing(request, base, attempt), stream, _cut(timeout, attempt), verify, cert)
-        except (UnusableAddress, LocationValueError) as error:
+            base = self._service.origins.of(attempt.member, scheme, self._service.view)
+        except UnusableAddress as error:
             raise requests.exceptions.InvalidURL(str(error), request=request) from error
+        return _Outgoing(request, base, call, attempt)
+
+    def _send(self, outgoing: _Outgoing, stream: bool, timeout: Any, verify: Any, cert: Any) -> requests.Response:
+        """One attempt. Every error of it is one of requests, and names the request that the caller made."""
+        try:
+            return super().send(outgoing, stream, _cut(timeout, outgoing.attempt), verify, cert)
+        except LocationValueError as error:
+            raise requests.exceptions.InvalidURL(str(error), request=outgoing.original) from error
         except requests.RequestException as error:
-            error.request = request
+            error.request = outgoing.original
             raise
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
@@ -236,9 +285,16 @@ class DiscoveryAdapter(HTTPAdapter):
         if not isinstance(req, _Outgoing):
             return super().build_response(req, resp)
         attempt = req.attempt
-        if not attempt.answered(resp.status, monotonic()):
-            resp.close()
-            raise self._service.too_late(req.original)
+        try:
+            req.following = self._service.answered(
+                req.call, attempt, resp.status, resp.headers.get, req.original, monotonic()
+            )
+        except BaseException:
+            _close(resp)
+            raise
+        if req.following is not None:
+            _close(resp)
+            return requests.Response()  # which `send` does not look at
         scheme = urlsplit(req.url or "").scheme
 
         def in_callers_terms(name: str, value: str) -> str:
@@ -248,7 +304,7 @@ class DiscoveryAdapter(HTTPAdapter):
         translate_headers(resp, TRANSLATED, in_callers_terms)
         response = super().build_response(req.original, resp)
         tell_end(resp, lambda complete: attempt.ended(monotonic(), complete))
-        response.member = attempt.member  # type: ignore[attr-defined]
+        response.member, response.attempts = attempt.member, req.call.trail  # type: ignore[attr-defined]
         return response
 
     def build_connection_pool_key_attributes(
@@ -276,6 +332,13 @@ class DiscoveryAdapter(HTTPAdapter):
         return request.path_url
 
 
+def _close(unread: Any) -> None:
+    """Close an answer of urllib3 that nobody reads, with its connection. That it fails concerns nobody."""
+    with contextlib.suppress(Exception):
+        unread.close()
+        unread.release_conn()
+
+
 def _close_others(manager: PoolManager, members: Iterable[Member]) -> None:
     """Close the connections to everybody but these."""
     drop_pools(manager, {(member.host.lower(), member.port) for member in members})
@@ -294,16 +357,18 @@ def _reached(error: BaseException) -> Reached | None:
 
 def _cut(timeout: Any, attempt: Pick) -> Any:
     """The ``timeout=`` of a request, in any form that requests takes, cut to what is left."""
-    connect_limit, answer_limit = attempt.connect_limit, attempt.answer_limit
+    total: Any = attempt.answer_limit
     if isinstance(timeout, Timeout):
         started = timeout.clone()
         started.start_connect()
         connect, read = _seconds(started.connect_timeout), _seconds(started.read_timeout)
-        return Timeout(total=timeout.total, connect=shorter(connect, connect_limit), read=shorter(read, answer_limit))
-    if isinstance(timeout, tuple) and len(timeout) != 2:
+        total = shorter(_seconds(timeout.total), total)
+    elif isinstance(timeout, tuple) and len(timeout) != 2:
         return timeout  # requests knows how to say what is wrong with it.
-    connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    return shorter(connect, connect_limit), shorter(read, answer_limit)
+    else:
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    connect = shorter(connect, attempt.connect_limit)
+    return (connect, read) if total is None else Timeout(total=total, connect=connect, read=read)
 
 
 def _seconds(timeout: object) -> float | None:
@@ -311,4 +376,4 @@ def _seconds(timeout: object) -> float | None:
     return timeout if isinstance(timeout, (int, float)) else None
 
 
-_ERRORS = ClientErrors(NoMemberError, requests.ReadTimeout, _reached)
+_ERRORS = ClientErrors(NoMemberError, requests.ReadTimeout, _reached, CircuitOpenError)

@@ -18,13 +18,13 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..drivers.errors import RegistryStateError
-from ..drivers.members import Member
+from ..drivers.members import Instance, Member
 from . import process, sigterm
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
 from .observer import Observer, Observers
 from .settings import Settings
-from .status import RegistryStatus, explanation
+from .status import RegistryStatus, explanation, running_status
 from .subscription import Subscription, give_it_a_moment
 from .subscriptions import Subscriptions
 from .timings import Timings
@@ -88,8 +88,7 @@ class Registry:
     @property
     def settings(self) -> Settings:
         """Those in force: of the start, with what `reconfigure` has changed since."""
-        run = self._run
-        return self._settings if run is None else run.settings
+        return self._settings if (run := self._run) is None else run.settings
 
     @property
     def running(self) -> bool:
@@ -162,8 +161,7 @@ class Registry:
         Returns within a few seconds whatever the drivers do (`Timings.leave_timeout`, `end_timeout`). A call that still
         waits for the drivers ends with a `RegistryStateError`.
         """
-        run = self._last_run
-        if run is not None:
+        if (run := self._last_run) is not None:
             self._stop(run)
 
     def _stop(self, run: Supervisor) -> None:
@@ -224,6 +222,11 @@ class Registry:
     ) -> None:
         await self.stop_async()
 
+    @property
+    def registered(self) -> Instance | None:
+        """What this process registers at present; None if that is nothing."""
+        return None if (run := self._run) is None or not run.settings.register else run.instance
+
     # -- members -------------------------------------------------------------------------------------------------------
 
     def snapshot(self, service: str) -> Snapshot:
@@ -265,8 +268,7 @@ class Registry:
         return found
 
     def _give_a_moment(self, service: str | None) -> None:
-        wanted = self._subscriptions.ask(service)
-        if wanted is not None:
+        if (wanted := self._subscriptions.ask(service)) is not None:
             give_it_a_moment(self._subscriptions, wanted, self._timings.first_answer_timeout)
 
     def watch(self, service: str | None = None) -> Watch:
@@ -277,12 +279,7 @@ class Registry:
         Raises:
             RegistryStateError: the registry does not run.
         """
-        return self._required_run().view.watch(service, lambda: self._hold(service))
-
-    def _hold(self, service: str | None) -> Callable[[], object]:
-        """Have the service reported until what is returned is called."""
-        held = self._subscriptions.hold(service)
-        return lambda: self._subscriptions.release(held)
+        return self._required_run().view.watch(service, lambda: self._subscriptions.held(service))
 
     def update(self, data: Mapping[str, Any]) -> None:
         """Register `data` in place of the old metadata, with every backend or, if one refuses, with none.
@@ -300,10 +297,7 @@ class Registry:
 
     def reconfigure(self, changes: Mapping[str, str]) -> None:
         """Change dynamic variables of the drivers while they run: all of them, or none if one is bad.
-
-        ::
-
-            registry.reconfigure({"GDD_MEM_PROBE_INTERVAL": "2s", "GDD_MEM_GOSSIP_NODES": ""})  # "": the default
+        ``{"GDD_MEM_PROBE_INTERVAL": "2s", "GDD_MEM_GOSSIP_NODES": ""}`` for example; "" is the default.
 
         Raises:
             RegistryStateError: the registry does not run, or is stopped meanwhile.
@@ -317,17 +311,9 @@ class Registry:
     def status(self) -> RegistryStatus:
         """How the registry and its backends are doing."""
         self._refuse_inherited()
-        run = self._run
-        if run is None or not self._running:
+        if (run := self._run) is None or not self._running:
             return RegistryStatus(running=False)
-        snapshots = run.view.snapshots()
-        return RegistryStatus(
-            running=True,
-            services=len(snapshots),
-            members=sum(len(snapshot.members) for snapshot in snapshots),
-            stale=tuple(snapshot.service for snapshot in snapshots if snapshot.stale),
-            backends=run.backends(),
-        )
+        return running_status(run.view.snapshots(), run.backends(), run.self_doubt.known)
 
     def explain(self, service: str) -> str:
         """One line on why there may be nobody to pick: the service, the modes, and what each backend says.
@@ -336,16 +322,36 @@ class Registry:
         again, and where an event loop runs nobody waits for them.
         """
         self._refuse_inherited()
-        run = self._run
-        if run is None or not self._running:
+        if (run := self._run) is None or not self._running:
             return f"service {service!r}: the registry does not run"
         return explanation(service, run.backends(at_once=True), run.view.reported(service), run.view.services())
+
+    # -- what calls find out -------------------------------------------------------------------------------------------
+
+    def probe(self, member: Member) -> None:
+        """A call to `member` got no connection or no answer: have the backends that can look whether it is still there.
+        From any thread, as often as you like; nobody waits, and nothing is raised.
+        """
+        if (run := self._run) is not None:
+            run.probing.probe(member)
+
+    def round_trip(self, member: Member) -> float | None:
+        """Seconds that `member` takes to answer the gossip's own pings, smoothed; None if that is not known."""
+        return None if (run := self._run) is None else run.probing.round_trip(member)
+
+    def doubt(self) -> str:
+        """Why what this process finds out about others may be its own fault; "" if nothing speaks for it. Quick."""
+        return "" if (run := self._run) is None else run.self_doubt.reason()
+
+    def note_lateness(self, seconds: float) -> None:
+        """A timer of the calling program fired so much too late: over a tenth of a second it is `doubt` for 10 s."""
+        if (run := self._run) is not None:
+            run.self_doubt.calling_late(seconds)
 
     def add_observer(self, observer: Observer) -> None:
         """Tell `observer` what happens from now on."""
         self.observers.add(observer)
-        run = self._run
-        if run is not None:
+        if (run := self._run) is not None:
             run.observe()
 
     def remove_observer(self, observer: Observer) -> None:
@@ -367,8 +373,7 @@ class Registry:
 
     def _required_run(self) -> Supervisor:
         self._refuse_inherited()
-        run = self._run
-        if run is None or not self._running:
+        if (run := self._run) is None or not self._running:
             raise RegistryStateError("the registry does not run: start() it first")
         return run
 
@@ -380,8 +385,7 @@ class Registry:
         """In a forked child: forget what runs in the parent."""
         self._lock = threading.RLock()
         self._subscriptions.forked()
-        run = self._run or self._last_run
-        if run is not None:
+        if (run := self._run or self._last_run) is not None:
             process.keep_parents_run(run)
             run.view.abandon(process.inherited_error())
             self._run = self._last_run = None

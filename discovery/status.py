@@ -8,8 +8,9 @@ from typing import Any
 import attrs
 
 from ..drivers.members import DriverStatus, json_value
+from .merging.snapshot import Snapshot
 
-__all__ = ["BackendStatus", "RegistryStatus", "explanation"]
+__all__ = ["BackendStatus", "RegistryStatus", "explanation", "running_status"]
 
 _SHOWN_SERVICES = 5
 
@@ -76,6 +77,7 @@ class RegistryStatus:
         services: how many services have members.
         members: how many members they have.
         stale: the services some of whose members are known only from backends that are not authoritative at present.
+        doubt: why this process should not judge others at present, see `Registry.doubt`; "" if it may.
     """
 
     running: bool
@@ -83,6 +85,7 @@ class RegistryStatus:
     members: int = 0
     stale: tuple[str, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
+    doubt: str = ""
 
     @property
     def ready(self) -> bool:
@@ -98,7 +101,15 @@ class RegistryStatus:
             "members": self.members,
             "stale": json_value(self.stale),
             "backends": [backend.to_dict() for backend in self.backends],
+            "doubt": self.doubt,
         }
+
+
+def running_status(snapshots: Sequence[Snapshot], backends: tuple[BackendStatus, ...], doubt: str) -> RegistryStatus:
+    """The status of a registry that runs."""
+    members = sum(len(snapshot.members) for snapshot in snapshots)
+    stale = tuple(snapshot.service for snapshot in snapshots if snapshot.stale)
+    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt)
 
 
 def explanation(

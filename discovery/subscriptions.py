@@ -101,6 +101,11 @@ class Subscriptions:
             self._unknown.pop(service, None)
             return wanted
 
+    def held(self, service: str | None) -> Callable[[], object]:
+        """Have the service reported until what is returned is called."""
+        wanted = self.hold(service)
+        return lambda: self.release(wanted)
+
     def release(self, wanted: Wanted) -> None:
         """One holder less."""
         with self._lock:

@@ -11,13 +11,15 @@ import enum
 import logging
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import anyio
 
-from ..drivers.contract import CheckingDriver, Driver, SubscribingDriver
+from ..drivers.contract import CheckingDriver, Driver, ProbingDriver, SubscribingDriver
 from ..drivers.errors import DiscoveryError
 from ..drivers.kit.backoff import Backoff
+from ..drivers.kit.cancellation import others_cancellation_as
 from ..drivers.kit.log_limit import RateLimitedLog
 from ..drivers.members import DriverStatus, Instance
 from .clock import Clock
@@ -55,6 +57,7 @@ class SupervisedDriver:
         lifecycle: where it is.
         decided: whether the first start has succeeded or failed.
         failure: what the driver raised instead of starting for the first time.
+        probing: the driver while it serves, if it is one that looks by itself; may be read by any thread.
 
     Raises:
         DiscoveryError: what `make` returns is no driver.
@@ -75,6 +78,7 @@ class SupervisedDriver:
         self.lifecycle = Lifecycle.STARTING
         self.decided = False
         self.failure: Exception | None = None
+        self.probing: ProbingDriver | None = None
         self._settings = settings
         self._instance = instance
         self._make = make
@@ -140,21 +144,23 @@ class SupervisedDriver:
             if self.decided:
                 self.driver = self._made()
             view.detects_within(self.mode, self._detection_bound())
-            async with anyio.create_task_group() as running:
-                instance, settings = self._instance, self._settings
-                self._present = True
-                await running.start(self.driver.run, sink, instance)
-                self._told, self._able = set(), subscribing(self.driver)
-                self.lifecycle, self.decided = Lifecycle.SERVING, True
-                sink.started()
-                log_registered(instance, self.mode)
-                running.start_soon(self._catch_up, instance, settings)
-                self._changed(self)
+            with _cancelled_inside("run"):
+                async with anyio.create_task_group() as running:
+                    instance, settings = self._instance, self._settings
+                    self._present = True
+                    await running.start(self.driver.run, sink, instance)
+                    self._told, self._able = set(), subscribing(self.driver)
+                    self.lifecycle, self.decided = Lifecycle.SERVING, True
+                    self.probing = self.driver if isinstance(self.driver, ProbingDriver) else None
+                    sink.started()
+                    log_registered(instance, self.mode)
+                    running.start_soon(self._catch_up, instance, settings)
+                    self._changed(self)
             cause: Exception = DiscoveryError("the driver returned although nobody stopped it")
         except Exception as error:
             cause = _innermost(error)
         finally:
-            self._present = False
+            self._present, self.probing = False, None
         self._error = f"{type(cause).__name__}: {cause}"
         sink.ended(self._error)
         return cause
@@ -163,7 +169,7 @@ class SupervisedDriver:
         """Take up what was changed while the driver was starting."""
         try:
             if self._instance is not None and self._instance is not instance:
-                await self.driver.update(self._instance)
+                await self._update(self._instance)
             if self._settings is not settings:
                 await self._reconfigure(self._settings)
         except Exception as error:
@@ -198,15 +204,20 @@ class SupervisedDriver:
         if not self._present:
             return
         try:
-            await self.driver.leave()
+            with _cancelled_inside("leave"):
+                await self.driver.leave()
         except Exception as error:
             logger.warning("the %s driver could not leave: %s", self.mode, _innermost(error))
 
     async def update(self, instance: Instance | None) -> None:
         """Register changed metadata; a driver that does not serve takes it up when it does."""
         if self.serving and instance is not None:
-            await self.driver.update(instance)
+            await self._update(instance)
         self._instance = instance
+
+    async def _update(self, instance: Instance) -> None:
+        with _cancelled_inside("update"):
+            await self.driver.update(instance)
 
     async def reconfigure(self, settings: Any, view: SharedView) -> None:
         """Go on with other settings; a driver that does not serve takes them up when it does."""
@@ -222,7 +233,8 @@ class SupervisedDriver:
                 f"the driver of the mode {self.mode!r}, {type(self.driver).__name__}, cannot be reconfigured: it does "
                 "not inherit pydoudou.drivers.contract.ReconfigurableDriver"
             )
-        await able.reconfigure(settings)
+        with _cancelled_inside("reconfigure"):
+            await able.reconfigure(settings)
 
     def is_behind(self, service: str | None, wanted: bool) -> bool:
         """Whether the driver has to be told that this service is wanted, or is not any more."""
@@ -235,7 +247,7 @@ class SupervisedDriver:
             return
         (self._told.add if wanted else self._told.discard)(service)
         try:
-            with anyio.fail_after(self._timings.subscribe_timeout):
+            with anyio.fail_after(self._timings.subscribe_timeout), _cancelled_inside("subscribe"):
                 await (able.subscribe if wanted else able.unsubscribe)(service)
         except Exception as error:
             self._subscription_errors += 1
@@ -277,6 +289,13 @@ class SupervisedDriver:
 
 
 _NEEDED = ("detection_bound", "run", "update", "leave", "status")
+
+
+def _cancelled_inside(what: str) -> AbstractContextManager[None]:
+    """A cancellation that comes out of a driver and that nobody asked for is the driver's error: in a task group it
+    would end every other driver with this one, and be told nobody.
+    """
+    return others_cancellation_as(DiscoveryError(f"what its {what}() waited for was cancelled, and not by us"))
 
 
 def _innermost(error: Exception) -> Exception:

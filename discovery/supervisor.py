@@ -14,7 +14,7 @@ import concurrent.futures
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -31,7 +31,9 @@ from .clock import Clock
 from .membership_log import log_events
 from .merging.events import MemberEvent
 from .observer import Observers
+from .probing import Probing
 from .running_loop import runs_here
+from .self_doubt import SelfDoubt
 from .settings import Settings
 from .shared_view import SharedView
 from .status import BackendStatus
@@ -58,7 +60,10 @@ class Supervisor:
 
     Attributes:
         settings: those in force.
+        instance: what is registered at present, None for nothing.
         view: what the drivers find.
+        probing: asks the drivers about one member.
+        self_doubt: says whether this process should judge others.
         ended: whether it was told to stop.
     """
 
@@ -75,7 +80,9 @@ class Supervisor:
         self.settings = settings
         self._loop = LoopThread("pydoudou", self._serve, make_loop=clock.new_event_loop, prepare=runs_here)
         self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
-        self._instance = instance
+        self.probing = Probing(self._loop.call_soon, clock.now)
+        self.self_doubt = SelfDoubt(clock.now, self._loop.call_soon)
+        self.instance = instance
         self._subscriptions = subscriptions
         self._observers = observers
         self._timings = timings
@@ -129,7 +136,7 @@ class Supervisor:
 
     def leave_soon(self) -> None:
         """Have the drivers tell the others that this process goes, and serve on; as `stop_soon`."""
-        self._loop.call_soon(lambda: self._tasks.start_soon(self._leave))
+        self._start_soon(self._leave)
 
     def wait_until_over(self, timeout: float) -> bool:
         """Wait until everything has left and ended; whether it has, after `timeout` seconds at most."""
@@ -207,7 +214,10 @@ class Supervisor:
 
     def observe(self) -> None:
         """Somebody wants to hear of the drivers from now on."""
-        self._loop.call_soon(lambda: self._tasks.start_soon(self._statuses.tell_of_changes))
+        self._start_soon(self._statuses.tell_of_changes)
+
+    def _start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._loop.call_soon(lambda: self._tasks.start_soon(work))
 
     # -- a life, on the event loop -------------------------------------------------------------------------------------
 
@@ -244,7 +254,7 @@ class Supervisor:
                     mode,
                     settings.plugins[mode].create,
                     settings.drivers[mode],
-                    self._instance,
+                    self.instance,
                     clock=self._clock,
                     timings=self._timings,
                     changed=self._on_driver,
@@ -253,6 +263,7 @@ class Supervisor:
             )
         except Exception as error:
             return {settings.modes[0]: error}
+        self.probing.drivers = self.self_doubt.drivers = self._drivers
         self._asking = Asking(self._drivers, self._subscriptions, tasks)
         tasks.start_soon(self.view.keep_time)
         tasks.start_soon(self._expire_subscriptions)
@@ -309,7 +320,7 @@ class Supervisor:
         self._tasks.start_soon(answer)
 
     async def _update(self, data: Mapping[str, Any]) -> None:
-        before = self._instance
+        before = self.instance
         if before is None:
             return
         changed = attrs.evolve(before, data=data)
@@ -320,7 +331,7 @@ class Supervisor:
             "refused the metadata",
             self._timings.call_timeout,
         )
-        self._instance = changed
+        self.instance = changed
 
     async def _reconfigure(self, changes: Mapping[str, str]) -> None:
         before, changed = self.settings, self.settings.changed(changes)

@@ -32,6 +32,7 @@ __all__ = [
     "Instance",
     "Member",
     "MemberState",
+    "ProbingDriver",
     "ReconfigurableDriver",
     "ReconfigurablePlugin",
     "Sink",
@@ -122,6 +123,33 @@ class ReconfigurableDriver(abc.ABC):
     @abc.abstractmethod
     async def reconfigure(self, settings: Any) -> None:
         """Go on with what the plugin's `changed` returned. It was checked, so this does not fail."""
+
+
+class ProbingDriver(abc.ABC):
+    """The ability of a driver that looks by itself whether members are there, as gossip does. Declared by inheriting
+    from this class.
+    """
+
+    @abc.abstractmethod
+    def probe(self, member: Member) -> None:
+        """Look now whether this member is there, because a call to it has failed; returns at once.
+
+        No more than a question: what the driver reports changes only if its own look fails. It may be asked for the
+        same member a thousand times a second, and does nothing if it has just looked, does not know the member, knows
+        it to be in trouble already, or doubts itself. Called on the event loop.
+        """
+
+    @abc.abstractmethod
+    def round_trip(self, member: Member) -> float | None:
+        """Seconds that this member takes to answer the driver's own look, smoothed; None if that is not known. Called
+        by any thread: no lock, no waiting.
+        """
+
+    @abc.abstractmethod
+    def doubt(self) -> str:
+        """Why what this process finds out about others may be its own fault, as a line of text; "" if nothing speaks
+        for it. Called by any thread, and often: no lock, no waiting.
+        """
 
 
 class DriverPlugin(Protocol):

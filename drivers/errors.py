@@ -3,13 +3,15 @@
     DiscoveryError
     ├── SettingsError         bad variables, all of them in one message
     ├── NoMemberAvailable     a balancer found nobody to pick
+    ├── CircuitOpen           most calls of the service failed lately, so none is made for a moment
     ├── JoinError             no seed answered and the settings demand one
     ├── RegistrationError     a backend refused the registration
     ├── MetadataTooLarge      the metadata does not fit into what the protocol carries
     ├── RegistryStateError    the registry is not in a state for this call (started twice, used after a fork, …)
     └── ProtocolError         malformed bytes from the network; never escapes a driver: counted and logged
 
-The HTTP integrations raise `NoMemberError`, an error of their own library whose cause is the `NoMemberAvailable`.
+The HTTP integrations raise `NoMemberError`, an error of their own library whose cause is the `NoMemberAvailable`, and
+for an open breaker a connection error of their library whose cause is the `CircuitOpen`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 
 __all__ = [
+    "CircuitOpen",
     "DiscoveryError",
     "JoinError",
     "MetadataTooLarge",
@@ -39,6 +42,10 @@ class SettingsError(DiscoveryError):
 
 class NoMemberAvailable(DiscoveryError):
     """No member of the service can be picked; the message names the service, the modes and what the backends know."""
+
+
+class CircuitOpen(DiscoveryError):
+    """The circuit breaker of the service is open: most of the latest calls failed, so none is made for a moment."""
 
 
 class JoinError(DiscoveryError):

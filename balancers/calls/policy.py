@@ -2,30 +2,53 @@
 
 The rules, the same for every client:
 
-1. Nothing was sent (no connection could be made), or the member says that it did nothing: the call moves, whatever its
-   method and its body.
+1. Nothing was sent (no connection could be made): the call moves, whatever its method and its body. The member proved
+   that it did nothing (HTTP/2 REFUSED_STREAM, or rule 5): it moves if the body can be sent twice, for a part of it may
+   be gone. A generator cannot: its second run is empty, and an empty body sent in its place is worse than an error.
 2. Something was sent and the connection broke before an answer came: the member may have acted. The call moves if
-   acting twice is harmless (an idempotent method, RFC 9110 section 9.2.2) and the body can be sent twice. A generator
-   cannot: its second run is empty, and an empty body sent in its place is worse than an error.
-3. A timeout while waiting for the answer is final. The caller said how long the answer is worth waiting for, the
+   acting twice is harmless (an idempotent method, RFC 9110 section 9.2.2) and the body can be sent twice.
+3. The policy's time for an attempt is over and no answer began: as 2. A timeout that is shorter than that, or of a
+   policy that has none, is the caller's: it is final. The caller said how long the answer is worth waiting for, the
    member may be at work still, and asking the next one as well doubles the load when there is already too much of it.
-4. A call tries a member once, at most `attempts` members, and starts no attempt after the deadline. When nobody is
-   left to try, the last failure is the outcome.
-5. An attempt may use its share of the time that is left for connecting, so that a member that swallows packets leaves
+4. A status of `retry_on` (502, 503, 504): as 2; when the call cannot move, that is its answer. Any other status is the
+   answer. A 429 is one to this very caller, and never moves.
+5. A 503 whose header ``X-Doudou-Not-Processed`` names the service that was called: any method moves if its body can be
+   sent twice. ``Retry-After: 0`` is proof of nothing: any application may send it after it has acted.
+6. At most `attempts` attempts, none after the deadline; each but the first is paid from the retry budget of the service
+   (`budget`). When there is nobody left, no time, or no budget, the last outcome is that of the call.
+7. A member that was not tried goes first, at once (`waiting`). When all have been tried, one that answered by rule 4 or
+   5, refused, or took too long may be tried again, after a wait; who cannot be reached or breaks connections is not: a
+   moment later nothing is different, and gossip will tell. Nobody waits longer than the deadline allows, or without one
+   for more than 250 ms, and nothing waits after the last attempt.
+8. An attempt may use its share of the time that is left for connecting, so that a member that swallows packets leaves
    time for the others; the last member there is may use all of it.
-
-A status is an answer: 502 and 503 are returned like any other.
 """
 
 from __future__ import annotations
 
-import math
+import enum
+from typing import Any
 
 import attrs
 
-from ...drivers.members import Reached
+from ...drivers.members import Outcome, Reached
+from ..memory.policy import HealthPolicy
+from .breaker import CircuitBreaker
+from .checks import a_kind, a_number, a_whole_number, an_option, seconds
+from .hedging import Hedging
 
-__all__ = ["CONNECT_BUDGET", "IDEMPOTENT_METHODS", "CallPolicy", "may_move", "shorter"]
+__all__ = [
+    "CONNECT_BUDGET",
+    "IDEMPOTENT_METHODS",
+    "RETRY_ON",
+    "RULES",
+    "CallPolicy",
+    "Move",
+    "after_answer",
+    "after_failure",
+    "shorter",
+    "status_moves",
+]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
@@ -36,42 +59,153 @@ Without it a caller who sets no timeout waits for the kernel to give up, two min
 """
 
 
-def _checked_attempts(value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"attempts is {value!r}; accepted: a whole number from 1")
-    return value
+RETRY_ON = frozenset({502, 503, 504})
+"""Statuses of a gateway or of a member that is overloaded: another member may well have the answer."""
+
+RULES = frozenset({"attempt_timeout", "retry_on", "not_processed", "budget", "breaker", "hedge"})
+"""The rules of a call that can be tried out without acting (`CallPolicy.dry_run`)."""
 
 
-def _checked_deadline(value: float | None) -> float | None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value is not None and not (number and 0 < value < math.inf):
-        raise ValueError(f"deadline is {value!r}; accepted: seconds greater than 0, or None")
-    return value
+def _as_frozenset(value: Any) -> Any:
+    return frozenset(value) if isinstance(value, (set, frozenset, list, tuple, range)) else value
+
+
+def _checked_statuses(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, frozenset) or not all(
+        isinstance(status, int) and 400 <= status <= 599 and status != 429 for status in value
+    ):
+        raise ValueError(
+            f"retry_on is {value!r}; accepted: a set of statuses from 400 to 599, without 429, which is an answer to "
+            "this caller"
+        )
+
+
+def _checked_rules(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, frozenset) or not value <= RULES:
+        raise ValueError(f"dry_run is {value!r}; accepted: a set of {', '.join(sorted(RULES))}")
 
 
 @attrs.frozen
 class CallPolicy:
-    """How far one call may go.
+    """How far one call may go, the same for all clients. Times are seconds.
 
     Attributes:
-        attempts: the most members that one call tries, 1 or more.
-        deadline: seconds from the start of the call to the head of the answer, over all attempts. None: the caller's
-            own timeouts decide, and connecting takes `CONNECT_BUDGET` at most.
+        attempts: the most attempts of one call, 1 or more.
+        deadline: from the start of the call to the head of the answer, over all attempts. None: the caller's own
+            timeouts decide, and connecting takes `CONNECT_BUDGET` at most.
+        attempt_timeout: from the start of an attempt to the head of its answer. None: what is left of the deadline.
+        retry_on: the statuses that move an idempotent call.
+        retry_ratio: retries allowed per call, over ten seconds and all clients of the service.
+        retry_reserve: retries allowed per second besides, however few calls there are.
+        breaker: the circuit breaker; None: there is none.
+        hedge: when a second attempt is made while the first one waits; None: never.
+        retry_after_zero: take a 503 with ``Retry-After: 0`` for proof that nothing was done. Only where all members
+            are known to mean it so.
+        dry_run: the rules that only count what they would have done: ``attempt_timeout``,
+            ``retry_on``, ``not_processed``, ``budget``, ``breaker``, ``hedge``.
+        health: whom the service's balancers leave out for how they answered; set for all clients of the process.
+
+    Raises:
+        ValueError: a policy that cannot work; it names the argument and what is accepted.
     """
 
-    attempts: int = attrs.field(default=3, converter=_checked_attempts)
-    deadline: float | None = attrs.field(default=None, converter=_checked_deadline)
+    attempts: int = attrs.field(default=3, validator=a_whole_number(1))
+    deadline: float | None = attrs.field(default=None, validator=seconds(optional=True))
+    attempt_timeout: float | None = attrs.field(default=None, validator=seconds(optional=True), kw_only=True)
+    retry_on: frozenset[int] = attrs.field(
+        default=RETRY_ON, converter=_as_frozenset, validator=_checked_statuses, kw_only=True
+    )
+    retry_ratio: float = attrs.field(default=0.2, validator=a_number(0), kw_only=True)
+    retry_reserve: float = attrs.field(default=1.0, validator=a_number(0), kw_only=True)
+    breaker: CircuitBreaker | None = attrs.field(
+        default=None, validator=a_kind(CircuitBreaker, "a CircuitBreaker"), kw_only=True
+    )
+    hedge: Hedging | None = attrs.field(default=None, validator=a_kind(Hedging, "a Hedging"), kw_only=True)
+    retry_after_zero: bool = attrs.field(default=False, validator=an_option, kw_only=True)
+    dry_run: frozenset[str] = attrs.field(
+        default=frozenset(), converter=_as_frozenset, validator=_checked_rules, kw_only=True
+    )
+    health: HealthPolicy | None = attrs.field(
+        default=None, validator=a_kind(HealthPolicy, "a HealthPolicy"), kw_only=True
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.deadline is not None and self.attempt_timeout is not None and self.deadline < self.attempt_timeout:
+            raise ValueError(
+                f"deadline is {self.deadline!r}; accepted: at least the attempt_timeout, which is "
+                f"{self.attempt_timeout!r}, or None"
+            )
+        if self.hedge is not None and self.attempts < 2:
+            raise ValueError(f"hedge is {self.hedge!r}; accepted: None when attempts is 1, there is no second one")
+
+    def change(self, **fields: Any) -> CallPolicy:
+        """The same policy but for these fields."""
+        return attrs.evolve(self, **fields)
 
 
-def may_move(reached: Reached, method: str, replayable: bool) -> bool:
-    """Whether a call whose attempt got this far may be sent to another member.
+class Move(enum.Enum):
+    """Why an attempt may be followed by another one, or that it may not."""
+
+    STAY = enum.auto()
+    UNSENT = enum.auto()
+    """No byte of the request left."""
+    REFUSED = enum.auto()
+    """The member proved that it did nothing."""
+    BROKEN = enum.auto()
+    TIMED_OUT = enum.auto()
+    STATUS = enum.auto()
+
+    @property
+    def transparent(self) -> bool:
+        """Whether nothing can have been done."""
+        return self in (Move.UNSENT, Move.REFUSED)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the member may be tried again when all others have been."""
+        return self in (Move.REFUSED, Move.TIMED_OUT, Move.STATUS)
+
+    @property
+    def rule(self) -> str:
+        """By which name of `RULES` an answer moves."""
+        return {Move.REFUSED: "not_processed", Move.STATUS: "retry_on"}.get(self, "")
+
+
+def after_failure(outcome: Outcome, method: str, replayable: bool) -> Move:
+    """What an attempt that was not answered allows, by rules 1 to 3.
 
     Args:
         replayable: whether the body can be sent a second time.
     """
-    if reached is Reached.BROKEN:
-        return replayable and method in IDEMPOTENT_METHODS
-    return reached in (Reached.UNCONNECTED, Reached.REFUSED)
+    if outcome.reached is Reached.UNCONNECTED:
+        return Move.UNSENT
+    if outcome.reached is Reached.REFUSED:
+        return Move.REFUSED if replayable else Move.STAY
+    if not replayable or method not in IDEMPOTENT_METHODS or outcome.callers_time:
+        return Move.STAY
+    return {Reached.BROKEN: Move.BROKEN, Reached.TIMED_OUT: Move.TIMED_OUT}.get(outcome.reached, Move.STAY)
+
+
+def after_answer(outcome: Outcome, policy: CallPolicy, method: str, replayable: bool, named: str | None) -> Move:
+    """What an answer allows, by rules 4 and 5.
+
+    Args:
+        replayable: whether the body can be sent a second time.
+        named: the service that a 503 says has done nothing.
+    """
+    if not replayable:
+        return Move.STAY
+    if outcome.status == 503:
+        named_here = named is not None and named.strip() == outcome.member.service
+        if named_here or (policy.retry_after_zero and outcome.retry_after == 0):
+            return Move.REFUSED
+    return status_moves(outcome, policy, method, replayable)
+
+
+def status_moves(outcome: Outcome, policy: CallPolicy, method: str, replayable: bool) -> Move:
+    """What an answer allows by its status alone, rule 4."""
+    may = replayable and outcome.status in policy.retry_on and method in IDEMPOTENT_METHODS
+    return Move.STATUS if may else Move.STAY
 
 
 def shorter(asked: float | None, limit: float | None) -> float | None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
-from ...drivers.errors import DiscoveryError, NoMemberAvailable
+from ...drivers.errors import CircuitOpen, DiscoveryError, NoMemberAvailable
 from ...drivers.members import Member, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
 from .call import Call, DeadlineOver
 from .origins import Origins
+from .override import overriding
 from .policy import CallPolicy
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ class ClientErrors:
     Attributes:
         no_member, timed_out: make one of a message and ``request=``, the request that the caller made.
         reached: how far an attempt got that ended with an exception; None if the member has nothing to do with it.
+        circuit_open: as `no_member`, for a service whose circuit breaker is open; None: that of `no_member`.
     """
 
     no_member: Callable[..., Exception]
     timed_out: Callable[..., Exception]
     reached: Callable[[BaseException], Reached | None]
+    circuit_open: Callable[..., Exception] | None = None
 
 
 class CalledService(Generic[T]):
@@ -56,7 +59,7 @@ class CalledService(Generic[T]):
     Attributes:
         origins: the base URLs of members.
         view: what the last call picked from, which is the version of `origins`.
-        answered: whether no call has to wait for the first answer any more; else it calls `wait` first.
+        ready: whether no call has to wait for the first answer any more; else it calls `wait` first.
     """
 
     def __init__(
@@ -73,12 +76,15 @@ class CalledService(Generic[T]):
         self._changed = changed
         self.origins = Origins(make_origin)
         self.view: Snapshot | None = None
-        self.answered = False
+        self.ready = False
         self._wait_until: float | None = None
 
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
-        return Call(self.policy, self.balancer, method, url, replayable, now, self._log)
+        policy = overriding.get() or self.policy
+        if policy.health is not None:
+            self.balancer.health = policy.health
+        return Call(policy, self.balancer, method, url, replayable, now, self._log)
 
     def first(self, call: Call, request: object, now: float) -> Pick:
         """The first attempt at a call.
@@ -92,6 +98,10 @@ class CalledService(Generic[T]):
             self._changed(self.balancer.members())
             self.view = None
             raise self._errors.no_member(str(error), request=request) from error
+        except CircuitOpen as error:
+            raise (self._errors.circuit_open or self._errors.no_member)(
+                f"{self.host!r} is not called: {error}", request=request
+            ) from error
         except DiscoveryError as error:  # a registry that was inherited through a fork
             raise self._errors.no_member(str(error), request=request) from error
         except DeadlineOver as error:
@@ -106,8 +116,13 @@ class CalledService(Generic[T]):
         reached = self._errors.reached(error)
         if reached is None:
             attempt.cancel()
+            call.cancelled(now)
             return None
-        return call.next(attempt, reached, error, now)
+        following = call.next(attempt, reached, error, now)
+        if following is None:
+            with contextlib.suppress(AttributeError):
+                error.attempts = call.trail  # type: ignore[attr-defined]
+        return following
 
     def answered(
         self, call: Call, attempt: Pick, status: int, header: Callable[[str], str | None], request: object, now: float
@@ -122,8 +137,24 @@ class CalledService(Generic[T]):
             Exception: the library's own, if the answer missed the deadline; it is to be closed as well.
         """
         if attempt.answered(status, now):
+            return call.answered(attempt, status, header, now)
+        raise self._errors.timed_out(f"the answer came after {call.timeout}", request=request)
+
+    def hedge(self, call: Call, now: float) -> Pick | None:
+        """A second attempt beside the present one, once `Call.hedge_after` is over; None if it is not worth it.
+
+        The first of the two that is answered goes to `answered`, the other one to `lost`; if both fail, the last one
+        goes to `after`.
+        """
+        try:
+            return call.hedge(now)
+        except DiscoveryError:
             return None
-        raise self.too_late(request)
+
+    def lost(self, call: Call, attempt: Pick, error: BaseException | None, now: float) -> None:
+        """Of two attempts this one ended with `error` while the other is under way, or was given up (None)."""
+        reached = None if error is None else self._errors.reached(error)
+        call.lost(attempt, reached, error, now)
 
     def too_late(self, request: object) -> Exception:
         """What is raised instead of an answer that missed the deadline (`Pick.answered`)."""
@@ -143,13 +174,13 @@ class CalledService(Generic[T]):
 
     def first_wait(self, now: float) -> float:
         """Seconds to wait for the first answer before the first pick; 0 once it is there, or its time is over."""
-        if self.answered:
+        if self.ready:
             return 0.0
         until = self._wait_until
         if until is None:
             until = self._wait_until = now + min(FIRST_ANSWER_WITHIN, self.policy.deadline or FIRST_ANSWER_WITHIN)
         if now >= until or self.known:
-            self.answered = True
+            self.ready = True
             return 0.0
         return until - now
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ...drivers.members import Member, Outcome, Reached
@@ -13,10 +13,15 @@ from .member_record import MemberRecord
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
 
-__all__ = ["Ended", "Pick", "Told"]
+__all__ = ["LATE_AFTER", "Ended", "Pick", "Told"]
 
-Ended = tuple[MemberRecord, Outcome | None, bool]
-"""Whose attempt ended, how, and whether an observer has to be told of it still."""
+Ended = tuple[MemberRecord, Outcome | None, bool, float, float, bool]
+"""Whose attempt ended, how, whether an observer has to be told of it still, when the attempt began and when it ended,
+and whether its timeout was late.
+"""
+
+LATE_AFTER = 0.1
+"""Seconds by which a timeout may be late. One that is later says that this process does not keep up."""
 
 
 class Told(Protocol):
@@ -46,11 +51,17 @@ class Pick:
         connect_limit: seconds that connecting may take.
         answer_limit: seconds until the head of the answer has to be there; None without a deadline.
         delay: seconds that the client waits before it sends this attempt.
+        retry_after: seconds that the answer asks to wait, set before `ended`; None if it does not say.
     """
 
     __slots__ = (
+        "_began",
         "_ended",
+        "_ewma",
+        "_failed",
         "_head",
+        "_how",
+        "_pending",
         "_record",
         "_told",
         "answer_limit",
@@ -58,6 +69,7 @@ class Pick:
         "delay",
         "eligible",
         "member",
+        "retry_after",
         "started",
         "view",
     )
@@ -71,13 +83,27 @@ class Pick:
         ended: deque[Ended] | None = None,
         told: Told | None = None,
         started: float = 0.0,
+        how: str = "",
+        failed: Callable[[Outcome], None] | None = None,
     ) -> None:
-        self.member, self.view, self.eligible, self.started = member, view, eligible, started
-        self._record, self._ended, self._told = record, ended, told
+        self.member, self.view, self.eligible = member, view, eligible
+        self.started = self._began = started
+        self._record, self._ended, self._told, self._how, self._failed = record, ended, told, how, failed
+        if record is not None:
+            self._ewma, self._pending = record.ewma, record.in_flight
         self.connect_limit: float = math.inf
         self.answer_limit: float | None = None
         self.delay = 0.0
+        self.retry_after: float | None = None
         self._head: tuple[int, float] | None = None
+
+    @property
+    def why(self) -> str:
+        """Why this member was chosen, in one line."""
+        if self._ended is None:
+            return self._how or "the balancer's choice"
+        others = self._pending - 1
+        return f"{self._how or 'its turn'}; {others} in flight before, EWMA {self._ewma * 1000:.3g} ms"
 
     # -- for clients, in times -----------------------------------------------------------------------------------------
 
@@ -95,7 +121,12 @@ class Pick:
     def ended(self, now: float, complete: bool) -> None:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
         status, head = self._head or (None, None)
-        self.done(Outcome(self.member, Reached.ANSWERED, status, head, now - self.started, complete))
+        self.done(Outcome(self.member, Reached.ANSWERED, status, head, now - self.started, complete, self.retry_after))
+
+    @property
+    def head(self) -> tuple[int, float] | None:
+        """The status of the answer, and after how many seconds it began; None while there is none."""
+        return self._head
 
     # -- for everybody -------------------------------------------------------------------------------------------------
 
@@ -108,7 +139,14 @@ class Pick:
         record, self._record = self._record, None
         if record is None or self._ended is None:
             return
-        self._ended.append((record, outcome, False))
+        failed = outcome.reached is Reached.UNCONNECTED or (
+            outcome.reached is Reached.TIMED_OUT and not outcome.callers_time
+        )
+        self._ended.append(
+            (record, outcome, False, self._began, self.started + outcome.seconds, failed and self._late(outcome))
+        )
+        if failed and self._failed is not None:
+            self._failed(outcome)
         if self._told is not None:
             if outcome.reached is not Reached.ANSWERED:
                 self._told.attempt_failed(self.member.service, outcome)
@@ -124,14 +162,19 @@ class Pick:
         """The attempt has ended, and that says nothing about the member."""
         record, self._record = self._record, None
         if record is not None and self._ended is not None:
-            self._ended.append((record, None, False))
+            self._ended.append((record, None, False, self._began, self.started, False))
+
+    def _late(self, outcome: Outcome) -> bool:
+        """Whether a timeout ended the attempt long after its time."""
+        limit = self.connect_limit if outcome.reached is Reached.UNCONNECTED else self.answer_limit
+        return limit is not None and outcome.seconds > limit + LATE_AFTER
 
     def __del__(self) -> None:
         record, self._record = self._record, None
         if record is None or self._ended is None:
             return
-        outcome = None
+        outcome, seconds = None, 0.0
         if self._head is not None:
             status, seconds = self._head
-            outcome = Outcome(self.member, Reached.ANSWERED, status, seconds, seconds)
-        self._ended.append((record, outcome, self._told is not None))
+            outcome = Outcome(self.member, Reached.ANSWERED, status, seconds, seconds, retry_after=self.retry_after)
+        self._ended.append((record, outcome, self._told is not None, self._began, self.started + seconds, False))

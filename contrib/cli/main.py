@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
 __all__ = ["main"]
 
+_MODULES = {"simulate": ".simulate"}
+"""Commands that are in a module of their own, which is imported when it is needed."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """The commands of this module, and those of `_MODULES`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_MODULES])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _MODULES:
+            command: click.Command = getattr(import_module(_MODULES[cmd_name], __package__), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pydoudou")
 def main() -> None:
     """Service registration and discovery: SWIM gossip, Nacos, or both at once."""

@@ -22,7 +22,9 @@ from typing import Any, TypeVar
 
 import anyio
 
-__all__ = ["LoopThread", "call_soon"]
+from .cancellation import others_cancellation_as
+
+__all__ = ["CallAbandoned", "LoopThread", "call_soon"]
 
 T = TypeVar("T")
 
@@ -33,6 +35,12 @@ def call_soon(loop: Loop, action: Callable[..., object], *arguments: Any) -> Non
     """Have `loop` call `action`; from any thread, without waiting. Nothing happens once the loop is closed."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(action, *arguments)
+
+
+class CallAbandoned(RuntimeError):
+    """The loop does not run, or what it was to do was cancelled there by somebody else than who asked for it: it is not
+    known how far that got.
+    """
 
 
 class LoopThread:
@@ -63,6 +71,7 @@ class LoopThread:
         self._entered: Future[None] = Future()
         self._ended: Future[None] = Future()
         self._ended.set_running_or_notify_cancel()  # so that who stops waiting for it does not cancel it
+        self._submitted: set[Future[Any]] = set()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -86,27 +95,34 @@ class LoopThread:
                 self._loop.call_soon_threadsafe(action, *arguments, context=self._context)
 
     def submit(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> Future[T]:
-        """Have the loop run ``await function(*arguments)``; from any other thread, without waiting.
+        """Have the loop run ``await function(*arguments)``; from any other thread, without waiting. The future is
+        cancelled if the loop ends before that has.
 
         Raises:
-            RuntimeError: the loop does not run.
+            CallAbandoned: the loop does not run.
         """
         if self._loop is None:
-            raise RuntimeError("the event loop does not run yet")
+            raise CallAbandoned("the event loop does not run yet")
         coroutine = function(*arguments)
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        except RuntimeError:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError as error:
             coroutine.close()
-            raise
+            raise CallAbandoned("the event loop does not run any more") from error
+        self._submitted.add(future)
+        future.add_done_callback(self._submitted.discard)
+        if self._ended.done():  # meanwhile: whoever ends it has perhaps not seen this one
+            future.cancel()
+        return future
 
     async def call(self, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
         """The result of ``await function(*arguments)``, for another asyncio loop; cancelled there when cancelled here.
 
         Raises:
-            RuntimeError: the loop does not run.
+            CallAbandoned: the loop does not run or has ended meanwhile, or the call was cancelled there and not here.
         """
-        return await asyncio.wrap_future(self.submit(function, *arguments))
+        with others_cancellation_as(CallAbandoned("cancelled on the event loop that it was called on")):
+            return await asyncio.wrap_future(self.submit(function, *arguments))
 
     # -- its end -------------------------------------------------------------------------------------------------------
 
@@ -155,6 +171,8 @@ class LoopThread:
             self._entered.set_exception(error)
         finally:
             self._ended.set_result(None)
+            for future in tuple(self._submitted):  # what came too late to be run
+                future.cancel()
 
     async def _enter(self) -> None:
         self._context = contextvars.copy_context()

@@ -14,7 +14,7 @@ import anyio
 import attrs
 from anyio.abc import TaskStatus
 
-from ..contract import CheckingDriver, ReconfigurableDriver, Sink
+from ..contract import CheckingDriver, ProbingDriver, ReconfigurableDriver, Sink
 from ..errors import JoinError, SettingsError
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
@@ -70,7 +70,7 @@ METRICS = (
 )
 
 
-class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
+class MemberlistDriver(ReconfigurableDriver, ProbingDriver, CheckingDriver):
     """Runs one gossip node and reports what the other nodes offer."""
 
     mode = "memberlist"
@@ -227,6 +227,24 @@ class MemberlistDriver(ReconfigurableDriver, CheckingDriver):
         """See `Driver.leave`."""
         if self._node is not None and not await self._node.leave(_LEAVE_WITHIN):
             self._logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
+
+    def probe(self, member: Member) -> None:
+        """See `ProbingDriver.probe`, and `protocol.hint`."""
+        self.node.hint(self._node_of(member))
+
+    def round_trip(self, member: Member) -> float | None:
+        """See `ProbingDriver.round_trip`; of the gossip's direct pings."""
+        record = None if self._node is None else self._node.swim.record(self._node_of(member))
+        return None if record is None else record.round_trip
+
+    def doubt(self) -> str:
+        """See `ProbingDriver.doubt`; Lifeguard's score says so."""
+        score = 0 if self._node is None else self._node.swim.health_score
+        return f"the health score of the gossip is {score}: this node may be the one in trouble" if score else ""
+
+    def _node_of(self, member: Member) -> str:
+        """The name of the node that offers it. Another backend may have another name for the process."""
+        return self._offers.node_at(member.host, member.port) or member.node
 
     # -- what the cluster says -----------------------------------------------------------------------------------------
 

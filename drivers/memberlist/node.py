@@ -192,6 +192,11 @@ class GossipNode:
         self.swim.reconfigure(config, self._clock())
         self._flush()
 
+    def hint(self, name: str) -> None:
+        """Somebody's call to the node of that name has failed: see `Swim.hint`."""
+        self.swim.hint(name, self._clock())
+        self._flush()
+
     async def leave(self, within: float) -> bool:
         """Tell the others that we go, and wait until they know, at most `within` seconds; True if they do."""
         self.swim.leave(self._clock())

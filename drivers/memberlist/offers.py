@@ -6,7 +6,7 @@ node shows the same one, and reports the members again with what is new. Pure, e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
@@ -49,6 +49,7 @@ class Offers:
     def __init__(self, unusable: Callable[[Node, Unusable | None], None]) -> None:
         self._unusable = unusable
         self._by_node: dict[str, _Offer] = {}
+        self._at: dict[tuple[str, int], str] = {}
         self.decoded = 0
         self.unreadable = 0
 
@@ -59,6 +60,12 @@ class Offers:
         """All members, as they were reported last."""
         return (member for offer in self._by_node.values() for member in offer.members)
 
+    def node_at(self, host: str, port: int) -> str | None:
+        """The name of the node that offers something at this address; may be asked by any thread. Of several that do,
+        workers of one server for example, the one heard of last.
+        """
+        return self._at.get((host, port))
+
     def observe(self, node: Node) -> list[Member]:
         """Take in what is known of a node: its members as they are now, and those that it no longer offers."""
         before = self._by_node.get(node.name)
@@ -67,6 +74,7 @@ class Offers:
             if before is None:
                 return []
             del self._by_node[node.name]
+            self._forget(node.name, before.members)
             return [attrs.evolve(member, state=state) for member in before.members]
         if before is not None and before.meta == node.meta and before.host == node.host:
             metadata, gone = before.metadata, []
@@ -74,10 +82,18 @@ class Offers:
             metadata = self._decode(node)
             keys = {member.key for member in metadata.members}
             was = before.members if before is not None else ()
-            gone = [attrs.evolve(member, state=MemberState.LEFT) for member in was if member.key not in keys]
+            lost = [member for member in was if member.key not in keys]
+            self._forget(node.name, lost)
+            gone = [attrs.evolve(member, state=MemberState.LEFT) for member in lost]
+            self._at.update(((member.host, member.port), node.name) for member in metadata.members)
         members = _present(metadata, node, state)
         self._by_node[node.name] = _Offer(node.meta, node.host, metadata, members)
         return [*gone, *members]
+
+    def _forget(self, node: str, members: Iterable[Member]) -> None:
+        for member in members:
+            if self._at.get((member.host, member.port)) == node:
+                del self._at[member.host, member.port]
 
     def _decode(self, node: Node) -> NodeMetadata:
         metadata = decode_members(node.meta, host=node.host, node=node.name)

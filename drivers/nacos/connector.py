@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ..kit.backoff import Backoff
-from ..kit.loop_thread import LoopThread
+from ..kit.loop_thread import CallAbandoned, LoopThread
 from .errors import NacosRefused, NacosUnavailable
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
 
@@ -76,15 +76,17 @@ class Connector:
             NacosFailed: the server answers with nonsense.
         """
         servers = await self._accepting()
-        session_class: type[Session] = await self._thread.call(_import_session)
         within = _CONNECT_WITHIN if self._failures < _QUICK_OPENS else _SLOW_CONNECT_WITHIN
         try:
+            session_class: type[Session] = await self._thread.call(_import_session)
             with anyio.fail_after(_OPEN_WITHIN):
                 session = await self._thread.call(
                     session_class.open, self._settings, servers, self._folder, within, self._on_list
                 )
         except TimeoutError:
             raise NacosUnavailable(f"no Nacos session within {_OPEN_WITHIN:g} s") from None
+        except CallAbandoned as error:
+            raise NacosUnavailable("the connection was closed while the session was opened") from error
         self._failures = self._refusals = 0
         return session
 

@@ -10,6 +10,7 @@ While there is no session the driver is not authoritative: what was listed last 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from ..contract import CheckingDriver, Sink, SubscribingDriver
 from ..errors import RegistrationError
 from ..kit.first_attempt import first_attempt
-from ..kit.loop_thread import LoopThread, call_soon
+from ..kit.loop_thread import CallAbandoned, LoopThread, call_soon
 from ..members import DriverStatus, Instance, JoinPolicy, Member, Metric, MetricKind
 from .connector import Connector
 from .errors import NacosError, NacosFailed, NacosRefused, NacosUnavailable
@@ -198,7 +199,7 @@ class NacosDriver(SubscribingDriver, CheckingDriver):
         logger.warning("%s; trying again in the background", reason)
 
     async def _close(self, session: Session) -> None:
-        with anyio.move_on_after(_CLOSE_WITHIN, shield=True):
+        with anyio.move_on_after(_CLOSE_WITHIN, shield=True), contextlib.suppress(CallAbandoned):
             await self._running_thread().call(session.close)
 
     # -- what is asked of it -------------------------------------------------------------------------------------------
@@ -287,9 +288,20 @@ class NacosDriver(SubscribingDriver, CheckingDriver):
                 return await self._running_thread().call(function, *arguments)
         except TimeoutError:
             raise NacosUnavailable(f"no answer within {within:g} s") from None
+        except CallAbandoned as error:
+            raise NacosUnavailable("the connection was closed meanwhile") from error
 
     async def _healthy(self, session: Session) -> bool:
-        return await self._running_thread().call(session.healthy)
+        """What the client says of its connection; a client that cannot tell has none. Whether a thread that is late has
+        a connection, the check finds out that waits for the server.
+        """
+        with anyio.move_on_after(self._settings.request_timeout):
+            try:
+                return bool(await self._running_thread().call(session.healthy))
+            except (CallAbandoned, NacosError) as error:
+                logger.debug("the client of the Nacos SDK does not tell how it is: %s", error)
+                return False
+        return True
 
     def _from_thread(self) -> OnList:
         """What takes lists from the thread of the SDK to the loop that the driver runs on."""

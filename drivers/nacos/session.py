@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import aiohttp
 from v2.nacos import DeregisterInstanceParam, ListServiceParam, RegisterInstanceParam
 
+from ..kit.cancellation import others_cancellation_as
 from ..kit.validation import escaped
 from . import sdk_patches as sdk
 from .errors import NacosFailed, NacosRefused, NacosUnavailable
@@ -93,7 +94,7 @@ class Session:
             made, log_handler(settings), self._service_changed, keep_cache=writable_cache(settings)
         )
         await _asked(sdk.start(self._client))
-        if not await self._client.server_health():
+        if not await _asked(self._client.server_health()):
             raise NacosUnavailable(f"no connection to {_listed(servers)}")
         sdk.give_calls(self._client, call_timeout(settings))
         self._connection = found = sdk.connection(self._client)
@@ -140,14 +141,19 @@ class Session:
     async def healthy(self) -> bool:
         """Whether the connection is still the one that was opened, as far as the client knows; asks nobody."""
         client = self._client
-        return client is not None and await client.server_health() and sdk.connection(client) == self._connection
+        return (
+            client is not None
+            and await _asked(client.server_health())
+            and client is self._client
+            and sdk.connection(client) == self._connection
+        )
 
     async def close(self) -> None:
         """Close the connection, whereby the server forgets what was registered; no task of the SDK is left."""
         client, self._client = self._client, None
         if client is not None and sdk.is_started(client):
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(client.shutdown(), _CLOSE_WITHIN)
+                await asyncio.wait_for(_asked(client.shutdown()), _CLOSE_WITHIN)
         remaining = self._tasks - {asyncio.current_task()}
         for task in remaining:
             task.cancel()
@@ -229,9 +235,14 @@ class Session:
 
 
 async def _asked(question: Awaitable[T]) -> T:
-    """The answer, with whatever comes out of the SDK sorted into our errors."""
+    """The answer, with whatever comes out of the SDK sorted into our errors. gRPC cancels what waits for an answer on a
+    connection that is closed.
+    """
     try:
-        return await question
+        with others_cancellation_as(NacosUnavailable("the connection was closed meanwhile")):
+            return await question
+    except NacosUnavailable:
+        raise
     except Exception as error:
         raise sorted_error(error) from error
 

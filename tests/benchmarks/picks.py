@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from pydoudou import Member, Registry, RoundRobin, SmoothWeighted, WeightedRandom
+from pydoudou import LeastLatency, LeastPending, Member, Registry, RoundRobin, SmoothWeighted, WeightedRandom
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.scripted import ScriptedPlugin, settings
@@ -29,7 +29,7 @@ GOAL_NANOSECONDS = 1_000
 GOAL_GROWTH = 1.5
 GOAL_OVER_CYCLE = 250
 GOAL_MILLISECONDS = 2.0
-BALANCERS = (RoundRobin, WeightedRandom, SmoothWeighted)
+BALANCERS = (RoundRobin, WeightedRandom, SmoothWeighted, LeastPending, LeastLatency)
 
 
 def nanoseconds(pick: Callable[[], object], picks: int) -> float:

@@ -6,15 +6,16 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 import requests
 from support.certificates import self_signed
-from support.http_callers import CALLERS, AsyncHttpxCaller, Caller, HttpxCaller, RequestsCaller
+from support.http_callers import CALLERS, Caller, Httpx2Caller, HttpxCaller, RequestsCaller
 from support.http_members import GivenMembers, HttpMember, InOrder, in_two_pieces, redirect
 from support.waiting import eventually
 
@@ -59,31 +60,34 @@ def test_connections_to_members_that_left_are_closed_by_the_calls_that_follow(
             assert sum(member.open_connections() for member in members[:left]) == left
 
 
-def test_a_transport_that_all_members_share_stays_open_when_one_leaves() -> None:
+@pytest.mark.parametrize("caller_class", [HttpxCaller, Httpx2Caller], ids=lambda one: one.__doc__)
+def test_a_transport_that_all_members_share_stays_open_when_one_leaves(caller_class: Any) -> None:
     picker = InOrder()
-    with several(3) as (stays, leaves, comes), HttpxCaller(picker, transport=httpx.HTTPTransport()) as caller:
+    with (
+        several(3) as (stays, leaves, comes),
+        caller_class(picker, transport=caller_class.library.HTTPTransport()) as caller,
+    ):
         for member in (leaves, stays, comes, stays):
             picker.all = (member.member(),)
             caller.call()
         assert len(stays.connections) == 1
 
 
-def test_an_answer_from_a_member_that_left_is_read_to_its_end() -> None:
+@every_client
+def test_an_answer_from_a_member_that_left_is_read_to_its_end(caller_class: CallerClass) -> None:
     rest = threading.Event()
-    with several(2) as (leaves, comes), HttpxCaller(picker := InOrder(leaves.member())) as caller:
+    with several(2) as (leaves, comes), caller_class(picker := InOrder(leaves.member())) as caller:
         leaves.answer = in_two_pieces(rest)
-        with caller.client.stream("GET", "http://orders/items") as response:
+        with caller.opened() as answer:
             picker.all = (comes.member(),)
             caller.call()
             caller.call()
             rest.set()
-            assert response.read() == b"0123456789abcdefghij"
+            assert answer.read() == b"0123456789abcdefghij"
 
 
-@pytest.mark.parametrize("caller_class", [RequestsCaller, HttpxCaller], ids=lambda one: one.__doc__)
-def test_threads_together_give_every_member_its_exact_share(
-    caller_class: type[RequestsCaller] | type[HttpxCaller],
-) -> None:
+@pytest.mark.parametrize("caller_class", [one for one in CALLERS if not one.cancels], ids=lambda one: one.__doc__)
+def test_threads_together_give_every_member_its_exact_share(caller_class: CallerClass) -> None:
     with several(4) as members:
         registry = GivenMembers(*(member.member() for member in members))
         with caller_class(RoundRobin("orders", registry)) as caller, ThreadPoolExecutor(8) as threads:
@@ -105,7 +109,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpMember]:
 @every_client
 def test_a_proxy_of_the_environment_gets_no_balanced_call(caller_class: CallerClass, proxy: HttpMember) -> None:
     with HttpMember() as member, caller_class(InOrder(member.member())) as caller:
-        for url in ("http://orders/items", "lb://orders/items"):
+        for url in ("http://orders/items", "lb://orders/items")[: 2 if caller_class.knows_lb else 1]:
             assert caller.call(url=url).member == member.member()
     assert proxy.served == []
 
@@ -139,18 +143,10 @@ def encrypted(certificate: Path) -> Iterator[HttpMember]:
 def trusting(caller_class: CallerClass, member: Member, certificate: Path, first: Member | None = None) -> Caller:
     """A client that trusts the certificate; it calls `first` before `member`, if there is one."""
     picker = InOrder(member) if first is None else InOrder(first, member)
-    if caller_class is RequestsCaller:
-        caller = RequestsCaller(picker)
-        caller.session.verify = str(certificate)
-        # With it, REQUESTS_CA_BUNDLE would win over what was just said.
-        caller.session.trust_env = False
-        return caller
-    context = ssl.create_default_context(cafile=str(certificate))
-    if caller_class is HttpxCaller:
-        return HttpxCaller(picker, transport=lambda: httpx.HTTPTransport(verify=context))
-    return AsyncHttpxCaller(picker, transport=lambda: httpx.AsyncHTTPTransport(verify=context))
+    return caller_class.trusting(certificate, picker)
 
 
+@pytest.mark.ability("tls")
 @every_client
 def test_a_member_is_known_by_the_name_of_the_service(
     caller_class: CallerClass, encrypted: HttpMember, certificate: Path
@@ -213,3 +209,33 @@ def test_requests_reports_a_broken_tls_handshake_as_its_own_error(certificate: P
     with HttpMember() as plain, RequestsCaller(InOrder(plain.member(scheme="https"))) as caller:
         with pytest.raises(requests.exceptions.SSLError):
             caller.call("POST")
+
+
+@contextlib.contextmanager
+def slow_handshake(certificate: Path, seconds: float) -> Iterator[Member]:
+    """A member that takes so long for a TLS handshake, and then never answers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError), listener.accept()[0] as connection:
+            time.sleep(seconds)
+            with context.wrap_socket(connection, server_side=True) as encrypted:
+                while encrypted.recv(4096):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        yield Member("orders", "127.0.0.1", listener.getsockname()[1], scheme="https")
+        thread.join(5)
+
+
+@every_client
+def test_connecting_and_waiting_together_end_with_the_deadline(caller_class: CallerClass, certificate: Path) -> None:
+    with slow_handshake(certificate, 0.7) as member:
+        with caller_class.trusting(certificate, InOrder(member), deadline=1.0) as caller:
+            begun = time.monotonic()
+            with pytest.raises(caller.timed_out):
+                caller.call(timeout=None)
+            assert 0.9 < time.monotonic() - begun < 1.5

@@ -1,78 +1,87 @@
-"""HTTP/2 to the members, by the transport that the caller gives."""
+"""HTTP/2 to the members, by the transport that the caller gives, through httpx and httpx2."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 from collections.abc import Iterator
+from typing import Any
 
-import httpx
 import pytest
-from support.http_members import InOrder
+from support.http2_member import Behaviour, Http2Member, answer, close, go_away, refuse, reset
+from support.http_callers import HTTPX_CALLERS
+from support.http_members import GivenMembers, InOrder
 
-from pydoudou import Member
-from pydoudou.contrib.httpx import DiscoveryTransport
+from pydoudou import RoundRobin
+from pydoudou.balancers.service_state import state_of
+from pydoudou.drivers.members import Reached
 
-h2_connection = pytest.importorskip("h2.connection", reason="needs h2: pip install h2")
-h2_config = pytest.importorskip("h2.config")
-h2_events = pytest.importorskip("h2.events")
-
-
-def _serve(listener: socket.socket, answers: int, authorities: list[str]) -> None:
-    """Answer so many requests with 204 over one connection; then drop it in the middle of the next."""
-    connection, _ = listener.accept()
-    with connection, contextlib.suppress(ConnectionError):
-        server = h2_connection.H2Connection(h2_config.H2Configuration(client_side=False, header_encoding="utf-8"))
-        server.initiate_connection()
-        connection.sendall(server.data_to_send())
-        while data := connection.recv(65536):
-            for event in server.receive_data(data):
-                if isinstance(event, h2_events.RequestReceived):
-                    authorities.append(dict(event.headers)[":authority"])
-                    if len(authorities) > answers:
-                        return
-                    server.send_headers(event.stream_id, [(":status", "204")], end_stream=True)
-            connection.sendall(server.data_to_send())
+pytestmark = pytest.mark.parametrize("caller_class", HTTPX_CALLERS, ids=lambda one: one.__doc__)
 
 
-@contextlib.contextmanager
-def http2_member(answers: int) -> Iterator[tuple[Member, list[str]]]:
-    """A member that drops its connection after so many answers, and the authorities it was asked for."""
-    authorities: list[str] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_serve, args=(listener, answers, authorities), daemon=True)
-        thread.start()
-        yield Member("orders", "127.0.0.1", listener.getsockname()[1]), authorities
-        # A server that nobody called waits for somebody still.
-        socket.create_connection(listener.getsockname()).close()
-        thread.join(5)
+@pytest.fixture
+def good() -> Iterator[Http2Member]:
+    with Http2Member() as member:
+        yield member
 
 
-def http2_only() -> httpx.HTTPTransport:
-    return httpx.HTTPTransport(http1=False, http2=True)
+def over_http2(caller_class: Any, *members: Http2Member) -> Any:
+    return caller_class.over(InOrder(*(member.member() for member in members)), http1=False, http2=True)
 
 
-def test_one_connection_carries_all_requests_for_a_member() -> None:
-    with http2_member(answers=3) as (member, authorities):
-        with httpx.Client(transport=DiscoveryTransport(http2_only, balancer={"orders": InOrder(member)})) as client:
-            versions = [client.get("http://orders/items").http_version for _ in range(3)]
+@pytest.mark.ability("http2")
+def test_one_connection_carries_all_requests_for_a_member(caller_class: Any, good: Http2Member) -> None:
+    with over_http2(caller_class, good) as caller:
+        versions = [caller.call().response.http_version for _ in range(3)]
     assert versions == ["HTTP/2"] * 3
-    assert authorities == ["orders"] * 3
+    assert [stream.headers[":authority"] for stream in good.served] == ["orders"] * 3
+    assert [stream.number for stream in good.served] == [1, 3, 5]
 
 
-def test_an_idempotent_request_moves_on_when_its_connection_is_dropped() -> None:
-    with http2_member(answers=1) as (first, _), http2_member(answers=1) as (second, _):
-        transport = DiscoveryTransport(http2_only, balancer={"orders": InOrder(first, second)})
-        with httpx.Client(transport=transport) as client:
-            answered = [client.get("http://orders/items").extensions["member"] for _ in range(2)]
-    assert answered == [first, second]
+def test_an_idempotent_request_moves_on_when_its_connection_is_dropped(caller_class: Any, good: Http2Member) -> None:
+    with Http2Member(answer, close) as first, over_http2(caller_class, first, good) as caller:
+        answered = [caller.call().member for _ in range(2)]
+        assert answered == [first.member(), good.member()]
 
 
-def test_a_post_whose_connection_is_dropped_stays_where_it_was_sent() -> None:
-    with http2_member(answers=0) as (first, _), http2_member(answers=1) as (second, authorities):
-        transport = DiscoveryTransport(http2_only, balancer={"orders": InOrder(first, second)})
-        with httpx.Client(transport=transport) as client:
-            with pytest.raises((httpx.RemoteProtocolError, httpx.NetworkError)):
-                client.post("http://orders/items")
-    assert authorities == []
+@pytest.mark.parametrize("behaviour", [close, reset, go_away(1)], ids=["closed", "reset", "goaway 1"])
+def test_a_post_that_may_have_been_done_stays_where_it_was_sent(
+    caller_class: Any, good: Http2Member, behaviour: Behaviour
+) -> None:
+    with Http2Member(behaviour) as first, over_http2(caller_class, first, good) as caller:
+        with pytest.raises(caller.broken):
+            caller.call("POST", content=b"body")
+    assert good.served == []
+
+
+@pytest.mark.ability("http2", "moves")
+@pytest.mark.parametrize("behaviour", [refuse, go_away(0)], ids=["refused stream", "goaway 0"])
+def test_a_post_that_was_not_taken_in_moves(caller_class: Any, good: Http2Member, behaviour: Behaviour) -> None:
+    with Http2Member(behaviour) as first, over_http2(caller_class, first, good) as caller:
+        called = caller.call("POST", content=b"body")
+        assert called.member == good.member()
+        attempts = caller.attempts_of(called.response)
+    assert attempts[0].left.startswith("refused (")
+    assert [(stream.headers[":method"], stream.body) for stream in good.served] == [("POST", b"body")]
+
+
+@pytest.mark.parametrize("behaviour", [refuse, go_away(0)], ids=["refused stream", "goaway 0"])
+def test_a_body_that_is_made_as_it_is_sent_is_never_sent_twice(
+    caller_class: Any, good: Http2Member, behaviour: Behaviour
+) -> None:
+    with Http2Member(behaviour) as first, over_http2(caller_class, first, good) as caller:
+        with pytest.raises(caller.broken) as caught:
+            caller.call("POST", content=iter([b"one ", b"two"]))
+        assert any("cannot be sent twice" in note for note in caught.value.__notes__)
+    assert good.served == []
+
+
+def test_a_member_that_refuses_says_so_in_its_record(caller_class: Any, good: Http2Member) -> None:
+    with Http2Member(refuse) as first:
+        registry = GivenMembers(first.member())
+        with caller_class.over(RoundRobin("orders", registry), http1=False, http2=True) as caller:
+            with pytest.raises(caller.broken):
+                caller.call("POST", content=iter([b"body"]))
+        state = state_of(registry, "orders")
+        assert state.in_flight(first.member()) == 0
+        record = state.memory.record(first.member())
+    assert record is not None
+    assert record.outcomes == {Reached.REFUSED: 1}

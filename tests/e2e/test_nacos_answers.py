@@ -358,6 +358,43 @@ def test_whatever_is_answered_it_leaves_in_time(answer: Answer, caplog: pytest.L
     assert 1 <= len(caplog.records) <= 2  # that it did not work, and perhaps that the connection was lost over it
 
 
+QUESTIONS_IN_FLIGHT: dict[Question, Callable[[NacosDriver], Awaitable[None]]] = {
+    Question.DEREGISTER: lambda driver: driver.leave(),
+    Question.REGISTER: lambda driver: driver.update(instance(zone="b")),
+    Question.SUBSCRIBE: lambda driver: driver.subscribe("trouble"),
+    Question.NAMES: lambda driver: driver.subscribe(None),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS_IN_FLIGHT, ids=str)
+def test_a_connection_that_is_closed_while_a_question_is_open_ends_the_question_and_nothing_else(
+    question: Question, caplog: pytest.LogCaptureFixture
+) -> None:
+    """gRPC cancels whoever waits for an answer on a channel that is closed."""
+    ended: list[str] = []
+
+    async def main() -> None:
+        async with running() as scene, anyio.create_task_group() as asking:
+            scene.server.instead[question, ""] = Answer.SILENCE
+
+            async def ask() -> None:
+                await QUESTIONS_IN_FLIGHT[question](scene.driver)
+                ended.append("as any other question without an answer")
+
+            before = scene.server.times_asked(question)
+            asking.start_soon(ask)
+            await until(lambda: scene.server.times_asked(question) > before, "asked")
+            # To the next check, whereupon the client of the SDK connects anew and closes what it had.
+            scene.server.instead[Question.QUERY, ""] = Answer.UNREGISTERED
+            await until(lambda: bool(ended), "the question has ended", 2.5)
+            scene.server.instead.clear()
+            await until(lambda: scene.driver.status().counters["sessions"] > 1, "a new session")
+
+    with caplog.at_level(logging.WARNING, "pydoudou.drivers.nacos"):
+        anyio.run(main)
+    assert ended
+
+
 def test_the_table_is_made_of_every_question() -> None:
     asked = {case.question for case in CASES} | {also for case in CASES for also in case.also}
     assert asked | {Question.CONNECT, Question.LOG_IN, Question.DEREGISTER} == set(Question)

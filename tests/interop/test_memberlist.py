@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import msgpack
 import pytest
+from support.called_cluster import states_told_by
 from support.go_peer import GoPeer
 from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.waiting import eventually
@@ -36,18 +35,6 @@ def python_node(service: str = "", **variables: str) -> Iterator[Registry]:
 
 def services(registry: Registry) -> set[str]:
     return {member.service for member in registry.members()}
-
-
-def states_told_by(peer: GoPeer) -> dict[str, int]:
-    """The state of every node as `peer` passes it on: a push/pull by hand, with nothing of ours in it."""
-    host, port = peer.address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
-        connection.sendall(b"\x06" + msgpack.packb({"Nodes": 0, "UserStateLen": 0, "Join": False}))
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert answer[:1] == b"\x06"
-    reader = msgpack.Unpacker(raw=True)
-    reader.feed(answer[1:])
-    return {node[b"Name"].decode(): node[b"State"] for node in (next(reader) for _ in range(next(reader)[b"Nodes"]))}
 
 
 def test_python_joins_go_and_both_see_each_other() -> None:

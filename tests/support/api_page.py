@@ -29,13 +29,15 @@ _MODULES = {
     "pydoudou.balancers": "More for a balancer of your own.",
     "pydoudou.contrib.requests": "Services called through `requests`: [http-clients.md](../http-clients.md).",
     "pydoudou.contrib.httpx": "Services called through `httpx`, sync and async: [http-clients.md](../http-clients.md).",
+    "pydoudou.contrib.httpx2": "The same through `httpx2`, which continues `httpx`.",
+    "pydoudou.contrib.aiohttp": "Services called through `aiohttp`: [http-clients.md](../http-clients.md).",
     "pydoudou.drivers.contract": "For a driver of your own, [third-party-drivers.md](../third-party-drivers.md).",
     "pydoudou.drivers.members": "The values that drivers report.",
     "pydoudou.drivers.environment": "Variables, read and checked.",
     **{
         f"pydoudou.drivers.kit.{room}": ""
         for room in (
-            *("backoff", "first_attempt", "flat_metadata", "listing", "log_limit", "loop_thread"),
+            *("backoff", "cancellation", "first_attempt", "flat_metadata", "listing", "log_limit", "loop_thread"),
             *("own_address", "refusals", "service_names", "validation"),
         )
     },

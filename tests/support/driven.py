@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 __all__ = ["Driven", "spawn"]
 
@@ -39,12 +39,12 @@ class Driven:
     """A running process. Used as a context manager; it dies with the test, because its standard input closes then.
 
     Every line of its output is an event: a JSON object with ``event``, what kind it is. What is no JSON, because a
-    library prints it, becomes one of the kind ``output``.
+    library prints it, becomes one of the kind ``output``. `errors` takes its standard error; by default that is ours.
     """
 
-    def __init__(self, name: str, command: Sequence[str]) -> None:
+    def __init__(self, name: str, command: Sequence[str], *, errors: IO[str] | None = None) -> None:
         self.name = name
-        self._process = spawn(command, stdout=subprocess.PIPE, encoding="utf-8")
+        self._process = spawn(command, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8")
         self._events: list[Event] = []
         self._ended = False
         self._changed = threading.Condition()

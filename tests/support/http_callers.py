@@ -1,170 +1,36 @@
-"""One way to call for all HTTP clients, so that one test says what holds for each of them."""
+"""One way to call for all HTTP clients, so that one test says what holds for each of them.
+
+A client comes in with a subclass of `Caller` in a module of its own (``caller_<library>.py``), which is named in
+`CALLERS`. Its docstring is the client's name in the tests and in docs/clients.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Any
+from support.caller import Answer, Caller, Opened
+from support.caller_aiohttp import AiohttpCaller
+from support.caller_httpx import (
+    AsyncHttpx2Caller,
+    AsyncHttpxCaller,
+    Httpx2Caller,
+    HttpxCaller,
+)
+from support.caller_requests import RequestsCaller
 
-import attrs
-import httpx
-import requests
-from anyio.from_thread import start_blocking_portal
+__all__ = [
+    "CALLERS",
+    "CANCELLABLE",
+    "HTTPX_CALLERS",
+    "AiohttpCaller",
+    "Answer",
+    "AsyncHttpx2Caller",
+    "AsyncHttpxCaller",
+    "Caller",
+    "Httpx2Caller",
+    "HttpxCaller",
+    "Opened",
+    "RequestsCaller",
+]
 
-from pydoudou import Balancer, Member
-from pydoudou.contrib.httpx import DiscoveryTransport
-from pydoudou.contrib.requests import mount
-
-__all__ = ["CALLERS", "Answer", "AsyncHttpxCaller", "Caller", "HttpxCaller", "RequestsCaller"]
-
-URL = "http://orders/items"
-
-
-@attrs.frozen
-class Answer:
-    """What came back, in words that the clients share."""
-
-    status: int
-    headers: Any
-    content: bytes
-    url: str
-    member: Member
-    response: Any
-
-    def json(self) -> Any:
-        return self.response.json()
-
-
-class RequestsCaller:
-    """requests"""
-
-    connection_error: type[Exception] = requests.ConnectionError
-    broken: type[Exception] = requests.ConnectionError
-    timed_out: type[Exception] = requests.Timeout
-    library_error: type[Exception] = requests.RequestException
-
-    def __init__(self, picker: Balancer, **options: Any) -> None:
-        self.session = requests.Session()
-        self.adapter = mount(self.session, "orders", picker, **options)
-
-    def call(
-        self,
-        method: str = "GET",
-        url: str = URL,
-        *,
-        content: Any = None,
-        timeout: float | None = 5.0,
-        follow: bool = False,
-        **more: Any,
-    ) -> Answer:
-        response = self.session.request(method, url, data=content, timeout=timeout, allow_redirects=follow, **more)
-        member = response.member  # type: ignore[attr-defined]
-        return Answer(response.status_code, response.headers, response.content, response.url, member, response)
-
-    def cookies(self) -> dict[str, str]:
-        return self.session.cookies.get_dict()
-
-    def __enter__(self) -> RequestsCaller:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.session.close()
-
-
-class HttpxCaller:
-    """httpx"""
-
-    connection_error: type[Exception] = httpx.ConnectError
-    broken: type[Exception] = httpx.TransportError
-    timed_out: type[Exception] = httpx.TimeoutException
-    library_error: type[Exception] = httpx.HTTPError
-
-    def __init__(self, picker: Balancer, **options: Any) -> None:
-        self.transport = DiscoveryTransport(balancer={"orders": picker}, **options)
-        self.client = httpx.Client(mounts={"all://orders": self.transport})
-
-    def call(
-        self,
-        method: str = "GET",
-        url: str = URL,
-        *,
-        content: Any = None,
-        timeout: float | None = 5.0,
-        follow: bool = False,
-        **more: Any,
-    ) -> Answer:
-        response = self.client.request(method, url, content=content, timeout=timeout, follow_redirects=follow, **more)
-        return _answer(response)
-
-    def cookies(self) -> dict[str, str]:
-        return dict(self.client.cookies)
-
-    def __enter__(self) -> HttpxCaller:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.client.close()
-
-
-class AsyncHttpxCaller:
-    """httpx-async"""
-
-    connection_error: type[Exception] = httpx.ConnectError
-    broken: type[Exception] = httpx.TransportError
-    timed_out: type[Exception] = httpx.TimeoutException
-    library_error: type[Exception] = httpx.HTTPError
-
-    def __init__(self, picker: Balancer, *, backend: str = "asyncio", **options: Any) -> None:
-        self._stack = ExitStack()
-        self.portal = self._stack.enter_context(start_blocking_portal(backend))
-        self.transport = DiscoveryTransport(balancer={"orders": picker}, **options)
-        self.client = httpx.AsyncClient(mounts={"all://orders": self.transport})
-
-    def call(
-        self,
-        method: str = "GET",
-        url: str = URL,
-        *,
-        content: Any = None,
-        timeout: float | None = 5.0,
-        follow: bool = False,
-        **more: Any,
-    ) -> Answer:
-        async def request() -> httpx.Response:
-            body = _asynchronous(content) if isinstance(content, Iterator) else content
-            return await self.client.request(
-                method, url, content=body, timeout=timeout, follow_redirects=follow, **more
-            )
-
-        return _answer(self.portal.call(request))
-
-    def cookies(self) -> dict[str, str]:
-        return dict(self.client.cookies)
-
-    def __enter__(self) -> AsyncHttpxCaller:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.portal.call(self.client.aclose)
-        self._stack.close()
-
-
-Caller = RequestsCaller | HttpxCaller | AsyncHttpxCaller
-CALLERS: tuple[type[Caller], ...] = (RequestsCaller, HttpxCaller, AsyncHttpxCaller)
-
-
-def _answer(response: httpx.Response) -> Answer:
-    member = response.extensions["member"]
-    return Answer(response.status_code, response.headers, response.content, str(response.url), member, response)
-
-
-async def _asynchronous(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
+HTTPX_CALLERS: tuple[type[Caller], ...] = (HttpxCaller, AsyncHttpxCaller, Httpx2Caller, AsyncHttpx2Caller)
+CALLERS: tuple[type[Caller], ...] = (RequestsCaller, *HTTPX_CALLERS, AiohttpCaller)
+CANCELLABLE: tuple[type[Caller], ...] = tuple(one for one in CALLERS if one.cancels)

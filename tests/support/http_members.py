@@ -84,6 +84,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         parts = []
         while size := int(self.rfile.readline(), 16):
             parts.append(self.rfile.read(size))
+            self.owner.parts.append(parts[-1])
             self.rfile.readline()
         self.rfile.readline()
         return b"".join(parts)
@@ -178,6 +179,7 @@ class HttpMember:
 
     Attributes:
         served: the requests that arrived, in order.
+        parts: the parts of bodies that came in chunks, as they arrived.
         connections: the connections that were accepted.
         answer: what is done with a request; by default it is described in JSON.
     """
@@ -186,6 +188,7 @@ class HttpMember:
         self.name = name
         self.answer = answer
         self.served: list[Served] = []
+        self.parts: list[bytes] = []
         self.connections: list[socket.socket] = []
         handler = type("Handler", (_Handler,), {"owner": self})
         self._server = _Server(("127.0.0.1", 0), handler)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import logging
-from time import monotonic
+from time import monotonic, sleep
 from urllib.parse import SplitResult, urlsplit
 
 from pydoudou import Balancer
+from pydoudou.balancers.calls.call import Call
 from pydoudou.balancers.calls.policy import CallPolicy
 from pydoudou.balancers.calls.service import CalledService, ClientErrors
 from pydoudou.balancers.calls.terms import TRANSLATED, Terms
@@ -38,19 +39,23 @@ class PlainClient:
     def request(self, method: str, url: str, body: bytes = b"") -> Answer:
         service = self._service
         call = service.call(method, url, True, monotonic())
-        if not service.answered:
+        if not service.ready:
             service.wait(monotonic())
         attempt = service.first(call, url, monotonic())
         while True:
             try:
-                return self._attempt(attempt, method, url, body)
+                answer = self._attempt(call, attempt, method, url, body)
+                if not isinstance(answer, Pick):
+                    return answer
+                attempt = answer
             except BaseException as error:
                 following = service.after(call, attempt, error, monotonic())
                 if following is None:
                     raise
                 attempt = following
 
-    def _attempt(self, attempt: Pick, method: str, url: str, body: bytes) -> Answer:
+    def _attempt(self, call: Call, attempt: Pick, method: str, url: str, body: bytes) -> Answer | Pick:
+        sleep(attempt.delay)
         scheme, asked = member_scheme("http", attempt.member), urlsplit(url)
         base = self._service.origins.of(attempt.member, scheme, self._service.view)
         connection = http.client.HTTPConnection(base.hostname or "", base.port, timeout=attempt.connect_limit)
@@ -59,8 +64,10 @@ class PlainClient:
             connection.sock.settimeout(attempt.answer_limit)
             connection.request(method, base.path + asked.path, body, {"Host": asked.netloc})
             response = connection.getresponse()
-            if not attempt.answered(response.status, monotonic()):
-                raise self._service.too_late(url)
+            header = response.headers.get
+            following = self._service.answered(call, attempt, response.status, header, url, monotonic())
+            if following is not None:
+                return following
             terms = Terms(url, attempt.member, scheme, self._service.balancer.members)
             headers = {name.lower(): value for name, value in response.getheaders()}
             headers.update({name: terms.header(name, headers[name]) for name in TRANSLATED & headers.keys()})

@@ -95,10 +95,10 @@ class ScriptedPlugin:
     mode: str = "scripted"
     detection_bound: float = 10.0
     members: list[Member] = attrs.Factory(list)
-    start_error: Exception | None = None
+    start_error: BaseException | None = None
     start_gate: concurrent.futures.Future[None] | None = None
-    update_error: Exception | None = None
-    leave_error: Exception | None = None
+    update_error: BaseException | None = None
+    leave_error: BaseException | None = None
     leave_takes: float = 0.0
     drivers: list[ScriptedDriver] = attrs.Factory(list)
 

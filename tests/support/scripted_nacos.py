@@ -168,6 +168,10 @@ class ScriptedNacos:
         for stream in tuple(self._streams.values()):
             stream.put(None)
 
+    def times_asked(self, question: Question) -> int:
+        """How often it was asked that, about whatever service."""
+        return sum(times for (asked, _), times in tuple(self.asked.items()) if asked is question)
+
     @property
     def connections(self) -> int:
         return len(self._streams)

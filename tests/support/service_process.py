@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -29,6 +29,8 @@ class ServiceProcess(Driven):
     Args:
         variables: the settings; ``GDD_PORT`` is its own.
         watch: the service whose changes it reports; "" for none.
+        enter: a command that runs the rest of its command line elsewhere, in a network namespace for example.
+        errors: takes its log; by default that goes where ours does.
 
     Attributes:
         address: ``host:port`` of its HTTP server.
@@ -36,8 +38,17 @@ class ServiceProcess(Driven):
         pid: its process id.
     """
 
-    def __init__(self, name: str, variables: Mapping[str, str], *, watch: str = "", enter: Sequence[str] = ()) -> None:
-        super().__init__(name, [*enter, sys.executable, __file__, json.dumps({"watch": watch, **variables})])
+    def __init__(
+        self,
+        name: str,
+        variables: Mapping[str, str],
+        *,
+        watch: str = "",
+        enter: Sequence[str] = (),
+        errors: IO[str] | None = None,
+    ) -> None:
+        command = [*enter, sys.executable, __file__, json.dumps({"watch": watch, **variables})]
+        super().__init__(name, command, errors=errors)
         try:
             ready = self.wait("ready", lambda event: event["event"] == "ready", timeout=30)
         except BaseException:

@@ -22,7 +22,7 @@ class SteadyCaller:
 
     Attributes:
         calls: how often so far, by the address of the member that answered.
-        failures: what went wrong, with the time.
+        failures: what went wrong, with the time and how long the call took.
     """
 
     def __init__(self, registry: Registry, service: str) -> None:
@@ -36,12 +36,13 @@ class SteadyCaller:
     def _run(self) -> None:
         due = time.monotonic()
         while not self._stop.wait(max(0.0, due - time.monotonic())):
-            due = max(due + _EVERY, time.monotonic())
+            due = max(due + _EVERY, began := time.monotonic())
             try:
                 answer = self._client.get("http://orders/")
                 answer.raise_for_status()
             except Exception as error:
-                self.failures.append(f"{time.time():.3f} {error!r} because of {error.__cause__!r}")
+                took = time.monotonic() - began
+                self.failures.append(f"{time.time():.3f} after {took:.2f} s {error!r} because of {error.__cause__!r}")
             else:
                 self.calls[answer.extensions["member"].address] += 1
 

@@ -38,6 +38,7 @@ _COUNTED = {
     # failure detector
     "probes_failed": "probes without any answer in time",
     "probes_degraded": "probes that were given more time, because our own health was bad",
+    "probes_hinted": "probes out of turn, because a call to the node had failed",
     "probes_answered_over_tcp": "probes that were answered over TCP only: UDP may be blocked",
     "stood_still": "times that this process stood still for longer than a probe timeout",
     # push/pull

@@ -210,7 +210,7 @@ class Membership:
             self._roster.set_state(node, State.ALIVE, context.now)
         context.counters["statements_applied"] += 1
         if before >= State.DEAD:
-            node.weight = None
+            node.weight = node.round_trip = None
             self._joined(node)
         elif before is State.SUSPECT:
             self.isolation.found(node.name)

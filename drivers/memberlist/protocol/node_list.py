@@ -26,6 +26,7 @@ __all__ = ["NodeRecord", "Roster"]
 
 _TCP_PINGS_SINCE, _NACKS_SINCE, _CRC_SINCE = 3, 4, 5
 """Versions of the protocol, and what a node that speaks them can do."""
+_SMOOTHING = 1 / 8
 
 
 @attrs.define(eq=False, repr=False)
@@ -40,6 +41,8 @@ class NodeRecord:
         weight: the last dynamic weight, when it was measured (Unix milliseconds), and since when we have it. It
             outlives a suspicion.
         corrected_at: when we last told this node directly that it is held to be dead, or that we are not.
+        hinted_at: when a hint has last had it probed out of turn, or will have.
+        round_trip: seconds that its direct acks take, smoothed; None before the first.
         entry: the node as push/pull carries it, from when that was first asked for until something of it changes.
     """
 
@@ -55,6 +58,8 @@ class NodeRecord:
     suspicion: tuple[Suspicion, Timer] | None = None
     weight: tuple[int, int, float] | None = None
     corrected_at: float = float("-inf")
+    hinted_at: float = float("-inf")
+    round_trip: float | None = None
     entry: bytes | None = None
 
     @property
@@ -81,6 +86,11 @@ class NodeRecord:
     def reads_crc(self) -> bool:
         """Whether the node understands a datagram with a checksum."""
         return self.vsn[1] >= _CRC_SINCE
+
+    def measured(self, round_trip: float) -> None:
+        """Take in how long a direct ack took, as TCP smooths its round trips (RFC 6298)."""
+        before = self.round_trip
+        self.round_trip = round_trip if before is None else before + _SMOOTHING * (round_trip - before)
 
     def snapshot(self) -> Node:
         """The node as it is now."""

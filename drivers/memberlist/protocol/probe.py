@@ -2,7 +2,7 @@
 
 Once per interval one node is pinged, in the order of the shuffled list. If no ack comes within the timeout, some
 others are asked to ping it for us, and we try a ping over TCP ourselves. If nothing came by the end of the
-interval, the node is suspected.
+interval, the node is suspected. Beside that round robin a node may be probed out of turn (`hint`).
 
 Lifeguard adds: the interval is stretched while our own health is bad; helpers that fail to reach the target say so
 (nack), so that a missing nack tells us that *we* are cut off; a node that is already suspected is told so together
@@ -108,6 +108,7 @@ class Prober:
         self._membership = membership
         self._next = 0
         self._current: _Probe | None = None
+        self._out_of_turn: list[_Probe] = []
         self._tick_waits = False
         self._waiting: dict[int, _Waiting] = {}
         self.on_stranger: Callable[[Ping, Address], None] | None = None
@@ -127,7 +128,20 @@ class Prober:
             return
         node = self._next_node()
         if node is not None:
-            self._probe(node)
+            self._current = self._probe(node)
+
+    @property
+    def out_of_turn(self) -> int:
+        """How many probes are under way besides that of the round robin."""
+        return len(self._out_of_turn)
+
+    def probe_out_of_turn(self, node: NodeRecord) -> bool:
+        """Probe this node now, besides the round robin; False if it is just being probed."""
+        under_way = self._out_of_turn if self._current is None else [self._current, *self._out_of_turn]
+        if any(probe.node is node for probe in under_way):
+            return False
+        self._out_of_turn.append(self._probe(node))
+        return True
 
     def _next_node(self) -> NodeRecord | None:
         context, roster = self._context, self._roster
@@ -142,23 +156,24 @@ class Prober:
                 return node
         return None
 
-    def _probe(self, node: NodeRecord) -> None:
+    def _probe(self, node: NodeRecord) -> _Probe:
         context, config = self._context, self._context.config
         if context.awareness.score:
             context.counters["probes_degraded"] += 1
         sequence = context.next_sequence()
         deadline = context.now + context.awareness.scale(config.probe_interval)
         probe = _Probe(node, sequence, context.now, deadline)
-        self._current = self._waiting[sequence] = probe
+        self._waiting[sequence] = probe
         timers = context.timers
         probe.timers.append(timers.at(context.now + config.probe_timeout, self._no_direct_ack, probe))
         probe.timers.append(timers.at(deadline, self._probe_failed, probe))
         ping = self._ping(sequence, node.name).encode()
         if node.state is State.ALIVE:
             context.send_with_gossip(node.address, ping)
-            return
-        suspect = Suspect(node.incarnation, node.name, config.name).encode()
-        context.send(node.address, compound([ping, suspect])[0], crc=node.reads_crc)
+        else:
+            suspect = Suspect(node.incarnation, node.name, config.name).encode()
+            context.send(node.address, compound([ping, suspect])[0], crc=node.reads_crc)
+        return probe
 
     def _ping(self, sequence: int, name: str) -> Ping:
         config = self._context.config
@@ -225,18 +240,20 @@ class Prober:
         if healthy:
             self._context.awareness.apply(-1)
             self._membership.isolation.answered()
-        if self._current is probe:
-            self._current = None
-            if self._tick_waits:
-                self._tick_waits = False
-                self.tick()
+        if self._current is not probe:
+            self._out_of_turn.remove(probe)
+            return
+        self._current = None
+        if self._tick_waits:
+            self._tick_waits = False
+            self.tick()
 
     def abandon(self) -> None:
-        """Drop the probe under way without drawing a conclusion: we stood still ourselves."""
-        probe = self._current
-        if probe is not None:
-            self._tick_waits = False
-            self._end(probe, healthy=False)
+        """Drop the probes under way without drawing a conclusion: we stood still ourselves."""
+        self._tick_waits = False
+        for probe in (self._current, *self._out_of_turn):
+            if probe is not None:
+                self._end(probe, healthy=False)
 
     def ping(self, name: str, address: Address, on_end: Callable[[float | None], None]) -> None:
         """Ping once, for the owner: nothing follows from it but that `on_end` learns the round-trip time, or None."""
@@ -279,6 +296,7 @@ class Prober:
             if not waiting.indirect:
                 round_trip = self._context.now - waiting.sent
                 payload = message.payload or b""
+                waiting.node.measured(round_trip)
                 self._context.events.append(PingCompleted(waiting.node.name, round_trip, payload))
             self._end(waiting, healthy=True)
 

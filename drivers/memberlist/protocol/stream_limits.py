@@ -25,7 +25,10 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 """What all accepted connections together may hold, and the dialled ones as much again. A push/pull of ten thousand
 nodes holds about ten megabytes.
 """
-_STRANGERS_SHARE = 2 / 3
+_STRANGERS_PLACES, _STRANGERS_BYTES = 2 / 3, 1 / 3
+"""Shares of these. What strangers hold in small parts leaves holes in the memory of a process when it is given back, so
+they get no more than two large states at a time take.
+"""
 
 
 @attrs.define(eq=False, repr=False)
@@ -70,7 +73,8 @@ class StreamLimits:
     def admit(self, exchange: StreamExchange, host: str) -> str:
         """Give a connection from `host` its place; returns why there is none, "" if there is."""
         accepted = self.accepted
-        if self._by_source[host] >= MAX_STREAMS_PER_SOURCE or not self._fits(host, accepted, MAX_STREAMS):
+        places = self._fits(host, accepted, MAX_STREAMS, _STRANGERS_PLACES)
+        if self._by_source[host] >= MAX_STREAMS_PER_SOURCE or not places:
             return f"{accepted} are open"
         self._by_source[host] += 1
         self._places[exchange] = _Place(host)
@@ -91,7 +95,7 @@ class StreamLimits:
         else:
             self._accepted_bytes += more
             used = self._accepted_bytes
-            fits = more <= 0 or self._fits(place.host, used, self._max_held_bytes)
+            fits = more <= 0 or self._fits(place.host, used, self._max_held_bytes, _STRANGERS_BYTES)
         return "" if fits else f"{used} bytes are being read"
 
     def release(self, exchange: StreamExchange) -> None:
@@ -107,6 +111,6 @@ class StreamLimits:
         if not self._by_source[place.host]:
             del self._by_source[place.host]
 
-    def _fits(self, host: str, used: int, most: int) -> bool:
+    def _fits(self, host: str, used: int, most: int, strangers_share: float) -> bool:
         """Whether `host` may have more, now that `used` of `most` is taken."""
-        return used < most * _STRANGERS_SHARE or (used < most and host in self._members())
+        return used < most * strangers_share or (used < most and host in self._members())

@@ -25,6 +25,7 @@ from .encryption import Keyring
 from .errors import ProtocolError
 from .events import Node, UserMessage
 from .gossip import Gossiper
+from .hint import Hints
 from .hooks import Hooks
 from .membership import Lifecycle, Membership
 from .messages import Ack, Alive, Ping
@@ -83,6 +84,7 @@ class Swim:
             self._context.known_entries = self._roster.entries
         self._membership = Membership(self._context, self._roster)
         self._prober = Prober(self._context, self._roster, self._membership)
+        self._hints = Hints(self._context, self._roster, self._membership, self._prober)
         self._gossiper = Gossiper(self._context, self._roster)
         self._synchronizer = Synchronizer(self._context, self._roster, self._membership)
         self._prober.on_stranger = self._synchronizer.ask_stranger
@@ -297,6 +299,11 @@ class Swim:
         if announce and self._membership.running:
             self._membership.announce()
             self._gossiper.tick()
+
+    def hint(self, name: str, now: float) -> None:
+        """Somebody's call to the node of that name has failed: probe it soon, unless there is a reason not to."""
+        self._context.enter(now)
+        self._hints.hint(name)
 
     def leave(self, now: float) -> None:
         """Tell the others that we go; `left` turns true when they know. We go on answering meanwhile."""

@@ -12,14 +12,28 @@ import pytest
 from support.http_members import InOrder
 
 from pydoudou import Member
+from pydoudou.balancers import TableBalancer
 from pydoudou.balancers.calls.call import Call, DeadlineOver
 from pydoudou.balancers.calls.policy import CONNECT_BUDGET, IDEMPOTENT_METHODS, CallPolicy, shorter
 from pydoudou.balancers.memory.pick import Pick
-from pydoudou.balancers.reporting import reporting
+from pydoudou.balancers.reporting import Reporting
 from pydoudou.drivers.members import Reached
 
 A, B, C = (Member("orders", "10.0.0.1", port) for port in (1, 2, 3))
 REFUSED = ConnectionRefusedError(111, "Connection refused")
+
+
+class At:
+    """Chance that always says the same."""
+
+    def __init__(self, chance: float) -> None:
+        self.chance = chance
+
+    def random(self) -> float:
+        return self.chance
+
+    def getrandbits(self, k: int, /) -> int:
+        return 0
 
 
 class Trying:
@@ -33,12 +47,12 @@ class Trying:
         replayable: bool = True,
         balancer: Any = None,
         now: float = 100.0,
+        chance: float = 0.0,
     ) -> None:
         given = balancer or InOrder(A, B, C)
         log = logging.getLogger("pydoudou.tests")
-        self.call = Call(
-            policy or CallPolicy(), reporting(given, "orders"), method, "http://orders/a", replayable, 100.0, log
-        )
+        self.balancer = given if isinstance(given, TableBalancer) else Reporting(given, At(chance))
+        self.call = Call(policy or CallPolicy(), self.balancer, method, "http://orders/a", replayable, 100.0, log)
         self.attempt: Pick = self.call.first(now)
 
     def next(self, reached: Reached, now: float = 100.0, error: Exception = REFUSED) -> Member | None:
@@ -74,8 +88,13 @@ def test_a_timeout_stays() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_the_member_says_it_did_not_act_on_moves_on(method: str) -> None:
-    assert Trying(method=method, replayable=False).next(Reached.REFUSED) == B
+def test_what_the_member_proves_it_did_not_act_on_moves_on(method: str) -> None:
+    assert Trying(method=method).next(Reached.REFUSED) == B
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_was_refused_when_a_part_of_its_body_may_be_gone_stays(method: str) -> None:
+    assert Trying(method=method, replayable=False).next(Reached.REFUSED) is None
 
 
 def test_each_member_is_tried_once_until_nobody_is_left() -> None:

@@ -45,7 +45,7 @@ def test_an_attempt_is_in_flight_until_its_end_is_counted(memory: ServiceMemory)
     assert record.in_flight == 2
     first.done(answered(A))
     second.done(Outcome(A, Reached.BROKEN))
-    memory.settle()
+    memory.settle(200.0)
     assert record.in_flight == 0
     assert record.outcomes == {Reached.ANSWERED: 1, Reached.BROKEN: 1}
 
@@ -56,7 +56,7 @@ def test_only_the_first_end_of_an_attempt_counts(memory: ServiceMemory) -> None:
     pick.done(answered(A))
     pick.cancel()
     del pick
-    memory.settle()
+    memory.settle(200.0)
     record = memory.record(A)
     assert record is not None
     assert (record.in_flight, record.outcomes, record.cancelled) == (0, {Reached.ANSWERED: 1}, 0)
@@ -64,7 +64,7 @@ def test_only_the_first_end_of_an_attempt_counts(memory: ServiceMemory) -> None:
 
 def test_a_cancelled_attempt_says_nothing_about_the_member(memory: ServiceMemory) -> None:
     begin(memory, A).cancel()
-    memory.settle()
+    memory.settle(200.0)
     record = memory.record(A)
     assert record is not None
     assert (record.in_flight, record.outcomes, record.cancelled) == (0, {}, 1)
@@ -72,7 +72,7 @@ def test_a_cancelled_attempt_says_nothing_about_the_member(memory: ServiceMemory
 
 def test_an_answer_that_was_not_read_to_its_end_is_told_apart(memory: ServiceMemory) -> None:
     begin(memory, A).done(answered(A, complete=False))
-    memory.settle()
+    memory.settle(200.0)
     record = memory.record(A)
     assert record is not None
     assert record.incomplete == 1
@@ -88,7 +88,7 @@ def test_a_dropped_attempt_ends_when_it_is_collected(
     del pick
     gc.collect()
     assert len(memory.ended) == 1
-    memory.settle()
+    memory.settle(200.0)
     record = memory.record(A)
     assert record is not None
     assert (record.in_flight, record.outcomes) == (0, outcomes)

@@ -4,25 +4,38 @@ is taken for."""
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 import urllib3
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, StreamReset
 from requests.structures import CaseInsensitiveDict
 from support.http_members import HttpMember, half_an_answer
 from urllib3.exceptions import ProtocolError
 
-from pydoudou.contrib import httpx_internals, requests_internals, urllib3_internals
+from pydoudou.contrib import requests_internals, urllib3_internals
+from pydoudou.contrib.httpx_internals import Internals, is_idle, refused
 from pydoudou.contrib.urllib3_internals import tell_end
 
+either = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 
-def test_httpx_has_the_parts_of_a_url_and_tells_which_pools_are_idle() -> None:
-    assert httpx_internals.URLS_HAVE_PARTS
-    assert httpx_internals.REQUESTS_ARE_PLAIN
-    assert httpx_internals.POOLS_TELL
-    assert httpx_internals.is_idle(httpx.AsyncHTTPTransport())
+
+def event(kind: type, **fields: Any) -> Any:
+    """One of h2, whose constructors differ from release to release."""
+    made = object.__new__(kind)
+    for name, value in {"additional_data": None, "stream_id": 1, **fields}.items():
+        setattr(made, name, value)
+    return made
+
+
+@either
+def test_httpx_has_the_parts_of_a_url_and_tells_which_pools_are_idle(library: Any) -> None:
+    internals = Internals(library)
+    assert (internals.urls_have_parts, internals.requests_are_plain, internals.pools_tell) == (True, True, True)
+    assert is_idle(library.AsyncHTTPTransport())
 
 
 def test_urllib3_has_keys_for_its_pools_and_tells_when_a_response_ends() -> None:
@@ -54,13 +67,11 @@ def test_the_host_stands_first_and_the_callers_wins(
     assert "x" not in headers
 
 
-@pytest.mark.parametrize("plain", [True, False])
-def test_a_copied_request_shares_nothing_that_a_transport_may_change(
-    monkeypatch: pytest.MonkeyPatch, plain: bool
-) -> None:
-    monkeypatch.setattr(httpx_internals, "REQUESTS_ARE_PLAIN", plain)
-    request = httpx.Request("POST", "http://orders/a", headers={"X": "y"}, content=b"body")
-    made = httpx_internals.copied(request, httpx.URL("http://10.0.0.7/a"), {"timeout": {}})
+@either
+@pytest.mark.parametrize("way", ["copied_by_attributes", "copied_by_making"])
+def test_a_copied_request_shares_nothing_that_a_transport_may_change(library: Any, way: str) -> None:
+    request = library.Request("POST", "http://orders/a", headers={"X": "y"}, content=b"body")
+    made = getattr(Internals(library), way)(request, library.URL("http://10.0.0.7/a"), {"timeout": {}})
     made.headers["X"] = "z"
     assert request.headers["X"] == "y"
     assert (made.method, str(made.url), made.read()) == ("POST", "http://10.0.0.7/a", b"body")
@@ -71,13 +82,12 @@ def test_a_copied_request_shares_nothing_that_a_transport_may_change(
     "path", ["", "/", "/items", "/a%2Fb%20c;d", "/items?", "/items?q=a%26b&c=%C3%A9", "/items#top"]
 )
 @pytest.mark.parametrize("origin", ["http://10.0.0.7:8080", "http://10.0.0.7:8080/api", "https://[fd00::7]/a%20b"])
-@pytest.mark.parametrize("move", [httpx_internals.moved_by_parts, httpx_internals.moved_by_parsing])
-def test_a_moved_url_equals_one_that_httpx_parses(
-    origin: str, path: str, move: Callable[[httpx.URL, httpx.URL], httpx.URL]
-) -> None:
-    moved = move(httpx.URL(f"http://orders{path}"), httpx.URL(origin))
+@pytest.mark.parametrize("way", ["moved_by_parts", "moved_by_parsing"])
+@either
+def test_a_moved_url_equals_one_that_httpx_parses(origin: str, path: str, way: str, library: Any) -> None:
+    moved = getattr(Internals(library), way)(library.URL(f"http://orders{path}"), library.URL(origin))
     target = path.partition("#")[0]
-    parsed = httpx.URL(origin + (target if target.startswith("/") else "/" + target))
+    parsed = library.URL(origin + (target if target.startswith("/") else "/" + target))
     assert (moved, moved.raw_path, moved.netloc, moved.raw_host, moved.port) == (
         parsed,
         parsed.raw_path,
@@ -87,8 +97,39 @@ def test_a_moved_url_equals_one_that_httpx_parses(
     )
 
 
-def test_a_transport_that_is_not_httpx_own_is_never_known_to_be_idle() -> None:
-    assert not httpx_internals.is_idle(httpx.MockTransport(lambda request: httpx.Response(204)))
+@either
+def test_a_transport_that_is_not_httpx_own_is_never_known_to_be_idle(library: Any) -> None:
+    assert not is_idle(library.MockTransport(lambda request: library.Response(204)))
+
+
+def error_of(what: object, cause: bool = True) -> Exception:
+    """As httpx raises what httpcore makes of an h2 event."""
+    error = httpx.RemoteProtocolError("")
+    error.__cause__ = Exception(what) if cause else None
+    return error
+
+
+@pytest.mark.parametrize(
+    ("what", "nothing_done"),
+    [
+        (event(StreamReset, error_code=ErrorCodes.REFUSED_STREAM, remote_reset=True), True),
+        (event(StreamReset, error_code=ErrorCodes.REFUSED_STREAM, remote_reset=False), False),
+        (event(StreamReset, error_code=ErrorCodes.INTERNAL_ERROR, remote_reset=True), False),
+        (event(ConnectionTerminated, error_code=ErrorCodes.NO_ERROR, last_stream_id=0), True),
+        (event(ConnectionTerminated, error_code=ErrorCodes.NO_ERROR, last_stream_id=1), False),
+        (event(ConnectionTerminated, error_code=ErrorCodes.NO_ERROR, last_stream_id=None), False),
+        ("Server disconnected", False),
+        (None, False),
+    ],
+    ids=repr,
+)
+def test_what_http2_says_was_not_done_is_known(what: object, nothing_done: bool) -> None:
+    assert refused(error_of(what)) is nothing_done
+
+
+def test_an_error_without_a_cause_says_nothing_of_what_was_done() -> None:
+    assert not refused(error_of(None, cause=False))
+    assert not refused(httpx.ReadError(""))
 
 
 class Ends(list[bool]):

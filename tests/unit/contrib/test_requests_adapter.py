@@ -78,7 +78,7 @@ def test_a_pickled_session_calls_through_the_registry_it_arrives_in(session: req
 def test_a_pickled_adapter_takes_its_balancer_and_its_policy_along(monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = DiscoveryAdapter("orders", InOrder(MEMBER), deadline=2.0)
     sent = timeout_sent(monkeypatch, None, adapter=pickle.loads(pickle.dumps(adapter)))
-    assert sent == pytest.approx((2.0, 2.0), abs=0.1)
+    assert phases(sent) == pytest.approx((2.0, 2.0), abs=0.1)
 
 
 def test_a_balancer_that_cannot_be_pickled_is_refused() -> None:
@@ -102,6 +102,14 @@ def timeout_sent(
     return seen[0]
 
 
+def phases(sent: Any) -> tuple[float | None, float | None]:
+    """The time for connecting, and then for the answer if connecting takes none."""
+    if isinstance(sent, tuple):
+        return sent
+    sent.start_connect()
+    return sent.connect_timeout, sent.read_timeout
+
+
 @pytest.mark.parametrize(
     ("timeout", "options", "connect", "read"),
     [
@@ -116,26 +124,30 @@ def test_timeouts_are_cut_to_what_is_left(
     monkeypatch: pytest.MonkeyPatch, timeout: Any, options: Any, connect: float, read: float | None
 ) -> None:
     sent = timeout_sent(monkeypatch, timeout, **options)
-    assert sent == (pytest.approx(connect, abs=0.1), read if read is None else pytest.approx(read, abs=0.1))
+    expected = (pytest.approx(connect, abs=0.1), read if read is None else pytest.approx(read, abs=0.1))
+    assert phases(sent) == expected
 
 
 @pytest.mark.parametrize(
-    ("timeout", "connect", "read"),
+    ("timeout", "connect", "read", "total"),
     [
-        (Timeout(connect=0.5, read=9.0), 0.5, 3.0),
-        (Timeout(connect=None, read=0.5), 1.0, 0.5),
-        (Timeout(), 1.0, 3.0),
-        (Timeout(total=0.5), 0.5, 0.5),
+        (Timeout(connect=0.5, read=9.0), 0.5, 3.0, 3.0),
+        (Timeout(connect=None, read=0.5), 1.0, 0.5, 3.0),
+        (Timeout(), 1.0, 3.0, 3.0),
+        (Timeout(total=0.5), 0.5, 0.5, 0.5),
+        (Timeout(total=9.0), 1.0, 3.0, 3.0),
     ],
 )
 def test_a_timeout_of_urllib3_is_cut_too(
-    monkeypatch: pytest.MonkeyPatch, timeout: Timeout, connect: float, read: float
+    monkeypatch: pytest.MonkeyPatch, timeout: Timeout, connect: float, read: float, total: float
 ) -> None:
     sent = timeout_sent(monkeypatch, timeout, deadline=3.0)
-    sent.start_connect()
-    assert sent.connect_timeout == pytest.approx(connect, abs=0.1)
-    assert sent.read_timeout == pytest.approx(read, abs=0.1)
-    assert sent.total == timeout.total
+    assert phases(sent) == pytest.approx((connect, read), abs=0.1)
+    assert sent.total == pytest.approx(total, abs=0.1)
+
+
+def test_without_a_deadline_a_total_of_the_caller_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert timeout_sent(monkeypatch, Timeout(total=0.5)).total == 0.5
 
 
 def test_a_malformed_timeout_is_requests_own_error(session: requests.Session) -> None:

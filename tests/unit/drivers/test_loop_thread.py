@@ -9,7 +9,7 @@ import time
 import anyio
 import pytest
 
-from pydoudou.drivers.kit.loop_thread import LoopThread
+from pydoudou.drivers.kit.loop_thread import CallAbandoned, LoopThread
 
 
 def started() -> LoopThread:
@@ -71,6 +71,58 @@ def test_what_still_runs_is_cancelled_at_the_end() -> None:
     assert running.cancelled()
 
 
+async def waits_for_what_somebody_else_cancels() -> None:
+    waited_for: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(waited_for.cancel)
+    await waited_for
+
+
+def test_a_cancellation_there_that_is_not_the_callers_is_an_error() -> None:
+    async def main() -> None:
+        thread = started()
+        with pytest.raises(CallAbandoned):
+            await thread.call(waits_for_what_somebody_else_cancels)
+        assert await thread.aclose(5)
+
+    anyio.run(main)
+
+
+def test_who_cleans_up_after_a_cancellation_of_its_own_can_tell_it_from_somebody_elses() -> None:
+    told: list[str] = []
+
+    async def main() -> None:
+        thread = started()
+        with anyio.move_on_after(0.01):
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    try:
+                        await thread.call(waits_for_what_somebody_else_cancels)
+                    except CallAbandoned:
+                        told.append("abandoned")
+        assert await thread.aclose(5)
+
+    anyio.run(main)
+    assert told == ["abandoned"]
+
+
+def test_who_waits_for_a_loop_that_ends_meanwhile_is_told_so() -> None:
+    async def main() -> None:
+        thread = started()
+        async with anyio.create_task_group() as tasks:
+
+            async def wait() -> None:
+                with pytest.raises(CallAbandoned):
+                    await thread.call(asyncio.sleep, 3600)
+
+            tasks.start_soon(wait)
+            await anyio.lowlevel.checkpoint()
+            assert await thread.aclose(5)
+
+    anyio.run(main)
+
+
 @pytest.mark.parametrize("waiting", ["close", "aclose"])
 def test_a_thread_whose_loop_is_blocked_is_left_behind(waiting: str) -> None:
     thread = started()
@@ -94,7 +146,7 @@ def test_nothing_happens_once_it_has_ended() -> None:
     thread = started()
     assert thread.close(5)
     thread.call_soon(pytest.fail)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(CallAbandoned):
         thread.submit(running_in)
     assert thread.close(5)
 
@@ -128,5 +180,5 @@ def test_a_loop_that_cannot_be_made_is_told_where_it_is_started() -> None:
 def test_before_it_runs_nothing_happens() -> None:
     thread = LoopThread("one")
     thread.call_soon(pytest.fail)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(CallAbandoned):
         thread.submit(running_in)

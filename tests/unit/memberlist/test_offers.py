@@ -87,3 +87,18 @@ def test_what_cannot_be_read_is_counted_once_per_blob(offers: Offers, refused: l
         assert offers.observe(attrs.evolve(broken, weight=weight)) == []
     assert offers.unreadable == 1
     assert refused == [None]
+
+
+def test_the_node_at_an_address_is_the_one_that_offers_something_there_whatever_other_backends_call_it(
+    offers: Offers,
+) -> None:
+    assert offers.node_at("10.0.0.1", 8080) is None
+    offers.observe(node())
+    assert offers.node_at("10.0.0.1", 8080) == "node-1"
+    offers.observe(node(service="payments"))
+    assert offers.node_at("10.0.0.1", 8080) == "node-1"
+    offers.observe(node("restarted"))
+    offers.observe(attrs.evolve(node(), state=State.DEAD))
+    assert offers.node_at("10.0.0.1", 8080) == "restarted"
+    offers.observe(attrs.evolve(node("restarted"), state=State.LEFT))
+    assert offers.node_at("10.0.0.1", 8080) is None

@@ -1,0 +1,102 @@
+"""What the calls of one service share, whichever client of the process makes them.
+
+The rules are pure (`balancers.calls`); the lock and the clock of the wall are here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from .calls.breaker import Breaker, CircuitBreaker
+from .calls.budget import RetryBudget
+from .calls.hedging import HeadTimes
+
+__all__ = ["SharedCalls"]
+
+
+class SharedCalls:
+    """The retry budget, the circuit breakers and the counters of a service, for any thread.
+
+    Attributes:
+        budget: the retries of all clients.
+        head_times: of the latest answers to calls that may be hedged.
+        breakers: the circuit breakers, by their settings.
+        counters: what the rules did, and under ``dry_run_…`` what they would have done.
+        wall: seconds since 1970, to which a `Retry-After` may refer.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self.budget = RetryBudget()
+        self.head_times = HeadTimes()
+        self.breakers: dict[CircuitBreaker, Breaker] = {}
+        self.counters: dict[str, int] = {}
+        self.wall = wall
+        # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
+        self._lock = threading.RLock()
+
+    def began(self, now: float) -> None:
+        """A call began."""
+        with self._lock:
+            self.budget.deposit(now)
+
+    def answered(self, now: float) -> None:
+        """A call was answered."""
+        with self._lock:
+            self.budget.answered(now)
+
+    def left(self, now: float, ratio: float, reserve: float) -> float:
+        """As `RetryBudget.left`."""
+        with self._lock:
+            return self.budget.left(now, ratio, reserve)
+
+    def withdraw(self, now: float, ratio: float, reserve: float) -> bool:
+        """As `RetryBudget.withdraw`."""
+        with self._lock:
+            return self.budget.withdraw(now, ratio, reserve)
+
+    def hedge(self, now: float, ratio: float, reserve: float, most_extra: float) -> bool:
+        """As `RetryBudget.hedge`."""
+        with self._lock:
+            return self.budget.hedge(now, ratio, reserve, most_extra)
+
+    def head(self, seconds: float) -> None:
+        """An answer began after so many seconds; told by calls that may be hedged."""
+        with self._lock:
+            self.head_times.add(seconds)
+
+    def head_quantile(self, share: float, least: int) -> float | None:
+        """As `HeadTimes.quantile`."""
+        with self._lock:
+            return self.head_times.quantile(share, least)
+
+    def give_back(self, now: float) -> None:
+        """As `RetryBudget.give_back`."""
+        with self._lock:
+            self.budget.give_back(now)
+
+    def lend(self, now: float) -> bool:
+        """As `RetryBudget.lend`."""
+        with self._lock:
+            return self.budget.lend(now)
+
+    def settle(self, begun: float) -> None:
+        """As `RetryBudget.settle`."""
+        with self._lock:
+            self.budget.settle(begun)
+
+    def breaker(self, settings: CircuitBreaker) -> Breaker:
+        """The breaker with these settings; the same one for everybody."""
+        made = self.breakers.get(settings)
+        if made is None:
+            with self._lock:
+                made = self.breakers.get(settings)
+                if made is None:
+                    made = self.breakers[settings] = settings.make(settings)
+        return made
+
+    def count(self, name: str) -> None:
+        """Something happened once more."""
+        with self._lock:
+            self.counters[name] = self.counters.get(name, 0) + 1

@@ -1,0 +1,123 @@
+"""The power of two choices: of two members drawn by chance the better one, which is nearly as good as the best of all,
+costs the same for any number of members, and does not send everybody to the same member at once (Mitzenmacher 2001;
+Envoy, Finagle and linkerd do it so).
+
+What differs from member to member because of its weight is divided by it: a member of weight 2 may have twice as many
+calls in flight. What is to get less for a while (a new member) is *drawn* less often instead: divided by a small
+number, it would get nothing at all where little is in flight (Envoy's issue 19437).
+
+A member that has had no call for ten seconds gets one whatever it costs, at most one call in ten; else a member that
+was slow once would stay out for as long as nobody looks (traefik's issue 12306).
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from array import array
+from collections.abc import Callable, Sequence
+
+from ..discovery.merging.snapshot import Snapshot
+from ..drivers.members import Member
+from .memory.chain import Sharing
+from .memory.loads import Loads
+from .memory.member_record import MemberRecord
+from .memory.service_memory import ServiceMemory
+from .service_state import ServiceState
+from .table_balancer import MemberSource, Random, TableBalancer
+
+__all__ = ["Candidates", "TwoChoices"]
+
+_DRAWS = 4
+
+
+class Candidates:
+    """Whom two are drawn from.
+
+    Attributes:
+        count: how many there are.
+        places: where the numbers of each are in `loads`.
+        weights: what their cost is divided by; None if all are equal.
+        sums: of the parts of their share that they get at present, so far; None if all get the whole of it.
+    """
+
+    __slots__ = ("count", "loads", "members", "places", "sums", "weights")
+
+    def __init__(self, shared: Sharing, records: Sequence[MemberRecord], loads: Loads) -> None:
+        self.members, self.loads = shared.members, loads
+        self.count = len(records)
+        self.places = array("l", (record.place for record in records))
+        weights = shared.capacities
+        self.weights = None if min(weights) == max(weights) else array("d", weights)
+        self.sums = None if shared.parts is None else list(itertools.accumulate(shared.parts))
+
+
+class TwoChoices(TableBalancer[Candidates]):
+    """Draws two members and takes the better one; subclasses say which is.
+
+    Args:
+        service: the plain name.
+        registry: None means the process's default registry.
+        random: draws the members; a seeded one makes the picks repeatable as long as outcomes come at the same times.
+    """
+
+    def __init__(self, service: str, registry: MemberSource | None = None, *, random: Random | None = None) -> None:
+        super().__init__(service, registry, random=random)
+        self._draw = self._random.random
+
+    visits_starved = True
+
+    # -- for subclasses ------------------------------------------------------------------------------------------------
+
+    def better(self, table: Candidates, first: int, second: int) -> int:
+        """Which of these two candidates costs less, the first if they are equal."""
+        raise NotImplementedError
+
+    def cost(self, record: MemberRecord, now: float) -> float:
+        """What a call to this member costs, its weight aside."""
+        raise NotImplementedError
+
+    # -- of all --------------------------------------------------------------------------------------------------------
+
+    def table_of(
+        self, shared: Sharing, snapshot: Snapshot, state: ServiceState, clock: Callable[[], float]
+    ) -> Candidates:
+        return Candidates(shared, state.records(snapshot, shared.members), state.memory.loads)
+
+    def choose(self, table: Candidates) -> Member:
+        count = table.count
+        if table.sums is not None:
+            first, second = self._unequal(table.sums)
+        elif count > 2:
+            # One number has chance enough for both: what is left of it after the first choice makes the second.
+            place = self._draw() * count
+            first = int(place)
+            second = int((place - first) * (count - 1))
+            if second >= first:
+                second += 1
+        else:
+            first = int(self._draw() * count)
+            second = count - 1 - first
+        return table.members[self.better(table, first, second)]
+
+    def retry_weights(self, weights: Sequence[float]) -> Sequence[float]:
+        return [1.0] * len(weights)
+
+    def draw_other(self, draw: Callable[[], Member], memory: ServiceMemory, now: Callable[[], float]) -> Member:
+        one, other = draw(), draw()
+        records = memory.record(one), memory.record(other)
+        if one is other or records[0] is None or records[1] is None:
+            return one
+        time = now()
+        costs = self.cost(records[0], time) / (one.weight or 1.0), self.cost(records[1], time) / (other.weight or 1.0)
+        return one if costs[0] <= costs[1] else other
+
+    def _unequal(self, sums: Sequence[float]) -> tuple[int, int]:
+        """Two places, drawn in proportion to the parts; the same one twice if nearly all of it is one's."""
+        last, draw = len(sums) - 1, self._draw
+        first = second = bisect.bisect(sums, draw() * sums[-1], hi=last)
+        for _ in range(_DRAWS):
+            if second != first:
+                break
+            second = bisect.bisect(sums, draw() * sums[-1], hi=last)
+        return first, second

@@ -1,0 +1,76 @@
+"""Options of the commands that join to look only, and how they do."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import attrs
+import click
+
+import pydoudou
+
+__all__ = ["Joining", "joining_options"]
+
+
+@attrs.frozen
+class Joining:
+    """Whom to join, and how long to wait for the first answer.
+
+    Attributes:
+        seeds: ``host:port`` of gossip nodes; empty: those of the environment.
+        wait: seconds.
+    """
+
+    seeds: Sequence[str]
+    wait: float
+
+    @contextlib.contextmanager
+    def registry(self) -> Iterator[pydoudou.Registry]:
+        """A registry that registers nothing, with the settings of the environment and the seeds of the options.
+
+        Raises:
+            click.ClickException: what is set is wrong (exit code 2), or it cannot join (1).
+        """
+        variables = dict(os.environ)
+        if self.seeds:
+            variables["GDD_MEM_SEED"] = ",".join(self.seeds)
+            variables.setdefault("GDD_SERVICE_DISCOVERY_MODE", "memberlist")
+        try:
+            registry = pydoudou.Registry(pydoudou.Settings.from_env(variables, register=False))
+        except pydoudou.SettingsError as error:
+            raise click.UsageError(str(error)) from error
+        try:
+            registry.start()
+        except pydoudou.DiscoveryError as error:
+            raise click.ClickException(str(error)) from error
+        try:
+            yield registry
+        finally:
+            registry.stop()
+
+
+def joining_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds ``--seed`` and ``--wait``; the command takes both as `joining`, a `Joining`."""
+
+    @click.option(
+        "--seed",
+        "seeds",
+        metavar="HOST:PORT",
+        multiple=True,
+        help="A gossip node to join, may be given several times. Without it, what the GDD_* variables say holds.",
+    )
+    @click.option(
+        "--wait",
+        type=click.FloatRange(0, 600),
+        default=5.0,
+        show_default=True,
+        help="Seconds to wait for the first member.",
+    )
+    @functools.wraps(command)
+    def joined(*arguments: object, seeds: Sequence[str], wait: float, **options: object) -> None:
+        command(*arguments, joining=Joining(seeds, wait), **options)
+
+    return joined

@@ -1,0 +1,118 @@
+"""httpx2: ``client.get("http://orders/items")`` goes to a member of the service ``orders``.
+
+One transport serves `httpx2.Client` and `httpx2.AsyncClient`, in front of the transport that has the connections:
+
+    httpx2.Client(transport=DiscoveryTransport())
+    httpx2.AsyncClient(mounts={"http://orders": DiscoveryTransport()})
+
+The request that the client made is never changed, and a request of its own goes out for every attempt. So redirects,
+cookies, event hooks and `response.url` stay in terms of the service.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+try:
+    import httpx2
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("pydoudou.contrib.httpx2 needs httpx2: pip install 'pydoudou[httpx2]'") from error
+
+from ..balancers import Balancer
+from ..balancers.calls.given import given_policy
+from ..balancers.calls.policy import CallPolicy
+from ..balancers.calls.trail import Attempt, attempts_of_error
+from ..drivers.members import Member
+from .httpx_library import Library
+from .httpx_transport import BalancedTransport
+
+__all__ = ["CircuitOpenError", "DiscoveryTransport", "NoMemberError", "attempts_of", "member_of"]
+
+logger = logging.getLogger(__name__)
+
+Given = (
+    httpx2.BaseTransport
+    | httpx2.AsyncBaseTransport
+    | Callable[[], httpx2.BaseTransport]
+    | Callable[[], httpx2.AsyncBaseTransport]
+    | None
+)
+"""A transport that all share, a function that makes one per member, or None for transports without options."""
+
+
+class NoMemberError(httpx2.ConnectError):
+    """No member of the service can be picked; the `NoMemberAvailable` that says why is the ``__cause__``."""
+
+
+class CircuitOpenError(httpx2.ConnectError):
+    """The circuit breaker of the service lets no call through; the `CircuitOpen` is the ``__cause__``."""
+
+
+def member_of(response: httpx2.Response) -> Member:
+    """The member that answered; the same as ``response.extensions["member"]``, with its type.
+
+    Raises:
+        LookupError: the response did not come through a `DiscoveryTransport`.
+    """
+    member = response.extensions.get("member")
+    if not isinstance(member, Member):
+        raise LookupError(f"{response!r} did not come from a member of a service")
+    return member
+
+
+def attempts_of(of: httpx2.Response | BaseException) -> tuple[Attempt, ...]:
+    """The attempts of the call that ended with this response or this error, the last one included.
+
+    The same as ``response.extensions["attempts"]``. Empty if it did not come through a `DiscoveryTransport`.
+    """
+    return attempts_of_error(of) if isinstance(of, BaseException) else of.extensions.get("attempts", ())
+
+
+class DiscoveryTransport(
+    BalancedTransport[httpx2.Request, httpx2.Response], httpx2.BaseTransport, httpx2.AsyncBaseTransport
+):
+    """Sends requests for services to their members, and every other request on as it is.
+
+    A host is a service if it is named in `services`, if it has one label and is neither ``localhost`` nor a number, or
+    if the scheme is ``lb``. A port in the URL of a service is ignored: the members have their own. With ``https://``
+    the connection is TLS whatever the member registered, and the certificate must carry the name in the URL.
+
+    Args:
+        transport: makes the transport that holds the connections to one member: the class `httpx2.HTTPTransport` for
+            `httpx2.Client`, `httpx2.AsyncHTTPTransport` for `httpx2.AsyncClient`, or a function that calls it with
+            options. By default one without options: the client's own ``verify=``, ``cert=``, ``http2=`` and
+            ``limits=`` do not reach it. An instance is accepted too; then all members share its one pool.
+        services: host name in the URL to service name, for names that a URL cannot carry: URLs have lower-case hosts.
+        balancer: makes the balancer of a service from its name (`WeightedRandom`, say), or balancers by service name.
+            By default, and for services that the mapping lacks, `RoundRobin` on the default registry.
+        attempts: the most members that one request tries; 3 by default.
+        deadline: seconds from the start of a request to the head of its answer, over all attempts. None: the client's
+            timeouts decide, and all connecting together takes 30 s at most.
+        policy: these two and all else about how far a request goes, in place of them.
+
+    Attributes:
+        policy: the policy; it may be changed at any time, for the requests that begin after that.
+
+    Raises, from a request:
+        NoMemberError: there is no member to send it to.
+        CircuitOpenError: the policy has a circuit breaker, and it is open.
+
+    Any other error is the one of the last attempt.
+
+    The response tells who answered, ``response.extensions["member"]``, and of all attempts at it (`attempts_of`).
+    """
+
+    library = Library(httpx2, NoMemberError, CircuitOpenError, logger)
+
+    def __init__(
+        self,
+        transport: Given = None,
+        *,
+        services: Mapping[str, str] | None = None,
+        balancer: Callable[[str], Balancer] | Mapping[str, Balancer] | None = None,
+        attempts: int | None = None,
+        deadline: float | None = None,
+        policy: CallPolicy | None = None,
+    ) -> None:
+        super().__init__(transport, services, balancer, given_policy(policy, attempts, deadline))

@@ -1,0 +1,79 @@
+"""What can be wrong with members: with one of them for a third of the time, or with all of them all the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from ...drivers.members import Reached
+
+__all__ = ["FAULTS", "UNDISTURBED", "Failure", "Fault", "fault_named"]
+
+Failure = Reached | int
+"""How far an attempt gets that fails at once, or the status that it is answered with."""
+
+
+def _as_ever(_since: float) -> float:
+    return 1.0
+
+
+def _cold(since: float) -> float:
+    return max(1.0, 5.0 - 4.0 * since / 10.0)
+
+
+@attrs.frozen
+class Fault:
+    """One way for members to be in trouble.
+
+    Attributes:
+        summary: one line for a person.
+        everybody: whether all members have it, all the time; else the first one has it in the middle third of the time.
+        slowdown: how many times as long a piece of work takes that a member begins so many seconds after the fault did.
+        failing: the share of the attempts that fail without the member's doing any work.
+        failures: in which ways they do, each as often as the others. TIMED_OUT is no answer at all.
+        restarts: whether the member registers anew when the fault begins.
+    """
+
+    name: str
+    summary: str
+    everybody: bool = False
+    slowdown: Callable[[float], float] = _as_ever
+    failing: float = 0.0
+    failures: tuple[Failure, ...] = ()
+    restarts: bool = False
+
+
+UNDISTURBED = Fault("none", "nothing is wrong")
+
+FAULTS = {
+    fault.name: fault
+    for fault in (
+        UNDISTURBED,
+        Fault("slow", "one member is 10 times as slow", slowdown=lambda _since: 10.0),
+        Fault(
+            "cold",
+            "one member restarts, 5 times as slow, and is as fast as ever 10 s later",
+            slowdown=_cold,
+            restarts=True,
+        ),
+        Fault("refusing", "one member refuses connections at once", failing=1.0, failures=(Reached.UNCONNECTED,)),
+        Fault("silent", "one member takes requests and answers none", failing=1.0, failures=(Reached.TIMED_OUT,)),
+        Fault(
+            "random",
+            "every member fails 1 % of its calls all the time: 503 at once, or a broken connection",
+            everybody=True,
+            failing=0.01,
+            failures=(503, Reached.BROKEN),
+        ),
+    )
+}
+"""All of them by name; ``none`` is none."""
+
+
+def fault_named(name: str) -> Fault:
+    """Raises `ValueError` for a name that is none, with those that are."""
+    fault = FAULTS.get(name)
+    if fault is None:
+        raise ValueError(f"fault is {name!r}; accepted: {', '.join(FAULTS)}")
+    return fault

@@ -1,0 +1,36 @@
+"""What calls and gossip tell each other, between real nodes: a failed call is a probe, pings tell how far it is."""
+
+from __future__ import annotations
+
+from support.gossip import gossip_address, gossiping
+from support.waiting import eventually
+
+from pydoudou import MemberState, Registry
+
+
+def probes_hinted(registry: Registry) -> int:
+    return registry.status().backends[0].driver.counters["probes_hinted"]
+
+
+def test_a_node_that_is_well_is_probed_because_of_a_failed_call_and_stays() -> None:
+    with gossiping("orders", GDD_PORT="1") as orders, gossiping(GDD_MEM_SEED=gossip_address(orders)) as caller:
+        eventually(lambda: caller.members("orders"))
+        (member,) = caller.members("orders")
+        for _ in range(100):
+            caller.probe(member)
+        eventually(lambda: probes_hinted(caller) == 1)
+        eventually(lambda: caller.round_trip(member) is not None)
+        assert [found.state for found in caller.members("orders")] == [MemberState.ALIVE]
+        assert caller.doubt() == ""
+
+
+def test_the_pings_of_the_gossip_tell_how_long_a_member_takes_to_answer() -> None:
+    with gossiping("orders", GDD_PORT="1") as orders, gossiping(GDD_MEM_SEED=gossip_address(orders)) as caller:
+        eventually(lambda: caller.members("orders"))
+        (member,) = caller.members("orders")
+        eventually(lambda: caller.round_trip(member) is not None)
+        round_trip = caller.round_trip(member)
+        assert round_trip is not None
+        assert 0 < round_trip < 0.2
+        (own,) = orders.members("orders")
+        assert orders.round_trip(own) is None

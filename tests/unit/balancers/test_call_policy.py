@@ -1,0 +1,148 @@
+"""What a policy accepts, says about what it does not, and whose policy a call follows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import math
+from typing import Any
+
+import pytest
+from support.http_members import InOrder
+
+import pydoudou
+from pydoudou import CallPolicy, CircuitBreaker, Hedging, Member
+from pydoudou.balancers.calls.service import CalledService, ClientErrors
+from pydoudou.balancers.reporting import reporting
+from pydoudou.drivers.members import Reached
+
+TIMES = "seconds greater than 0, or None"
+NUMBER = "a number from 0"
+BAD: list[tuple[str, Any, str]] = [
+    *[("attempts", value, "a whole number from 1") for value in (0, -1, 2.5, "3", True)],
+    *[("deadline", value, TIMES) for value in (0, -1, math.inf, math.nan, "2", True)],
+    *[("attempt_timeout", value, TIMES) for value in (0, -0.5, math.inf, "1", False)],
+    *[("retry_on", value, "a set of statuses from 400 to 599") for value in (503, {200}, {429}, {"503"}, {600}, None)],
+    *[("retry_ratio", value, NUMBER) for value in (-0.1, math.nan, math.inf, "0.2")],
+    *[("retry_reserve", value, NUMBER) for value in (-1, math.inf, None)],
+    ("breaker", True, "a CircuitBreaker, or None"),
+    ("hedge", 0.95, "a Hedging, or None"),
+    ("retry_after_zero", 1, "True or False"),
+    *[("dry_run", value, "a set of attempt_timeout, breaker, ") for value in ("budget", {"nothing"}, True)],
+]
+
+
+@pytest.mark.parametrize(("name", "value", "accepted"), BAD, ids=[f"{name}-{value!r}" for name, value, _ in BAD])
+def test_a_policy_that_cannot_work_is_refused_when_it_is_made(name: str, value: Any, accepted: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is .*; accepted: ") as caught:
+        CallPolicy(**{name: value})
+    assert f"accepted: {accepted}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"deadline": 1.0, "attempt_timeout": 2.0}, r"deadline is 1\.0; accepted: at least the attempt_timeout"),
+        ({"attempts": 1, "hedge": Hedging()}, r"hedge is .*; accepted: None when attempts is 1"),
+    ],
+    ids=["deadline", "hedge"],
+)
+def test_two_arguments_that_cannot_work_together_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CallPolicy(**fields)
+
+
+SETTINGS: list[tuple[type, str, Any, str]] = [
+    *[(CircuitBreaker, "failure_ratio", value, "a number greater than 0 to 1") for value in (0, 1.1, "1")],
+    (CircuitBreaker, "least_calls", 0, "a whole number from 1"),
+    (CircuitBreaker, "window", 2.5, "a whole number from 1"),
+    (CircuitBreaker, "open_for", 0, "seconds greater than 0"),
+    (CircuitBreaker, "make", 7, "a function, or None"),
+    *[(Hedging, "quantile", value, "a number from 0.5 to 0.999") for value in (0.4, 1)],
+    *[(Hedging, "most_extra", value, "a number greater than 0 to 1") for value in (0, 2)],
+    (Hedging, "least_answers", 0, "a whole number from 1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "accepted"), SETTINGS, ids=[f"{kind.__name__}-{n}-{v!r}" for kind, n, v, _ in SETTINGS]
+)
+def test_settings_that_cannot_work_are_refused(kind: Any, name: str, value: Any, accepted: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is .*; accepted: {accepted}"):
+        kind(**{name: value})
+
+
+def test_a_changed_policy_is_checked_like_a_new_one() -> None:
+    policy = CallPolicy(deadline=3.0).change(attempts=2, retry_on=[500, 503])
+    assert (policy.attempts, policy.deadline, policy.retry_on) == (2, 3.0, frozenset({500, 503}))
+    with pytest.raises(ValueError, match="attempts is 0"):
+        policy.change(attempts=0)
+
+
+def test_nothing_but_a_policy_overrides_a_policy() -> None:
+    with pytest.raises(TypeError, match="policy is a int; accepted: a CallPolicy"), pydoudou.call_policy(3):  # type: ignore[arg-type]
+        pass
+
+
+# -- whose policy a call follows ---------------------------------------------------------------------------------------
+
+
+def service(policy: CallPolicy) -> CalledService[str]:
+    members = [Member("orders", "10.0.0.1", port) for port in (1, 2, 3)]
+    errors = ClientErrors(LookupError, TimeoutError, lambda error: Reached.UNCONNECTED)
+    log = logging.getLogger("pydoudou.tests")
+    return CalledService("orders", reporting(InOrder(*members), "orders"), policy, errors, str, log, lambda _: None)
+
+
+def attempts(called: CalledService[str]) -> int:
+    """How many attempts a call makes that fails."""
+    call = called.call("GET", "http://orders/", True, 0.0)
+    attempt, count = called.first(call, None, 0.0), 0
+    following: Any = attempt
+    while following is not None:
+        attempt, count = following, count + 1
+        following = called.after(call, attempt, OSError(), 0.0)
+    return count
+
+
+def test_the_clients_policy_holds_and_may_be_changed_at_run_time() -> None:
+    called = service(CallPolicy())
+    assert attempts(called) == 3
+    called.policy = CallPolicy(attempts=1)
+    assert attempts(called) == 1
+
+
+def test_calls_in_a_block_follow_its_policy_and_the_inner_one_wins() -> None:
+    called = service(CallPolicy())
+    with pydoudou.call_policy(CallPolicy(attempts=2)):
+        assert attempts(called) == 2
+        with pydoudou.call_policy(CallPolicy(attempts=1)):
+            assert attempts(called) == 1
+        assert attempts(called) == 2
+    assert attempts(called) == 3
+
+
+def test_a_call_takes_the_policy_that_it_began_with() -> None:
+    called = service(CallPolicy())
+    with pydoudou.call_policy(CallPolicy(attempts=1)):
+        call = called.call("GET", "http://orders/", True, 0.0)
+    assert called.after(call, called.first(call, None, 0.0), OSError(), 0.0) is None
+
+
+def test_a_policy_of_one_task_is_not_that_of_another() -> None:
+    called, seen = service(CallPolicy()), {}
+
+    async def one(name: str, most: int, entered: asyncio.Event, other: asyncio.Event) -> None:
+        with pydoudou.call_policy(CallPolicy(attempts=most)):
+            entered.set()
+            await other.wait()
+            seen[name] = attempts(called)
+
+    async def both() -> None:
+        a, b = asyncio.Event(), asyncio.Event()
+        await asyncio.gather(one("a", 1, a, b), one("b", 2, b, a))
+
+    asyncio.run(both())
+    assert seen == {"a": 1, "b": 2}
+    assert contextvars.Context().run(attempts, called) == 3
