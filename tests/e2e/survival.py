@@ -2,11 +2,12 @@
 
     python tests/e2e/survival.py --seconds 60
 
-Four members answer in 5 ms; 200 calls a second come through httpx, requests and aiohttp together, and as many through
-nginx. One after the other a member is killed, one is stopped, one leaves and another comes, one answers 503, and one is
-twenty times slower; in the end all are replaced one by one. It fails if a call through one of the clients fails; if the
-99th percentile of a fault's time is more than three times the undisturbed one and more than 50 ms above it (what an
-attempt at the stopped member took is left out); or if nginx did better.
+Four members answer in 5 ms; 200 calls a second come through the client, and as many through nginx. One after the other
+a member is killed, one is stopped, one leaves and another comes, one answers 503, and one is twenty times slower; in
+the end all are replaced one by one. So it goes for httpx, for requests and for aiohttp. It fails if a call through one
+of them fails. It says so, and with ``--strict`` fails too, if the 99th percentile of a fault's time is more than three
+times the undisturbed one and more than 50 ms above it (what an attempt at the stopped member took is left out), or if
+nginx did better: times are only worth something on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import json
 import signal
 import statistics
 import sys
@@ -193,9 +193,9 @@ def rows(trouble: Trouble, calls: Mapping[str, Sequence[Call]]) -> list[Row]:
     return found
 
 
-def faults_of(found: Sequence[Row]) -> list[str]:
-    """What is not as it has to be."""
-    wrong = []
+def faults_of(found: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """What is not as it has to be: calls that failed, and times."""
+    wrong, slow = [], []
     undisturbed = {row.client: row.p99 for row in found if row.fault == "undisturbed"}
     proxied = {row.fault: row for row in found if row.client == "proxy"}
     for row in found:
@@ -206,21 +206,17 @@ def faults_of(found: Sequence[Row]) -> list[str]:
         if row.failed:
             wrong.append(f"{what}: {row.failed} of {row.calls} calls failed: {row.errors[0]}")
         if row.p99_aside > allowed:
-            wrong.append(
-                f"{what}: the 99th percentile is {row.p99_aside * 1e3:.0f} ms; {allowed * 1e3:.0f} are allowed"
-            )
+            slow.append(f"{what}: the 99th percentile is {row.p99_aside * 1e3:.0f} ms; {allowed * 1e3:.0f} are allowed")
         nginx = proxied.get(row.fault)
         if nginx is not None and row.failed > nginx.failed:
             wrong.append(f"{what}: nginx failed in {nginx.failed} calls only")
         if nginx is not None and row.p99 > max(nginx.p99 * 1.1, nginx.p99 + 0.02):
-            wrong.append(
-                f"{what}: nginx had a 99th percentile of {nginx.p99 * 1e3:.0f} ms, ours is {row.p99 * 1e3:.0f}"
-            )
-    return wrong
+            slow.append(f"{what}: nginx had a 99th percentile of {nginx.p99 * 1e3:.0f} ms, ours is {row.p99 * 1e3:.0f}")
+    return wrong, slow
 
 
-def measure(seconds: float, clients: Sequence[str], with_nginx: bool) -> list[Row]:
-    """Run it."""
+def measure(seconds: float, client: str, with_nginx: bool) -> list[Row]:
+    """Run it for one client."""
     policy = {"attempt_timeout": ATTEMPT, "deadline": DEADLINE}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -229,7 +225,7 @@ def measure(seconds: float, clients: Sequence[str], with_nginx: bool) -> list[Ro
         for _ in range(4):
             members.start()
         variables = SETTINGS | {"GDD_MEM_SEED": ",".join(process.gossip for process in members.running)}
-        loads = [stack.enter_context(SteadyLoad(client, RATE / len(clients), variables, policy)) for client in clients]
+        loads = [stack.enter_context(SteadyLoad(client, RATE, variables, policy))]
         if nginx is not None:
             loads.append(stack.enter_context(SteadyLoad("proxy", RATE, {}, policy, proxy=nginx.url)))
         for load in loads:
@@ -242,27 +238,28 @@ def measure(seconds: float, clients: Sequence[str], with_nginx: bool) -> list[Ro
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0, help="for all faults together")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for the faults that one client meets")
     parser.add_argument("--clients", nargs="+", default=CLIENTS, choices=CLIENTS)
-    parser.add_argument("--json", action="store_true", help="print a line of JSON per row")
+    parser.add_argument("--strict", action="store_true", help="fail for times as well")
     arguments = parser.parse_args()
     with_nginx = nginx_program() is not None
     if not with_nginx:
         print("without nginx, which is not installed (Debian: nginx-light): nothing to compare with")
-    found = measure(arguments.seconds, arguments.clients, with_nginx)
-    if arguments.json:
-        for row in found:
-            print(json.dumps(attrs.asdict(row)))
-    else:
-        print(f"{'fault':28}{'client':10}{'calls':>7}{'failed':>8}{'median':>9}{'p99':>9}{'p99*':>9}{'attempts':>10}")
+    print(f"{'fault':28}{'client':10}{'calls':>7}{'failed':>8}{'median':>9}{'p99':>9}{'p99*':>9}{'attempts':>10}")
+    wrong, slow = [], []
+    for client in arguments.clients:
+        found = measure(arguments.seconds, client, with_nginx)
         for row in found:
             times = "".join(f"{value * 1e3:7.1f}ms" for value in (row.median, row.p99, row.p99_aside))
-            print(f"{row.fault:28}{row.client:10}{row.calls:7}{row.failed:8}{times}{row.attempts:10.3f}")
-        print("p99*: without what attempts at the stopped member took")
-    wrong = faults_of(found)
+            print(f"{row.fault:28}{row.client:10}{row.calls:7}{row.failed:8}{times}{row.attempts:10.3f}", flush=True)
+        for said, lines in zip((wrong, slow), faults_of(found), strict=True):
+            said += lines
+    print("p99*: without what attempts at the stopped member took")
+    for line in slow:
+        print(f"slow: {line}")
     for line in wrong:
         print(f"FAILED: {line}")
-    return 1 if wrong else 0
+    return 1 if wrong or (slow and arguments.strict) else 0
 
 
 if __name__ == "__main__":
