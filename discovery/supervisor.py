@@ -81,7 +81,7 @@ class Supervisor:
         self._loop = LoopThread("pydoudou", self._serve, make_loop=clock.new_event_loop, prepare=runs_here)
         self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
         self.probing = Probing(self._loop.call_soon, clock.now)
-        self.self_doubt = SelfDoubt(clock.now, self._start_unless_ending)
+        self.self_doubt = SelfDoubt(clock.now, self._loop.call_soon)
         self.instance = instance
         self._subscriptions = subscriptions
         self._observers = observers
@@ -218,9 +218,6 @@ class Supervisor:
 
     def _start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._loop.call_soon(lambda: self._tasks.start_soon(work))
-
-    def _start_unless_ending(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._loop.call_soon(lambda: None if self._stopping.is_set() else self._tasks.start_soon(work))
 
     # -- a life, on the event loop -------------------------------------------------------------------------------------
 

@@ -140,6 +140,22 @@ class CalledService(Generic[T]):
             return call.answered(attempt, status, header, now)
         raise self._errors.timed_out(f"the answer came after {call.timeout}", request=request)
 
+    def hedge(self, call: Call, now: float) -> Pick | None:
+        """A second attempt beside the present one, once `Call.hedge_after` is over; None if it is not worth it.
+
+        The first of the two that is answered goes to `answered`, the other one to `lost`; if both fail, the last one
+        goes to `after`.
+        """
+        try:
+            return call.hedge(now)
+        except DiscoveryError:
+            return None
+
+    def lost(self, call: Call, attempt: Pick, error: BaseException | None, now: float) -> None:
+        """Of two attempts this one ended with `error` while the other is under way, or was given up (None)."""
+        reached = None if error is None else self._errors.reached(error)
+        call.lost(attempt, reached, error, now)
+
     def too_late(self, request: object) -> Exception:
         """What is raised instead of an answer that missed the deadline (`Pick.answered`)."""
         return self._errors.timed_out(

@@ -75,10 +75,11 @@ class SimulatedMember:
 
 
 class SimulatedRegistry:
-    """A registry for balancers, which has a clock of its own.
+    """A registry for balancers, which has a clock and chance of its own: what balancers and what they remember would
+    ask the system for, if it had not.
 
     Args:
-        random: in place of the chance that what is remembered of members would ask the system for.
+        random: draws from 0 to below 1.
 
     Attributes:
         now: the present, set by the simulation.
@@ -94,7 +95,7 @@ class SimulatedRegistry:
         self._other = Snapshot("")
 
     def clock(self) -> float:
-        """The present, in place of the one that balancers and what they remember would ask the system for."""
+        """The present."""
         return self.now
 
     def snapshot(self, service: str, /) -> Snapshot:

@@ -109,7 +109,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpMember]:
 @every_client
 def test_a_proxy_of_the_environment_gets_no_balanced_call(caller_class: CallerClass, proxy: HttpMember) -> None:
     with HttpMember() as member, caller_class(InOrder(member.member())) as caller:
-        for url in ("http://orders/items", "lb://orders/items"):
+        for url in ("http://orders/items", "lb://orders/items")[: 2 if caller_class.knows_lb else 1]:
             assert caller.call(url=url).member == member.member()
     assert proxy.served == []
 
@@ -169,7 +169,7 @@ def test_a_certificate_for_another_name_is_refused(caller_class: CallerClass, tm
     with (
         HttpMember(tls=context) as member,
         trusting(caller_class, member.member(scheme="https"), certificate) as caller,
-        pytest.raises(caller.connection_error, match=r"(?i)certificate"),
+        pytest.raises(caller.connection_error, match=r"(?i)certificate|doesn't match"),
     ):
         caller.call("POST")
     assert member.served == []
@@ -233,9 +233,9 @@ def slow_handshake(certificate: Path, seconds: float) -> Iterator[Member]:
 
 @every_client
 def test_connecting_and_waiting_together_end_with_the_deadline(caller_class: CallerClass, certificate: Path) -> None:
-    with slow_handshake(certificate, 0.7) as member:
-        with caller_class.trusting(certificate, InOrder(member), deadline=1.0) as caller:
+    with slow_handshake(certificate, 1.3) as member:
+        with caller_class.trusting(certificate, InOrder(member), deadline=1.5) as caller:
             begun = time.monotonic()
             with pytest.raises(caller.timed_out):
                 caller.call(timeout=None)
-            assert 0.9 < time.monotonic() - begun < 1.5
+            assert 1.4 < time.monotonic() - begun < 1.3 + 1.5 - 0.2  # one after the other they would take 2.8 s

@@ -7,6 +7,7 @@ A client comes in with a subclass of `Caller` in a module of its own (``caller_<
 from __future__ import annotations
 
 from support.caller import Answer, Caller, Opened
+from support.caller_aiohttp import AiohttpCaller
 from support.caller_httpx import (
     AsyncHttpx2Caller,
     AsyncHttpxCaller,
@@ -14,11 +15,14 @@ from support.caller_httpx import (
     HttpxCaller,
 )
 from support.caller_requests import RequestsCaller
+from support.caller_urllib3 import Urllib3Caller
 
 __all__ = [
     "CALLERS",
     "CANCELLABLE",
     "HTTPX_CALLERS",
+    "KEEPING_COOKIES",
+    "AiohttpCaller",
     "Answer",
     "AsyncHttpx2Caller",
     "AsyncHttpxCaller",
@@ -27,8 +31,10 @@ __all__ = [
     "HttpxCaller",
     "Opened",
     "RequestsCaller",
+    "Urllib3Caller",
 ]
 
 HTTPX_CALLERS: tuple[type[Caller], ...] = (HttpxCaller, AsyncHttpxCaller, Httpx2Caller, AsyncHttpx2Caller)
-CALLERS: tuple[type[Caller], ...] = (RequestsCaller, *HTTPX_CALLERS)
+CALLERS: tuple[type[Caller], ...] = (RequestsCaller, *HTTPX_CALLERS, AiohttpCaller, Urllib3Caller)
+KEEPING_COOKIES: tuple[type[Caller], ...] = tuple(one for one in CALLERS if one.keeps_cookies)
 CANCELLABLE: tuple[type[Caller], ...] = tuple(one for one in CALLERS if one.cancels)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 INTERNALS = {
-    *(f"contrib/{library}_internals.py" for library in ("httpx", "requests", "urllib3")),
+    *(f"contrib/{library}_internals.py" for library in ("aiohttp", "httpx", "requests", "urllib3")),
     "drivers/nacos/sdk_patches.py",
 }
 """What is not public in another library, checked when it is loaded: one module for each library."""

@@ -1,0 +1,429 @@
+"""aiohttp: ``await session.get("http://orders/items")`` goes to a member of the service ``orders``.
+
+    session = aiohttp.ClientSession(middlewares=(discovery_middleware(),))
+
+A client middleware, and not a resolver: the key of aiohttp's connection pool is the host in the URL, so that a resolver
+would balance connections instead of requests. The request has the member's URL only while it is sent, and its response
+keeps the caller's; so redirects, cookies, `response.url` and `response.request_info` stay in terms of the service.
+
+The middleware has to be the last one in `middlewares`, or those after it see the member's URL, once per attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import weakref
+from collections.abc import Iterable, Mapping
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+try:
+    import aiohttp
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("pydoudou.contrib.aiohttp needs aiohttp: pip install 'pydoudou[aiohttp]'") from error
+
+from aiohttp.payload import BytesPayload
+from multidict import CIMultiDict, CIMultiDictProxy, istr
+from yarl import URL
+
+from ..balancers.calls.call import Call
+from ..balancers.calls.given import given_policy
+from ..balancers.calls.policy import CallPolicy
+from ..balancers.calls.service import CalledService, ClientErrors
+from ..balancers.calls.terms import TRANSLATED, Terms
+from ..balancers.calls.trail import Attempt, attempts_of_error
+from ..balancers.calls.urls import UnusableAddress, member_scheme
+from ..balancers.memory.pick import Pick
+from ..drivers.members import Member, Reached
+from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
+from .service_hosts import GivenBalancers, ServiceHosts
+
+__all__ = [
+    "CircuitOpenError",
+    "DiscoveryMiddleware",
+    "DiscoveryResponse",
+    "NoMemberError",
+    "attempts_of",
+    "discovery_middleware",
+    "member_of",
+]
+
+logger = logging.getLogger(__name__)
+
+_SWITCHED = 101
+"""The status of an answer after which the connection is a WebSocket, which ends when it is closed."""
+_SECURE = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+"""The schemes of aiohttp, and the scheme of the connection."""
+_TRANSLATED = tuple(istr(name) for name in TRANSLATED)
+_UNCONNECTED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ServerFingerprintMismatch,
+    # The connection that was taken from the pool is closed, and nothing could be written. While a body is written,
+    # aiohttp makes another exception of it.
+    aiohttp.ClientConnectionResetError,
+)
+
+
+class NoMemberError(aiohttp.ClientConnectorError):
+    """No member of the service can be picked; the `NoMemberAvailable` that says why is the ``__cause__``."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class CircuitOpenError(aiohttp.ClientConnectorError):
+    """The circuit breaker of the service lets no call through; the `CircuitOpen` is the ``__cause__``."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+def member_of(response: aiohttp.ClientResponse) -> Member:
+    """The member that answered; the same as ``response.member``, which type checkers do not know of.
+
+    Raises:
+        LookupError: the response did not come through a `DiscoveryMiddleware`.
+    """
+    member = getattr(response, "member", None)
+    if not isinstance(member, Member):
+        raise LookupError(f"{response!r} did not come from a member of a service")
+    return member
+
+
+def attempts_of(of: aiohttp.ClientResponse | BaseException) -> tuple[Attempt, ...]:
+    """The attempts of the call that ended with this response or this error, the last one included.
+
+    The same as ``response.attempts``. Empty if it did not come through a `DiscoveryMiddleware`.
+    """
+    return attempts_of_error(of) if isinstance(of, BaseException) else getattr(of, "attempts", ())
+
+
+class DiscoveryMiddleware:
+    """Sends requests for services to their members, and every other request on as it is.
+
+    A host is a service if it is named in `services`, or if it has one label and is neither ``localhost`` nor a number.
+    A port in the URL of a service is ignored: the members have their own. With ``https://`` the connection is TLS
+    whatever the member registered, and the certificate must carry the name in the URL. No proxy is used to a member.
+    Several sessions may share one middleware.
+
+    Args:
+        services: host name in the URL to service name, for names that a URL cannot carry: URLs have lower-case hosts.
+        balancer: makes the balancer of a service from its name (`WeightedRandom`, say), or balancers by service name.
+            By default, and for services that the mapping lacks, `LeastLatency` on the default registry.
+        attempts: the most members that one request tries; by default 3.
+        deadline: seconds from the start of a request to the head of its answer, over all attempts. None: the session's
+            timeouts decide, and all connecting together takes 30 s at most.
+        policy: these two and all else about how far a request goes, in place of them.
+
+    Raises, from a request:
+        NoMemberError: there is no member to send it to.
+        CircuitOpenError: the policy has a circuit breaker, and it is open.
+
+    Any other error is the one of the last attempt.
+
+    The response is a `DiscoveryResponse`: it tells who answered, and of all attempts at it (`attempts_of`).
+    """
+
+    def __init__(
+        self,
+        *,
+        services: Mapping[str, str] | None = None,
+        balancer: GivenBalancers = None,
+        attempts: int | None = None,
+        deadline: float | None = None,
+        policy: CallPolicy | None = None,
+    ) -> None:
+        chosen = given_policy(policy, attempts, deadline)
+        self._hosts: ServiceHosts[_Origin] = ServiceHosts(
+            services, balancer, chosen, _ERRORS, _origin, logger, _SECURE, self._retire
+        )
+        self._connectors: _Connectors = weakref.WeakKeyDictionary()
+        self._present: dict[str, set[tuple[str, int]]] = {}
+
+    @property
+    def policy(self) -> CallPolicy:
+        """How far a call may go; may be changed at any time, for the calls that begin after that."""
+        return self._hosts.policy
+
+    @policy.setter
+    def policy(self, policy: CallPolicy) -> None:
+        self._hosts.policy = policy
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Called by `aiohttp.ClientSession`."""
+        asked = request.url
+        service = self._hosts.of(asked.scheme, asked.host or "")
+        if service is None:
+            return await handler(request)
+        failed = failed_before(request)
+        if failed is not None:
+            raise failed
+        exchange = _Exchange(request, service, self._connectors)
+        if not service.ready:
+            await service.wait_async(monotonic())
+        attempt = service.first(exchange.call, request, monotonic())
+        while True:
+            try:
+                if attempt.delay:
+                    await asyncio.sleep(attempt.delay)
+                exchange.begins(attempt)
+                if attempt.answer_limit is None and has_idle_connection(request):
+                    response = await handler(request)
+                else:
+                    response = await exchange.in_time(attempt, handler)
+                following = exchange.answered(attempt, response)
+                if following is None:
+                    return response
+            except BaseException as error:
+                exchange.restore()
+                following = service.after(exchange.call, attempt, error, monotonic())
+                if following is None:
+                    final = not_to_be_repeated(request, error)
+                    if final is error:
+                        raise
+                    raise final from error
+            attempt = following
+            await request.close()  # what is left of writing the body to the last member
+
+    def _retire(self, host: str, members: Iterable[Member]) -> None:
+        """Of the service that URLs call `host`, only these members are left."""
+        present = {(member.host.lower(), member.port) for member in members}
+        gone = self._present.get(host, set()) - present
+        self._present[host] = present
+        if not gone:
+            return
+        for connector, loop in list(self._connectors.items()):
+            if loop is asyncio.get_running_loop():
+                drop_connections(connector, gone)
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(drop_connections, connector, gone)
+
+
+discovery_middleware = DiscoveryMiddleware
+"""The name by which it reads like what aiohttp calls it: ``middlewares=(discovery_middleware(),)``."""
+
+_Connectors = weakref.WeakKeyDictionary[aiohttp.BaseConnector, asyncio.AbstractEventLoop]
+"""Those that may have connections to members, and their event loops."""
+_Origin = tuple[str, str, str]
+"""Scheme, host with port, and root path."""
+
+
+def _origin(base: str) -> _Origin:
+    parts = urlsplit(base)
+    return parts.scheme, parts.netloc, parts.path
+
+
+class _Exchange:
+    """One request of the session, out and in.
+
+    As little as possible is done, and as few objects are made, for a request that goes out over a connection that is
+    there: aiohttp takes 100 µs for it. And nothing that the request holds, such as its response, holds this object: a
+    cycle costs more, when it is collected, than all of it.
+    """
+
+    def __init__(
+        self, request: aiohttp.ClientRequest, service: CalledService[_Origin], connectors: _Connectors
+    ) -> None:
+        self.request, self.service, self.asked, self._connectors = request, service, request.url, connectors
+        self._before = request.server_hostname, request.response_class
+        self._timer: asyncio.Timeout | None = None
+        self.call = service.call(request.method, request.url, _replayable(request.body), monotonic())
+
+    def begins(self, attempt: Pick) -> None:
+        """The request is to go to the member of this attempt."""
+        request, self.member = self.request, attempt.member
+        request.url = self._url(attempt.member)
+        if request.proxy is not None:
+            request.proxy = request.proxy_auth = request.proxy_headers = None
+        if self.scheme == "https" and request.server_hostname is None:
+            request.server_hostname = self.service.host
+        request.response_class = functools.partial(_responses(self._before[1]), self)  # type: ignore[assignment]
+
+    def restore(self) -> None:
+        """The request is what it was: another middleware may use it once more."""
+        request, request.url = self.request, self.asked
+        request.server_hostname, request.response_class = self._before
+
+    async def in_time(self, attempt: Pick, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """The answer, within the limits of the attempt."""
+        request = self.request
+        connector = request.session.connector
+        if connector is not None:
+            self._connectors[connector] = request.loop
+        started = request.loop.time() - (monotonic() - attempt.started)
+        connect_limit, answer_limit, self.left = attempt.connect_limit, attempt.answer_limit, False
+        self.answer_by = None if answer_limit is None else started + answer_limit
+        self._timer = asyncio.timeout_at(started + min(connect_limit, answer_limit or connect_limit))
+        try:
+            async with self._timer:
+                return await handler(request)
+        except TimeoutError as error:
+            if not self._timer.expired():
+                raise
+            if self.left:
+                raise aiohttp.SocketTimeoutError(f"No answer from {attempt.member.address} in time") from error
+            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to {attempt.member.address}") from error
+        finally:
+            self._timer = None
+
+    def leaves(self) -> None:
+        """There is a connection, and the request leaves: from now on the time for the answer counts."""
+        self.left, timer = True, self._timer
+        if timer is not None and not timer.expired():
+            timer.reschedule(self.answer_by)
+
+    def answered(self, attempt: Pick, response: aiohttp.ClientResponse) -> Pick | None:
+        """What follows the head of an answer: nothing, or another attempt."""
+        self.restore()
+        try:
+            following = self.service.answered(
+                self.call, attempt, response.status, response.headers.get, self.request, monotonic()
+            )
+        except BaseException:
+            response.close()
+            raise
+        if following is not None:
+            response.close()
+        elif isinstance(response, DiscoveryResponse):
+            response.tell_end(attempt)
+        else:  # of a middleware behind this one
+            attempt.ended(monotonic(), True)
+        return following
+
+    def _url(self, member: Member) -> URL:
+        asked, service = self.asked, self.service
+        self.scheme = member_scheme(_SECURE[asked.scheme], member)
+        try:
+            scheme, authority, root = service.origins.of(member, self.scheme, service.view)
+            return URL.build(
+                scheme=scheme,
+                authority=authority,
+                path=root + asked.raw_path,
+                query_string=asked.raw_query_string,
+                encoded=True,
+            )
+        except (UnusableAddress, ValueError) as error:
+            raise aiohttp.ClientConnectorError(self.request.connection_key, OSError(0, str(error))) from error
+
+
+class DiscoveryResponse(aiohttp.ClientResponse):
+    """The answer of a member, in the caller's terms. It tells when its body ends.
+
+    (`raw_headers` are what the member sent. The response class of a session is kept: one is made that is both.)
+
+    Attributes:
+        member: who answered.
+    """
+
+    _balanced_attempt: Pick | None = None
+
+    def __init__(self, exchange: _Exchange, *args: Any, **kwargs: Any) -> None:
+        self.member, self._balanced_scheme = exchange.member, exchange.scheme
+        self._balanced_url, self._balanced_service = exchange.asked, exchange.service
+        self._balanced_call: Call = exchange.call
+        super().__init__(*args, **kwargs)
+        exchange.leaves()  # a response is made as soon as there is a connection
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts of the call, this one included."""
+        return self._balanced_call.trail
+
+    @property
+    def request_info(self) -> aiohttp.RequestInfo:
+        """What was asked for, in the caller's terms."""
+        return super().request_info._replace(url=self._balanced_url)
+
+    @functools.cached_property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """The headers, in the caller's terms."""
+        headers = super().headers
+        for name in _TRANSLATED:
+            if name in headers:
+                return self._translated(headers)
+        return headers
+
+    def _translated(self, headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
+        members = self._balanced_service.balancer.members
+        terms = Terms(str(self._balanced_url), self.member, self._balanced_scheme, members)
+        return CIMultiDictProxy(
+            CIMultiDict(
+                (name, terms.header(name.lower(), value) if name.lower() in TRANSLATED else value)
+                for name, value in headers.items()
+            )
+        )
+
+    def tell_end(self, attempt: Pick) -> None:
+        """Called once, when this is the answer of the call: tell `attempt` when the body ends, which may be now."""
+        self._balanced_attempt = attempt
+        if self.status != _SWITCHED:
+            self.content.on_eof(self._complete)
+
+    def _complete(self) -> None:
+        attempt, self._balanced_attempt = self._balanced_attempt, None
+        if attempt is not None:
+            attempt.ended(monotonic(), True)
+
+    def close(self) -> None:
+        super().close()
+        if self._balanced_attempt is not None:
+            self._closed_early()
+
+    def release(self) -> Any:
+        released = super().release()
+        if self._balanced_attempt is not None:
+            self._closed_early()
+        return released
+
+    def _closed_early(self) -> None:
+        attempt, self._balanced_attempt = self._balanced_attempt, None
+        if attempt is not None:
+            attempt.ended(monotonic(), self.status == _SWITCHED)
+
+
+_kinds: dict[type[aiohttp.ClientResponse], type[DiscoveryResponse]] = {aiohttp.ClientResponse: DiscoveryResponse}
+
+
+def _responses(of: type[aiohttp.ClientResponse]) -> type[DiscoveryResponse]:
+    """The class for responses of a session whose own class for them is `of`."""
+    if of not in _kinds:
+        both = (DiscoveryResponse, of)
+        _kinds[of] = of if issubclass(of, DiscoveryResponse) else type(f"Discovery{of.__name__}", both, {})
+    return _kinds[of]
+
+
+def _replayable(body: object) -> bool:
+    """Whether a body is in memory: none, bytes, text, JSON, a form, or a form of several such parts."""
+    if not body or isinstance(body, BytesPayload):
+        return True
+    return isinstance(body, aiohttp.MultipartWriter) and all(isinstance(part, BytesPayload) for part, _, _ in body)
+
+
+def _reached(error: BaseException) -> Reached | None:
+    """How far the attempt got, None if the member has nothing to do with what failed."""
+    if isinstance(error, _UNCONNECTED):
+        return Reached.UNCONNECTED
+    if isinstance(error, TimeoutError):
+        return Reached.TIMED_OUT
+    return Reached.BROKEN if isinstance(error, aiohttp.ClientConnectionError) else None
+
+
+def _no_member(text: str, *, request: aiohttp.ClientRequest) -> NoMemberError:
+    return NoMemberError(request.connection_key, OSError(0, text))
+
+
+def _circuit_open(text: str, *, request: aiohttp.ClientRequest) -> CircuitOpenError:
+    return CircuitOpenError(request.connection_key, OSError(0, text))
+
+
+def _timed_out(text: str, *, request: aiohttp.ClientRequest) -> aiohttp.SocketTimeoutError:
+    return aiohttp.SocketTimeoutError(text)
+
+
+_ERRORS = ClientErrors(_no_member, _timed_out, _reached, _circuit_open)

@@ -1,0 +1,77 @@
+"""What is not public in aiohttp and is used nevertheless: only here, and checked when this module is loaded.
+
+Where a release of aiohttp lacks it, the cautious way is taken instead. A test fails then, so that it is noticed.
+
+- `ClientRequest._timer`, one object for all that a single call of the user does. aiohttp repeats an idempotent request
+  by itself, once, when its connection broke, and runs the middlewares again with a new request object; this is the only
+  thing that both have in common and that nothing else has.
+- `BaseConnector._conns`, the idle connections, to close those to members that left (aiohttp itself closes them after 15
+  seconds), and to do without a timer for connecting where there is one: timers take most of what a balanced call costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextvars import ContextVar
+
+import aiohttp
+from aiohttp.client_reqrep import ConnectionKey
+
+__all__ = [
+    "CALLS_ARE_KNOWN",
+    "CONNECTIONS_HAVE_KEYS",
+    "drop_connections",
+    "failed_before",
+    "has_idle_connection",
+    "not_to_be_repeated",
+]
+
+_failed: ContextVar[tuple[object, BaseException] | None] = ContextVar("pydoudou_aiohttp_failed", default=None)
+"""The call that failed last in this task, and how. It is looked at by the next one, and then forgotten."""
+
+
+def failed_before(request: aiohttp.ClientRequest) -> BaseException | None:
+    """The error of the same call of the user, if `request` is aiohttp's own repetition of it."""
+    failed = _failed.get()
+    if failed is None:
+        return None
+    _failed.set(None)
+    call, error = failed
+    return error if call is request._timer else None
+
+
+def not_to_be_repeated(request: aiohttp.ClientRequest, error: BaseException) -> BaseException:
+    """`error`, with which the call of `request` ends, so that it ends with it although aiohttp would try once more."""
+    if isinstance(error, aiohttp.ClientConnectorError) or not isinstance(
+        error, (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
+    ):
+        return error
+    if CALLS_ARE_KNOWN:
+        _failed.set((request._timer, error))
+        return error
+    # An error of this class, of which those above are subclasses, is never repeated.
+    cautious = aiohttp.ClientConnectionError(str(error))
+    cautious.__cause__ = error
+    return cautious
+
+
+def has_idle_connection(request: aiohttp.ClientRequest) -> bool:
+    """Whether there is a connection to where the request goes. (It may turn out to be dead; that is another matter.)"""
+    connector = request.session.connector
+    return CONNECTIONS_HAVE_KEYS and connector is not None and request.connection_key in connector._conns
+
+
+def drop_connections(connector: aiohttp.BaseConnector, addresses: Collection[tuple[str, int]]) -> None:
+    """Close the idle connections to these hosts and ports; in the thread of the connector's event loop."""
+    if not CONNECTIONS_HAVE_KEYS or connector.closed:
+        return
+    idle = connector._conns
+    for key in [key for key in idle if (key.host, key.port) in addresses]:
+        for protocol, _ in idle.pop(key):
+            protocol.close()
+
+
+CALLS_ARE_KNOWN = "_timer" in aiohttp.ClientRequest.__init__.__code__.co_names
+CONNECTIONS_HAVE_KEYS = "_conns" in aiohttp.BaseConnector.__init__.__code__.co_names and {"host", "port"} <= set(
+    ConnectionKey._fields
+)
