@@ -39,17 +39,22 @@ class RetryBudget:
         self._calls, self._moves, self._hedges, self._answered, self._lent = (_Sum() for _ in range(5))
         self._under_way: list[float] = []
 
-    def deposit(self, now: float) -> None:
-        """A call began."""
+    def deposit(self, now: float, ratio: float = 0.0, reserve: float = 0.0) -> float:
+        """A call began; how many retries are allowed now, as `left` says. In one piece: every call pays for it."""
         if now >= self._second + 1:
             self._turn(int(now))
-        self._calls.add(self._second)
+        calls = self._calls
+        calls.counts[self._second % SLOTS] += 1
+        calls.total += 1
+        return ratio * calls.total + reserve * SLOTS - self._moves.total
 
     def answered(self, now: float) -> None:
         """A call was answered."""
         if now >= self._second + 1:
             self._turn(int(now))
-        self._answered.add(self._second)
+        answered = self._answered
+        answered.counts[self._second % SLOTS] += 1
+        answered.total += 1
 
     def left(self, now: float, ratio: float, reserve: float) -> float:
         """How many retries are allowed now; below 0 after policies that allow more than this one."""
@@ -103,23 +108,23 @@ class RetryBudget:
 class _Sum:
     """How often something happened in the last ten seconds."""
 
-    __slots__ = ("_counts", "total")
+    __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
-        self._counts = [0] * SLOTS
+        self.counts = [0] * SLOTS
         self.total = 0
 
     def add(self, second: int) -> None:
-        self._counts[second % SLOTS] += 1
+        self.counts[second % SLOTS] += 1
         self.total += 1
 
     def take_back(self, second: int) -> None:
-        if self._counts[second % SLOTS]:
-            self._counts[second % SLOTS] -= 1
+        if self.counts[second % SLOTS]:
+            self.counts[second % SLOTS] -= 1
             self.total -= 1
 
     def clear(self, first: int, last: int) -> None:
         """These seconds begin."""
         for second in range(first, last + 1):
-            self.total -= self._counts[second % SLOTS]
-            self._counts[second % SLOTS] = 0
+            self.total -= self.counts[second % SLOTS]
+            self.counts[second % SLOTS] = 0

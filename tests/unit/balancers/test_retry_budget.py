@@ -85,7 +85,7 @@ def test_a_thread_that_was_held_up_for_a_minute_undoes_nothing() -> None:
 
 @pytest.mark.parametrize("rate", [20, 200])
 @pytest.mark.parametrize("reached", [Reached.UNCONNECTED, Reached.REFUSED, Reached.BROKEN, Reached.ANSWERED])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_when_everybody_fails_attempts_per_call_stay_bounded(rate: int, reached: Reached, seed: int) -> None:
     chance = random.Random(seed)
     members = [Member("orders", "10.0.0.1", port) for port in range(1, 6)]
