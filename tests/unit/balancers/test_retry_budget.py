@@ -6,9 +6,9 @@ import logging
 import random
 
 import pytest
-from support.http_members import InOrder
+from support.http_members import GivenMembers, InOrder
 
-from pydoudou import CallPolicy, Member
+from pydoudou import CallPolicy, Member, RoundRobin, WeightedRandom
 from pydoudou.balancers.calls.budget import MOST_LENT, RetryBudget
 from pydoudou.balancers.calls.call import Call
 from pydoudou.balancers.reporting import Reporting
@@ -81,6 +81,20 @@ def test_a_thread_that_was_held_up_for_a_minute_undoes_nothing() -> None:
     budget.deposit(160.0)
     budget.deposit(100.0)
     assert budget.left(160.0, 1.0, 0.0) == 2
+
+
+def test_all_clients_of_a_service_share_its_budget_and_a_balancer_of_somebody_elses_has_its_own() -> None:
+    registry = GivenMembers(*[Member("orders", "10.0.0.1", port) for port in (1, 2)])
+    balancers = [RoundRobin("orders", registry), WeightedRandom("orders", registry)]
+    others = [RoundRobin("orders", GivenMembers(Member("orders", "10.0.0.1", 1))), Reporting(InOrder())]
+    policy, log = CallPolicy(retry_ratio=0.0, retry_reserve=0.1), logging.getLogger("pydoudou.tests")
+    calls = [Call(policy, balancer, "GET", "http://orders/", True, 1000.0, log) for balancer in balancers]
+    firsts = [call.first(1000.0) for call in calls]
+    following = [call.next(first, Reached.BROKEN, OSError(), 1000.0) for call, first in zip(calls, firsts, strict=True)]
+    assert [pick is not None for pick in following] == [True, False]
+    assert balancers[0].calls is balancers[1].calls
+    assert balancers[0].calls.counters == {"moves": 1, "budget_refused": 1}
+    assert len({id(balancer.calls) for balancer in (balancers[0], *others)}) == 3
 
 
 @pytest.mark.parametrize("rate", [20, 200])
