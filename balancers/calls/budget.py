@@ -30,14 +30,19 @@ class RetryBudget:
     """The retries of one service. Times are of one monotonic clock; one caller at a time.
 
     What is told late, by a thread that was held up, counts in the present second.
+
+    Attributes:
+        watching: whether `answered` has to be told: not while nobody asked for a retry in the last ten seconds.
     """
 
-    __slots__ = ("_answered", "_calls", "_hedges", "_lent", "_moves", "_second", "_under_way")
+    __slots__ = ("_answered", "_asked", "_calls", "_hedges", "_lent", "_moves", "_second", "_under_way", "watching")
 
     def __init__(self) -> None:
         self._second = -SLOTS
         self._calls, self._moves, self._hedges, self._answered, self._lent = (_Sum() for _ in range(5))
         self._under_way: list[float] = []
+        self.watching = False
+        self._asked = -SLOTS
 
     def deposit(self, now: float, ratio: float = 0.0, reserve: float = 0.0) -> float:
         """A call began; how many retries are allowed now, as `left` says. In one piece: every call pays for it."""
@@ -64,7 +69,9 @@ class RetryBudget:
 
     def withdraw(self, now: float, ratio: float, reserve: float) -> bool:
         """Take one for a retry; whether there was one."""
-        if self.left(now, ratio, reserve) < 1 - _SLACK:
+        left = self.left(now, ratio, reserve)
+        self.watching, self._asked = True, self._second
+        if left < 1 - _SLACK:
             return False
         self._moves.add(self._second)
         return True
@@ -103,6 +110,7 @@ class RetryBudget:
         for counted in (self._calls, self._moves, self._hedges, self._answered, self._lent):
             counted.clear(max(self._second + 1, second - SLOTS + 1), second)
         self._second = second
+        self.watching = second - self._asked < SLOTS
 
 
 class _Sum:

@@ -145,7 +145,8 @@ class Call:
         if status < 400:
             if self._policy.hedge is not None:
                 self._shared.head(now - present.started)
-            self._shared.answered(now)
+            if self._shared.budget.watching:
+                self._shared.answered(now)
             if self._permit is not None:
                 self._end(True, now)
             return None

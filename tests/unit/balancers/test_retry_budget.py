@@ -68,6 +68,19 @@ def test_three_moves_at_a_time_are_lent_while_others_are_answered() -> None:
     assert MOST_LENT == 3
 
 
+def test_answers_are_counted_only_while_somebody_asks_for_retries() -> None:
+    budget = RetryBudget()
+    budget.deposit(100.0)
+    assert not budget.watching
+    budget.withdraw(100.5, 0.0, 0.0)
+    assert budget.watching
+    for now in (101.0, 109.9):
+        budget.deposit(now)
+        assert budget.watching
+    budget.deposit(110.0)
+    assert not budget.watching
+
+
 def test_a_lent_move_of_which_nobody_hears_again_is_forgotten() -> None:
     budget = RetryBudget()
     for second in (100.0, 112.0):
