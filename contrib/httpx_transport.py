@@ -7,6 +7,7 @@ one thing in one of them and another in the other.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from time import monotonic, sleep
 from typing import Any, ClassVar, Generic, TypeVar
@@ -20,6 +21,7 @@ from ..balancers.calls.trail import Trail
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member
+from .hedged import Ended, sent_with_a_hedge
 from .httpx_library import Library
 from .httpx_pools import MemberPools
 from .service_hosts import GivenBalancers, ServiceHosts
@@ -122,8 +124,16 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     response = None
                 if attempt.delay:
                     await anyio.sleep(attempt.delay)
-                transport = self._async.of(service.host, attempt.member)
-                response = await transport.handle_async_request(exchange.outgoing(attempt))
+                after = call.hedge_after(monotonic())
+                if after is None:
+                    transport = self._async.of(service.host, attempt.member)
+                    response = await transport.handle_async_request(exchange.outgoing(attempt))
+                else:
+                    ended, exchange = await self._hedged(service, exchange, attempt, after)
+                    attempt = ended.attempt
+                    if ended.error is not None:
+                        raise ended.error
+                    response = ended.response
                 following = service.answered(
                     call, attempt, response.status_code, response.headers.get, request, monotonic()
                 )
@@ -137,6 +147,19 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                 if following is None:
                     raise
             attempt = following
+
+    async def _hedged(
+        self, service: CalledService[Any], exchange: _Exchange, attempt: Pick, after: float
+    ) -> tuple[Ended[Any], _Exchange]:
+        """Send an attempt, and another one beside it if it is silent for `after` seconds."""
+        exchanges = {}
+
+        async def send(one: Pick) -> Any:
+            own = exchanges[one] = copy.copy(exchange)
+            return await self._async.of(service.host, one.member).handle_async_request(own.outgoing(one))
+
+        ended = await sent_with_a_hedge(service, exchange.call, attempt, after, send, _aclose)
+        return ended, exchanges[ended.attempt]
 
     def close(self) -> None:
         """Close the connections of the library's `Client`; the next request makes new ones."""

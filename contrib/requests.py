@@ -40,8 +40,8 @@ from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_schem
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
 from ..drivers.members import Member, Reached
-from .requests_internals import never_connected, with_host
-from .urllib3_internals import drop_pools, tell_end, translate_headers
+from .requests_internals import with_host
+from .urllib3_internals import drop_pools, never_connected, tell_end, translate_headers
 
 __all__ = ["CircuitOpenError", "DiscoveryAdapter", "NoMemberError", "attempts_of", "member_of", "mount"]
 
