@@ -18,7 +18,7 @@ from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.trail import Trail
-from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme
+from ..balancers.calls.urls import LOGICAL_SCHEME, member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member
 from .hedged import sent_with_a_hedge
@@ -67,13 +67,14 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
         """Called by the library's `Client`."""
         asked: Any = request
         url = asked.url
-        service = self._hosts.of(url.scheme, url.host)
+        scheme = url.scheme
+        service = self._hosts.of(scheme, url.host)
         if service is None:
             return self._sync.elsewhere().handle_request(request)  # type: ignore[no-any-return]
         if self._sync.retired:
             for pool in self._sync.surplus():
                 pool.close()
-        exchange = _Exchange(self.library, asked, service)
+        exchange = _Exchange(self.library, asked, scheme, service)
         call = exchange.call
         if not service.ready:
             service.wait(monotonic())
@@ -106,13 +107,14 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
         """Called by the library's `AsyncClient`."""
         asked: Any = request
         url = asked.url
-        service = self._hosts.of(url.scheme, url.host)
+        scheme = url.scheme
+        service = self._hosts.of(scheme, url.host)
         if service is None:
             return await self._async.elsewhere().handle_async_request(request)  # type: ignore[no-any-return]
         if self._async.retired:
             for pool in self._async.surplus():
                 await pool.aclose()
-        exchange = _Exchange(self.library, asked, service)
+        exchange = _Exchange(self.library, asked, scheme, service)
         call = exchange.call
         if not service.ready:
             await service.wait_async(monotonic())
@@ -187,7 +189,7 @@ async def _discard(answer: tuple[Any, Any]) -> None:
     await _aclose(answer[1])
 
 
-class _Timeouts(dict[str, float | None]):
+class _TimeLeft(dict[str, float | None]):
     """The timeouts of the phases of a request, within the time of its attempt.
 
     httpcore asks for a phase's timeout when the phase begins: then it is cut to what the ones before have left over.
@@ -210,29 +212,31 @@ class _Timeouts(dict[str, float | None]):
 class _Exchange:
     """One request of the client, out and in. Everything but the sending, which is sync or async."""
 
-    def __init__(self, library: Library, request: Any, service: CalledService[Any]) -> None:
-        self._library, self._request, self.service = library, request, service
+    def __init__(self, library: Library, request: Any, scheme: str, service: CalledService[Any]) -> None:
+        self._library, self._request, self._asked_scheme, self.service = library, request, scheme, service
         # Any other stream reads from an iterator or a file and is empty, or an error, the second time.
-        replayable = isinstance(request.stream, library.module.ByteStream)
+        replayable = isinstance(request.stream, library.repeatable)
         self.call = service.call(request.method, request.url, replayable, monotonic())
 
     def outgoing(self, attempt: Pick) -> Any:
         """The request as it goes to the member of this attempt."""
         request, service, member = self._request, self.service, attempt.member
-        module, internals = self._library.module, self._library.internals
-        scheme = member_scheme(request.url.scheme, member)
+        internals = self._library.internals
+        scheme = member_scheme(self._asked_scheme, member)
         try:
             origin = service.origins.of(member, scheme, service.view)
-        except (UnusableAddress, module.InvalidURL) as error:
-            raise module.ConnectError(str(error), request=request) from error
-        timeout = _Timeouts(request.extensions.get("timeout", {}))
+        except self._library.unusable as error:
+            raise self._library.module.ConnectError(str(error), request=request) from error
+        extensions: dict[str, Any] = {**request.extensions}
+        timeout = dict(extensions.get("timeout", ()))
         timeout["connect"] = shorter(timeout.get("connect"), attempt.connect_limit)
         if attempt.answer_limit is not None:
             timeout["pool"] = shorter(timeout.get("pool"), attempt.connect_limit)
             for phase in ("write", "read"):
                 timeout[phase] = shorter(timeout.get(phase), attempt.answer_limit)
+            timeout = _TimeLeft(timeout)
             timeout.until = attempt.started + attempt.answer_limit
-        extensions = {**request.extensions, "timeout": timeout}
+        extensions["timeout"] = timeout
         if scheme == "https":
             extensions.setdefault("sni_hostname", service.host)
         return internals.copied(request, internals.moved(request.url, origin), extensions)
