@@ -9,6 +9,7 @@ from ..drivers.members import Member
 from .memory.pick import Pick
 
 if TYPE_CHECKING:
+    from .memory.policy import HealthPolicy
     from .shared_calls import SharedCalls
 
 __all__ = ["Balancer", "Excluded", "Random", "ReportingBalancer"]
@@ -45,6 +46,9 @@ class Balancer(Protocol):
 
 class ReportingBalancer(Balancer, Protocol):
     """What a client uses of a balancer; `TableBalancer` has it, and `Reporting` gives it to any other one."""
+
+    health: HealthPolicy
+    """The rules by which members get calls."""
 
     @property
     def calls(self) -> SharedCalls:

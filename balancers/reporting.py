@@ -9,6 +9,7 @@ from ..discovery.merging.snapshot import Snapshot
 from ..drivers.members import Member
 from .balancer import Balancer, Excluded, Random, ReportingBalancer
 from .memory.pick import Pick
+from .memory.policy import HealthPolicy
 from .shared_calls import SharedCalls
 from .table_balancer import TableBalancer
 
@@ -27,6 +28,7 @@ class Reporting:
     def __init__(self, balancer: Balancer, random: Random = global_random) -> None:
         self.balancer = balancer
         self.calls, self.random = SharedCalls(), random
+        self.health = HealthPolicy()  # which such a balancer does not heed
         self._view = Snapshot("")
 
     def pick(self, exclude: Excluded = ()) -> Member:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..discovery import default_registry
+from ..discovery.merging.snapshot import Snapshot
 from ..drivers.members import Member
 from .balancer import Excluded
+from .memory.chain import Sharing
+from .service_state import ServiceState
 from .table_balancer import MemberSource, Random, TableBalancer
 
 __all__ = ["RoundRobin"]
+
+_ROUNDS = 10
+_ROUNDED = 1e-9
 
 
 class RoundRobin(TableBalancer[Sequence[Member]]):
@@ -33,6 +39,20 @@ class RoundRobin(TableBalancer[Sequence[Member]]):
     def make_table(self, members: Sequence[Member], weights: Sequence[float]) -> Sequence[Member]:
         return members
 
+    def table_of(
+        self, shared: Sharing, snapshot: Snapshot, state: ServiceState, clock: Callable[[], float]
+    ) -> Sequence[Member]:
+        if shared.parts is None:
+            return self.make_table(shared.members, shared.weights)
+        # Who gets a part of its share comes in so many of ten rounds.
+        places = [(place, part) for place, part in enumerate(shared.parts)]
+        return [
+            shared.members[place]
+            for turn in range(_ROUNDS)
+            for place, part in places
+            if int((turn + 1) * part + _ROUNDED) > int(turn * part + _ROUNDED)
+        ]
+
     def choose(self, table: Sequence[Member]) -> Member:
         return table[next(self._turns) % len(table)]
 
@@ -44,7 +64,7 @@ class RoundRobin(TableBalancer[Sequence[Member]]):
         registry = self._registry or default_registry.current()
         if registry is self._source and registry is not None and not exclude:
             derived = self._derived
-            table = derived.table
+            table = derived.quick
             if (
                 table is not None
                 and registry.snapshot(self.service) is derived.snapshot

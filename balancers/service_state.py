@@ -5,6 +5,7 @@ The memory itself is pure (`balancers.memory`); its lock, its clock and its plac
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -13,9 +14,14 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, ref
 
 from ..drivers.members import Member, Outcome
+from .callers import callers_of
+from .memory.chain import Sharing
+from .memory.health import Health
 from .memory.member_record import MemberRecord
 from .memory.pick import Pick
-from .memory.service_memory import ServiceMemory
+from .memory.policy import HealthPolicy
+from .memory.service_memory import ServiceMemory, Visit
+from .memory.zones import Callers
 from .shared_calls import SharedCalls
 
 if TYPE_CHECKING:
@@ -50,7 +56,11 @@ class ServiceState:
 
     def __init__(self, registry: object | None = None) -> None:
         self._registry: Callable[[], object | None] = (lambda: None) if registry is None else ref(registry)
-        self.memory = ServiceMemory(round_trip=self._round_trip)
+        self.memory = ServiceMemory(
+            health=Health(getattr(registry, "random", random.random), self.doubt, self._callers),
+            round_trip=self._round_trip,
+        )
+        self._shared: tuple[Snapshot, int, Sharing] | None = None
         self.calls = SharedCalls()
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
@@ -82,6 +92,40 @@ class ServiceState:
             observers.call_ended(outcome.member.service, outcome)
         told = observers if observers.listening else None
         return Pick(member, snapshot, eligible, record, memory.ended, told, now, how, self._failed)
+
+    @property
+    def health(self) -> HealthPolicy:
+        """The rules by which members get calls, for all balancers and clients of the process. Can be set."""
+        return self.memory.health.policy
+
+    @health.setter
+    def health(self, policy: HealthPolicy) -> None:
+        if policy is not self.memory.health.policy:
+            with self._lock:
+                self.memory.health.policy = policy
+                self.memory.epoch += 1
+
+    def share(self, snapshot: Snapshot) -> tuple[Sharing, int, float]:
+        """Who of `snapshot` gets calls, and how many; the epoch that this is of, and when it may be otherwise."""
+        now, memory = self.now(), self.memory
+        with self._lock:
+            self._see(snapshot, now)
+            if now >= memory.due:
+                memory.advance(now)
+            known = self._shared
+            if known is None or known[0] is not snapshot or known[1] != memory.epoch:
+                known = self._shared = (snapshot, memory.epoch, memory.share(snapshot, now))
+            return known[2], memory.epoch, memory.due
+
+    def advance(self, now: float) -> None:
+        """What changes by time alone."""
+        with self._lock:
+            self.memory.advance(now)
+
+    def visit(self, now: float, starved: bool) -> Visit | None:
+        """Whom the next call is to go to whatever the balancer would choose (`ServiceMemory.visit`)."""
+        with self._lock:
+            return self.memory.visit(now, starved)
 
     def records(self, snapshot: Snapshot, members: Sequence[Member]) -> list[MemberRecord]:
         """What is remembered of these members of `snapshot`, in their order."""
@@ -115,10 +159,13 @@ class ServiceState:
         """A call to a member got no connection or no answer in time: the backends may want to look after it."""
         registry = self._registry()
         probe: Callable[[Member], object] | None = getattr(registry, "probe", None)
-        if probe is not None and not self._doubt():
+        if probe is not None and not self.memory.health.reason_to_doubt(self.now()):
             probe(outcome.member)
 
-    def _doubt(self) -> str:
+    def _callers(self) -> Callers:
+        return callers_of(self._registry())
+
+    def doubt(self) -> str:
         """Why this process should not judge others; "" if it may."""
         doubt: Callable[[], str] | None = getattr(self._registry(), "doubt", None)
         return "" if doubt is None else doubt()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from .calls.breaker import Breaker, CircuitBreaker
 from .calls.budget import RetryBudget
+from .calls.hedging import HeadTimes
 
 __all__ = ["SharedCalls"]
 
@@ -20,6 +21,7 @@ class SharedCalls:
 
     Attributes:
         budget: the retries of all clients.
+        head_times: of the latest answers to calls that may be hedged.
         breakers: the circuit breakers, by their settings.
         counters: what the rules did, and under ``dry_run_…`` what they would have done.
         wall: seconds since 1970, to which a `Retry-After` may refer.
@@ -27,16 +29,19 @@ class SharedCalls:
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self.budget = RetryBudget()
+        self.head_times = HeadTimes()
         self.breakers: dict[CircuitBreaker, Breaker] = {}
         self.counters: dict[str, int] = {}
         self.wall = wall
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
 
-    def began(self, now: float) -> None:
-        """A call began."""
+    def began(self, now: float, ratio: float, reserve: float) -> float:
+        """A call began; how many retries are left (`RetryBudget.left`)."""
+        budget = self.budget
         with self._lock:
-            self.budget.deposit(now)
+            budget.deposit(now)
+            return budget.left(now, ratio, reserve)
 
     def answered(self, now: float) -> None:
         """A call was answered."""
@@ -53,10 +58,25 @@ class SharedCalls:
         with self._lock:
             return self.budget.withdraw(now, ratio, reserve)
 
-    def give_back(self, now: float) -> None:
+    def hedge(self, now: float, ratio: float, reserve: float, most_extra: float) -> bool:
+        """As `RetryBudget.hedge`."""
+        with self._lock:
+            return self.budget.hedge(now, ratio, reserve, most_extra)
+
+    def head(self, seconds: float) -> None:
+        """An answer began after so many seconds; told by calls that may be hedged."""
+        with self._lock:
+            self.head_times.add(seconds)
+
+    def head_quantile(self, share: float, least: int) -> float | None:
+        """As `HeadTimes.quantile`."""
+        with self._lock:
+            return self.head_times.quantile(share, least)
+
+    def give_back(self) -> None:
         """As `RetryBudget.give_back`."""
         with self._lock:
-            self.budget.give_back(now)
+            self.budget.give_back()
 
     def lend(self, now: float) -> bool:
         """As `RetryBudget.lend`."""

@@ -12,28 +12,28 @@ themselves, some pattern of members that are down would have the same one follow
 
 from __future__ import annotations
 
-import bisect
 import functools
-import itertools
+import math
 import random as global_random
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from time import monotonic
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from ..discovery import Registry, default_registry
 from ..discovery.merging.snapshot import Snapshot
-from ..discovery.observer import Observers
 from ..discovery.subscription import Subscription
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
 from .balancer import Excluded, Random
-from .memory.chain import Sharing, last_resort, sharing
+from .derived import Derived
+from .memory.chain import Sharing, last_resort
 from .memory.pick import Pick
-from .memory.service_memory import ServiceMemory
+from .memory.policy import HealthPolicy
+from .memory.service_memory import ServiceMemory, Visit
 from .own_call import OwnCall
 from .service_state import ServiceState, clock_of, state_of
 from .shared_calls import SharedCalls
+from .tier import Tier
 
 __all__ = ["MemberSource", "Random", "TableBalancer"]
 
@@ -52,62 +52,6 @@ class MemberSource(Protocol):
         """What is known about a service, in one line."""
 
 
-class _Tier:
-    """Members that share the retries, and the sums of their weights so far."""
-
-    __slots__ = ("keys", "members", "sums")
-
-    def __init__(self, members: Sequence[Member], weights: Sequence[float]) -> None:
-        self.members = members
-        self.keys = frozenset(member.key for member in members)
-        self.sums = list(itertools.accumulate(weights))
-
-    def draw(self, excluded: Collection[Key], random: Random) -> Member:
-        """One of those that are not excluded, at least one, in proportion to the weights."""
-        members, sums = self.members, self.sums
-        for _ in range(_DRAWS):
-            member = members[bisect.bisect(sums, random.random() * sums[-1], hi=len(sums) - 1)]
-            if member.key not in excluded:
-                return member
-        # Nearly all of the weight is excluded: draw among the others, which costs a pass over all.
-        left = [place for place, member in enumerate(members) if member.key not in excluded]
-        rest = list(itertools.accumulate(sums[place] - (sums[place - 1] if place else 0.0) for place in left))
-        return members[left[bisect.bisect(rest, random.random() * rest[-1], hi=len(rest) - 1)]]
-
-
-class _Derived(Generic[T]):
-    """What a balancer made of one snapshot at one epoch.
-
-    Attributes:
-        table: None if there is nobody.
-        tiers: made when a pick first excludes somebody: those who share the traffic, then the suspects.
-        observers: who is told of picks.
-        clock: what time is measured by.
-    """
-
-    __slots__ = ("clock", "eligible", "epoch", "memory", "observers", "sharing", "snapshot", "state", "table", "tiers")
-
-    def __init__(
-        self,
-        snapshot: Snapshot | None = None,
-        state: ServiceState | None = None,
-        shared: Sharing = Sharing((), ()),  # noqa: B008 (immutable)
-        table: T | None = None,
-        observers: Observers | None = None,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        self.clock = clock
-        self.snapshot, self.state, self.sharing, self.table = snapshot, state, shared, table
-        self.observers = observers or _NO_OBSERVERS
-        self.memory = _FORGETFUL if state is None else state.memory
-        self.epoch = self.memory.epoch
-        self.eligible = shared.members
-        self.tiers: list[_Tier] | None = None
-
-
-_FORGETFUL: Any = ServiceMemory()
-_NO_OBSERVERS = Observers()
-_DRAWS = 8
 _NOBODY = object()
 
 _abandoned: deque[Subscription] = deque()
@@ -141,15 +85,19 @@ class TableBalancer(Generic[T]):
         self.service = service
         self._registry = registry
         self._random: Random = random or global_random
-        self._derived: _Derived[T] = _Derived()
+        self._derived: Derived[T] = Derived()
         # Whom the service was last asked of. Nobody yet is not the same as no registry.
         self._source: object = _NOBODY
         self._held: dict[Registry, Subscription] = {}
         self._closed = False
         self._own_calls = SharedCalls()
+        self._health: HealthPolicy | None = None
 
     how = "its turn"
     """How a member is chosen, in a few words: what `Pick.why` begins with."""
+
+    visits_starved = False
+    """Whether a member that it has not chosen for long gets a call now and then."""
 
     # -- for subclasses ------------------------------------------------------------------------------------------------
 
@@ -186,6 +134,9 @@ class TableBalancer(Generic[T]):
             registry = self._turn_to(registry)
         snapshot = registry.snapshot(self.service)
         derived = self._derived
+        if derived.due != math.inf and derived.state is not None and (now := derived.clock()) >= derived.due:
+            derived.state.advance(now)
+            derived.due = derived.memory.due
         if derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
             derived = self._derive(registry, snapshot)
         if derived.table is None:
@@ -206,12 +157,17 @@ class TableBalancer(Generic[T]):
         Raises:
             NoMemberAvailable: nobody is there, or nobody else.
         """
-        member = self.pick(exclude)
+        derived = self._derived
+        now = derived.clock()
+        if now >= derived.memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
+            member, how = visit
+            self._derived.observers.picked(self.service, member)
+        else:
+            member, how = self.pick(exclude), "not tried before" if exclude else self.how
         derived = self._derived
         if derived.state is None or derived.snapshot is None:
             return Pick(member, derived.snapshot)
-        how = self.how if not exclude else "not tried before"
-        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers, derived.clock(), how)
+        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers, now, how)
 
     def call(self, exclude: Excluded = ()) -> OwnCall:
         """A call by whatever client, as a block (``with`` or ``async with``) that reports how it ended by itself.
@@ -226,14 +182,33 @@ class TableBalancer(Generic[T]):
     @property
     def calls(self) -> SharedCalls:
         """What the calls of the service share; this balancer's own while the service has no members."""
+        state = self.state
+        return self._own_calls if state is None else state.calls
+
+    @property
+    def state(self) -> ServiceState | None:
+        """What all balancers and clients of the process share about the service; None while it has no members."""
         if self._derived.state is None and not self._closed:
             registry = self._registry or default_registry.current()
             if registry is not None:
                 if registry is not self._source:
                     self._turn_to(registry)
                 self._derive(registry, registry.snapshot(self.service))
+        return self._derived.state
+
+    @property
+    def health(self) -> HealthPolicy:
+        """The rules by which the service's members get calls, for all balancers and clients of the process."""
+        state = self.state
+        return (self._health or HealthPolicy()) if state is None else state.health
+
+    @health.setter
+    def health(self, policy: HealthPolicy) -> None:
         state = self._derived.state
-        return self._own_calls if state is None else state.calls
+        if state is None:
+            self._health = policy  # for as soon as there are members
+        else:
+            state.health = policy
 
     @property
     def random(self) -> Random:
@@ -264,25 +239,41 @@ class TableBalancer(Generic[T]):
         self._closed, self._source = True, _NOBODY
         while self._held:
             self._held.popitem()[1].close()
-        self._derived = _Derived()
+        self._derived = Derived()
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
-    def _derive(self, registry: MemberSource, snapshot: Snapshot) -> _Derived[T]:
+    def _derive(self, registry: MemberSource, snapshot: Snapshot) -> Derived[T]:
         observers = registry.observers if isinstance(registry, Registry) else None
         # A memory is kept for services that have members only: names may come from strangers' requests.
         state = state_of(registry, snapshot.service) if snapshot.members else None
-        shared = sharing(snapshot)
+        if state is not None and self._health is not None:
+            state.health, self._health = self._health, None
         clock = clock_of(registry)
-        derived: _Derived[T] = _Derived(snapshot, state, shared, None, observers, clock)
+        shared, epoch, due = (Sharing((), ()), 0, math.inf) if state is None else state.share(snapshot)
+        derived: Derived[T] = Derived(snapshot, state, shared, None, observers, clock)
+        derived.due = due
         if shared.members and state is not None:
+            derived.epoch = epoch
             derived.table = self.table_of(shared, snapshot, state, clock)
-        if len(snapshot.candidates) != len(snapshot.members):
+            if due == math.inf:
+                derived.quick = derived.table
+        if shared.rest or len(snapshot.candidates) != len(snapshot.members):
             derived.eligible = [member for tier in self._tiers(derived) for member in tier.members]
         self._derived = derived
         return derived
 
-    def _after_first_answer(self, registry: MemberSource) -> _Derived[T]:
+    def _visit(self, now: float) -> Visit | None:
+        """A member that has to be called whatever the balancer would choose, as far as the present view has it."""
+        registry = self._registry or default_registry.current()
+        derived = self._derived
+        if derived.state is None or registry is None or registry is not self._source:
+            return None
+        if registry.snapshot(self.service) is not derived.snapshot:
+            return None
+        return derived.state.visit(now, self.visits_starved)
+
+    def _after_first_answer(self, registry: MemberSource) -> Derived[T]:
         """What there is when a backend has had a moment to answer, once for each service, and not in an event loop."""
         subscription = self._subscription()
         if subscription is not None:
@@ -321,17 +312,17 @@ class TableBalancer(Generic[T]):
     def __del__(self) -> None:
         _abandoned.extend(getattr(self, "_held", {}).values())
 
-    def _tiers(self, derived: _Derived[T]) -> list[_Tier]:
+    def _tiers(self, derived: Derived[T]) -> list[Tier]:
         if derived.tiers is None:
             last = Sharing((), ()) if derived.snapshot is None else last_resort(derived.snapshot)
             derived.tiers = [
-                _Tier(shared.members, self.retry_weights(shared.weights))
-                for shared in (derived.sharing, last)
+                Tier(shared.members, self.retry_weights(shared.weights))
+                for shared in (derived.sharing, *derived.sharing.rest, last)
                 if shared.members
             ]
         return derived.tiers
 
-    def _pick_other(self, derived: _Derived[T], exclude: Excluded, registry: MemberSource) -> Member:
+    def _pick_other(self, derived: Derived[T], exclude: Excluded, registry: MemberSource) -> Member:
         excluded = {item.key if isinstance(item, Member) else item for item in exclude}
         for tier in self._tiers(derived):
             if not tier.keys <= excluded:

@@ -65,6 +65,8 @@ class TwoChoices(TableBalancer[Candidates]):
         super().__init__(service, registry, random=random)
         self._draw = self._random.random
 
+    visits_starved = True
+
     # -- for subclasses ------------------------------------------------------------------------------------------------
 
     def better(self, table: Candidates, first: int, second: int) -> int:

@@ -18,7 +18,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..drivers.errors import RegistryStateError
-from ..drivers.members import Member
+from ..drivers.members import Instance, Member
 from . import process, sigterm
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
@@ -221,6 +221,11 @@ class Registry:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop_async()
+
+    @property
+    def registered(self) -> Instance | None:
+        """What this process registers at present; None if that is nothing."""
+        return None if (run := self._run) is None or not run.settings.register else run.instance
 
     # -- members -------------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ class Supervisor:
 
     Attributes:
         settings: those in force.
+        instance: what is registered at present, None for nothing.
         view: what the drivers find.
         probing: asks the drivers about one member.
         self_doubt: says whether this process should judge others.
@@ -80,8 +81,8 @@ class Supervisor:
         self._loop = LoopThread("pydoudou", self._serve, make_loop=clock.new_event_loop, prepare=runs_here)
         self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
         self.probing = Probing(self._loop.call_soon, clock.now)
-        self.self_doubt = SelfDoubt(clock.now, self._start_unless_ending)
-        self._instance = instance
+        self.self_doubt = SelfDoubt(clock.now, self._loop.call_soon)
+        self.instance = instance
         self._subscriptions = subscriptions
         self._observers = observers
         self._timings = timings
@@ -218,9 +219,6 @@ class Supervisor:
     def _start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._loop.call_soon(lambda: self._tasks.start_soon(work))
 
-    def _start_unless_ending(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._loop.call_soon(lambda: None if self._stopping.is_set() else self._tasks.start_soon(work))
-
     # -- a life, on the event loop -------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
@@ -256,7 +254,7 @@ class Supervisor:
                     mode,
                     settings.plugins[mode].create,
                     settings.drivers[mode],
-                    self._instance,
+                    self.instance,
                     clock=self._clock,
                     timings=self._timings,
                     changed=self._on_driver,
@@ -322,7 +320,7 @@ class Supervisor:
         self._tasks.start_soon(answer)
 
     async def _update(self, data: Mapping[str, Any]) -> None:
-        before = self._instance
+        before = self.instance
         if before is None:
             return
         changed = attrs.evolve(before, data=data)
@@ -333,7 +331,7 @@ class Supervisor:
             "refused the metadata",
             self._timings.call_timeout,
         )
-        self._instance = changed
+        self.instance = changed
 
     async def _reconfigure(self, changes: Mapping[str, str]) -> None:
         before, changed = self.settings, self.settings.changed(changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ from ...drivers.errors import CircuitOpen, NoMemberAvailable
 from ...drivers.members import Member, Outcome, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
-from .policy import CONNECT_BUDGET, CallPolicy, Move, after_answer, after_failure, status_moves
+from .policy import CONNECT_BUDGET, IDEMPOTENT_METHODS, CallPolicy, Move, after_answer, after_failure, status_moves
 from .retry_after import NOT_PROCESSED, retry_after
-from .trail import Attempt
+from .trail import Attempt, reason_of
 from .urls import without_secrets
 from .waiting import FIRST_JITTER, JITTER, LONGEST_WAIT, backoff
 
@@ -47,6 +48,7 @@ class Call:
         "_begun",
         "_breaker",
         "_budget_left",
+        "_hedged",
         "_left",
         "_lent",
         "_log",
@@ -84,11 +86,12 @@ class Call:
         self._begun = self._repeats = 0
         self._present: Pick | None = None
         self._permit: object | None = None
+        self._hedged = False
         # What only a call that moves needs.
         self._left: list[Attempt] | None = None
         self._ready: dict[tuple[str, str, int], float] | None = None
         self._lent: float | None = None
-        self._budget_left: float | None = None
+        self._budget_left = 0.0
 
     def first(self, now: float) -> Pick:
         """The first attempt.
@@ -108,7 +111,7 @@ class Call:
             self.cancelled(now)
             raise
         self._shared = self._balancer.calls
-        self._shared.began(now)
+        self._budget_left = self._shared.began(now, self._policy.retry_ratio, self._policy.retry_reserve)
         self._limit(pick, now, 0.0)
         return pick
 
@@ -121,12 +124,12 @@ class Call:
         if in_time and self._policy.attempt_timeout is not None and self._attempt_timeout is None:
             self._dry_run("attempt_timeout", seconds >= self._policy.attempt_timeout)
         present.done(outcome, last=False)
-        following = self._following(present, outcome, move, _reason(error), error, now)
+        following = self._following(present, outcome, move, reason_of(error), error, now)
         if following is None:
             if move is Move.STAY and not self._replayable and after_failure(outcome, self._method, True) is not move:
                 error.add_note("It was not sent to another member: its body cannot be sent twice.")
             self._end(False, now)
-            self._leave(present, f"{reached} ({_reason(error)})", outcome)
+            self._leave(present, f"{reached} ({reason_of(error)})", outcome)
             self._present = None
             present.call_over(outcome)
         return following
@@ -135,10 +138,15 @@ class Call:
         """The attempt after `present`, which was answered with `status`; None: that is the answer to the call."""
         if self._policy.attempt_timeout is not None and self._attempt_timeout is None:
             self._dry_run("attempt_timeout", now - present.started >= self._policy.attempt_timeout)
-        self._settle_loan()
+        if self._lent is not None:
+            self._settle_loan()
+        self._present = present
         if status < 400:
+            if self._policy.hedge is not None:
+                self._shared.head(now - present.started)
             self._shared.answered(now)
-            self._end(True, now)
+            if self._permit is not None:
+                self._end(True, now)
             return None
         present.retry_after = wait = retry_after(header, self._shared.wall)
         head = present.head
@@ -159,6 +167,45 @@ class Call:
         self._end(status < 500, now)
         return None
 
+    def hedge_after(self, now: float) -> float | None:
+        """Seconds from now after which `hedge` may give a second attempt beside the present one; None: never."""
+        hedge, present = self._policy.hedge, self._present
+        if hedge is None or present is None or self._hedged or self._begun >= self._policy.attempts:
+            return None
+        if not self._replayable or self._method not in IDEMPOTENT_METHODS:
+            return None
+        usual = self._shared.head_quantile(hedge.quantile, hedge.least_answers)
+        return None if usual is None or present.started + usual >= self._until else present.started + usual - now
+
+    def hedge(self, now: float) -> Pick | None:
+        """A second attempt beside the present one, at a member that was not tried; None if it is not worth it."""
+        hedge, policy = self._policy.hedge, self._policy
+        if hedge is None or self._hedged or self._begun >= policy.attempts or self._until <= now:
+            return None
+        self._hedged = True
+        if not self._shared.hedge(now, policy.retry_ratio, policy.retry_reserve, hedge.most_extra):
+            return None
+        pick = None if self._dry_run("hedge", "hedge" in policy.dry_run) else self._begin(self._tried)
+        if pick is None:
+            self._shared.give_back()
+            return None
+        self._shared.count("hedges")
+        self._limit(pick, now, 0.0)
+        return pick
+
+    def lost(self, loser: Pick, reached: Reached | None, error: BaseException | None, now: float) -> None:
+        """Of two attempts this one failed while the other is under way, or was given up (None) for its answer."""
+        seconds = now - loser.started
+        if reached is None:
+            outcome, why = Outcome(loser.member, Reached.TIMED_OUT, seconds=seconds), "the other attempt answered first"
+            loser.cancel()
+        else:
+            in_time = reached is Reached.TIMED_OUT and not self._had_its_time(seconds)
+            outcome = Outcome(loser.member, reached, seconds=seconds, callers_time=in_time)
+            why = str(reached) if error is None else f"{reached} ({reason_of(error)})"
+            loser.done(outcome, last=False)
+        self._leave(loser, why, outcome)
+
     def cancelled(self, now: float) -> None:
         """The caller gave the call up, which says nothing about the service."""
         self._settle_loan()
@@ -174,7 +221,7 @@ class Call:
 
     @property
     def trail(self) -> tuple[Attempt, ...]:
-        """The attempts so far."""
+        """The attempts so far. (`Trail` makes them only when somebody looks.)"""
         left, present = tuple(self._left or ()), self._present
         if present is None:
             return left
@@ -203,7 +250,7 @@ class Call:
             return None
         pick, delay = self._another(move, now)
         if pick is None:
-            self._refund(now)
+            self._refund()
             return None
         self._leave(present, f"{outcome.reached} ({reason})", outcome)
         self._budget_left = budget_left
@@ -234,7 +281,7 @@ class Call:
         longest = LONGEST_WAIT if self._policy.deadline is None else self._until - now
         if delay >= longest:
             return None, 0.0
-        busy = [member for member in self._tried if self._ready.get(member.key, self._until) > now + delay]
+        busy = [member for member in self._tried if self._ready.get(member.key, math.inf) > now + delay]
         try:
             pick = self._balancer.begin(exclude=busy)
         except NoMemberAvailable:
@@ -283,8 +330,6 @@ class Call:
         """What is left of the budget after one more attempt; None if there is none for it."""
         shared, ratio, reserve = self._shared, self._policy.retry_ratio, self._policy.retry_reserve
         left = shared.left(now, ratio, reserve)
-        if self._budget_left is None:
-            self._budget_left = left  # as the first attempt found it, nearly: nobody asked at the time
         if shared.withdraw(now, ratio, reserve):
             return left - 1
         if move.transparent and shared.lend(now):
@@ -295,9 +340,9 @@ class Call:
         shared.count("budget_refused")
         return None
 
-    def _refund(self, now: float) -> None:
+    def _refund(self) -> None:
         if self._lent is None:
-            self._shared.give_back(now)
+            self._shared.give_back()
         self._settle_loan()
 
     def _settle_loan(self) -> None:
@@ -338,20 +383,6 @@ class Call:
         self._left.append(self._as_attempt(pick, why, outcome.status, outcome.seconds))
 
     def _as_attempt(self, pick: Pick, left: str, status: int | None, seconds: float) -> Attempt:
-        budget = self._budget_left
-        if budget is None:
-            budget = self._shared.left(pick.started, self._policy.retry_ratio, self._policy.retry_reserve)
         again = any(attempt.member.key == pick.member.key for attempt in self._left or ())
         why = "tried again, as nobody else is left" if again else pick.why
-        return Attempt(pick.member, why, left, status, seconds, pick.delay, budget)
-
-
-def _reason(error: BaseException) -> str:
-    """What happened, without what a client writes into its errors: URLs with tokens in them."""
-    system: BaseException | None = error
-    for _ in range(8):
-        if system is None or (isinstance(system, OSError) and system.strerror):
-            break
-        system = system.__cause__ or system.__context__
-    text = getattr(system, "strerror", None)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return Attempt(pick.member, why, left, status, seconds, pick.delay, self._budget_left)

@@ -8,11 +8,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import attrs
 
 from .checks import a_number, a_whole_number
 
-__all__ = ["Hedging"]
+__all__ = ["HeadTimes", "Hedging"]
+
+_KEPT = 1000
+_SORTED_EVERY = 50
+"""Answers. Sorting a thousand numbers takes as long as a fifth of a call."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,3 +35,27 @@ class Hedging:
     quantile: float = attrs.field(default=0.95, validator=a_number(0.5, 0.999))
     most_extra: float = attrs.field(default=0.05, validator=a_number(0, 1, above=True))
     least_answers: int = attrs.field(default=100, validator=a_whole_number(1))
+
+
+class HeadTimes:
+    """How long the latest answers of a service took to begin, in seconds; one caller at a time."""
+
+    __slots__ = ("_latest", "_sorted", "_unsorted")
+
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque(maxlen=_KEPT)
+        self._sorted: list[float] = []
+        self._unsorted = 0
+
+    def add(self, seconds: float) -> None:
+        """An answer began after so many seconds."""
+        self._latest.append(seconds)
+        self._unsorted += 1
+
+    def quantile(self, share: float, least: int) -> float | None:
+        """The time within which this share of the answers began; None while fewer than `least` are known."""
+        if len(self._latest) < least:
+            return None
+        if self._unsorted >= _SORTED_EVERY or not self._sorted:
+            self._sorted, self._unsorted = sorted(self._latest), 0
+        return self._sorted[min(int(share * len(self._sorted)), len(self._sorted) - 1)]

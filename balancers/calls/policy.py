@@ -32,6 +32,7 @@ from typing import Any
 import attrs
 
 from ...drivers.members import Outcome, Reached
+from ..memory.policy import HealthPolicy
 from .breaker import CircuitBreaker
 from .checks import a_kind, a_number, a_whole_number, an_option, seconds
 from .hedging import Hedging
@@ -124,7 +125,9 @@ class CallPolicy:
     dry_run: frozenset[str] = attrs.field(
         default=frozenset(), converter=_as_frozenset, validator=_checked_rules, kw_only=True
     )
-    health: Any = attrs.field(default=None, kw_only=True)
+    health: HealthPolicy | None = attrs.field(
+        default=None, validator=a_kind(HealthPolicy, "a HealthPolicy"), kw_only=True
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.deadline is not None and self.attempt_timeout is not None and self.deadline < self.attempt_timeout:

@@ -82,6 +82,8 @@ class CalledService(Generic[T]):
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
         policy = overriding.get() or self.policy
+        if policy.health is not None:
+            self.balancer.health = policy.health
         return Call(policy, self.balancer, method, url, replayable, now, self._log)
 
     def first(self, call: Call, request: object, now: float) -> Pick:
@@ -137,6 +139,22 @@ class CalledService(Generic[T]):
         if attempt.answered(status, now):
             return call.answered(attempt, status, header, now)
         raise self._errors.timed_out(f"the answer came after {call.timeout}", request=request)
+
+    def hedge(self, call: Call, now: float) -> Pick | None:
+        """A second attempt beside the present one, once `Call.hedge_after` is over; None if it is not worth it.
+
+        The first of the two that is answered goes to `answered`, the other one to `lost`; if both fail, the last one
+        goes to `after`.
+        """
+        try:
+            return call.hedge(now)
+        except DiscoveryError:
+            return None
+
+    def lost(self, call: Call, attempt: Pick, error: BaseException | None, now: float) -> None:
+        """Of two attempts this one ended with `error` while the other is under way, or was given up (None)."""
+        reached = None if error is None else self._errors.reached(error)
+        call.lost(attempt, reached, error, now)
 
     def too_late(self, request: object) -> Exception:
         """What is raised instead of an answer that missed the deadline (`Pick.answered`)."""

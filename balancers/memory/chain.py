@@ -1,7 +1,7 @@
 """The way from a snapshot to those who share the traffic: candidates, then filters, then weights.
 
-A balancer makes its table of what comes out, once per snapshot and epoch of the memory. What a filter leaves out and
-what a weight becomes may depend on what is remembered; there is no such filter yet.
+A balancer makes its table of what comes out, once per snapshot and epoch of the memory. What depends on what is
+remembered (who is out, new, or in another zone) comes after what is here: `health`.
 
 1. *Candidates* are the members that are alive, or the suspects if none is (the view says so).
 2. *Weight 0 takes no traffic*, unless all candidates have it; then all are equal. That is decided before anybody is
@@ -36,11 +36,14 @@ class Sharing:
         weights: in what proportion they do, all positive.
         capacities: their own weights.
         parts: which part of its share each gets at present, above 0; None if all get the whole of it.
+        rest: those that get nothing at present, whom a retry comes to when it has tried the others: first those in
+            other zones, then those that are out.
     """
 
     members: Sequence[Member]
     weights: Sequence[float]
     parts: Sequence[float] | None = None
+    rest: Sequence[Sharing] = ()
 
     @property
     def capacities(self) -> Sequence[float]:

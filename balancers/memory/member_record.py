@@ -11,7 +11,7 @@ import math
 
 import attrs
 
-from ...drivers.members import Member, Outcome, Reached
+from ...drivers.members import Member, MemberState, Outcome, Reached
 from .loads import DECAY_SECONDS
 from .success_window import SuccessWindow
 from .verdict import FAILURE_SECONDS, counted_seconds, counts_against
@@ -36,6 +36,7 @@ class MemberRecord:
         member: as it was last seen.
         present: whether it is in the view at present.
         shares: whether it shares the traffic at present.
+        young_since: when it was new, or registered anew; None for those that were there when this process began.
         in_flight: attempts that have begun and not ended.
         answered: attempts that got an answer.
         failed: how many others ended, by how far they got.
@@ -48,6 +49,8 @@ class MemberRecord:
         latency: the average seconds of answers alone, with the same decay, as of `latency_stamp`; None without one.
         consecutive: calls in a row that failed and count against the member.
         unconnected: whether the last attempt got no connection.
+        slow_since: since when `latency` has been above the limit for slow members; None if it is not.
+        slow_answers: answers since then.
         window: how many calls of the last ten seconds failed; None without a call.
     """
 
@@ -57,6 +60,7 @@ class MemberRecord:
     member: Member | None = None
     present: bool = False
     shares: bool = True
+    young_since: float | None = None
     in_flight: int = 0
     answered: int = 0
     failed: dict[Reached, int] = attrs.field(factory=dict)
@@ -71,10 +75,15 @@ class MemberRecord:
     latency_stamp: float = 0.0
     consecutive: int = 0
     unconnected: bool = False
+    slow_since: float | None = None
+    slow_answers: int = 0
     window: SuccessWindow | None = None
 
-    def end(self, outcome: Outcome | None, now: float) -> bool | None:
+    def end(self, outcome: Outcome | None, now: float, *, doubtful: bool = False) -> bool | None:
         """An attempt has ended; None says nothing about the member (the caller cancelled it, say).
+
+        Args:
+            doubtful: not to hold a failure against the member, because it may be this process's own.
 
         Returns whether it failed and counts against the member; None if it says nothing of that.
         """
@@ -95,8 +104,10 @@ class MemberRecord:
             return None
         self.unconnected = outcome.reached is Reached.UNCONNECTED
         if failed:
-            self.consecutive += 1
             self.punished_until = now + max(seconds, FAILURE_SECONDS)
+            if doubtful:
+                return None
+            self.consecutive += 1
         else:
             self.consecutive, self.punished_until = 0, -math.inf
             self._average_answers(seconds, now)
@@ -104,6 +115,27 @@ class MemberRecord:
             self.window = SuccessWindow()
         self.window.add(failed, now)
         return failed
+
+    def slower_than(self, limit: float, now: float) -> float:
+        """For how many seconds the answers have taken longer on average than `limit`; to ask after each answer."""
+        if self.latency is None or self.latency <= limit:
+            self.slow_since = None
+            return 0.0
+        if self.slow_since is None:
+            self.slow_since, self.slow_answers = now, 0
+        self.slow_answers += 1
+        return now - self.slow_since
+
+    def back(self, seconds: float | None, now: float) -> None:
+        """It gets calls again, and is held to be so fast; None: as fast as it was."""
+        self.slow_since = None
+        if seconds is not None:
+            self.guess(seconds, now)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is in the view and no suspect."""
+        return self.present and self.member is not None and self.member.state is MemberState.ALIVE
 
     def cost(self, now: float) -> float:
         """The peak EWMA in seconds as it has fallen by now."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
-from ...drivers.members import Member, Outcome
+from ...drivers.members import Member, MemberState, Outcome
+from .chain import Sharing, sharing
+from .health import Health
 from .loads import Loads
 from .member_record import FIRST_GUESS, STARVED_AFTER, MemberRecord
 from .pick import Ended
+from .slow_start import KNOWN_WITHIN
 
-__all__ = ["REMEMBERED_AFTER_GOING", "ServiceMemory"]
+if TYPE_CHECKING:
+    from ...discovery.merging.snapshot import Snapshot
+
+__all__ = ["CALLS_PER_STARVED", "MAX_GONE", "REMEMBERED_AFTER_GOING", "ServiceMemory", "Visit"]
 
 REMEMBERED_AFTER_GOING = 300.0
 """Seconds that a member is remembered after it was last seen: a restart or a partition is over by then."""
@@ -25,8 +33,11 @@ _SAMPLE = 512
 """How many members a median is taken of at most: it is exact enough to guess by, and costs the same for all sizes."""
 
 CALLS_PER_STARVED = 10
+"""At most one call in so many goes to a member only because it had none for long."""
 
 Address = tuple[str, int]
+Visit = tuple[Member, str]
+"""A member that the next call is to go to whatever the balancer would choose, and why."""
 
 
 @attrs.define(eq=False)
@@ -37,20 +48,34 @@ class ServiceMemory:
         epoch: changes whenever what is remembered changes whom a balancer may pick, or with what weight.
         ended: attempts that ended and are not counted yet. Whoever ends one appends, from any thread and from
             finalizers; whoever begins one calls `settle` first.
+        health: who gets calls, and how many.
         round_trip: seconds that a round trip to a member takes, as a backend measured it; None if none has.
         loads: the numbers of all members, for picks.
+        visit_at: when the next call may have to go where no balancer would send it (`visit`).
+        calls: how many attempts have begun.
     """
 
     epoch: int = 0
     ended: deque[Ended] = attrs.field(factory=deque)
+    health: Health = attrs.field(factory=Health)
     round_trip: Callable[[Member], float | None] = lambda member: None
     loads: Loads = attrs.field(factory=Loads)
+    visit_at: float = math.inf
+    calls: int = 0
     _records: dict[Address, MemberRecord] = attrs.field(factory=dict)
+    _born: float | None = None
     _unlearned: dict[Address, MemberRecord] = attrs.field(factory=dict)
     _learned: int = 0
     _guess_again_at: int = 1
     _called: OrderedDict[int, MemberRecord] = attrs.field(factory=OrderedDict)
     _starved_after_calls: int = 0
+
+    @property
+    def due(self) -> float:
+        """When `advance` has something to do."""
+        return self.health.due
+
+    # -- calls ---------------------------------------------------------------------------------------------------------
 
     def begin(self, member: Member, now: float) -> MemberRecord:
         """The record of `member`, with one attempt more in flight."""
@@ -60,50 +85,87 @@ class ServiceMemory:
         record.last_seen = record.called = now
         place = record.place
         record.in_flight = self.loads.pending[place] = record.in_flight + 1
-        self._called[place] = record
-        self._called.move_to_end(place)
+        self.calls += 1
+        called = self._called
+        called[place] = record
+        called.move_to_end(place)
         if self._starved_after_calls:
             self._starved_after_calls -= 1
+        self._look_for_visits()
         return record
 
-    def starved(self, now: float) -> Member | None:
-        """The member that has had no call for the longest time, if that is too long and it shares the traffic.
-
-        One call in ten at most goes to such a member: where there are fewer calls than that, all are starved.
-        """
-        while self._called and not self._starved_after_calls:
-            record = next(iter(self._called.values()))
-            if record.called is not None and now - record.called <= STARVED_AFTER:
-                return None
-            if record.shares:
-                self._starved_after_calls = CALLS_PER_STARVED
-                return record.member
-            self._called.popitem(last=False)  # it comes back with its next call
-        return None
-
     def settle(self, now: float) -> list[Outcome]:
-        """Count what has ended; returns the outcomes of which nobody has been told."""
+        """Count what has ended, and what time has changed; returns the outcomes of which nobody has been told."""
         untold = []
         self._keep_up(now)
         while self.ended:
-            record, outcome, tell, began, ended, _ = self.ended.popleft()
-            guessed = not record.learned
-            record.end(outcome, min(now, max(began, ended)))
+            record, outcome, tell, began, ended, late = self.ended.popleft()
+            guessed, at = not record.learned, min(now, max(began, ended))
+            changed, back = self.health.ended(record, outcome, began, at, late)
+            if back:
+                record.back(self.median_cost(at, record), at)
+            self.epoch += changed
             if record.place >= 0:  # it is not forgotten
                 self._show(record)
                 if guessed and record.learned:
                     self._has_learned(record, now)
             if tell and outcome is not None:
                 untold.append(outcome)
+        self.health.watch_latency(now, self._latencies)
+        if now >= self.due:
+            self.advance(now)
         return untold
+
+    def advance(self, now: float) -> None:
+        """What changes by time alone."""
+        self.epoch += self.health.advance(now)
+        self._look_for_visits()
+
+    def visit(self, now: float, starved: bool) -> Visit | None:
+        """Whom the next call is to go to whatever the balancer would choose; None if that is its choice.
+
+        Args:
+            starved: whether members that have had no call for long are among them.
+        """
+        record = self.health.ejections.probe(now)
+        if record is not None and record.member is not None:
+            return record.member, "tried again after it was out"
+        member = self._starved(now) if starved else None
+        self._look_for_visits()
+        return None if member is None else (member, f"no call for {STARVED_AFTER:.0f} s")
+
+    def _starved(self, now: float) -> Member | None:
+        while self._called and not self._starved_after_calls:
+            record = next(iter(self._called.values()))
+            if record.called is not None and now - record.called <= STARVED_AFTER:
+                return None
+            if record.shares:
+                self._starved_after_calls = CALLS_PER_STARVED
+                self.health.counts["starved"] += 1
+                return record.member
+            self._called.popitem(last=False)  # it is there again with its next call
+        return None
+
+    def _look_for_visits(self) -> None:
+        if self.health.ejections.trials:
+            self.visit_at = -math.inf
+        elif self._starved_after_calls or not self._called:
+            self.visit_at = math.inf
+        else:
+            longest_without = next(iter(self._called.values()))
+            self.visit_at = (longest_without.called or 0.0) + STARVED_AFTER
+
+    # -- members -------------------------------------------------------------------------------------------------------
 
     def see(self, members: Iterable[Member], now: float) -> None:
         """These are the members now; those that went long ago are forgotten."""
         self._keep_up(now)
+        if self._born is None:
+            self._born = now
         present = {(member.host, member.port) for member in members}
         gone = [(address, record) for address, record in self._records.items() if address not in present]
         for _, record in gone:
-            record.present = False
+            record.present = record.shares = False
         new = []
         for member in members:
             record = self._seen(member, now)
@@ -117,6 +179,19 @@ class ServiceMemory:
         for place, (address, record) in enumerate(gone):
             if place < surplus or now - record.last_seen > REMEMBERED_AFTER_GOING:
                 self._forget(address, record)
+        self._look_for_visits()
+
+    def share(self, snapshot: Snapshot, now: float) -> Sharing:
+        """Who of `snapshot` gets calls, and how many."""
+        self._keep_up(now)
+        base = sharing(snapshot)
+        records = self.records(base.members, now)
+        shared = self.health.share(base, records, now)
+        for record in self._records.values():
+            record.shares = False
+        for record in records if shared is base else self.records(shared.members, now):
+            record.shares = True
+        return shared
 
     def record(self, member: Member) -> MemberRecord | None:
         """What is remembered of a member, by its address."""
@@ -124,30 +199,71 @@ class ServiceMemory:
 
     def records(self, members: Sequence[Member], now: float) -> list[MemberRecord]:
         """Those of all these members, in their order."""
-        self._keep_up(now)
         return [self._records.get((member.host, member.port)) or self._seen(member, now) for member in members]
 
     def median_cost(self, now: float, without: MemberRecord | None = None) -> float | None:
         """The median of what the members cost now, `without` one of them; None while nobody has been called."""
-        every = max(1, len(self._records) // _SAMPLE)
-        costs = sorted(
-            record.cost(now)
-            for record in itertools.islice(self._records.values(), None, None, every)
-            if record.learned and record.present and record is not without
-        )
+        costs = sorted(record.cost(now) for record in self._sample() if record.learned and record is not without)
         return costs[len(costs) // 2] if costs else None
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def _latencies(self) -> list[float]:
+        return sorted(record.latency for record in self._sample() if record.latency is not None)
+
+    def _sample(self) -> Iterable[MemberRecord]:
+        every = max(1, len(self._records) // _SAMPLE)
+        return (record for record in itertools.islice(self._records.values(), None, None, every) if record.present)
 
     def _seen(self, member: Member, now: float) -> MemberRecord:
         address = (member.host, member.port)
         record = self._records.get(address)
         if record is None:
             record = self._records[address] = self._unlearned[address] = MemberRecord(now, now, self.loads.place())
+            if self._born is not None and now > self._born + KNOWN_WITHIN:
+                record.young_since = now
             self._show(record)
-        record.last_seen, record.member = now, member
+        before, record.last_seen, record.member = record.member, now, member
+        if before is not None and (before is not member or not record.present):
+            self._compare(record, before, member, now)
         return record
+
+    def _compare(self, record: MemberRecord, before: Member, member: Member, now: float) -> None:
+        """What the backends' news of a member mean for its health."""
+        known = member.registered_at is not None
+        if member.registered_at != before.registered_at if known else not record.present:
+            record.young_since = now
+            self.health.news(record, now, anew=True)
+        elif member.state is MemberState.ALIVE and (before.state is MemberState.SUSPECT or not record.present):
+            self.health.news(record, now, anew=False)
+
+    def _forget(self, address: Address, record: MemberRecord) -> None:
+        del self._records[address]
+        self._unlearned.pop(address, None)
+        self._called.pop(record.place, None)
+        self.health.forget(record)
+        self.loads.leave(record.place)
+        record.place = -1  # calls to it may still end
+
+    # -- what picks read -----------------------------------------------------------------------------------------------
+
+    def _keep_up(self, now: float) -> None:
+        loads = self.loads
+        if loads.outdated(now):
+            for record in self._records.values():
+                loads.show(record.place, record.ewma, record.stamp)
+        loads.forgive(now)
+
+    def _show(self, record: MemberRecord) -> None:
+        """Let picks see what has become of the member."""
+        loads, place = self.loads, record.place
+        loads.pending[place] = record.in_flight
+        loads.show(place, record.ewma, record.stamp)
+        if record.punished_until > 0.0:
+            loads.punished[place] = record.punished_until
+        elif loads.punished:
+            loads.punished.pop(place, None)
 
     def _has_learned(self, record: MemberRecord, now: float) -> None:
         """`record` has its first call behind it: the guesses for those that have none become better.
@@ -171,27 +287,3 @@ class ServiceMemory:
                 seconds = others
             record.guess(seconds, now)
             self._show(record)
-
-    def _keep_up(self, now: float) -> None:
-        loads = self.loads
-        if loads.outdated(now):
-            for record in self._records.values():
-                loads.show(record.place, record.ewma, record.stamp)
-        loads.forgive(now)
-
-    def _show(self, record: MemberRecord) -> None:
-        """Let picks see what has become of the member."""
-        loads, place = self.loads, record.place
-        loads.pending[place] = record.in_flight
-        loads.show(place, record.ewma, record.stamp)
-        if record.consecutive:
-            loads.punished[place] = record.punished_until
-        elif loads.punished:
-            loads.punished.pop(place, None)
-
-    def _forget(self, address: Address, record: MemberRecord) -> None:
-        del self._records[address]
-        self._unlearned.pop(address, None)
-        self._called.pop(record.place, None)
-        self.loads.leave(record.place)
-        record.place = -1  # calls to it may still end

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
 
+from ...balancers.calls.breaker import CircuitBreaker
+from ...balancers.calls.hedging import Hedging
 from ...balancers.calls.policy import CallPolicy
+from ...balancers.memory.policy import HealthPolicy
 
 __all__ = ["policy_from"]
 
 _WORDS: dict[str, Any] = {"none": None, "on": True, "true": True, "off": False, "false": False}
+
+_PARTS: dict[str, Callable[[], Any]] = {"breaker": CircuitBreaker, "hedge": Hedging, "health": HealthPolicy}
+"""The arguments that are objects of their own, which have defaults."""
 
 
 def policy_from(texts: Iterable[str], base: CallPolicy) -> CallPolicy:
@@ -65,6 +71,3 @@ def _value(text: str) -> Any:
         except ValueError:
             continue
     return text
-
-
-_PARTS: dict[str, Any] = {}

@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..simulator import BALANCERS, FAULTS, Fault, Load, Row, Simulation
+from ..simulator import BALANCERS, CALLERS_POLICY, FAULTS, NO_EJECTION, Fault, Load, Row, Simulation, row
 from ..simulator.faults import UNDISTURBED
-from ..simulator.simulation import CALLERS_POLICY, row
 from .policy_option import policy_from
 
 __all__ = ["simulate"]
@@ -49,6 +48,7 @@ _WIDTHS = (8, 14, 7, 8, 8, 9, 8, 11, 9)
     help="The callers' policy, in the names of CallPolicy: attempts=2,attempt_timeout=0.5,retry_on=502+503. "
     "The default one, with 2 s for an attempt, is changed by it.",
 )
+@click.option("--no-ejection", is_flag=True, help="Take no member out, however it does (the rules of HealthPolicy).")
 @click.option("--members", type=int, default=_DEFAULTS.members, show_default=True, help="How many the service has.")
 @click.option("--rate", type=float, default=_DEFAULTS.rate, show_default=True, help="Calls per second, all together.")
 @click.option("--seconds", type=float, default=_DEFAULTS.seconds, show_default=True, help="Of virtual time.")
@@ -58,6 +58,7 @@ def simulate(
     faults: Sequence[str],
     balancers: Sequence[str],
     policies: Sequence[str],
+    no_ejection: bool,
     members: int,
     rate: float,
     seconds: float,
@@ -70,7 +71,8 @@ def simulate(
     and a minute takes about a second.
     """
     try:
-        policy = policy_from(policies, CALLERS_POLICY)
+        base = CALLERS_POLICY.change(health=NO_EJECTION) if no_ejection else CALLERS_POLICY
+        policy = policy_from(policies, base)
         load = Load(members=members, rate=rate, seconds=seconds)
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error

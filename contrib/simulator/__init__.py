@@ -14,6 +14,17 @@ simulated is the rest: members with workers and a queue, callers, and the clock.
 from .faults import FAULTS, Fault
 from .load import Load
 from .results import Row
-from .simulation import BALANCERS, CALLERS_POLICY, Simulation, simulate
+from .simulation import BALANCERS, CALLERS_POLICY, NO_EJECTION, Simulation, row, simulate
 
-__all__ = ["BALANCERS", "CALLERS_POLICY", "FAULTS", "Fault", "Load", "Row", "Simulation", "simulate"]
+__all__ = [
+    "BALANCERS",
+    "CALLERS_POLICY",
+    "FAULTS",
+    "NO_EJECTION",
+    "Fault",
+    "Load",
+    "Row",
+    "Simulation",
+    "row",
+    "simulate",
+]

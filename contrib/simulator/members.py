@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -74,14 +75,18 @@ class SimulatedMember:
 
 
 class SimulatedRegistry:
-    """A registry for balancers, which has a clock of its own.
+    """A registry for balancers, which has a clock and chance of its own: what balancers and what they remember would
+    ask the system for, if it had not.
+
+    Args:
+        random: draws from 0 to below 1.
 
     Attributes:
         now: the present, set by the simulation.
     """
 
-    def __init__(self, load: Load) -> None:
-        self.now = 0.0
+    def __init__(self, load: Load, random: Callable[[], float]) -> None:
+        self.now, self.random = 0.0, random
         members = [
             Member(SERVICE, f"10.0.{place // 250}.{place % 250 + 1}", 8080, registered_at=_BEGAN)
             for place in range(load.members)
@@ -90,7 +95,7 @@ class SimulatedRegistry:
         self._other = Snapshot("")
 
     def clock(self) -> float:
-        """The present, in place of the one that balancers and what they remember would ask the system for."""
+        """The present."""
         return self.now
 
     def snapshot(self, service: str, /) -> Snapshot:

@@ -2,18 +2,21 @@
 
     python tests/support/simulations_page.py docs/simulations.md
 
-All is computed in virtual time from one seed, so the figures are the same wherever and whenever it runs.
+All is computed in virtual time from one seed, so the figures are the same whenever it runs, and on every version of
+Python.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydoudou.contrib.simulator import BALANCERS, CALLERS_POLICY, FAULTS, NO_EJECTION, Load, Row, Simulation, row
 
-__all__ = ["line", "page", "rows"]
+__all__ = ["ATTEMPTS", "SEED", "figures", "line", "page"]
+
+SEED = 1
 
 _HEAD = """\
 # What balancers do about members in trouble
@@ -33,6 +36,9 @@ clients use; nothing is sent, and no gossip helps.
 - *p99*: the time within which 99 of 100 calls ended, and how many times that of the same run without the fault it is.
 - *shares*: attempts at the member that had the most of them, for each at the one that had the fewest.
 - *out*: how often a member was ejected.
+
+Without ejection, the rules `consecutive`, `success_ratio` and `slow_factor` of `HealthPolicy` are off; slow start is on
+in both.
 """
 _SECTIONS = {
     1: """\
@@ -46,6 +52,7 @@ What balancing does alone: a call that fails is an error.
 The default policy: a call moves to another member where that is harmless.
 """,
 }
+ATTEMPTS = tuple(_SECTIONS)
 _TABLE = """\
 | | | without ejection | | | with ejection | | | |
 |---|---|---:|---:|---:|---:|---:|---:|---:|
@@ -53,27 +60,28 @@ _TABLE = """\
 """
 
 
-def rows(balancer: str, attempts: int, seed: int = 1) -> Iterator[tuple[Row, Row]]:
-    """For one fault after the other: without ejection, and with it."""
-    load = Load()
-    without, with_it = (CALLERS_POLICY.change(attempts=attempts, health=health) for health in (NO_EJECTION, None))
-    calm: Mapping[object, Simulation] = {}
-    for name, fault in FAULTS.items():
-        runs = [Simulation(fault, balancer, policy, load, seed) for policy in (without, with_it)]
-        for run in runs:
-            run.run()
-        if name == "none":
-            calm = dict(enumerate(runs))
-        first, second = (row(balancer, run, calm[place]) for place, run in enumerate(runs))
-        yield first, second
+@functools.cache
+def _ran(fault: str, balancer: str, attempts: int, ejection: bool, seed: int) -> Simulation:
+    policy = CALLERS_POLICY.change(attempts=attempts, health=None if ejection else NO_EJECTION)
+    simulation = Simulation(FAULTS[fault], balancer, policy, Load(), seed)
+    simulation.run()
+    return simulation
 
 
-def line(without: Row, with_it: Row) -> str:
+def figures(fault: str, balancer: str, attempts: int, *, ejection: bool = True, seed: int = SEED) -> Row:
+    """Those of one run; each is computed once."""
+    disturbed, calm = (_ran(name, balancer, attempts, ejection, seed) for name in (fault, "none"))
+    return row(balancer, disturbed, calm)
+
+
+def line(fault: str, balancer: str, attempts: int) -> str:
     """One line of the page."""
-    cells = [without.fault, f"`{without.balancer}`"]
-    for one in (without, with_it):
-        cells += [f"{one.error_share:.3%}", f"{one.p99 * 1000:,.0f} ms ({one.p99_ratio:.2f})", f"{one.share_ratio:.2f}"]
-    return "| " + " | ".join([*cells, str(with_it.ejections)]) + " |"
+    cells = [fault, f"`{balancer}`"]
+    for ejection in (False, True):
+        found = figures(fault, balancer, attempts, ejection=ejection)
+        cells += [f"{found.error_share:.3%}", f"{found.p99 * 1000:,.0f} ms ({found.p99_ratio:.2f})"]
+        cells += [f"{found.share_ratio:.2f}"]
+    return "| " + " | ".join([*cells, str(found.ejections)]) + " |"
 
 
 def page() -> str:
@@ -95,10 +103,8 @@ def page() -> str:
         faults="\n".join(f"- *{fault.name}*: {fault.summary}." for fault in FAULTS.values()),
     )
     for attempts, head in _SECTIONS.items():
-        found = {balancer: list(rows(balancer, attempts)) for balancer in BALANCERS}
         text += f"\n{head}\n{_TABLE}"
-        for place in range(len(FAULTS)):
-            text += "".join(line(*found[balancer][place]) + "\n" for balancer in BALANCERS)
+        text += "".join(line(fault, balancer, attempts) + "\n" for fault in FAULTS for balancer in BALANCERS)
     return text
 
 

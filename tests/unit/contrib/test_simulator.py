@@ -7,11 +7,14 @@ import statistics
 
 import pytest
 
+from pydoudou import HealthPolicy
 from pydoudou.balancers.calls.policy import CallPolicy
 from pydoudou.contrib.simulator import CALLERS_POLICY, FAULTS, Load, Row, Simulation, simulate
 
 QUICK = Load(members=4, rate=200.0, seconds=30.0)
-ONCE = CALLERS_POLICY.change(attempts=1)
+# Members that fail stay in: it is the simulator that is tested here.
+MOVING = CALLERS_POLICY.change(health=HealthPolicy(most_ejected=0))
+ONCE = MOVING.change(attempts=1)
 
 
 def run(
@@ -81,14 +84,14 @@ def test_every_member_fails_one_call_in_a_hundred_at_random() -> None:
 
 def test_a_call_that_moves_is_two_attempts_and_no_error() -> None:
     # An eighth of the calls: the budget allows a fifth.
-    found = run("refusing", policy=CALLERS_POLICY, load=Load(members=8, rate=400.0, seconds=30.0))
+    found = run("refusing", policy=MOVING, load=Load(members=8, rate=400.0, seconds=30.0))
     assert found.errors == 0
     assert found.attempts == sum(found.by_member.values()) > found.calls
 
 
 def test_the_retry_budget_holds_in_virtual_time() -> None:
     # A quarter of the calls would have to move for 10 of 25 s; of each second's 200, a fifth and one more may.
-    found = run("refusing", policy=CALLERS_POLICY)
+    found = run("refusing", policy=MOVING)
     moved = found.attempts - found.calls
     assert moved <= (0.2 * 200 + 1) * 20
     assert 0 < found.errors < run("refusing").errors / 4

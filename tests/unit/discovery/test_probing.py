@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import math
 import threading
 import time
+import weakref
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
-import anyio
 import attrs
 import pytest
 from support.scripted import ScriptedDriver, ScriptedPlugin, member, settings
@@ -16,8 +18,9 @@ from support.virtual_clock import VirtualClock
 from support.waiting import eventually
 
 from pydoudou import Member, Registry
-from pydoudou.discovery.self_doubt import SelfDoubt
+from pydoudou.discovery.loop_watch import LoopWatch
 from pydoudou.drivers.contract import ProbingDriver
+from pydoudou.drivers.kit.loop_thread import LoopThread
 
 
 class LookingDriver(ScriptedDriver, ProbingDriver):
@@ -210,21 +213,56 @@ def test_an_event_loop_of_the_drivers_that_stands_still_is_a_doubt_during_that_a
         assert time.monotonic() - ended > 1.0
 
 
-def test_the_loop_is_watched_from_a_question_on_until_ten_seconds_after_the_last() -> None:
-    now = [1000.0]
-    watches: list[Any] = []
-    doubt = SelfDoubt(lambda: now[0], watches.append)
-    assert (doubt.reason(), len(watches)) == ("", 0)  # nothing runs that could be watched
-    doubt.drivers = (SimpleNamespace(probing=None),)  # type: ignore[assignment]
-    assert (doubt.known, len(watches)) == ("", 0)  # who looks at a status has no calls that fail
-    for _ in range(1000):
-        assert doubt.reason() == ""
-    assert len(watches) == 1
-    now[0] += 10.1
-    anyio.run(watches[0])
-    assert doubt.known == ""
-    doubt.reason()
-    assert len(watches) == 2
+def test_the_callers_own_loop_is_watched_from_a_question_on_it_on(registry: Registry) -> None:
+    async def main() -> None:
+        assert registry.doubt() == ""
+        await asyncio.sleep(0.05)
+        assert registry.doubt() == ""
+        time.sleep(0.3)  # noqa: ASYNC251 - an application that blocks its event loop
+        assert "calling program" in registry.doubt()
+        await asyncio.sleep(0)
+        assert "calling program" in registry.status().doubt
+
+    asyncio.run(main())
+    assert "calling program" in registry.doubt()
+
+
+def test_a_loop_is_watched_from_a_question_on_until_ten_seconds_after_the_last() -> None:
+    clock, late = VirtualClock(), []
+    loop = LoopThread("one", make_loop=clock.new_event_loop)
+    loop.start()
+    beats: list[float] = []
+
+    def now() -> float:
+        if loop.is_current:
+            beats.append(clock.now())
+        return clock.now()
+
+    watch = LoopWatch(now, loop.call_soon, late.append)
+    clock.advance(60.0)
+    assert (beats, watch.overdue) == ([], -math.inf)
+    for _ in range(3):
+        watch.ask()
+    clock.advance(60.0)
+    assert len(beats) == pytest.approx(101, abs=1)
+    watch.ask()
+    clock.advance(1.0)
+    assert len(beats) == pytest.approx(112, abs=2)
+    assert late == []
+    assert loop.close(5)
+
+
+def test_no_event_loop_is_kept_because_it_was_watched(registry: Registry) -> None:
+    loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+
+    async def main() -> None:
+        loops.add(asyncio.get_running_loop())
+        registry.doubt()
+
+    for _ in range(5):
+        asyncio.run(main())
+    gc.collect()
+    assert len(loops) == 0
 
 
 def test_a_doubt_costs_next_to_nothing(registry: Registry) -> None:

@@ -1,0 +1,68 @@
+"""What a balancer made of the members of its service at one moment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from ..discovery.merging.snapshot import Snapshot
+from ..discovery.observer import Observers
+from .memory.chain import Sharing
+from .memory.service_memory import ServiceMemory
+from .service_state import ServiceState
+from .tier import Tier
+
+__all__ = ["Derived"]
+
+T = TypeVar("T")
+
+_FORGETFUL: Any = ServiceMemory()
+_NO_OBSERVERS = Observers()
+
+
+class Derived(Generic[T]):
+    """What a balancer made of one snapshot at one epoch.
+
+    Attributes:
+        table: None if there is nobody.
+        tiers: made when a pick first excludes somebody: those who share the traffic, then the suspects.
+        observers: who is told of picks.
+        clock: what time is measured by.
+        quick: the table, unless time alone may change it.
+        due: when it does.
+    """
+
+    __slots__ = (
+        "clock",
+        "due",
+        "eligible",
+        "epoch",
+        "memory",
+        "observers",
+        "quick",
+        "sharing",
+        "snapshot",
+        "state",
+        "table",
+        "tiers",
+    )
+
+    def __init__(
+        self,
+        snapshot: Snapshot | None = None,
+        state: ServiceState | None = None,
+        shared: Sharing = Sharing((), ()),  # noqa: B008 (immutable)
+        table: T | None = None,
+        observers: Observers | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.clock, self.due = clock, math.inf
+        self.quick: T | None = None
+        self.snapshot, self.state, self.sharing, self.table = snapshot, state, shared, table
+        self.observers = observers or _NO_OBSERVERS
+        self.memory = _FORGETFUL if state is None else state.memory
+        self.epoch = self.memory.epoch
+        self.eligible = shared.members
+        self.tiers: list[Tier] | None = None

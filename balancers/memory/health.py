@@ -1,0 +1,251 @@
+"""Who of a service's members gets calls, and how many of them: all rules of `HealthPolicy` together.
+
+From those who share the traffic by state and weight (`chain`), in this order:
+
+1. those that are out (`ejection`) get nothing,
+2. unless fewer than half would be left: *panic*, then all get calls but those out that refuse connections. That
+   happens when members go while others are out. A few overloaded ones would else take the load of all;
+3. those in other zones get what the caller's own cannot take (`zones`), unless in panic;
+4. those that are new get a part of their share (`slow_start`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from ...drivers.members import Member, Outcome
+from .chain import Sharing
+from .ejection import SLOW_SECONDS, Ejections
+from .member_record import MemberRecord
+from .policy import HealthPolicy
+from .slow_start import STEPS, young_parts
+from .success_window import WINDOW_SECONDS
+from .verdict import counts_against
+from .zones import Callers, ZoneShares, zone_of, zone_shares
+
+__all__ = ["Health"]
+
+_ZONES_EVERY = 10.0
+"""Seconds after which the callers are counted again."""
+
+_MEDIAN_EVERY = 1.0
+_LEAST_OTHERS = 3
+
+
+def _nobody() -> Callers:
+    return Callers()
+
+
+def _no_doubt() -> str:
+    return ""
+
+
+@attrs.define(eq=False)
+class Health:
+    """The health of the members of one service.
+
+    Attributes:
+        random: for the length of ejections, from 0 to below 1.
+        doubt: why this process should not judge others; "" if it may.
+        callers: who calls, for zones.
+        policy: the rules in force.
+        counts: what has happened, by name.
+        doubted: the last reason for which a failure was not held against a member, and when; None if there was none.
+        ejections: who is out.
+        tried_out: who would be, by the rules in the dry run.
+        panic: whether nearly all get calls because too few are left.
+        zones: where calls go by zone; None if they go to all alike.
+        young: which part of its share each new member gets.
+        due: when any of it changes by time alone.
+    """
+
+    random: Callable[[], float] = lambda: 0.5
+    doubt: Callable[[], str] = _no_doubt
+    callers: Callable[[], Callers] = _nobody
+    policy: HealthPolicy = attrs.field(factory=HealthPolicy)
+    counts: Counter[str] = attrs.field(factory=Counter)
+    doubted: tuple[str, float] | None = None
+    ejections: Ejections = attrs.field(init=False)
+    tried_out: Ejections = attrs.field(init=False)
+    panic: bool = False
+    zones: ZoneShares | None = None
+    young: dict[MemberRecord, float] = attrs.field(factory=dict)
+    due: float = math.inf
+    _late_until: float = -math.inf
+    _again_at: float = math.inf
+    _slow_limit: float = math.inf
+    _median: float = 0.0
+    _median_at: float = -math.inf
+
+    def __attrs_post_init__(self) -> None:
+        self.ejections = Ejections(True, self.random, self.counts)
+        self.tried_out = Ejections(False, self.random, Counter())
+
+    def ended(
+        self, record: MemberRecord, outcome: Outcome | None, began: float, now: float, late: bool
+    ) -> tuple[bool, bool]:
+        """Count an attempt that has ended; whether that changes who gets calls, and whether its member has come back.
+
+        Args:
+            now: when it ended.
+            late: whether its timeout was.
+        """
+        if late:
+            self._late_until = now + WINDOW_SECONDS
+        doubtful = False
+        if outcome is not None and counts_against(outcome):
+            reason = self.reason_to_doubt(now)
+            if reason:
+                doubtful, self.doubted = True, (reason, now)
+                self.counts["failures_in_doubt"] += 1
+        failed = record.end(outcome, now, doubtful=doubtful)
+        slow = ""
+        if failed is False and record.slower_than(self._slow_limit, now) >= SLOW_SECONDS:
+            slow = self._slow(record, now)
+        back = self.ejections.judge(record, failed, began, now, self.policy, slow)
+        self.tried_out.judge(record, failed, began, now, self.policy, slow)
+        self._look_for_due()
+        return self._changed(), back
+
+    def news(self, record: MemberRecord, now: float, *, anew: bool) -> None:
+        """A backend has found the member alive, or it has registered anew (`anew`)."""
+        self.ejections.news(record, now, anew=anew)
+        self.tried_out.news(record, now, anew=anew)
+        self._look_for_due()
+
+    def advance(self, now: float) -> bool:
+        """What changes by time alone; whether that changes who gets calls."""
+        again = now >= self._again_at
+        if again:
+            self._again_at = math.inf
+        for ejections in (self.ejections, self.tried_out):
+            if ejections.due <= now:
+                ejections.advance(now)
+        self._look_for_due()
+        return self._changed() or again
+
+    def forget(self, record: MemberRecord) -> None:
+        """The member is remembered no longer."""
+        self.ejections.forget(record)
+        self.tried_out.forget(record)
+        self.young.pop(record, None)
+
+    def watch_latency(self, now: float, latencies: Callable[[], list[float]]) -> None:
+        """Set the limit above which members are slow, once a second; `latencies` gives those of a sample, sorted."""
+        factor = self.policy.slow_factor
+        if factor is None or now < self._median_at + _MEDIAN_EVERY:
+            return
+        found = latencies()
+        self._median_at = now
+        self._slow_limit = math.inf
+        if len(found) > _LEAST_OTHERS:
+            # That of the others: who is asked about is above it, so that it is the same as without the largest.
+            self._median = found[(len(found) - 1) // 2]
+            self._slow_limit = factor * self._median
+
+    def share(self, base: Sharing, records: Sequence[MemberRecord], now: float) -> Sharing:
+        """Who gets calls, and how many, of those who share the traffic by state and weight; sets `due`."""
+        policy = self.policy
+        for ejections in (self.ejections, self.tried_out):
+            ejections.sharing, ejections.full = len(records), False
+        members, weights = base.members, base.weights
+        chosen = self._not_out(records)
+        zones = None if self.panic else self._zones([members[i] for i in chosen], [weights[i] for i in chosen])
+        young = self._young([records[i] for i in chosen], now)
+        by_zone = zones.by_zone if zones is not None and policy.acts("zone") else {}
+        parts = [
+            by_zone.get(zone_of(members[i]), 1.0) * young.get(records[i], 1.0)
+            if by_zone
+            else young.get(records[i], 1.0)
+            for i in chosen
+        ]
+        self._again_at = math.inf
+        if self.young and policy.slow_start is not None:
+            self._again_at = now + policy.slow_start / STEPS
+        if zones is not None:
+            self._again_at = min(self._again_at, now + _ZONES_EVERY)
+        self._look_for_due()
+        if len(chosen) == len(members) and all(part == 1.0 for part in parts):
+            return base
+        inside = [i for i, part in zip(chosen, parts, strict=True) if part > 0.0]
+        parts = [part for part in parts if part > 0.0]
+        elsewhere, out = set(chosen).difference(inside), set(range(len(members))).difference(chosen)
+        rest = [_of(base, sorted(places)) for places in (elsewhere, out) if places]
+        largest = max(parts)
+        if min(parts) == largest:
+            return attrs.evolve(_of(base, inside), rest=rest)
+        parts = [part / largest for part in parts]
+        return Sharing(
+            [members[i] for i in inside],
+            [weights[i] * part for i, part in zip(inside, parts, strict=True)],
+            parts,
+            rest,
+        )
+
+    def reason_to_doubt(self, now: float) -> str:
+        """Why failures are not held against members at present; "" if they are."""
+        if now < self._late_until:
+            return "timeouts of this process's own calls come late"
+        return self.doubt()
+
+    # -- how -----------------------------------------------------------------------------------------------------------
+
+    def _not_out(self, records: Sequence[MemberRecord]) -> Sequence[int]:
+        """The places of those who get calls as far as ejections go."""
+        out = self.ejections.out
+        everybody = range(len(records))
+        if not out:
+            self.panic = False
+            return everybody
+        left = [i for i in everybody if not self.ejections.is_out(records[i])]
+        least = self.policy.panic
+        panic = least is not None and len(left) < least * len(records)
+        if panic and not self.policy.acts("panic"):
+            self.counts["panics_dry_run"] += 1
+            panic = False
+        if panic and not self.panic:
+            self.counts["panics"] += 1
+        self.panic = panic
+        if panic:
+            left = [i for i in everybody if not (self.ejections.is_out(records[i]) and records[i].unconnected)]
+        return left or everybody
+
+    def _zones(self, members: Sequence[Member], weights: Sequence[float]) -> ZoneShares | None:
+        if not self.policy.zone:
+            self.zones = None
+            return None
+        before, self.zones = self.zones, zone_shares(members, weights, self.callers(), self.zones)
+        if self.zones is not None and (before is None or before.local != self.zones.local):
+            self.counts["zone_changes" if self.policy.acts("zone") else "zone_changes_dry_run"] += 1
+        return self.zones
+
+    def _young(self, records: Sequence[MemberRecord], now: float) -> dict[MemberRecord, float]:
+        before = self.young
+        self.young = young_parts(records, now, self.policy.slow_start, self.policy.slow_start_least)
+        acts = self.policy.acts("slow_start")
+        if self.young:
+            new = sum(record not in before for record in self.young)
+            self.counts["slow_starts" if acts else "slow_starts_dry_run"] += new
+        return self.young if acts else {}
+
+    def _slow(self, record: MemberRecord, now: float) -> str:
+        if record.slow_answers < self.policy.least_calls or self.reason_to_doubt(now):
+            return ""
+        taken = (record.latency or 0.0) * 1000
+        return f"{taken:.0f} ms on average, where the others take {self._median * 1000:.0f} ms"
+
+    def _look_for_due(self) -> None:
+        self.due = min(self._again_at, self.ejections.due, self.tried_out.due)
+
+    def _changed(self) -> bool:
+        changed = self.ejections.changed
+        self.ejections.changed = self.tried_out.changed = False
+        return changed
+
+
+def _of(base: Sharing, places: Sequence[int]) -> Sharing:
+    return Sharing([base.members[i] for i in places], [base.weights[i] for i in places])

@@ -1,0 +1,76 @@
+"""What the default policy promises when a member is in trouble, in virtual time and from fixed seeds.
+
+Ten members, 600 calls a second, a fault for 20 s, callers who wait for 2 s. *Default* is what a caller gets who says
+nothing else. *One attempt* is harder: no call moves, so every error and every second is the balancing's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import simulations_page
+from support.effort import EFFORT
+
+from pydoudou.contrib.simulator import FAULTS, Row
+
+SEEDS = range(1, 2 + EFFORT)
+ATTEMPTS = {"default": 3, "one attempt": 1}
+PAGE = Path(__file__).parents[2] / "docs" / "simulations.md"
+
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture(params=ATTEMPTS)
+def policy(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(params=SEEDS, ids=lambda seed: f"seed {seed}")
+def seed(request: pytest.FixtureRequest) -> int:
+    number: int = request.param
+    return number
+
+
+@pytest.fixture
+def row(fault: str, policy: str, seed: int, record_property: Record) -> Row:
+    """The figures of one run, printed at the end of the tests."""
+    found = simulations_page.figures(fault, "LeastLatency", ATTEMPTS[policy], seed=seed)
+    record_property(
+        "measured",
+        f"{fault}, {policy}, seed {seed}: {found.calls} calls, errors {found.error_share:.3%}, "
+        f"p99 {found.p99 * 1000:.0f} ms ({found.p99_ratio:.3f} of undisturbed), shares {found.share_ratio:.3f}, "
+        f"{found.ejections} ejections of {found.longest_out:.1f} s at most",
+    )
+    return found
+
+
+@pytest.mark.parametrize("fault", ["slow", "cold"])
+def test_a_slow_member_is_hardly_noticed(row: Row) -> None:
+    assert row.p99_ratio <= 1.15
+    assert row.errors == 0
+
+
+@pytest.mark.parametrize("fault", ["refusing"])
+def test_a_member_that_refuses_at_once_attracts_no_calls(row: Row) -> None:
+    assert row.error_share <= 0.0002
+
+
+@pytest.mark.parametrize("fault", ["silent"])
+def test_a_member_that_is_silent_costs_a_few_calls(row: Row) -> None:
+    assert row.error_share <= 0.0005
+
+
+@pytest.mark.parametrize("fault", ["random"])
+def test_failures_by_chance_leave_the_shares_alone(row: Row) -> None:
+    assert row.share_ratio <= 1.15
+    assert row.longest_out <= 6.0
+
+
+@pytest.mark.parametrize("attempts", simulations_page.ATTEMPTS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_page_of_simulations_is_current(fault: str, attempts: int) -> None:
+    line = simulations_page.line(fault, "LeastLatency", attempts)
+    assert line in PAGE.read_text("utf-8").splitlines(), "run make simulations"
