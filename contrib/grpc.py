@@ -23,7 +23,7 @@ from ..balancers.calls.given import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given
-from . import grpc_aio as aio
+from . import grpc_aio
 from .grpc_members import (
     CircuitOpenError,
     Connection,
@@ -35,7 +35,10 @@ from .grpc_members import (
     member_of,
 )
 
-__all__ = ["CircuitOpenError", "DiscoveryChannel", "NoMemberError", "aio", "attempts_of", "member_of"]
+__all__ = ["CircuitOpenError", "DiscoveryChannel", "NoMemberError", "attempts_of", "member_of"]
+
+aio = grpc_aio
+"""The same for `grpc.aio`."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ class DiscoveryChannel(grpc.Channel):  # type: ignore[misc]
     Args:
         service: the name of the service, and the authority that the members see and TLS certificates must carry.
         balancer: chooses the member, or a function that makes the balancer from the name (`WeightedRandom`, say).
-            By default `RoundRobin` on the default registry.
+            By default `LeastLatency` on the default registry.
         credentials: for TLS to every member. None: TLS to members that registered ``https``, with the usual roots.
         options: of the channels to members. By default they connect anew within a second.
         compression: of all calls.

@@ -19,7 +19,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.grpc needs grpcio: pip install 'pydoudou[grpc]'") from error
 
-from ..balancers import RoundRobin
+from ..balancers import LeastLatency
 from ..balancers.calls.given import checked_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
@@ -169,7 +169,7 @@ class Members:
         self.idempotent = frozenset(idempotent)
         self._make, self._credentials = make, credentials
         self._options = [*{**_OPTIONS, "grpc.default_authority": service, **dict(options or ())}.items()]
-        given = reporting(RoundRobin if balancer is None else balancer, service)
+        given = reporting(LeastLatency if balancer is None else balancer, service)
         self.service: CalledService[str] = CalledService(service, given, policy, _ERRORS, str, log, self._retire)
         self._connections: dict[tuple[str, int, bool], Connection] = {}
         self._lock = threading.Lock()

@@ -33,7 +33,7 @@ _MODULES = {
     "pydoudou.contrib.aiohttp": "Services called through `aiohttp`: [http-clients.md](../http-clients.md).",
     "pydoudou.contrib.urllib3": "Services called through `urllib3`: [http-clients.md](../http-clients.md).",
     "pydoudou.contrib.grpc": "gRPC services: [grpc.md](../grpc.md).",
-    "pydoudou.contrib.grpc_aio": "The same for `grpc.aio`; it is `pydoudou.contrib.grpc.aio` too: [grpc.md](../grpc.md).",
+    "pydoudou.contrib.grpc_aio": "The same for `grpc.aio`, and `pydoudou.contrib.grpc.aio` too: [grpc.md](../grpc.md).",
     "pydoudou.drivers.contract": "For a driver of your own, [third-party-drivers.md](../third-party-drivers.md).",
     "pydoudou.drivers.members": "The values that drivers report.",
     "pydoudou.drivers.environment": "Variables, read and checked.",
