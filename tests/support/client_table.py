@@ -69,7 +69,8 @@ _HEAD = """\
 # What every client can do
 
 Made by a run of the tests (`make reference`): each *yes* is a test against real servers that passed, named below; each
-*no* has its reason. How the clients are used: [http-clients.md](http-clients.md).
+*no* has its reason. How the clients are used: [http-clients.md](http-clients.md) and
+[other-clients.md](other-clients.md).
 """
 
 
