@@ -65,6 +65,7 @@ class Remembering:
         return in_flight, record.outcomes, record.cancelled
 
 
+@pytest.mark.ability("ejection fed")
 @every_client
 def test_calls_take_turns_and_tell_who_answered(caller_class: CallerClass, good: GrpcMember, other: GrpcMember) -> None:
     remembering = Remembering(good.member(), other.member())
@@ -77,6 +78,7 @@ def test_calls_take_turns_and_tell_who_answered(caller_class: CallerClass, good:
     assert remembering.seen(good) == remembering.seen(other) == (0, {Reached.ANSWERED: 2}, 0)
 
 
+@pytest.mark.ability("moves", "trail")
 @pytest.mark.parametrize("name", ["Get", "Post"])
 @every_client
 def test_a_refused_connection_moves_on_whatever_the_method(
@@ -128,6 +130,7 @@ def test_proof_that_nothing_was_done_moves_every_call(
                 caller.unary("Post")
 
 
+@pytest.mark.ability("ejection fed")
 @every_client
 @pytest.mark.parametrize("code", [Code.NOT_FOUND, Code.INTERNAL, Code.RESOURCE_EXHAUSTED, Code.UNKNOWN])
 def test_other_codes_are_answers(
@@ -181,6 +184,7 @@ def test_a_member_that_swallows_packets_leaves_time_for_another(caller_class: Ca
     assert 0.4 < time.monotonic() - started < 3
 
 
+@pytest.mark.ability("deadline")
 @every_client
 def test_the_deadline_holds_over_all_attempts(caller_class: CallerClass) -> None:
     started = time.monotonic()
@@ -211,6 +215,7 @@ def test_an_address_that_is_none_counts_as_a_refused_connection(
         assert member_of(caller.unary()[1]) == good.member()
 
 
+@pytest.mark.ability("breaker")
 @every_client
 def test_an_open_breaker_lets_nobody_through(caller_class: CallerClass, good: GrpcMember) -> None:
     good.codes["Get"] = Code.INTERNAL, ()
@@ -224,6 +229,29 @@ def test_an_open_breaker_lets_nobody_through(caller_class: CallerClass, good: Gr
     assert len(good.served) == 4
 
 
+@pytest.mark.ability("budget")
+@every_client
+def test_the_retry_budget_holds(caller_class: CallerClass, good: GrpcMember, other: GrpcMember) -> None:
+    good.codes["Get"] = Code.UNAVAILABLE, ()
+    policy = CallPolicy(retry_ratio=0.0, retry_reserve=0.0)
+    with caller_class(InOrder(good.member(), other.member()), policy=policy, idempotent=[GET]) as caller:
+        with pytest.raises(grpc.RpcError, match="said by the server"):
+            caller.unary()
+    assert other.served == []
+
+
+@pytest.mark.ability("retry-after")
+@every_client
+def test_a_member_that_asks_to_wait_is_called_again_after_that(caller_class: CallerClass, good: GrpcMember) -> None:
+    good.first_codes["Get"] = Code.UNAVAILABLE, (("retry-after", "1"),)
+    started = time.monotonic()
+    with caller_class(InOrder(good.member()), deadline=5.0, idempotent=[GET]) as caller:
+        assert caller.unary()[0] == b"7"
+    assert time.monotonic() - started >= 1
+    assert good.served == ["Get", "Get"]
+
+
+@pytest.mark.ability("cancellation", client="grpc-aio")
 def test_cancelling_a_call_cancels_its_attempt() -> None:
     with GrpcMember() as slow:
         remembering = Remembering(slow.member())
@@ -249,6 +277,16 @@ def test_a_stream_of_answers_moves_until_there_is_a_connection(caller_class: Cal
         assert remembering.seen(gone) == (0, {Reached.UNCONNECTED: 1}, 0)
 
 
+@pytest.mark.ability("streaming down", "http2")
+@every_client
+def test_answers_of_a_stream_come_as_they_are_made(caller_class: CallerClass) -> None:
+    with GrpcMember() as member, caller_class(InOrder(member.member())) as caller:
+        # The second answer is not made before somebody has the first.
+        answers, _ = caller.watch(first=member.rest, timeout=5)
+    assert answers == [b"one", b"two"]
+
+
+@pytest.mark.ability("streaming up")
 @every_client
 def test_a_stream_of_requests_is_sent_once(caller_class: CallerClass, good: GrpcMember) -> None:
     with refusing() as gone, caller_class(InOrder(gone, good.member())) as caller:
@@ -291,6 +329,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return self_signed("orders", tmp_path_factory.mktemp("tls") / "orders.pem")
 
 
+@pytest.mark.ability("tls")
 @every_client
 def test_a_member_is_known_by_the_name_of_the_service(caller_class: CallerClass, certificate: Path) -> None:
     credentials = grpc.ssl_channel_credentials(certificate.read_bytes())

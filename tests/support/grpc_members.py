@@ -29,13 +29,14 @@ class GrpcMember(grpc.GenericRpcHandler):
     Attributes:
         served: the methods that were called.
         codes: how a method ends, by its name: with this code, and these trailing metadata.
+        first_codes: the same for the next call of the method only.
         rest: until it is set, ``/shop.Orders/Slow`` does not answer, and a stream does not go on.
     """
 
     def __init__(self, certificate: Path | None = None) -> None:
         self.served: list[str] = []
-        self.authorities: list[str] = []
         self.codes: dict[str, tuple[grpc.StatusCode, tuple[tuple[str, str], ...]]] = {}
+        self.first_codes: dict[str, tuple[grpc.StatusCode, tuple[tuple[str, str], ...]]] = {}
         self.rest = threading.Event()
         self._threads = futures.ThreadPoolExecutor(8)
         self._server = grpc.server(self._threads)
@@ -55,8 +56,9 @@ class GrpcMember(grpc.GenericRpcHandler):
 
         def begin(context: Any) -> None:
             self.served.append(name)
-            if name in self.codes:
-                code, trailing = self.codes[name]
+            ends = self.first_codes.pop(name, None) or self.codes.get(name)
+            if ends is not None:
+                code, trailing = ends
                 context.set_trailing_metadata(trailing)
                 context.abort(code, "said by the server")
             if name == "Slow":
@@ -133,9 +135,13 @@ class GrpcCaller:
         """The answer, and the call."""
         return self.channel.unary_unary(f"/shop.Orders/{name}").with_call(request, **more)
 
-    def watch(self, **more: Any) -> tuple[list[bytes], Any]:
+    def watch(self, first: threading.Event | None = None, **more: Any) -> tuple[list[bytes], Any]:
+        """A stream of answers; `first` is set when the first one is there."""
         call = self.channel.unary_stream("/shop.Orders/Watch")(b"7", **more)
-        return list(call), call
+        answers = [next(call)]
+        if first is not None:
+            first.set()
+        return [*answers, *call], call
 
     def upload(self, *parts: bytes) -> bytes:
         return self.channel.stream_unary("/shop.Orders/Upload")(iter(parts))
@@ -184,10 +190,15 @@ class AioGrpcCaller:
 
         self.portal.call(call)
 
-    def watch(self, **more: Any) -> tuple[list[bytes], Any]:
+    def watch(self, first: threading.Event | None = None, **more: Any) -> tuple[list[bytes], Any]:
         async def call() -> tuple[list[bytes], Any]:
             made = self.channel.unary_stream("/shop.Orders/Watch")(b"7", **more)
-            return [answer async for answer in made], made
+            answers = []
+            async for answer in made:
+                answers.append(answer)
+                if first is not None:
+                    first.set()
+            return answers, made
 
         return self.portal.call(call)
 
