@@ -12,6 +12,7 @@ The middleware has to be the last one in `middlewares`, or those after it see th
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import logging
 import weakref
@@ -36,6 +37,7 @@ from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
 from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
 from .aiohttp_responses import DiscoveryResponse, responses
+from .hedged import Ended, sent_with_a_hedge
 from .service_hosts import GivenBalancers, ServiceHosts
 
 __all__ = [
@@ -166,11 +168,20 @@ class DiscoveryMiddleware:
             try:
                 if attempt.delay:
                     await asyncio.sleep(attempt.delay)
-                exchange.begins(attempt)
-                if attempt.answer_limit is None and has_idle_connection(request):
-                    response = await handler(request)
+                after = exchange.call.hedge_after(monotonic())
+                if after is None:
+                    exchange.begins(attempt)
+                    if attempt.answer_limit is None and has_idle_connection(request):
+                        response = await handler(request)
+                    else:
+                        response = await exchange.in_time(attempt, handler)
                 else:
-                    response = await exchange.in_time(attempt, handler)
+                    ended = await exchange.hedged(attempt, handler, after)
+                    attempt = ended.attempt
+                    if ended.error is not None:
+                        raise ended.error
+                    assert ended.response is not None
+                    response = ended.response
                 following = exchange.answered(attempt, response)
                 if following is None:
                     return response
@@ -266,6 +277,19 @@ class _Exchange:
         finally:
             self._timer = None
 
+    async def hedged(
+        self, attempt: Pick, handler: aiohttp.ClientHandlerType, after: float
+    ) -> Ended[aiohttp.ClientResponse]:
+        """Send an attempt, and another one beside it if it is silent for `after` seconds."""
+
+        async def send(one: Pick) -> aiohttp.ClientResponse:
+            own = copy.copy(self)
+            own.request = copy.copy(self.request)  # each has a URL and a connection of its own
+            own.begins(one)
+            return await own.in_time(one, handler)
+
+        return await sent_with_a_hedge(self.service, self.call, attempt, after, send, _discard)
+
     def leaves(self) -> None:
         """There is a connection, and the request leaves: from now on the time for the answer counts."""
         self.left, timer = True, self._timer
@@ -304,6 +328,10 @@ class _Exchange:
             )
         except (UnusableAddress, ValueError) as error:
             raise aiohttp.ClientConnectorError(self.request.connection_key, OSError(0, str(error))) from error
+
+
+async def _discard(response: aiohttp.ClientResponse) -> None:
+    response.close()
 
 
 def _replayable(body: object) -> bool:
