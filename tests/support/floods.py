@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import random
 import socket
@@ -49,6 +50,7 @@ class Floods:
     def run(self, seconds: float) -> dict[str, int]:
         """Send for so long. Returns how many of each kind were sent."""
         chance = random.Random(self.seed)
+        unfinished = itertools.cycle(_unfinished())
         inflating = compressed(chance.randbytes(43_000))
         broken = _broken([c.data for c in all_captured() if not c.stream], "udp", chance)
         broken_streams = _broken([c.data for c in all_captured() if c.stream], "tcp", chance)
@@ -83,7 +85,7 @@ class Floods:
             for kind, (rate, inputs) in streams.items():
                 threads.append(threading.Thread(target=flood, args=(kind, rate, inputs, self._stream)))
             held = stack.enter_context(_Held(self.target))
-            threads.append(threading.Thread(target=flood, args=("connections held", 20.0, _unfinished(), held.open)))
+            threads.append(threading.Thread(target=flood, args=("connections held", 20.0, unfinished, held.open)))
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -140,11 +142,14 @@ class Floods:
             yield head + b"".join(node.encode() for node in nodes)
 
 
-def _unfinished() -> Iterator[bytes]:
-    """Little to send, much to hold, and never at its end: megabytes of zeros inflated, and empty records decoded."""
+@functools.cache
+def _unfinished() -> tuple[bytes, bytes]:
+    """Little to send, much to hold, and never at its end: megabytes of zeros inflated, and empty records decoded. To
+    compress the first takes seconds.
+    """
     zeros = compressed(stream_user_header(_INFLATED_BYTES + 1) + bytes(_INFLATED_BYTES))
     records = PushPullHeader(65_536, 0, False).encode() + b"\x80" * 50_000
-    return itertools.cycle((zeros, records))
+    return zeros, records
 
 
 def _broken(whole: list[bytes], transport: str, chance: random.Random) -> Iterator[bytes]:

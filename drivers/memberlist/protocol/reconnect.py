@@ -2,16 +2,19 @@
 
 When a network splits, each half declares the other dead, stops talking to it, and some time later forgets it;
 nothing ever brings them together again. So a node remembers the addresses of members that *failed* (not of those
-that left) and of its seeds, and tries a push/pull with one of them now and then while no live member has that
-address.
+that left) and of its seeds, and tries a push/pull with one of each now and then while no live member has that
+address. The next is who was tried longest ago, first of all who never was: left to chance, the one address behind which
+somebody lives may not be drawn for minutes.
 
 The waits grow and are jittered, up to the push/pull interval. In a large cluster with few failed members each node
-tries only with the probability failed / alive, as Serf does, so that the dead are not called by everybody.
+tries only with a small probability, so that the dead are not called by everybody: all together make a few attempts per
+wait for each of them, where Serf makes one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Collection, Iterable
 
 from .addresses import Address
 from .context import Context
@@ -25,6 +28,8 @@ MAX_REMEMBERED = 1024
 FORGET_AFTER = 24 * 3600.0
 _FIRST_SHARE = 1 / 16
 _GROWTH = 1.5
+_ATTEMPTS = 4
+"""Of all members together, per wait and address; one, left to chance, is none in a third of all waits."""
 
 
 class Healer:
@@ -36,8 +41,9 @@ class Healer:
         self._synchronizer = synchronizer
         self._seeds: tuple[Address, ...] = ()
         self._lost: dict[str, tuple[Address, float]] = {}
+        self._tried: dict[Address, float] = {}
         self._wait = 0.0
-        self._trying = False
+        self._trying = 0
 
     def remember_seeds(self, seeds: Iterable[Address]) -> None:
         """The addresses by which the cluster is found."""
@@ -68,27 +74,38 @@ class Healer:
         return self._wait * (0.5 + 0.5 * self._context.random.random())
 
     def tick(self) -> None:
-        """Try one of those we lost, if there is one and it is our turn."""
+        """Try one of those we lost and one seed, if there are any and it is our turn."""
         if self._trying:
             return
         context = self._context
         is_present_at = self._roster.is_present_at
         since = context.now - FORGET_AFTER
         self._lost = {name: lost for name, lost in self._lost.items() if lost[1] > since and not is_present_at(lost[0])}
-        # A seed that nobody lists may be the door to another part of the cluster, or simply be switched off. It counts
-        # as much as a member we lost: one that crashed for good must not keep us from looking behind the door.
-        lost = (address for address, _ in self._lost.values())
-        candidates = list(dict.fromkeys((*lost, *(seed for seed in self._seeds if not is_present_at(seed)))))
+        # A seed that nobody lists may be the door to another part of the cluster, or simply be switched off. It does
+        # not wait behind the lost: members that crashed for good must not keep us from looking behind the door.
+        seeds = [seed for seed in self._seeds if not is_present_at(seed)]
+        lost = {address: None for address, _ in self._lost.values() if address not in seeds}
+        candidates = dict.fromkeys(seeds) | lost
+        self._tried = {address: at for address, at in self._tried.items() if address in candidates}
         if not candidates:
             self._wait = 0.0
-            return
-        if context.random.random() * self._roster.present < len(candidates):
-            self._trying = True
-            address = context.random.choice(candidates)
-            context.counters["reconnects_tried"] += 1
-            context.streams.append(self._synchronizer.with_peer(address, join=True, on_end=self._tried))
+        elif context.random.random() * self._roster.present < len(candidates) * _ATTEMPTS:
+            self._try_next(seeds)
+            self._try_next(lost)
 
-    def _tried(self, exchange: StreamExchange) -> None:
-        self._trying = False
+    def _try_next(self, addresses: Collection[Address]) -> None:
+        """Exchange states with whom we tried longest ago."""
+        if not addresses:
+            return
+        context = self._context
+        draw = context.random.random
+        address = min(addresses, key=lambda address: (self._tried.get(address, -math.inf), draw()))
+        self._tried[address] = context.now
+        self._trying += 1
+        context.counters["reconnects_tried"] += 1
+        context.streams.append(self._synchronizer.with_peer(address, join=True, on_end=self._ended))
+
+    def _ended(self, exchange: StreamExchange) -> None:
+        self._trying -= 1
         if not exchange.failure:
             self._context.counters["reconnects"] += 1
