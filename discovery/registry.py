@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Instance, Member
 from . import process, sigterm
+from .explanation import ServiceExplanation, explained
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
 from .observer import Observer, Observers
@@ -327,6 +328,11 @@ class Registry:
         return explanation(service, run.backends(at_once=True), run.view.reported(service), run.view.services())
 
     # -- what calls find out -------------------------------------------------------------------------------------------
+
+    def explain_members(self, service: str) -> ServiceExplanation:
+        """Every member: in, suspect, ejected until when and why, at which share; and what a call would do now."""
+        self._refuse_inherited()
+        return explained(self, self.snapshot(service))
 
     def probe(self, member: Member) -> None:
         """A call to `member` got no connection or no answer: have the backends that can look whether it is still there.
