@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py http_
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint long parity fuzz fuzz-minute hostile hostile-minutes reference simulations bench peers clean
+.PHONY: venv demo test unit lint long parity fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -65,6 +65,13 @@ hostile: $(STAMP)
 
 hostile-minutes: $(STAMP)
 	$(BIN)/python tests/e2e/hostile.py --seconds 120
+
+# What callers notice of every common fault, next to an nginx: about four minutes; `survival-minute` is a short one.
+survival: $(STAMP)
+	$(BIN)/python tests/e2e/survival.py --seconds 60 --strict
+
+survival-minute: $(STAMP)
+	$(BIN)/python tests/e2e/survival.py --seconds 24
 
 reference: $(STAMP)
 	$(BIN)/python tests/support/api_page.py docs/reference/api.md

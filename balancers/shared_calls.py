@@ -36,10 +36,12 @@ class SharedCalls:
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
 
-    def began(self, now: float) -> None:
-        """A call began."""
+    def began(self, now: float, ratio: float, reserve: float) -> float:
+        """A call began; how many retries are left (`RetryBudget.left`)."""
+        budget = self.budget
         with self._lock:
-            self.budget.deposit(now)
+            budget.deposit(now)
+            return budget.left(now, ratio, reserve)
 
     def answered(self, now: float) -> None:
         """A call was answered."""
@@ -71,10 +73,10 @@ class SharedCalls:
         with self._lock:
             return self.head_times.quantile(share, least)
 
-    def give_back(self, now: float) -> None:
+    def give_back(self) -> None:
         """As `RetryBudget.give_back`."""
         with self._lock:
-            self.budget.give_back(now)
+            self.budget.give_back()
 
     def lend(self, now: float) -> bool:
         """As `RetryBudget.lend`."""

@@ -113,7 +113,7 @@ class DiscoveryMiddleware:
     Args:
         services: host name in the URL to service name, for names that a URL cannot carry: URLs have lower-case hosts.
         balancer: makes the balancer of a service from its name (`WeightedRandom`, say), or balancers by service name.
-            By default, and for services that the mapping lacks, `RoundRobin` on the default registry.
+            By default, and for services that the mapping lacks, `LeastLatency` on the default registry.
         attempts: the most members that one request tries; by default 3.
         deadline: seconds from the start of a request to the head of its answer, over all attempts. None: the session's
             timeouts decide, and all connecting together takes 30 s at most.

@@ -19,13 +19,13 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.httpx2 needs httpx2: pip install 'pydoudou[httpx2]'") from error
 
-from ..balancers import Balancer
 from ..balancers.calls.given import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.trail import Attempt, attempts_of_error
 from ..drivers.members import Member
 from .httpx_library import Library
 from .httpx_transport import BalancedTransport
+from .service_hosts import GivenBalancers
 
 __all__ = ["CircuitOpenError", "DiscoveryTransport", "NoMemberError", "attempts_of", "member_of"]
 
@@ -64,9 +64,9 @@ def member_of(response: httpx2.Response) -> Member:
 def attempts_of(of: httpx2.Response | BaseException) -> tuple[Attempt, ...]:
     """The attempts of the call that ended with this response or this error, the last one included.
 
-    The same as ``response.extensions["attempts"]``. Empty if it did not come through a `DiscoveryTransport`.
+    What ``response.extensions["attempts"]`` is a sequence of. Empty if it did not come through a `DiscoveryTransport`.
     """
-    return attempts_of_error(of) if isinstance(of, BaseException) else of.extensions.get("attempts", ())
+    return attempts_of_error(of) if isinstance(of, BaseException) else tuple(of.extensions.get("attempts", ()))
 
 
 class DiscoveryTransport(
@@ -85,7 +85,7 @@ class DiscoveryTransport(
             ``limits=`` do not reach it. An instance is accepted too; then all members share its one pool.
         services: host name in the URL to service name, for names that a URL cannot carry: URLs have lower-case hosts.
         balancer: makes the balancer of a service from its name (`WeightedRandom`, say), or balancers by service name.
-            By default, and for services that the mapping lacks, `RoundRobin` on the default registry.
+            By default, and for services that the mapping lacks, `LeastLatency` on the default registry.
         attempts: the most members that one request tries; 3 by default.
         deadline: seconds from the start of a request to the head of its answer, over all attempts. None: the client's
             timeouts decide, and all connecting together takes 30 s at most.
@@ -110,7 +110,7 @@ class DiscoveryTransport(
         transport: Given = None,
         *,
         services: Mapping[str, str] | None = None,
-        balancer: Callable[[str], Balancer] | Mapping[str, Balancer] | None = None,
+        balancer: GivenBalancers = None,
         attempts: int | None = None,
         deadline: float | None = None,
         policy: CallPolicy | None = None,

@@ -7,26 +7,24 @@ one thing in one of them and another in the other.
 from __future__ import annotations
 
 import contextlib
-import functools
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import copy
+from collections.abc import Iterable, Iterator, Mapping
 from time import monotonic, sleep
 from typing import Any, ClassVar, Generic, TypeVar
 
 import anyio
 
-from ..balancers import Balancer, RoundRobin
-from ..balancers.calls.given import checked_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService
-from ..balancers.calls.services import Services
 from ..balancers.calls.terms import TRANSLATED, Terms
-from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, is_service_name, member_scheme
+from ..balancers.calls.trail import Trail
+from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme
 from ..balancers.memory.pick import Pick
-from ..balancers.reporting import reporting
 from ..drivers.members import Member
+from .hedged import Ended, sent_with_a_hedge
 from .httpx_library import Library
 from .httpx_pools import MemberPools
+from .service_hosts import GivenBalancers, ServiceHosts
 
 __all__ = ["BalancedTransport"]
 
@@ -47,48 +45,29 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
     library: ClassVar[Library]
 
     def __init__(
-        self,
-        transport: Any,
-        services: Mapping[str, str] | None,
-        balancer: Callable[[str], Balancer] | Mapping[str, Balancer] | None,
-        policy: CallPolicy,
+        self, transport: Any, services: Mapping[str, str] | None, balancer: GivenBalancers, policy: CallPolicy
     ) -> None:
-        if balancer is not None and not callable(balancer) and not isinstance(balancer, Mapping):
-            raise TypeError(
-                f"balancer is a {type(balancer).__name__}; accepted: a function from a service name to its balancer "
-                f"(a class such as WeightedRandom is one), or a mapping from service names to balancers"
-            )
-        if isinstance(balancer, Mapping):
-            for name, one in balancer.items():
-                reporting(one, name)
-        if services is not None and not (
-            isinstance(services, Mapping) and all(isinstance(text, str) for item in services.items() for text in item)
-        ):
-            raise TypeError(f"services is {services!r}; accepted: a mapping from hosts in URLs to names of services")
-        self._names = {host.lower(): name for host, name in (services or {}).items()}
-        self._balancer = balancer
-        self._policy = policy
-        self._services: Services[Any] = Services()
-        self._lock = threading.Lock()
-        self._sync = MemberPools(self.library.module, transport, asynchronous=False)
-        self._async = MemberPools(self.library.module, transport, asynchronous=True)
+        library = self.library
+        self._hosts: ServiceHosts[Any] = ServiceHosts(
+            services, balancer, policy, library.errors, library.module.URL, library.log, _SCHEMES, self._retire
+        )
+        self._sync = MemberPools(library.module, transport, asynchronous=False)
+        self._async = MemberPools(library.module, transport, asynchronous=True)
 
     @property
     def policy(self) -> CallPolicy:
         """How far a call may go; may be changed at any time, for the calls that begin after that."""
-        return self._policy
+        return self._hosts.policy
 
     @policy.setter
     def policy(self, policy: CallPolicy) -> None:
-        with self._lock:
-            self._policy = checked_policy(policy)
-            for service in self._services.by_host.values():
-                service.policy = policy
+        self._hosts.policy = policy
 
     def handle_request(self, request: RequestT) -> ResponseT:
         """Called by the library's `Client`."""
         asked: Any = request
-        service = self._service(asked.url)
+        url = asked.url
+        service = self._hosts.of(url.scheme, url.host)
         if service is None:
             return self._sync.elsewhere().handle_request(request)  # type: ignore[no-any-return]
         if self._sync.retired:
@@ -125,7 +104,8 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
     async def handle_async_request(self, request: RequestT) -> ResponseT:
         """Called by the library's `AsyncClient`."""
         asked: Any = request
-        service = self._service(asked.url)
+        url = asked.url
+        service = self._hosts.of(url.scheme, url.host)
         if service is None:
             return await self._async.elsewhere().handle_async_request(request)  # type: ignore[no-any-return]
         if self._async.retired:
@@ -144,8 +124,16 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     response = None
                 if attempt.delay:
                     await anyio.sleep(attempt.delay)
-                transport = self._async.of(service.host, attempt.member)
-                response = await transport.handle_async_request(exchange.outgoing(attempt))
+                after = call.hedge_after(monotonic())
+                if after is None:
+                    transport = self._async.of(service.host, attempt.member)
+                    response = await transport.handle_async_request(exchange.outgoing(attempt))
+                else:
+                    ended, exchange = await self._hedged(service, exchange, attempt, after)
+                    attempt = ended.attempt
+                    if ended.error is not None:
+                        raise ended.error
+                    response = ended.response
                 following = service.answered(
                     call, attempt, response.status_code, response.headers.get, request, monotonic()
                 )
@@ -160,6 +148,19 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     raise
             attempt = following
 
+    async def _hedged(
+        self, service: CalledService[Any], exchange: _Exchange, attempt: Pick, after: float
+    ) -> tuple[Ended[Any], _Exchange]:
+        """Send an attempt, and another one beside it if it is silent for `after` seconds."""
+        exchanges = {}
+
+        async def send(one: Pick) -> Any:
+            own = exchanges[one] = copy.copy(exchange)
+            return await self._async.of(service.host, one.member).handle_async_request(own.outgoing(one))
+
+        ended = await sent_with_a_hedge(service, exchange.call, attempt, after, send, _aclose)
+        return ended, exchanges[ended.attempt]
+
     def close(self) -> None:
         """Close the connections of the library's `Client`; the next request makes new ones."""
         for pool in self._sync.all():
@@ -170,38 +171,11 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
         for pool in self._async.all():
             await pool.aclose()
 
-    def _service(self, url: Any) -> CalledService[Any] | None:
-        host, scheme = url.host, url.scheme
-        service = self._services.by_host.get(host)
-        if service is not None and scheme in _SCHEMES:
-            return service
-        if scheme == LOGICAL_SCHEME or (scheme in _SCHEMES and (is_service_name(host) or host in self._names)):
-            return self._meet(host)
-        return None
-
-    def _meet(self, host: str) -> CalledService[Any]:
-        """The service of a host that was not called before, or was forgotten."""
-        library = self.library
-        with self._lock:
-            service = self._services.by_host.get(host)
-            if service is None:
-                name = self._names.get(host, host)
-                given = self._balancer.get(name) if isinstance(self._balancer, Mapping) else self._balancer
-                balancer = reporting(RoundRobin if given is None else given, name)
-                retire = functools.partial(_retire, (self._sync, self._async), host)
-                service = CalledService(
-                    host, balancer, self._policy, library.errors, library.module.URL, library.log, retire
-                )
-                for forgotten in self._services.add(service):
-                    _retire((self._sync, self._async), forgotten, ())
-        return service
-
-
-def _retire(pools: Iterable[MemberPools], host: str, members: Iterable[Member]) -> None:
-    """Of the service that URLs call `host`, only these members are left."""
-    present = tuple(members)
-    for one in pools:
-        one.retire(host, present)
+    def _retire(self, host: str, members: Iterable[Member]) -> None:
+        """Of the service that URLs call `host`, only these members are left."""
+        present = tuple(members)
+        self._sync.retire(host, present)
+        self._async.retire(host, present)
 
 
 def _close(response: Any) -> None:
@@ -272,22 +246,19 @@ class _Exchange:
         else:
             response.stream = body(response.stream, attempt)
         response.extensions["member"] = attempt.member
-        response.extensions["attempts"] = self.call.trail
+        response.extensions["attempts"] = Trail(self.call)
         if self._timeout.until is not None:
             # The time for an answer ends with its head; between two pieces of the body the client's timeout rules.
             self._timeout.until = None
             self._timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
-        raw = response.headers.raw
-        for name, _ in raw:
-            if name.lower() in _TRANSLATED:
-                response.headers = self._library.module.Headers(list(self._translated(raw, attempt)))
-                break
+        if self._library.internals.has_any(response.headers, _TRANSLATED.keys()):
+            response.headers = self._library.module.Headers(list(self._translated(response.headers, attempt)))
         return response
 
-    def _translated(self, raw: list[tuple[bytes, bytes]], attempt: Pick) -> Iterator[tuple[bytes, bytes]]:
+    def _translated(self, headers: Any, attempt: Pick) -> Iterator[tuple[bytes, bytes]]:
         """The headers in the caller's terms."""
         terms = Terms(str(self._request.url), attempt.member, self._scheme, self._service.balancer.members)
-        for name, value in raw:
+        for name, value in headers.raw:
             known = _TRANSLATED.get(name.lower())
             # What a header may hold besides ASCII is bytes to HTTP; Latin-1 has a character for each.
             yield name, value if known is None else terms.header(known, value.decode("latin-1")).encode("latin-1")

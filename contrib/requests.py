@@ -29,19 +29,19 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import LocationValueError
 
-from ..balancers import RoundRobin
+from ..balancers import LeastLatency
 from ..balancers.calls.call import Call
 from ..balancers.calls.given import checked_policy, given_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
-from ..balancers.calls.trail import Attempt, attempts_of_error
+from ..balancers.calls.trail import Attempt, Trail, attempts_of_error
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
 from ..drivers.members import Member, Reached
-from .requests_internals import never_connected, with_host
-from .urllib3_internals import drop_pools, tell_end, translate_headers
+from .requests_internals import with_host
+from .urllib3_internals import drop_pools, never_connected, tell_end, translate_headers
 
 __all__ = ["CircuitOpenError", "DiscoveryAdapter", "NoMemberError", "attempts_of", "member_of", "mount"]
 
@@ -137,9 +137,9 @@ def member_of(response: requests.Response) -> Member:
 def attempts_of(of: requests.Response | BaseException) -> tuple[Attempt, ...]:
     """The attempts of the call that ended with this response or this error, the last one included.
 
-    The same as ``response.attempts``. Empty if it did not come through a `DiscoveryAdapter`.
+    What ``response.attempts`` is a sequence of. Empty if it did not come through a `DiscoveryAdapter`.
     """
-    return attempts_of_error(of) if isinstance(of, BaseException) else getattr(of, "attempts", ())
+    return attempts_of_error(of) if isinstance(of, BaseException) else tuple(getattr(of, "attempts", ()))
 
 
 class _Outgoing(requests.PreparedRequest):
@@ -169,7 +169,7 @@ class DiscoveryAdapter(HTTPAdapter):
     Args:
         service: the name of the service, and the host in the URL that TLS certificates of the members must carry.
         balancer: chooses the member, or a function that makes the balancer from the name (`WeightedRandom`, say).
-            By default `RoundRobin` on the default registry.
+            By default `LeastLatency` on the default registry.
         attempts: the most members that one request tries; 3 by default.
         deadline: seconds from the start of a request to the head of its answer, over all attempts; requests has one
             read timeout for head and body, so what is left at the head is also the longest gap in the body. None:
@@ -207,7 +207,7 @@ class DiscoveryAdapter(HTTPAdapter):
             raise TypeError(f"service is {service!r}; accepted: the name of a service")
         if not isinstance(pool_maxsize, int) or pool_maxsize < 1:
             raise ValueError(f"pool_maxsize is {pool_maxsize!r}; accepted: a whole number from 1")
-        self._name, self._given = service, RoundRobin if balancer is None else balancer
+        self._name, self._given = service, LeastLatency if balancer is None else balancer
         self._policy = given_policy(policy, attempts, deadline)
         # One pool per member, however many there are. With the usual limit of 10 pools, round robin over 11 members
         # finds every pool just dropped and connects anew for every request.
@@ -304,7 +304,7 @@ class DiscoveryAdapter(HTTPAdapter):
         translate_headers(resp, TRANSLATED, in_callers_terms)
         response = super().build_response(req.original, resp)
         tell_end(resp, lambda complete: attempt.ended(monotonic(), complete))
-        response.member, response.attempts = attempt.member, req.call.trail  # type: ignore[attr-defined]
+        response.member, response.attempts = attempt.member, Trail(req.call)  # type: ignore[attr-defined]
         return response
 
     def build_connection_pool_key_attributes(

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
-from ..balancers import Balancer, RoundRobin
+from ..balancers import Balancer, LeastLatency
 from ..balancers.calls.given import checked_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.service import CalledService, ClientErrors
@@ -96,7 +96,7 @@ class ServiceHosts(Generic[T]):
                 given = self._given.get(name) if isinstance(self._given, Mapping) else self._given
                 service = CalledService(
                     host,
-                    reporting(RoundRobin if given is None else given, name),
+                    reporting(LeastLatency if given is None else given, name),
                     self._policy,
                     self._errors,
                     self._make_origin,

@@ -4,19 +4,23 @@ Where a release lacks something, the cautious way is taken instead. A test fails
 
 - The keys of a pool manager's pools (`PoolKey`), and its lock, to close the pools of members that left.
 - The message that http.client has parsed (`HTTPResponse._original_response.msg`), from which requests takes cookies.
+- Why a request failed: one exception may mean a refused connection or a broken one, a silent TLS handshake or a silent
+  answer. The causes are looked at, and where in the standard library they came from.
 - The class of a response, which is replaced by one that tells when the body ends. `HTTPResponse` calls its own methods
   `read`, `read1`, `read_chunked`, `release_conn` and `close`, whoever reads and however.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Set
+import ssl
+from collections.abc import Callable, Collection, Generator, Iterator, Set
 from typing import Any
 
 from urllib3 import HTTPHeaderDict, HTTPResponse
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.poolmanager import PoolKey, PoolManager
 
-__all__ = ["POOLS_HAVE_KEYS", "RESPONSES_TELL", "drop_pools", "tell_end", "translate_headers"]
+__all__ = ["POOLS_HAVE_KEYS", "RESPONSES_TELL", "drop_pools", "never_connected", "tell_end", "translate_headers"]
 
 
 def drop_pools(manager: PoolManager, present: Collection[tuple[str, int]]) -> None:
@@ -50,6 +54,37 @@ def translate_headers(response: Any, names: Set[str], translate: Callable[[str, 
             headers.add(name, value)
             if message is not None:
                 message[name] = value
+
+
+def never_connected(error: Exception) -> bool:
+    """Whether an exception of urllib3, or of requests, means that no connection was made, and so nothing was sent."""
+    return any(
+        isinstance(cause, (NewConnectionError, ConnectTimeoutError, ssl.SSLCertVerificationError))
+        or _while_shaking_hands(cause)
+        for cause in _causes(error)
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception, what it was raised from, and what it was made of: urllib3 hands causes on in all of these ways."""
+    seen: list[BaseException] = []
+    left: list[object] = [error]
+    while left and len(seen) < 16:
+        cause = left.pop()
+        if isinstance(cause, BaseException) and cause not in seen:
+            seen.append(cause)
+            yield cause
+            left += [*cause.args, getattr(cause, "reason", None), cause.__cause__]
+
+
+def _while_shaking_hands(error: BaseException) -> bool:
+    """Whether it came out of a TLS handshake, before which nothing is sent."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_name == "do_handshake":
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def tell_end(response: object, ended: Callable[[bool], None]) -> None:

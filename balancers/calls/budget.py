@@ -27,68 +27,66 @@ _SLACK = 1e-9
 
 
 class RetryBudget:
-    """The retries of one service. Times are of one monotonic clock; one caller at a time."""
+    """The retries of one service. Times are of one monotonic clock; one caller at a time.
 
-    __slots__ = ("_answered", "_calls", "_hedges", "_lent", "_moves", "_stamps", "_under_way")
+    What is told late, by a thread that was held up, counts in the present second.
+    """
+
+    __slots__ = ("_answered", "_calls", "_hedges", "_lent", "_moves", "_second", "_under_way")
 
     def __init__(self) -> None:
-        self._stamps = [-SLOTS] * SLOTS
-        self._calls = [0] * SLOTS
-        self._moves = [0] * SLOTS
-        self._answered = [0] * SLOTS
-        self._lent = [0] * SLOTS
-        self._hedges = [0] * SLOTS
+        self._second = -SLOTS
+        self._calls, self._moves, self._hedges, self._answered, self._lent = (_Sum() for _ in range(5))
         self._under_way: list[float] = []
 
     def deposit(self, now: float) -> None:
         """A call began."""
-        second = int(now)
-        slot = second % SLOTS
-        if self._stamps[slot] != second:
-            self._turn(slot, second)
-        self._calls[slot] += 1
+        if now >= self._second + 1:
+            self._turn(int(now))
+        self._calls.add(self._second)
 
     def answered(self, now: float) -> None:
         """A call was answered."""
-        second = int(now)
-        slot = second % SLOTS
-        if self._stamps[slot] != second:
-            self._turn(slot, second)
-        self._answered[slot] += 1
+        if now >= self._second + 1:
+            self._turn(int(now))
+        self._answered.add(self._second)
 
     def left(self, now: float, ratio: float, reserve: float) -> float:
         """How many retries are allowed now; below 0 after policies that allow more than this one."""
-        return ratio * self._sum(self._calls, now) + reserve * SLOTS - self._sum(self._moves, now)
+        if now >= self._second + 1:
+            self._turn(int(now))
+        return ratio * self._calls.total + reserve * SLOTS - self._moves.total
 
     def withdraw(self, now: float, ratio: float, reserve: float) -> bool:
         """Take one for a retry; whether there was one."""
         if self.left(now, ratio, reserve) < 1 - _SLACK:
             return False
-        self._take(self._moves, now)
+        self._moves.add(self._second)
         return True
 
     def hedge(self, now: float, ratio: float, reserve: float, most_extra: float) -> bool:
         """Take one for a second attempt beside the first; whether there was one, within this share of the calls."""
-        if self._sum(self._hedges, now) + 1 > most_extra * self._sum(self._calls, now) + _SLACK:
+        if self.left(now, ratio, reserve) < 1 - _SLACK or (
+            self._hedges.total + 1 > most_extra * self._calls.total + _SLACK
+        ):
             return False
-        if not self.withdraw(now, ratio, reserve):
-            return False
-        self._take(self._hedges, now)
+        self._moves.add(self._second)
+        self._hedges.add(self._second)
         return True
 
-    def give_back(self, now: float) -> None:
+    def give_back(self) -> None:
         """The retry was not made, because there is nobody to try."""
-        slot = int(now) % SLOTS
-        if self._stamps[slot] == int(now) and self._moves[slot]:
-            self._moves[slot] -= 1
+        self._moves.take_back(self._second)
 
     def lend(self, now: float) -> bool:
         """One more for a call of which nothing can have been done; `settle` says that it is over."""
+        if now >= self._second + 1:
+            self._turn(int(now))
         self._under_way = [begun for begun in self._under_way if begun > now - SLOTS]  # who never told is forgotten
-        if len(self._under_way) >= MOST_LENT or self._sum(self._lent, now) >= self._sum(self._answered, now):
+        if len(self._under_way) >= MOST_LENT or self._lent.total >= self._answered.total:
             return False
         self._under_way.append(now)
-        self._take(self._lent, now)
+        self._lent.add(self._second)
         return True
 
     def settle(self, begun: float) -> None:
@@ -96,19 +94,32 @@ class RetryBudget:
         if begun in self._under_way:
             self._under_way.remove(begun)
 
-    def _take(self, counts: list[int], now: float) -> None:
-        second = int(now)
-        slot = second % SLOTS
-        if self._stamps[slot] != second:
-            self._turn(slot, second)
-        counts[slot] += 1
+    def _turn(self, second: int) -> None:
+        for counted in (self._calls, self._moves, self._hedges, self._answered, self._lent):
+            counted.clear(max(self._second + 1, second - SLOTS + 1), second)
+        self._second = second
 
-    def _turn(self, slot: int, second: int) -> None:
-        if second < self._stamps[slot]:
-            return  # told late, by a thread that was held up: it counts in the slot's present second
-        self._stamps[slot] = second
-        self._calls[slot] = self._moves[slot] = self._answered[slot] = self._lent[slot] = self._hedges[slot] = 0
 
-    def _sum(self, counts: list[int], now: float) -> int:
-        oldest = int(now) - SLOTS
-        return sum(count for count, stamp in zip(counts, self._stamps, strict=True) if stamp > oldest)
+class _Sum:
+    """How often something happened in the last ten seconds."""
+
+    __slots__ = ("_counts", "total")
+
+    def __init__(self) -> None:
+        self._counts = [0] * SLOTS
+        self.total = 0
+
+    def add(self, second: int) -> None:
+        self._counts[second % SLOTS] += 1
+        self.total += 1
+
+    def take_back(self, second: int) -> None:
+        if self._counts[second % SLOTS]:
+            self._counts[second % SLOTS] -= 1
+            self.total -= 1
+
+    def clear(self, first: int, last: int) -> None:
+        """These seconds begin."""
+        for second in range(first, last + 1):
+            self.total -= self._counts[second % SLOTS]
+            self._counts[second % SLOTS] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ class Call:
         self._left: list[Attempt] | None = None
         self._ready: dict[tuple[str, str, int], float] | None = None
         self._lent: float | None = None
-        self._budget_left: float | None = None
+        self._budget_left = 0.0
 
     def first(self, now: float) -> Pick:
         """The first attempt.
@@ -110,7 +111,7 @@ class Call:
             self.cancelled(now)
             raise
         self._shared = self._balancer.calls
-        self._shared.began(now)
+        self._budget_left = self._shared.began(now, self._policy.retry_ratio, self._policy.retry_reserve)
         self._limit(pick, now, 0.0)
         return pick
 
@@ -137,13 +138,15 @@ class Call:
         """The attempt after `present`, which was answered with `status`; None: that is the answer to the call."""
         if self._policy.attempt_timeout is not None and self._attempt_timeout is None:
             self._dry_run("attempt_timeout", now - present.started >= self._policy.attempt_timeout)
-        self._settle_loan()
+        if self._lent is not None:
+            self._settle_loan()
         self._present = present
         if status < 400:
             if self._policy.hedge is not None:
                 self._shared.head(now - present.started)
             self._shared.answered(now)
-            self._end(True, now)
+            if self._permit is not None:
+                self._end(True, now)
             return None
         present.retry_after = wait = retry_after(header, self._shared.wall)
         head = present.head
@@ -184,7 +187,7 @@ class Call:
             return None
         pick = None if self._dry_run("hedge", "hedge" in policy.dry_run) else self._begin(self._tried)
         if pick is None:
-            self._shared.give_back(now)
+            self._shared.give_back()
             return None
         self._shared.count("hedges")
         self._limit(pick, now, 0.0)
@@ -218,7 +221,7 @@ class Call:
 
     @property
     def trail(self) -> tuple[Attempt, ...]:
-        """The attempts so far."""
+        """The attempts so far. (`Trail` makes them only when somebody looks.)"""
         left, present = tuple(self._left or ()), self._present
         if present is None:
             return left
@@ -247,7 +250,7 @@ class Call:
             return None
         pick, delay = self._another(move, now)
         if pick is None:
-            self._refund(now)
+            self._refund()
             return None
         self._leave(present, f"{outcome.reached} ({reason})", outcome)
         self._budget_left = budget_left
@@ -278,7 +281,7 @@ class Call:
         longest = LONGEST_WAIT if self._policy.deadline is None else self._until - now
         if delay >= longest:
             return None, 0.0
-        busy = [member for member in self._tried if self._ready.get(member.key, self._until) > now + delay]
+        busy = [member for member in self._tried if self._ready.get(member.key, math.inf) > now + delay]
         try:
             pick = self._balancer.begin(exclude=busy)
         except NoMemberAvailable:
@@ -327,8 +330,6 @@ class Call:
         """What is left of the budget after one more attempt; None if there is none for it."""
         shared, ratio, reserve = self._shared, self._policy.retry_ratio, self._policy.retry_reserve
         left = shared.left(now, ratio, reserve)
-        if self._budget_left is None:
-            self._budget_left = left  # as the first attempt found it, nearly: nobody asked at the time
         if shared.withdraw(now, ratio, reserve):
             return left - 1
         if move.transparent and shared.lend(now):
@@ -339,9 +340,9 @@ class Call:
         shared.count("budget_refused")
         return None
 
-    def _refund(self, now: float) -> None:
+    def _refund(self) -> None:
         if self._lent is None:
-            self._shared.give_back(now)
+            self._shared.give_back()
         self._settle_loan()
 
     def _settle_loan(self) -> None:
@@ -382,9 +383,6 @@ class Call:
         self._left.append(self._as_attempt(pick, why, outcome.status, outcome.seconds))
 
     def _as_attempt(self, pick: Pick, left: str, status: int | None, seconds: float) -> Attempt:
-        budget = self._budget_left
-        if budget is None:
-            budget = self._shared.left(pick.started, self._policy.retry_ratio, self._policy.retry_reserve)
         again = any(attempt.member.key == pick.member.key for attempt in self._left or ())
         why = "tried again, as nobody else is left" if again else pick.why
-        return Attempt(pick.member, why, left, status, seconds, pick.delay, budget)
+        return Attempt(pick.member, why, left, status, seconds, pick.delay, self._budget_left)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
+
 import attrs
 
 from ...drivers.members import Member
 
-__all__ = ["Attempt", "attempts_of_error", "reason_of"]
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["Attempt", "Trail", "attempts_of_error", "reason_of"]
 
 
 @attrs.frozen
@@ -31,10 +37,50 @@ class Attempt:
     budget_left: float
 
 
+class Trail(Sequence[Attempt]):
+    """The attempts of a call that is over, in order: what a tuple of them is, and equal to one.
+
+    They are made when somebody looks: nearly all calls are answered at once, and nobody asks how.
+    """
+
+    __slots__ = ("_call", "_made")
+
+    def __init__(self, call: Call) -> None:
+        self._call: Call | None = call
+        self._made: tuple[Attempt, ...] = ()
+
+    def _all(self) -> tuple[Attempt, ...]:
+        call = self._call
+        if call is not None:
+            self._made, self._call = call.trail, None
+        return self._made
+
+    @overload
+    def __getitem__(self, place: int, /) -> Attempt: ...
+
+    @overload
+    def __getitem__(self, place: slice, /) -> tuple[Attempt, ...]: ...
+
+    def __getitem__(self, place: int | slice, /) -> Attempt | tuple[Attempt, ...]:
+        return self._all()[place]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == tuple(other) if isinstance(other, (Trail, tuple, list)) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+
 def attempts_of_error(error: BaseException) -> tuple[Attempt, ...]:
     """The attempts of the call that ended with this error of a client's library; empty if it is of something else."""
     attempts = getattr(error, "attempts", ())
-    return attempts if isinstance(attempts, tuple) else ()
+    return tuple(attempts) if isinstance(attempts, (Trail, tuple)) else ()
 
 
 def reason_of(error: BaseException) -> str:

@@ -81,9 +81,6 @@ class SimulatedRegistry:
     Args:
         random: draws from 0 to below 1.
 
-    Args:
-        random: in place of the chance that what is remembered of members would ask the system for.
-
     Attributes:
         now: the present, set by the simulation.
     """

@@ -18,8 +18,11 @@ from ...balancers import LeastLatency, LeastPending, RoundRobin, SmoothWeighted,
 from ...balancers.calls.call import Call
 from ...balancers.calls.policy import CallPolicy
 from ...balancers.calls.service import CalledService, ClientErrors
+from ...balancers.memory.ejection import EJECTING_RULES
+from ...balancers.memory.health import Health
 from ...balancers.memory.pick import Pick
 from ...balancers.memory.policy import HealthPolicy
+from ...balancers.service_state import state_of
 from ...drivers.members import Reached
 from .chance import chance, exponential
 from .faults import UNDISTURBED, Failure, Fault, fault_named
@@ -40,6 +43,10 @@ CALLERS_POLICY = CallPolicy(attempt_timeout=2.0)
 NO_EJECTION = HealthPolicy(consecutive=None, success_ratio=None, slow_factor=None)
 """The rules that take members out are off; the others are as ever."""
 
+_LOOK_EVERY = 0.1
+"""Seconds after which it is seen again who is out."""
+
+_EJECTED = {f"ejections_{rule}" for rule in EJECTING_RULES}
 _URL = f"http://{SERVICE}/"
 _LOG = logging.getLogger(__name__)
 _Event = tuple[float, int, Callable[..., None], tuple[Any, ...]]
@@ -88,6 +95,7 @@ class Simulation:
         calls, errors, attempts: those that are counted (`Row` says which).
         seconds: from the start to the end of each call that is counted, in the order of their ends.
         by_member: attempts by the place of the member.
+        longest_out: seconds that a member was out without a break, at the longest.
     """
 
     def __init__(self, fault: Fault, balancer: str, policy: CallPolicy, load: Load, seed: int) -> None:
@@ -117,6 +125,8 @@ class Simulation:
         self.by_member: Counter[int] = Counter(dict.fromkeys(range(len(members)), 0))
         self.seconds: list[float] = []
         self._waiting: list[Pick] = []
+        self._out_since: dict[str, float] = {}
+        self.longest_out = 0.0
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -124,6 +134,7 @@ class Simulation:
         """Let the time go by; `tick` is called every virtual second of it."""
         self._at(0.0, self._arrive)
         self._at(1.0, self._tick, tick)
+        self._at(_LOOK_EVERY, self._look)
         if self.fault.restarts:
             self._at(self.load.fault_from, self._restart)
         events, registry = self._events, self.registry
@@ -140,6 +151,16 @@ class Simulation:
         tick()
         if now < self.load.seconds:
             self._at(now + 1.0, self._tick, tick)
+
+    def _look(self, now: float) -> None:
+        """See who is out."""
+        ejections, since = self._health.ejections, self._out_since
+        out = [record.member.address for record in ejections.out if record.member and ejections.is_out(record)]
+        self._out_since = {address: since.get(address, now) for address in out}
+        for began in self._out_since.values():
+            self.longest_out = max(self.longest_out, now - began + _LOOK_EVERY)
+        if now < self.load.seconds:
+            self._at(now + _LOOK_EVERY, self._look)
 
     def _restart(self, _now: float) -> None:
         self.registry.restart_first()
@@ -207,6 +228,15 @@ class Simulation:
     # -- figures -------------------------------------------------------------------------------------------------------
 
     @property
+    def ejections(self) -> int:
+        """How often a member was taken out."""
+        return sum(count for what, count in self._health.counts.items() if what in _EJECTED)
+
+    @property
+    def _health(self) -> Health:
+        return state_of(self.registry, SERVICE).memory.health
+
+    @property
     def p99(self) -> float:
         """Seconds that 99 of 100 calls took at most."""
         return percentile(sorted(self.seconds), 0.99)
@@ -248,4 +278,6 @@ def row(balancer: str, disturbed: Simulation, calm: Simulation) -> Row:
         p99=p99,
         p99_ratio=p99 / undisturbed if undisturbed else 1.0,
         share_ratio=disturbed.share_ratio,
+        ejections=disturbed.ejections,
+        longest_out=disturbed.longest_out,
     )

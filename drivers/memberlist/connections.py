@@ -144,9 +144,11 @@ class Connections:
         """The next step; slices of work are done one after the other for as long as an event loop may be held up."""
         now = self._clock()
         until = now + _TURN
-        while isinstance(step := exchange.next_step(now), Pause) and now < until:
+        while True:
+            step = exchange.next_step(now)
             now = self._clock()
-        return step
+            if not isinstance(step, Pause) or now >= until:
+                return step
 
 
 async def _received(stream: SocketStream) -> bytes:

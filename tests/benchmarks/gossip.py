@@ -1,10 +1,10 @@
 """The gossip driver next to the Go library, in one run, as ratios.
 
-    python tests/benchmarks/gossip.py [--runs 5] [--sizes 50,100] [--json]
+    python tests/benchmarks/gossip.py [--runs 5] [--sizes 50,100] [--only pings,alive,clusters,exchange] [--json]
 
-Needs `make peers`. Both sides run memberlist's LAN profile on loopback, with 200 bytes of metadata per node, in one
-process each. They take turns, so that a noisy machine hits both. A cluster of 100 takes half a minute per run and
-side.
+Needs `make peers`, but not for `--only exchange`, which has no other side. Both sides run memberlist's LAN profile on
+loopback, with 200 bytes of metadata per node, in one process each. They take turns, so that a noisy machine hits both.
+A cluster of 100 takes half a minute per run and side.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ KNOWN = 1_000
 ALIVES = 100_000
 PER_PACKET = 5
 MANY = 10_000
+PARTS = ("pings", "alive", "clusters", "exchange")
 REST_GOALS = {50: 1.2}
 """Processor time of a node at rest, in ms per second, by the size of the cluster."""
 STILL = {"probe_interval": 600.0, "push_pull_interval": 0.0}
@@ -287,13 +288,19 @@ def ping_pairs() -> Row:
 # -- both -----------------------------------------------------------------------------------------------------------
 
 
-def measure(runs: int, sizes: list[int]) -> Iterator[tuple[str, list[float], list[float], str]]:
-    """Name, our figures, Go's figures, and the goal as a test of (ours, Go's) medians."""
-    pings = [ping_pairs() for _ in range(runs)]
-    yield "ping->ack per second", [p["ours"] for p in pings], [p["go"] for p in pings], ">= 4"
+Figures = Iterator[tuple[str, list[float], list[float], str]]
+"""Name, our figures, Go's figures, and the goal as a test of (ours, Go's) medians."""
+
+
+def pings(runs: int) -> Figures:
+    pairs = [ping_pairs() for _ in range(runs)]
+    yield "ping->ack per second", [p["ours"] for p in pairs], [p["go"] for p in pairs], ">= 4"
+
+
+def alive(runs: int) -> Figures:
     for what, flag, goal in (("new", (), ">= 0.5"), ("stale", ("-stale",), ">= 1")):
-        alive = ("alive", "-known", str(KNOWN), "-msgs", str(ALIVES), "-perpkt", str(PER_PACKET), *flag)
-        pairs = [(ours(what), go(*alive)["alive"]) for _ in range(runs)]
+        options = ("alive", "-known", str(KNOWN), "-msgs", str(ALIVES), "-perpkt", str(PER_PACKET), *flag)
+        pairs = [(ours(what), go(*options)["alive"]) for _ in range(runs)]
         yield f"{what} alive per second", [a["msgs_per_s"] for a, _ in pairs], [b["msgs_per_s"] for _, b in pairs], goal
         yield (
             f"{what} alive per CPU second",
@@ -301,27 +308,32 @@ def measure(runs: int, sizes: list[int]) -> Iterator[tuple[str, list[float], lis
             [1e6 / b["cpu_us_per_msg"] for _, b in pairs],
             goal,
         )
-    for size in sizes:
-        pairs = []
-        for _ in range(runs):
-            theirs = go("cluster", "-n", str(size), "-config", "lan", "-steady", "3s")
-            pairs.append((ours("cluster", str(size)), theirs))
-        rows = (
-            ("form, s", "form_s", "form", "converge_s", "<= 1.15"),
-            ("silent stop known everywhere, s", "kill_s", "kill", "all_s", "<= 1.15"),
-            (
-                "CPU at rest, ms per node and s",
-                "cpu_ms_per_node_s",
-                "steady",
-                "cpu_ms_per_node_s",
-                f"ours <= {REST_GOALS.get(size, 2.5)}",
-            ),
-            ("memory, KB per node", "rss_kb_per_node", "steady", "rss_kb_per_node", "ours <= 400"),
-        )
-        for name, mine, phase, field, goal in rows:
-            # A Go run that does not form within its two minutes has no later phases; it counts with what it has.
-            theirs = [row[phase][field] for _, row in pairs if phase in row]
-            yield f"{size} nodes: {name}", [a[mine] for a, _ in pairs], theirs, goal
+
+
+def clusters(runs: int, size: int) -> Figures:
+    pairs = []
+    for _ in range(runs):
+        theirs = go("cluster", "-n", str(size), "-config", "lan", "-steady", "3s")
+        pairs.append((ours("cluster", str(size)), theirs))
+    rows = (
+        ("form, s", "form_s", "form", "converge_s", "<= 1.15"),
+        ("silent stop known everywhere, s", "kill_s", "kill", "all_s", "<= 1.15"),
+        (
+            "CPU at rest, ms per node and s",
+            "cpu_ms_per_node_s",
+            "steady",
+            "cpu_ms_per_node_s",
+            f"ours <= {REST_GOALS.get(size, 2.5)}",
+        ),
+        ("memory, KB per node", "rss_kb_per_node", "steady", "rss_kb_per_node", "ours <= 400"),
+    )
+    for name, mine, phase, field, goal in rows:
+        # A Go run that does not form within its two minutes has no later phases; it counts with what it has.
+        theirs = [row[phase][field] for _, row in pairs if phase in row]
+        yield f"{size} nodes: {name}", [a[mine] for a, _ in pairs], theirs, goal
+
+
+def exchange(runs: int) -> Figures:
     big = [push_pull() for _ in range(runs)]
     yield f"push/pull of {MANY:,} members, ms", [b["join_ms"] for b in big], [], "ours <= 180"
     yield "  processor time of the joining side, ms", [b["cpu_ms"] for b in big], [], "ours <= 180"
@@ -330,6 +342,18 @@ def measure(runs: int, sizes: list[int]) -> Iterator[tuple[str, list[float], lis
     yield "  the other side's loop, ms", [b["teacher_hold_ms"] for b in big], [], "ours <= 20"
     yield "  the same again, nothing has changed, ms", [b["again_ms"] for b in big], [], ""
     yield "memory, KB per known member", [b["kb_per_member"] for b in big], [], "ours <= 1.5"
+
+
+def measure(runs: int, sizes: list[int], parts: list[str]) -> Figures:
+    if "pings" in parts:
+        yield from pings(runs)
+    if "alive" in parts:
+        yield from alive(runs)
+    if "clusters" in parts:
+        for size in sizes:
+            yield from clusters(runs, size)
+    if "exchange" in parts:
+        yield from exchange(runs)
 
 
 def verdict(mine: float, theirs: float | None, goal: str) -> str:
@@ -346,6 +370,7 @@ def main() -> None:
     parser.add_argument("--ours", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--sizes", default="50,100")
+    parser.add_argument("--only", default=",".join(PARTS), help="some of the parts (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object per figure")
     options = parser.parse_args()
     if options.ours:
@@ -355,8 +380,11 @@ def main() -> None:
         else:
             print(json.dumps(OURS[what](*arguments)))
         return
+    parts = options.only.split(",")
+    if unknown := [part for part in parts if part not in PARTS]:
+        parser.error(f"--only: {', '.join(unknown)}; accepted: {', '.join(PARTS)}")
     print(f"medians of {options.runs} runs (worst), ours / Go / ratio", flush=True)
-    for name, mine, theirs, goal in measure(options.runs, [int(size) for size in options.sizes.split(",")]):
+    for name, mine, theirs, goal in measure(options.runs, [int(size) for size in options.sizes.split(",")], parts):
         median = statistics.median(mine)
         other = statistics.median(theirs) if theirs else None
         if options.json:

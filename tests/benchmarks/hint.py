@@ -35,7 +35,7 @@ def main() -> None:
     chance = random.Random(10)
     moments = [chance.uniform(0.0, PROBE_INTERVAL) for _ in range(options.runs)]
     if not options.json:
-        print("| member is | hint | suspected by everybody after, median | least to most | by the first |")
+        print("| member is | hint | suspected by everybody after, median | least to most | by the first of them |")
         print("|---|---|---|---|---|")
     for fault in options.faults.split(","):
         for hint in (False, True):

@@ -1,10 +1,12 @@
-"""Requests per second through each HTTP integration, as a share of what the same client does on a fixed URL.
+"""Requests per second through each HTTP integration, as a share of what the plain client does at the same members.
 
     python tests/benchmarks/http_clients.py [--json] [--rounds N] [--requests N]
 
 The target is a server in a process of its own that answers from one buffer, on three ports of loopback: three members
-for the balanced calls, one of them for the fixed URL. Both kinds of call take turns within one run, first one and then
-the other, and the share is the median of the rounds: what disturbs the machine disturbs both.
+for the balanced calls, which follow the default policy and go to the member that `LeastLatency` chooses; the plain
+client calls the three by their addresses in turn. A third client calls one of them only: what more than one connection
+costs is no merit of who balances. All take turns within one run, and the share is the median of the rounds: what
+disturbs the machine disturbs all.
 """
 
 from __future__ import annotations
@@ -17,19 +19,29 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import httpx
+import httpx2
 import requests
 
-from pydoudou.balancers import RoundRobin
-from pydoudou.contrib.httpx import DiscoveryTransport
+from pydoudou.balancers import LeastLatency
+from pydoudou.contrib import httpx as of_httpx
+from pydoudou.contrib import httpx2 as of_httpx2
 from pydoudou.contrib.requests import mount
 from pydoudou.discovery.merging.snapshot import Snapshot
 from pydoudou.drivers.members import Member
 
-GOALS = {"requests": 0.95, "httpx.Client": 0.95, "httpx.AsyncClient": 0.95}
+GOALS = {
+    "requests": 0.95,
+    "httpx.Client": 0.93,
+    "httpx.AsyncClient": 0.93,
+    "httpx2.Client": 0.93,
+    "httpx2.AsyncClient": 0.93,
+}
 MEMBERS = 3
 
 Batch = Callable[[int], None]
@@ -62,38 +74,42 @@ class GivenMembers:
         return f"{service}: given"
 
 
-def requests_batch(url: str, balancer: RoundRobin | None) -> Batch:
+def requests_batch(urls: Sequence[str], balancer: LeastLatency | None) -> Batch:
     session = requests.Session()
     if balancer is not None:
         mount(session, "orders", balancer)
 
     def run(count: int) -> None:
-        for _ in range(count):
-            session.get(url)
+        for number in range(count):
+            session.get(urls[number % len(urls)])
 
     return run
 
 
-def httpx_batch(url: str, balancer: RoundRobin | None) -> Batch:
-    client = httpx.Client(
-        mounts=None if balancer is None else {"http://orders": DiscoveryTransport(balancer={"orders": balancer})}
-    )
+def mounts(library: ModuleType, balancer: LeastLatency | None) -> dict[str, Any] | None:
+    """The integration with the default policy, for the service."""
+    binding = of_httpx if library is httpx else of_httpx2
+    return None if balancer is None else {"http://orders": binding.DiscoveryTransport(balancer={"orders": balancer})}
+
+
+def httpx_batch(urls: Sequence[str], balancer: LeastLatency | None, library: ModuleType = httpx) -> Batch:
+    client = library.Client(mounts=mounts(library, balancer))
 
     def run(count: int) -> None:
-        for _ in range(count):
-            client.get(url)
+        for number in range(count):
+            client.get(urls[number % len(urls)])
 
     return run
 
 
-def async_batch(url: str, balancer: RoundRobin | None, loop: asyncio.AbstractEventLoop) -> Batch:
-    client = httpx.AsyncClient(
-        mounts=None if balancer is None else {"http://orders": DiscoveryTransport(balancer={"orders": balancer})}
-    )
+def async_batch(
+    urls: Sequence[str], balancer: LeastLatency | None, loop: asyncio.AbstractEventLoop, library: ModuleType = httpx
+) -> Batch:
+    client = library.AsyncClient(mounts=mounts(library, balancer))
 
     async def get(count: int) -> None:
-        for _ in range(count):
-            await client.get(url)
+        for number in range(count):
+            await client.get(urls[number % len(urls)])
 
     return lambda count: loop.run_until_complete(get(count))
 
@@ -105,19 +121,19 @@ def rate(batch: Batch, count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-def compare(fixed: Batch, balanced: Batch, rounds: int, count: int) -> dict[str, float]:
-    """The medians over the rounds; who goes first alternates."""
-    fixed_rates: list[float] = []
-    balanced_rates: list[float] = []
-    for batch in (fixed, balanced):
+def compare(batches: dict[str, Batch], rounds: int, count: int) -> dict[str, float]:
+    """The medians over the rounds; who goes first changes."""
+    rates: dict[str, list[float]] = {name: [] for name in batches}
+    for batch in batches.values():
         batch(count)
+    names = list(batches)
     for turn in range(rounds):
-        for batch, rates in ((fixed, fixed_rates), (balanced, balanced_rates))[:: 1 if turn % 2 else -1]:
-            rates.append(rate(batch, count))
-    shares = [ours / plain for ours, plain in zip(balanced_rates, fixed_rates, strict=True)]
+        first = turn % len(names)
+        for name in (*names[first:], *names[:first]):
+            rates[name].append(rate(batches[name], count))
+    shares = [ours / plain for ours, plain in zip(rates["balanced"], rates["plain"], strict=True)]
     return {
-        "fixed_per_s": statistics.median(fixed_rates),
-        "balanced_per_s": statistics.median(balanced_rates),
+        **{f"{name}_per_s": statistics.median(each) for name, each in rates.items()},
         "share": statistics.median(shares),
     }
 
@@ -126,26 +142,32 @@ def run(rounds: int, count: int) -> dict[str, dict[str, float | bool]]:
     loop = asyncio.new_event_loop()
     results: dict[str, dict[str, float | bool]] = {}
     with serving() as members:
-        fixed_url, balanced_url = f"{members[0].base_url}/items", "http://orders/items"
-        makers: dict[str, Callable[[str, RoundRobin | None], Batch]] = {
+        fixed = [f"{member.base_url}/items" for member in members]
+        makers: dict[str, Callable[[Sequence[str], LeastLatency | None], Batch]] = {
             "requests": requests_batch,
             "httpx.Client": httpx_batch,
-            "httpx.AsyncClient": lambda url, balancer: async_batch(url, balancer, loop),
+            "httpx.AsyncClient": lambda urls, balancer: async_batch(urls, balancer, loop),
+            "httpx2.Client": lambda urls, balancer: httpx_batch(urls, balancer, httpx2),
+            "httpx2.AsyncClient": lambda urls, balancer: async_batch(urls, balancer, loop, httpx2),
         }
         for name, make in makers.items():
-            balancer = RoundRobin("orders", GivenMembers(members))
-            measured = compare(make(fixed_url, None), make(balanced_url, balancer), rounds, count)
+            batches = {
+                "one_url": make(fixed[:1], None),
+                "plain": make(fixed, None),
+                "balanced": make(["http://orders/items"], LeastLatency("orders", GivenMembers(members))),
+            }
+            measured = compare(batches, rounds, count)
             results[name] = {**measured, "goal": GOALS[name], "met": measured["share"] >= GOALS[name]}
     loop.close()
     return results
 
 
 def report(results: dict[str, dict[str, float | bool]]) -> None:
-    print(f"{'client':18}{'fixed URL/s':>12}{'balanced/s':>12}{'share':>8}{'goal':>7}")
+    print(f"{'client':18}{'one URL/s':>12}{'plain/s':>12}{'balanced/s':>12}{'share':>8}{'goal':>7}")
     for name, result in results.items():
         verdict = "goal met" if result["met"] else "goal missed"
         print(
-            f"{name:18}{result['fixed_per_s']:12.0f}{result['balanced_per_s']:12.0f}"
+            f"{name:18}{result['one_url_per_s']:12.0f}{result['plain_per_s']:12.0f}{result['balanced_per_s']:12.0f}"
             f"{result['share']:8.3f}{result['goal']:7.2f}  {verdict}"
         )
 
@@ -153,7 +175,7 @@ def report(results: dict[str, dict[str, float | bool]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument("--rounds", type=int, default=201, help="rounds of both kinds (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=201, help="rounds of all kinds (default: %(default)s)")
     parser.add_argument("--requests", type=int, default=20, help="requests per round and kind (default: %(default)s)")
     arguments = parser.parse_args()
     results = run(arguments.rounds, arguments.requests)

@@ -64,7 +64,10 @@ class Cost:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("GDD_")} | LOOPBACK
+    """That of this process, but bytecode is written: without it every run compiles the package anew, and only that."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GDD_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept | LOOPBACK
 
 
 def _once(program: str) -> tuple[float, float, float]:

@@ -12,13 +12,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.gossip import FAST_GOSSIP, gossip_address, gossiping
+from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
 from support.waiting import eventually
 
 from pydoudou import JoinError, Registry
 from pydoudou.drivers.memberlist import node as node_module
-
-NEVER_SUSPECTED = {"GDD_MEM_PROBE_INTERVAL": "60s", "GDD_MEM_PROBE_TIMEOUT": "30s", "GDD_MEM_SYNC_INTERVAL": "60s"}
 
 
 @pytest.fixture
@@ -126,4 +124,4 @@ def test_a_start_that_is_interrupted_takes_back_what_it_announced(silent_seed: s
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(15)
             process.kill()
-        eventually(lambda: not seed.members("orders"), timeout=3)
+        eventually(lambda: not seed.members("orders"), timeout=15)

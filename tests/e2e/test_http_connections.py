@@ -169,7 +169,7 @@ def test_a_certificate_for_another_name_is_refused(caller_class: CallerClass, tm
     with (
         HttpMember(tls=context) as member,
         trusting(caller_class, member.member(scheme="https"), certificate) as caller,
-        pytest.raises(caller.connection_error, match=r"(?i)certificate"),
+        pytest.raises(caller.connection_error, match=r"(?i)certificate|doesn't match"),
     ):
         caller.call("POST")
     assert member.served == []
@@ -233,9 +233,9 @@ def slow_handshake(certificate: Path, seconds: float) -> Iterator[Member]:
 
 @every_client
 def test_connecting_and_waiting_together_end_with_the_deadline(caller_class: CallerClass, certificate: Path) -> None:
-    with slow_handshake(certificate, 0.7) as member:
-        with caller_class.trusting(certificate, InOrder(member), deadline=1.0) as caller:
+    with slow_handshake(certificate, 1.3) as member:
+        with caller_class.trusting(certificate, InOrder(member), deadline=1.5) as caller:
             begun = time.monotonic()
             with pytest.raises(caller.timed_out):
                 caller.call(timeout=None)
-            assert 0.9 < time.monotonic() - begun < 1.5
+            assert 1.4 < time.monotonic() - begun < 1.3 + 1.5 - 0.2  # one after the other they would take 2.8 s

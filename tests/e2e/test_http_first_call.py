@@ -29,7 +29,7 @@ def member() -> Iterator[HttpMember]:
 @pytest.fixture
 def plugin(member: HttpMember) -> Iterator[AskedPlugin]:
     """The backend of the default registry."""
-    asked = AskedPlugin(answers_after=0.2, address=("127.0.0.1", member.port))
+    asked = AskedPlugin(answers_after=0.1, address=("127.0.0.1", member.port))
     pydoudou.new_node(settings=settings(asked))
     yield asked
     pydoudou.shutdown()
@@ -63,7 +63,10 @@ def test_tasks_that_call_first_together_all_find_the_member(backend: str) -> Non
 
 
 @pytest.mark.parametrize("kind", ["requests", "httpx"])
-def test_a_deadline_bounds_the_wait_for_the_first_answer(plugin: AskedPlugin, kind: str) -> None:
+def test_a_deadline_bounds_the_wait_for_the_first_answer(
+    plugin: AskedPlugin, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pydoudou.balancers.calls.service.FIRST_ANSWER_WITHIN", 20.0)
     plugin.answers_after = 60.0
     begun = time.monotonic()
     if kind == "requests":
@@ -75,7 +78,7 @@ def test_a_deadline_bounds_the_wait_for_the_first_answer(plugin: AskedPlugin, ki
         with httpx.Client(transport=DiscoveryTransport(deadline=0.1)) as client:
             with pytest.raises((httpx.TimeoutException, httpx.ConnectError)):
                 client.get("http://orders/")
-    assert time.monotonic() - begun < 0.4
+    assert time.monotonic() - begun < 5
 
 
 def test_a_service_that_nobody_knows_holds_up_its_first_call_only(plugin: AskedPlugin) -> None:

@@ -13,7 +13,7 @@ import httpx
 import httpx2
 import pytest
 import requests
-from support.http_callers import CALLERS, Caller, Httpx2Caller, HttpxCaller, RequestsCaller
+from support.http_callers import CALLERS, KEEPING_COOKIES, Caller, Httpx2Caller, HttpxCaller, RequestsCaller
 from support.http_members import Behaviour, GivenMembers, HttpMember, InOrder, in_two_pieces, redirect, refusing
 from support.waiting import eventually
 
@@ -23,6 +23,7 @@ from pydoudou.contrib import httpx2 as of_httpx2
 from pydoudou.contrib import requests as of_requests
 
 CallerClass = type[Caller]
+with_cookies = pytest.mark.parametrize("caller_class", KEEPING_COOKIES, ids=lambda one: one.__doc__)
 every_client = pytest.mark.parametrize("caller_class", CALLERS, ids=lambda one: one.__doc__)
 
 
@@ -87,7 +88,7 @@ def test_a_host_header_of_the_caller_is_kept(caller_class: CallerClass, a: HttpM
 
 
 @pytest.mark.ability("cookies")
-@every_client
+@with_cookies
 def test_a_cookie_from_one_member_goes_to_all(caller_class: CallerClass, a: HttpMember, b: HttpMember) -> None:
     a.answer = lambda handler: handler.reply(headers={"Set-Cookie": "basket=7; Path=/"})
     picker = InOrder(a.member())
@@ -221,7 +222,7 @@ def saying(**headers: str) -> Behaviour:
     return answer
 
 
-@every_client
+@with_cookies
 @pytest.mark.parametrize(
     ("cookie", "path", "sent"),
     [
@@ -256,7 +257,7 @@ def test_a_header_that_names_another_resource_can_be_followed(
     assert a.served[1].path == ("/api/items?page=2" if name == "Link" else "/api/items/2")
 
 
-@every_client
+@with_cookies
 def test_credentials_in_the_url_reach_the_member_as_basic_authentication(
     caller_class: CallerClass, a: HttpMember
 ) -> None:

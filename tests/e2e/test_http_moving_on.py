@@ -174,19 +174,19 @@ def test_the_deadline_holds_over_all_attempts(caller_class: CallerClass) -> None
     with (
         black_hole() as one,
         black_hole() as two,
-        caller_class(InOrder(one, two), attempts=2, deadline=0.6) as caller,
+        caller_class(InOrder(one, two), attempts=2, deadline=1.2) as caller,
         Stopwatch() as taken,
         pytest.raises(caller.timed_out),
     ):
         caller.call()
-    assert 0.5 < taken.seconds < 2.0
+    assert 1.1 < taken.seconds < 2 * 1.2 - 0.1
 
 
 def test_a_connect_timeout_of_the_caller_is_kept(caller_class: CallerClass, good: HttpMember) -> None:
     with black_hole() as hole, caller_class(InOrder(hole, good.member())) as caller, Stopwatch() as taken:
         caller.call(timeout=0.3)
     assert len(good.served) == 1
-    assert 0.25 < taken.seconds < 2.0
+    assert 0.25 < taken.seconds < 5  # without it: a third of the 30 s for all connecting
 
 
 @pytest.mark.ability("deadline")
@@ -198,7 +198,7 @@ def test_the_deadline_ends_the_wait_for_an_answer(caller_class: CallerClass) -> 
         pytest.raises(caller.timed_out),
     ):
         caller.call()
-    assert 0.3 < taken.seconds < 2.0
+    assert 0.3 < taken.seconds < 4
 
 
 def test_an_answer_that_takes_too_long_is_not_asked_for_elsewhere(caller_class: CallerClass, good: HttpMember) -> None:
@@ -250,7 +250,7 @@ def test_the_only_member_may_use_all_of_the_time_to_connect(caller_class: Caller
         pytest.raises(caller.timed_out),
     ):
         caller.call()
-    assert 0.8 < taken.seconds < 2.0
+    assert 0.8 < taken.seconds < 4
 
 
 def test_the_line_about_a_move_holds_no_secret_of_the_url(

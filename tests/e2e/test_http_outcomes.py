@@ -111,8 +111,10 @@ def test_a_call_is_in_flight_until_the_body_ends(caller_class: CallerClass) -> N
                 rest.set()
                 assert answer.read() == b"0123456789abcdefghij"
                 assert remembered.of(member.member()).in_flight == 0
+            rest.clear()
             with caller.opened():
                 pass
+            rest.set()
         record = remembered.of(member.member())
     assert (record.in_flight, record.outcomes, record.incomplete) == (0, {Reached.ANSWERED: 2}, 1)
 
@@ -147,4 +149,4 @@ def test_an_answer_that_is_dropped_is_not_in_flight_any_more(caller_class: Calle
 
         eventually(collected)
         record = remembered.of(member.member())
-    assert (record.outcomes, record.incomplete) == ({Reached.ANSWERED: 1}, 1)
+    assert (record.outcomes, record.incomplete) == ({Reached.ANSWERED: 1}, 0 if caller.reads_ahead else 1)

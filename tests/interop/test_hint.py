@@ -25,6 +25,9 @@ def test_a_member_that_fails_is_suspected_by_everybody_because_it_was_called(
 ) -> None:
     failure = failed(fault, hint=True, after=0.0)
     took = {name: round(seconds, 1) for name, seconds in failure.suspected_after.items()}
-    record_property("figures", f"{fault.name} of a member that is called: suspected after {took} s")
+    record_property(
+        "figures",
+        f"{fault.name} of a member that is called: suspected after {took} s, {failure.probes_hinted} extra probes",
+    )
     assert len(failure.suspected_after) == NODES - 1
     assert failure.by_everybody < ATTEMPT + SPREAD + PROBE_INTERVAL + GOSSIP

@@ -7,15 +7,17 @@ nothing else. *One attempt* is harder: no call moves, so every error and every s
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support import simulations_page
 from support.effort import EFFORT
 
-from pydoudou.contrib.simulator import Row
+from pydoudou.contrib.simulator import FAULTS, Row
 
 SEEDS = range(1, 2 + EFFORT)
 ATTEMPTS = {"default": 3, "one attempt": 1}
+PAGE = Path(__file__).parents[2] / "docs" / "simulations.md"
 
 Record = Callable[[str, object], None]
 
@@ -65,3 +67,10 @@ def test_a_member_that_is_silent_costs_a_few_calls(row: Row) -> None:
 def test_failures_by_chance_leave_the_shares_alone(row: Row) -> None:
     assert row.share_ratio <= 1.15
     assert row.longest_out <= 6.0
+
+
+@pytest.mark.parametrize("attempts", simulations_page.ATTEMPTS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_page_of_simulations_is_current(fault: str, attempts: int) -> None:
+    line = simulations_page.line(fault, "LeastLatency", attempts)
+    assert line in PAGE.read_text("utf-8").splitlines(), "run make simulations"

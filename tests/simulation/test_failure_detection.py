@@ -53,15 +53,25 @@ def cluster(seed: int, size: int, network: Network) -> tuple[Simulation, Watch]:
 
 
 @thorough
-@given(seeds, sizes, networks, st.lists(st.tuples(st.integers(0, 7), st.floats(0, 2), st.booleans()), max_size=20))
+@given(
+    seeds,
+    sizes,
+    networks,
+    st.lists(st.tuples(st.integers(0, 7), st.floats(0, 2), st.booleans(), st.integers(0, 3)), max_size=20),
+)
 def test_a_live_and_reachable_node_is_not_declared_dead(
-    seed: int, size: int, network: Network, pauses: list[tuple[int, float, bool]]
+    seed: int, size: int, network: Network, pauses: list[tuple[int, float, bool, int]]
 ) -> None:
-    """Not even if it stands still, or is not heard, for half of the shortest suspicion."""
+    """Not even if it stands still, or is not heard, for half of the shortest suspicion, and calls to it fail."""
     simulation, watch = cluster(seed, size, network)
-    for number, seconds, stands_still in pauses:
+    for number, seconds, stands_still, calls in pauses:
         process = simulation.live[number % size]
         (simulation.suspend if stands_still else simulation.mute)(process, seconds)
+        for _ in range(calls):
+            simulation.run(seconds / calls)
+            for caller in simulation.live:
+                caller.core.hint(process.name, simulation.now)
+                simulation.flush(caller)
         simulation.run(seconds + LEAST_SUSPICION)
     simulation.run(2 * MOST_SUSPICION)
     assert watch.deaths == [], simulation

@@ -31,6 +31,7 @@ _MODULES = {
     "pydoudou.contrib.httpx": "Services called through `httpx`, sync and async: [http-clients.md](../http-clients.md).",
     "pydoudou.contrib.httpx2": "The same through `httpx2`, which continues `httpx`.",
     "pydoudou.contrib.aiohttp": "Services called through `aiohttp`: [http-clients.md](../http-clients.md).",
+    "pydoudou.contrib.urllib3": "Services called through `urllib3`: [http-clients.md](../http-clients.md).",
     "pydoudou.drivers.contract": "For a driver of your own, [third-party-drivers.md](../third-party-drivers.md).",
     "pydoudou.drivers.members": "The values that drivers report.",
     "pydoudou.drivers.environment": "Variables, read and checked.",

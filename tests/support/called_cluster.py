@@ -8,7 +8,6 @@ this process.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import math
 import signal
 import socket
@@ -19,8 +18,10 @@ from typing import Any
 
 import attrs
 import msgpack
+import requests
 
-from pydoudou import MemberState, Registry, Settings
+from pydoudou import CallPolicy, LeastLatency, Member, MemberState, Registry, Settings
+from pydoudou.contrib.requests import mount
 
 from .go_peer import GoPeer
 from .service_process import ServiceProcess
@@ -66,14 +67,17 @@ class Failure:
 def failed(signal_number: int, *, hint: bool, after: float) -> Failure:
     """Let the cluster form, send the signal `after` seconds later, and see how long the others take.
 
-    The service is called ten times a second from then on, each time with half a second for the answer; with `hint`, a
-    call that gets no connection or no answer has the member probed, as the clients do.
+    The service is called again and again from then on through `requests`, each time with half a second for the answer.
+
+    Args:
+        hint: whether the caller's registry does about failed calls what it does by default, or nothing.
     """
     with contextlib.ExitStack() as stack:
         victim = stack.enter_context(ServiceProcess("victim", {**_OURS, "GDD_SERVICE_NAME": _SERVICE}))
         flags = ("-profile", "wan", "-compress=false", "-join", victim.gossip)
         go = [stack.enter_context(GoPeer(f"go-{number}", *flags, fast=False)) for number in range(_GO)]
-        ours = [stack.enter_context(_looker(victim.gossip, name)) for name in ("caller", "other")]
+        kinds = {"caller": Registry if hint else _WithoutHints, "other": Registry}
+        ours = [stack.enter_context(_looker(kind, victim.gossip, name)) for name, kind in kinds.items()]
         caller = ours[0]
         _until(lambda: all(_nodes(registry) == NODES for registry in ours), "the cluster to form")
         _until(lambda: all(len(peer.members()) == NODES for peer in go), "the Go nodes to see it")
@@ -82,7 +86,7 @@ def failed(signal_number: int, *, hint: bool, after: float) -> Failure:
         began = time.monotonic()
         victim.kill(signal_number)
         over = threading.Event()
-        calls = threading.Thread(target=_call_again_and_again, args=(caller, over, hint), daemon=True)
+        calls = threading.Thread(target=_call_again_and_again, args=(caller, over), daemon=True)
         calls.start()
         try:
             found = _watch(began, node, go, ours)
@@ -93,9 +97,14 @@ def failed(signal_number: int, *, hint: bool, after: float) -> Failure:
         return Failure(found, caller.status().backends[0].driver.counters["probes_hinted"])
 
 
+class _WithoutHints(Registry):
+    def probe(self, member: Member) -> None:
+        """Nothing."""
+
+
 @contextlib.contextmanager
-def _looker(seed: str, name: str) -> Iterator[Registry]:
-    with Registry(Settings.from_env({**_OURS, "GDD_MEM_SEED": seed, "GDD_MEM_NAME": name}, register=False)) as registry:
+def _looker(kind: type[Registry], seed: str, name: str) -> Iterator[Registry]:
+    with kind(Settings.from_env({**_OURS, "GDD_MEM_SEED": seed, "GDD_MEM_NAME": name}, register=False)) as registry:
         yield registry
 
 
@@ -110,19 +119,13 @@ def _until(condition: Any, what: str) -> None:
         time.sleep(_LOOK_EVERY)
 
 
-def _call_again_and_again(caller: Registry, over: threading.Event, hint: bool) -> None:
-    while not over.is_set():
-        for member in caller.members(_SERVICE):
-            connection = http.client.HTTPConnection(member.host, member.port, timeout=_ATTEMPT_TIMEOUT)
-            try:
-                connection.request("GET", "/")
-                connection.getresponse().read()
-            except (OSError, http.client.HTTPException):
-                if hint and not caller.doubt():
-                    caller.probe(member)
-            finally:
-                connection.close()
-        over.wait(_CALL_EVERY)
+def _call_again_and_again(caller: Registry, over: threading.Event) -> None:
+    policy = CallPolicy(attempts=1, attempt_timeout=_ATTEMPT_TIMEOUT)
+    with requests.Session() as session:
+        mount(session, _SERVICE, LeastLatency(_SERVICE, registry=caller), policy=policy)
+        while not over.wait(_CALL_EVERY):
+            with contextlib.suppress(requests.RequestException):
+                session.get(f"http://{_SERVICE}/")
 
 
 def _watch(began: float, node: str, go: list[GoPeer], ours: list[Registry]) -> dict[str, float]:

@@ -62,6 +62,8 @@ class Caller:
         has_backends: whether it runs on asyncio and on trio.
         knows_lb: whether it takes URLs with the scheme ``lb``.
         errors_name_requests: whether its exceptions have the request.
+        keeps_cookies: whether it keeps cookies, and sends the credentials in a URL.
+        reads_ahead: whether a short body has ended when it arrived, although nobody read it.
     """
 
     connection_error: ClassVar[type[Exception]]
@@ -72,6 +74,8 @@ class Caller:
     has_backends: ClassVar[bool] = False
     knows_lb: ClassVar[bool] = True
     errors_name_requests: ClassVar[bool] = True
+    keeps_cookies: ClassVar[bool] = True
+    reads_ahead: ClassVar[bool] = False
 
     def __init__(self, picker: Balancer, *, backend: str = "asyncio", **options: Any) -> None:
         raise NotImplementedError

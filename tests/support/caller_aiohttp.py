@@ -31,6 +31,7 @@ class AiohttpCaller(Caller):
     cancels = True
     knows_lb = False
     errors_name_requests = False
+    reads_ahead = True
     attempts_of = staticmethod(integration.attempts_of)
 
     def __init__(self, picker: Balancer, *, backend: str = "asyncio", **options: Any) -> None:

@@ -29,6 +29,7 @@ CLIENTS = {
     "httpx2": "httpx2",
     "httpx2-async": "httpx2, async",
     "aiohttp": "aiohttp",
+    "urllib3": "urllib3",
 }
 """The columns: the names of the clients in tests, and on the page."""
 
@@ -53,9 +54,11 @@ ABILITIES = {
 _BLOCKING = "The call blocks its thread, and nothing in Python cancels a thread. A deadline ends it."
 
 REASONS: dict[tuple[str, str], str] = {
-    **{(client, "cancellation"): _BLOCKING for client in ("requests", "httpx", "httpx2")},
+    **{(client, "cancellation"): _BLOCKING for client in ("requests", "httpx", "httpx2", "urllib3")},
     ("requests", "http2"): "requests speaks HTTP/1.1 only.",
     ("aiohttp", "http2"): "aiohttp speaks HTTP/1.1 only.",
+    ("urllib3", "http2"): "HTTP/2 is an experiment in urllib3, which has to be switched on for all of a process.",
+    ("urllib3", "cookies"): "urllib3 keeps no cookies.",
 }
 """Why a client cannot do something: by client and ability."""
 

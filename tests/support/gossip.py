@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydoudou import Registry, Settings
 
-__all__ = ["FAST_GOSSIP", "gossip_address", "gossip_nodes", "gossiping"]
+__all__ = ["FAST_GOSSIP", "NEVER_SUSPECTED", "gossip_address", "gossip_nodes", "gossiping"]
 
 FAST_GOSSIP = {
     "GDD_SERVICE_DISCOVERY_MODE": "memberlist",
@@ -18,6 +18,8 @@ FAST_GOSSIP = {
     "GDD_MEM_SUSPICION_MULT": "3",
     "GDD_MEM_TCP_TIMEOUT": "2s",
 }
+NEVER_SUSPECTED = {"GDD_MEM_PROBE_INTERVAL": "60s", "GDD_MEM_PROBE_TIMEOUT": "30s", "GDD_MEM_SYNC_INTERVAL": "60s"}
+"""For who is to see a member go only because it said so, however slow the machine is."""
 
 
 def gossiping(service: str = "", **variables: str) -> Registry:

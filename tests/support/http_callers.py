@@ -15,11 +15,13 @@ from support.caller_httpx import (
     HttpxCaller,
 )
 from support.caller_requests import RequestsCaller
+from support.caller_urllib3 import Urllib3Caller
 
 __all__ = [
     "CALLERS",
     "CANCELLABLE",
     "HTTPX_CALLERS",
+    "KEEPING_COOKIES",
     "AiohttpCaller",
     "Answer",
     "AsyncHttpx2Caller",
@@ -29,8 +31,10 @@ __all__ = [
     "HttpxCaller",
     "Opened",
     "RequestsCaller",
+    "Urllib3Caller",
 ]
 
 HTTPX_CALLERS: tuple[type[Caller], ...] = (HttpxCaller, AsyncHttpxCaller, Httpx2Caller, AsyncHttpx2Caller)
-CALLERS: tuple[type[Caller], ...] = (RequestsCaller, *HTTPX_CALLERS, AiohttpCaller)
+CALLERS: tuple[type[Caller], ...] = (RequestsCaller, *HTTPX_CALLERS, AiohttpCaller, Urllib3Caller)
+KEEPING_COOKIES: tuple[type[Caller], ...] = tuple(one for one in CALLERS if one.keeps_cookies)
 CANCELLABLE: tuple[type[Caller], ...] = tuple(one for one in CALLERS if one.cancels)

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "half_an_answer",
     "hang_up",
     "in_two_pieces",
+    "paced",
     "redirect",
     "refusing",
     "reset",
@@ -152,6 +154,17 @@ def redirect(location: str, on: str, status: int = 302) -> Behaviour:
             handler.reply(status, {"Location": location})
         else:
             _echo(handler)
+
+    return answer
+
+
+def paced(seconds: float, status: int = 200) -> Behaviour:
+    """Answer after so many seconds, with nothing but a status."""
+
+    def answer(handler: _Handler) -> None:
+        handler.owner.served.clear()
+        time.sleep(seconds)
+        handler.reply(status, body=b"done")
 
     return answer
 

@@ -68,6 +68,10 @@ class ServiceProcess(Driven):
         """Have its main thread compute for so long, and return when it does."""
         self.ask(json.dumps({"cmd": "busy", "seconds": seconds}), "busy")
 
+    def serve(self, seconds: float, status: int = 200) -> None:
+        """Have its server answer after so many seconds with this status and four bytes."""
+        self.ask(json.dumps({"cmd": "serve", "seconds": seconds, "status": status}), "serve")
+
     def members(self, service: str) -> list[dict[str, Any]]:
         """What it knows of a service: address, state, sources, weight, data; and whether that is stale."""
         found: list[dict[str, Any]] = self.ask(json.dumps({"cmd": "members", "service": service}), "members")["members"]
@@ -98,7 +102,7 @@ class ServiceProcess(Driven):
 
 def main() -> None:
     """Serve until standard input closes."""
-    from support.http_members import HttpMember
+    from support.http_members import HttpMember, paced
 
     import pydoudou
 
@@ -115,6 +119,8 @@ def main() -> None:
             _say("ready", http=f"{host}:{server.port}", gossip=gossip, pid=os.getpid())
             for line in sys.stdin:
                 command = json.loads(line)
+                if command["cmd"] == "serve":
+                    server.answer = paced(command["seconds"], command["status"])
                 _say("result", cmd=command["cmd"], ok=True, **_obey(registry, command))
                 if command["cmd"] == "busy":
                     _compute(command["seconds"])

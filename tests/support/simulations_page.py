@@ -2,7 +2,8 @@
 
     python tests/support/simulations_page.py docs/simulations.md
 
-All is computed in virtual time from one seed, so the figures are the same wherever and whenever it runs.
+All is computed in virtual time from one seed, so the figures are the same whenever it runs, and on every version of
+Python.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ clients use; nothing is sent, and no gossip helps.
 - *p99*: the time within which 99 of 100 calls ended, and how many times that of the same run without the fault it is.
 - *shares*: attempts at the member that had the most of them, for each at the one that had the fewest.
 - *out*: how often a member was ejected.
+
+Without ejection, the rules `consecutive`, `success_ratio` and `slow_factor` of `HealthPolicy` are off; slow start is on
+in both.
 """
 _SECTIONS = {
     1: """\

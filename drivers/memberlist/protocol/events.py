@@ -46,38 +46,42 @@ class Node:
 
 
 @attrs.frozen
-class NodeJoined:
+class _OfNode:
+    """What is told of one node. Kinds without fields of their own share its methods: attrs writes them anew for every
+    class that it is asked to, which is a good part of what importing this module takes.
+    """
+
+    node: Node
+
+
+class NodeJoined(_OfNode):
     """A node is alive that was unknown, dead or gone. The first event of all is about this node itself."""
 
-    node: Node
+    __slots__ = ()
 
 
-@attrs.frozen
-class NodeLeft:
+class NodeLeft(_OfNode):
     """A node is gone: `node.state` is LEFT if it said so itself, DEAD if it failed."""
 
-    node: Node
+    __slots__ = ()
 
 
-@attrs.frozen
-class NodeUpdated:
+class NodeUpdated(_OfNode):
     """A live node has other metadata."""
 
-    node: Node
+    __slots__ = ()
 
 
-@attrs.frozen
-class NodeSuspected:
+class NodeSuspected(_OfNode):
     """A node did not answer; it is dead unless it refutes in time."""
 
-    node: Node
+    __slots__ = ()
 
 
-@attrs.frozen
-class NodeRefuted:
+class NodeRefuted(_OfNode):
     """A suspect proved to be alive; its metadata may be new."""
 
-    node: Node
+    __slots__ = ()
 
 
 @attrs.frozen
@@ -88,11 +92,10 @@ class NodeConflict:
     other: Address
 
 
-@attrs.frozen
-class WeightChanged:
+class WeightChanged(_OfNode):
     """A node announced another dynamic weight."""
 
-    node: Node
+    __slots__ = ()
 
 
 @attrs.frozen

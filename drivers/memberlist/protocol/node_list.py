@@ -124,7 +124,8 @@ class Roster:
         self._order: list[NodeRecord] = []
         self._by_name: dict[str, NodeRecord] = {}
         self._counts = [0] * len(State)
-        self._present_at: dict[Address, int] = {}
+        # By the address as text: of a tuple for every node the garbage collector would take notice.
+        self._present_at: dict[str, int] = {}
         self.entries: set[bytes] = set()
 
     def __len__(self) -> int:
@@ -151,13 +152,14 @@ class Roster:
 
     def is_present_at(self, address: Address) -> bool:
         """Whether a node that is neither dead nor gone has this address."""
-        return address in self._present_at
+        host, port = address
+        return f"{host}:{port}" in self._present_at
 
     def set_state(self, node: NodeRecord, state: State, now: float) -> None:
         """Note another state of a node of this list."""
         self._forget_entry(node)
         if node.gone is not (state >= State.DEAD):
-            self._count_at(node.address, 1 if node.gone else -1)
+            self._count_at(node.host, node.port, 1 if node.gone else -1)
         self._counts[node.state] -= 1
         self._counts[state] += 1
         node.state, node.state_changed = state, now
@@ -173,8 +175,8 @@ class Roster:
         self._forget_entry(node)
         if (host, statement.port) != node.address:
             if not node.gone:
-                self._count_at(node.address, -1)
-                self._count_at((host, statement.port), 1)
+                self._count_at(node.host, node.port, -1)
+                self._count_at(host, statement.port, 1)
             node.host, node.port = host, statement.port
         node.incarnation, node.addr, node.meta = statement.incarnation, statement.addr, statement.meta
         node.vsn = statement.vsn[:6]
@@ -195,12 +197,13 @@ class Roster:
             self.entries.discard(node.entry)
             node.entry = None
 
-    def _count_at(self, address: Address, change: int) -> None:
-        count = self._present_at.get(address, 0) + change
+    def _count_at(self, host: str, port: int, change: int) -> None:
+        place = f"{host}:{port}"
+        count = self._present_at.get(place, 0) + change
         if count:
-            self._present_at[address] = count
+            self._present_at[place] = count
         else:
-            del self._present_at[address]
+            del self._present_at[place]
 
     def add(self, node: NodeRecord) -> None:
         """Put a new node at a random place."""
@@ -211,8 +214,7 @@ class Roster:
         self._by_name[node.name] = node
         self._counts[node.state] += 1
         if node.state < State.DEAD:
-            address = (node.host, node.port)
-            self._present_at[address] = self._present_at.get(address, 0) + 1
+            self._count_at(node.host, node.port, 1)
 
     def drop_gone(self, before: float, keep: str = "") -> list[NodeRecord]:
         """Forget the nodes that have been dead or left since `before`, except for the one named `keep`; shuffle the

@@ -146,10 +146,11 @@ class Synchronizer:
         """Whether the node that we asked knows another one under our name. It refuses ours then, and all that hear of
         us through it do not.
         """
-        me, dialect = self._membership.me, self._context.config.dialect
+        me, own, dialect = self._membership.me, self._context.config.name, self._context.config.dialect
         self.name_taken_by = None
-        for name, addr, port, _, _, state, _ in entries:
-            if name == me.name and state in (State.ALIVE, State.SUSPECT) and (addr, port) != (me.addr, me.port):
+        # All entries are looked at in one go: of those of others only the name.
+        for _, addr, port, _, _, state, _ in [entry for entry in entries if entry[0] == own]:
+            if state in (State.ALIVE, State.SUSPECT) and (addr, port) != (me.addr, me.port):
                 with contextlib.suppress(ProtocolError):
                     self.name_taken_by = (dialect.decode_host(addr), port)
 

@@ -59,6 +59,8 @@ _META = fixstr(b"Meta")
 _PORT = fixstr(b"Port")
 _VSN = fixstr(b"Vsn")
 
+_ENTRY_HEAD = _NODE_HEAD + _ADDR
+
 
 @attrs.define
 class PushPullHeader:
@@ -156,7 +158,7 @@ def encoded_entry(
     """One node as the list carries it; the order is that of `Entry`."""
     return b"".join(
         (
-            _NODE_HEAD + _ADDR,
+            _ENTRY_HEAD,
             raw(addr),
             _INCARNATION,
             unsigned(incarnation),

@@ -185,19 +185,19 @@ class StreamReader:
         self._unfinished_bytes = 0
         return value
 
-    def _encoded_value(self) -> Generator[None, None, bytes]:
-        """The bytes of the next value; it is complete, but its fields have not been looked at."""
+    def _encoded_value(self) -> bytes | None:
+        """The bytes of the value after `_ended_at`, None as long as it is not complete. Its fields have not been looked
+        at.
+        """
         assert self._kept is not None
-        start = self._ended_at = self._unpacker.tell()
-        while True:
-            try:
-                self._unpacker.skip()
-                break
-            except msgpack.OutOfData:
-                self._unfinished_bytes = 2 * self._missing(start)
-                yield
-        self._ended_at = self._unpacker.tell()
-        return bytes(self._kept[start - self._kept_from : self._ended_at - self._kept_from])
+        start, kept_from = self._ended_at, self._kept_from
+        try:
+            self._unpacker.skip()
+        except msgpack.OutOfData:
+            self._unfinished_bytes = 2 * self._missing(start)
+            return None
+        end = self._ended_at = self._unpacker.tell()
+        return bytes(self._kept[start - kept_from : end - kept_from])
 
     def _missing(self, start: int) -> int:
         """How long the value that began at `start` is by now, of which more is to come."""
@@ -244,8 +244,10 @@ class StreamReader:
             raise ProtocolError(f"user state length ({header.user_state_bytes}) exceeds limit")
         known = self._known
         nodes = []
+        self._ended_at = self._unpacker.tell()
         for _ in range(header.nodes):
-            encoded = yield from self._encoded_value()
+            while (encoded := self._encoded_value()) is None:
+                yield
             if encoded not in known:
                 entry = entry_of(_unpacked_entry(encoded))
                 self._decoded_bytes += _ENTRY_BYTES + _NAME_FACTOR * len(entry[0]) + len(encoded)

@@ -12,7 +12,7 @@ from support.http_members import InOrder
 from pydoudou import CallPolicy, Member
 from pydoudou.balancers.calls.call import Call
 from pydoudou.balancers.calls.policy import IDEMPOTENT_METHODS, RETRY_ON
-from pydoudou.balancers.calls.trail import Attempt
+from pydoudou.balancers.calls.trail import Attempt, Trail
 from pydoudou.balancers.calls.waiting import FIRST_JITTER, JITTER, LONGEST_WAIT, backoff
 from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.reporting import Reporting
@@ -455,3 +455,14 @@ def test_a_call_that_was_answered_at_once_has_a_trail_of_one() -> None:
     assert [attempt.seconds for attempt in calling.call.trail] == [0.0]
     calling.answered(200, at=0.25)
     assert [(attempt.member, attempt.status, attempt.seconds) for attempt in calling.call.trail] == [(A, 200, 0.25)]
+
+
+def test_a_trail_is_what_a_tuple_of_attempts_is() -> None:
+    calling = Calling()
+    calling.answered(503)
+    calling.answered(200)
+    trail, same = Trail(calling.call), calling.call.trail
+    assert trail == same == tuple(trail[:])
+    assert (len(trail), trail[0], trail[-1], repr(trail), hash(trail)) == (2, same[0], same[1], repr(same), hash(same))
+    assert trail != same[:1]
+    assert trail != "trail"

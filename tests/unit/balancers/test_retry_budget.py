@@ -48,7 +48,7 @@ def test_what_is_older_than_ten_seconds_counts_no_more() -> None:
 def test_a_retry_that_was_not_made_is_given_back() -> None:
     budget = RetryBudget()
     assert spent(budget, 100.0) == 10
-    budget.give_back(100.0)
+    budget.give_back()
     assert spent(budget, 100.0) == 1
 
 

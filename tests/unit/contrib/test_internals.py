@@ -34,7 +34,10 @@ def event(kind: type, **fields: Any) -> Any:
 @either
 def test_httpx_has_the_parts_of_a_url_and_tells_which_pools_are_idle(library: Any) -> None:
     internals = Internals(library)
-    assert (internals.urls_have_parts, internals.requests_are_plain, internals.pools_tell) == (True, True, True)
+    assert internals.urls_have_parts
+    assert internals.requests_are_plain
+    assert internals.headers_have_a_list
+    assert internals.pools_tell
     assert is_idle(library.AsyncHTTPTransport())
 
 
@@ -65,6 +68,15 @@ def test_the_host_stands_first_and_the_callers_wins(
     assert list(made.items()) == sent
     made["X"] = "y"
     assert "x" not in headers
+
+
+@either
+@pytest.mark.parametrize("way", ["has_any_by_list", "has_any_by_names"])
+def test_headers_are_looked_through_by_their_lower_case_names(library: Any, way: str) -> None:
+    has_any = getattr(Internals(library), way)
+    headers = library.Headers([(b"Content-Type", b"a"), (b"LOCATION", b"b")])
+    assert has_any(headers, {b"location"})
+    assert not has_any(headers, {b"link", b"a"})
 
 
 @either

@@ -1,0 +1,174 @@
+"""A second attempt beside one that waits, through the async clients of httpx and httpx2, against real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Any
+
+import anyio
+import attrs
+import httpx
+import httpx2
+import pytest
+import trio
+from support.http_members import Behaviour, GivenMembers, HttpMember, reset
+
+import pydoudou.contrib.httpx
+import pydoudou.contrib.httpx2
+from pydoudou import CallPolicy, Hedging, RoundRobin
+from pydoudou.balancers.service_state import state_of
+
+POLICY = CallPolicy(deadline=10.0, hedge=Hedging(most_extra=1.0))
+USUAL = 0.05
+"""Seconds within which 95 % of the answers began so far."""
+
+
+def after(seconds: float, then: Behaviour | None = None) -> Behaviour:
+    """Answer late."""
+
+    def behave(handler: Any) -> None:
+        time.sleep(seconds)
+        then(handler) if then is not None else handler.reply(body=b"late")
+
+    return behave
+
+
+@attrs.define(slots=False)
+class Service:
+    """Two members, of which the first one called behaves like this and the second one like that."""
+
+    first: Behaviour
+    second: Behaviour
+
+    def __enter__(self) -> Service:
+        turns = itertools.chain([self.first, self.second], itertools.repeat(self.second))
+        self.members = [HttpMember(name, answer=lambda handler: next(turns)(handler)) for name in ("a", "b")]
+        for member in self.members:
+            member.__enter__()
+        self.registry = GivenMembers(*[member.member() for member in self.members])
+        self.balancer = RoundRobin("orders", self.registry)
+        for _ in range(100):
+            self.balancer.calls.head(USUAL)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for member in self.members:
+            member.__exit__()
+
+    @property
+    def served(self) -> int:
+        return sum(len(member.served) for member in self.members)
+
+    @property
+    def in_flight(self) -> int:
+        return sum(state_of(self.registry, "orders").in_flight(member.member()) for member in self.members)
+
+
+Use = Callable[[Callable[[Any], Awaitable[None]], Service], None]
+
+
+@pytest.fixture(
+    params=list(itertools.product((httpx, httpx2), ("asyncio", "trio"))), ids=lambda it: f"{it[0].__name__}-{it[1]}"
+)
+def using(request: pytest.FixtureRequest) -> Use:
+    library: ModuleType = request.param[0]
+    contrib: Any = pydoudou.contrib.httpx if library is httpx else pydoudou.contrib.httpx2
+
+    def use(steps: Callable[[Any], Awaitable[None]], service: Service) -> None:
+        async def main() -> None:
+            transport = contrib.DiscoveryTransport(balancer={"orders": service.balancer}, policy=POLICY)
+            async with library.AsyncClient(transport=transport, timeout=10) as client:
+                await steps(client)
+
+        asyncio.run(main()) if request.param[1] == "asyncio" else trio.run(main)
+
+    return use
+
+
+def left(response_or_error: Any) -> list[str]:
+    attempts = getattr(response_or_error, "attempts", None) or response_or_error.extensions["attempts"]
+    return [attempt.left for attempt in attempts]
+
+
+def test_a_silent_member_is_overtaken(using: Use) -> None:
+    async def steps(client: Any) -> None:
+        began = time.monotonic()
+        response = await client.get("http://orders/items")
+        assert time.monotonic() - began < 2
+        assert response.json()["path"] == "/items"
+        assert left(response) == ["the other attempt answered first", ""]
+
+    with Service(after(3.0), lambda handler: handler.reply(body=b'{"path": "/items"}')) as service:
+        using(steps, service)
+        assert (service.served, service.in_flight) == (2, 0)
+        assert service.balancer.calls.counters == {"hedges": 1}
+
+
+def test_the_first_one_is_the_answer_if_it_comes_first(using: Use) -> None:
+    async def steps(client: Any) -> None:
+        response = await client.get("http://orders/items")
+        assert response.text == "late"
+        assert left(response) == ["the other attempt answered first", ""]
+
+    with Service(after(0.4), after(3.0)) as service:
+        using(steps, service)
+        assert (service.served, service.in_flight) == (2, 0)
+
+
+def test_one_that_fails_leaves_the_call_to_the_other(using: Use) -> None:
+    async def steps(client: Any) -> None:
+        response = await client.get("http://orders/items")
+        assert response.text == "late"
+        first, second = left(response)
+        assert first.startswith("broken (")
+        assert second == ""
+
+    with Service(after(0.3, reset), after(0.8)) as service:
+        using(steps, service)
+        assert (service.served, service.in_flight) == (2, 0)
+
+
+def test_when_both_fail_the_last_one_is_the_error(using: Use) -> None:
+    async def steps(client: Any) -> None:
+        with pytest.raises((httpx.TransportError, httpx2.TransportError)) as caught:
+            await client.get("http://orders/items")
+        assert [why.startswith("broken (") for why in left(caught.value)] == [True, True]
+
+    with Service(after(0.3, reset), after(0.6, reset)) as service:
+        using(steps, service)
+        assert (service.served, service.in_flight) == (2, 0)
+
+
+def test_a_call_that_may_not_happen_twice_is_not_hedged(using: Use) -> None:
+    async def steps(client: Any) -> None:
+        assert (await client.post("http://orders/items", content=b"tea")).text == "late"
+
+    with Service(after(0.3), after(0.0)) as service:
+        using(steps, service)
+        assert (service.served, service.in_flight) == (1, 0)
+
+
+def test_a_call_that_is_given_up_leaves_nothing_behind(using: Use) -> None:
+    async def steps(client: Any) -> None:
+        with anyio.move_on_after(1.0):
+            await client.get("http://orders/items")
+            pytest.fail("nobody answers so soon")
+
+    with Service(after(2.0), after(2.0)) as service:
+        using(steps, service)
+        assert (service.served, service.in_flight) == (2, 0)
+
+
+def test_an_answer_in_time_costs_no_second_one(using: Use) -> None:
+    async def steps(client: Any) -> None:
+        assert left(await client.get("http://orders/items")) == [""]
+
+    with Service(after(0.0), after(0.0)) as service:
+        for _ in range(1000):
+            service.balancer.calls.head(5.0)
+        using(steps, service)
+        assert (service.served, service.in_flight) == (1, 0)
