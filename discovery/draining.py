@@ -10,8 +10,9 @@
     ...                              # the port closes
 
 Draining is leaving, and serving on. It is never a weight of 0, which gossip takes for "dynamic" and which go-doudou's
-round robin ignores: only who has left gets no calls from anybody. A registry that has left goes on looking, so that the
-requests that are under way can still call others.
+round robin ignores: only who has left gets no calls from anybody. A registry that has left keeps its view, so that the
+requests that are under way can still call others: it probes them, exchanges states with them and asks Nacos as before.
+Only the gossip of new members does not come to who has left.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Draining(abc.ABC):
         """Leave, and return when everybody has heard of it and whoever was on the way has been served.
 
         The metadata say ``state=draining``, the gossip is told that this process goes, and Nacos lists it no more. The
-        registry goes on looking until `stop`. Called again, or by another thread, it waits for the rest of the time;
+        registry keeps its view until `stop`. Called again, or by another thread, it waits for the rest of the time;
         a registry that is stopped meanwhile, or registers nothing, has nothing to wait for.
 
         Args:
