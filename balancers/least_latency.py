@@ -23,7 +23,10 @@ class LeastLatency(TwoChoices):
 
     def better(self, table: Candidates, first: int, second: int) -> int:
         costs, weights, places = table.loads.costs, table.weights, table.places
-        one, other = costs[places[first]], costs[places[second]]
+        if places is None:
+            one, other = costs[first], costs[second]
+        else:
+            one, other = costs[places[first]], costs[places[second]]
         if weights is not None:
             one *= weights[second]
             other *= weights[first]
