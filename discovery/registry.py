@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..drivers.errors import RegistryStateError
@@ -24,7 +24,7 @@ from .explanation import ServiceExplanation, explained
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
 from .observer import Observer, Observers
-from .settings import Settings
+from .settings import Settings, frozen
 from .status import RegistryStatus, explanation, running_status
 from .subscription import Subscription, give_it_a_moment
 from .subscriptions import Subscriptions
@@ -120,7 +120,7 @@ class Registry:
             SettingsError: a port is taken.
             DiscoveryError: several backends could not start; the message names each.
         """
-        self._start(self._assign_run(_frozen(data)))
+        self._start(self._assign_run(data))
 
     def _start(self, run: Supervisor) -> None:
         try:
@@ -133,7 +133,7 @@ class Registry:
             self._stop(run)
             raise
 
-    def _assign_run(self, data: Mapping[str, Any]) -> Supervisor:
+    def _assign_run(self, data: Mapping[str, Any] | None) -> Supervisor:
         from .clock import SystemClock
         from .supervisor import Supervisor
 
@@ -143,7 +143,7 @@ class Registry:
                 raise RegistryStateError("the registry runs already: stop() it first, or make another one")
             run = Supervisor(
                 self._settings,
-                self._settings.instance(data, datetime.now(UTC)),
+                self._settings.instance(frozen(data), datetime.now(UTC)),
                 self._subscriptions,
                 self.observers,
                 timings=self._timings,
@@ -199,7 +199,7 @@ class Registry:
         from anyio import to_thread
 
         await to_thread.run_sync(import_module, f"{__package__}.supervisor")  # takes a while the first time
-        run = self._assign_run(_frozen(data))  # here, because only the main thread may watch for signals
+        run = self._assign_run(data)  # here, because only the main thread may watch for signals
         try:
             await to_thread.run_sync(self._start, run, abandon_on_cancel=True)
         except BaseException:
@@ -293,7 +293,7 @@ class Registry:
         run = self._required_run()
         if not run.settings.register:
             raise RegistryStateError("register=False: nothing is registered whose metadata could be updated")
-        run.update(_frozen(data))
+        run.update(frozen(data))
 
     def reconfigure(self, changes: Mapping[str, str]) -> None:
         """Change dynamic variables of the drivers while they run: all of them, or none if one is bad.
@@ -390,10 +390,6 @@ class Registry:
             run.view.abandon(process.inherited_error())
             self._run = self._last_run = None
             self._running, self._view, self._inherited = False, process.InheritedView(()), True
-
-
-def _frozen(data: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return MappingProxyType(dict(data or {}))
 
 
 _NOBODY = MergedView(())
