@@ -50,13 +50,20 @@ ABILITIES = {
     "cancellation": "cancelling a call cancels its attempt",
     "trail": "trail of attempts",
     "retry-after": "`Retry-After`",
+    "hedging": "a second attempt beside the first (`Hedging`)",
 }
 """The rows: the names of the abilities in marks, and on the page."""
 
 _BLOCKING = "The call blocks its thread, and nothing in Python cancels a thread. A deadline ends it."
+_ALONE = "The call blocks its thread, which cannot wait for two answers. `Hedging` in its policy does nothing."
 
 REASONS: dict[tuple[str, str], str] = {
     **{(client, "cancellation"): _BLOCKING for client in ("requests", "httpx", "httpx2", "urllib3")},
+    **{(client, "hedging"): _ALONE for client in ("requests", "httpx", "httpx2", "urllib3")},
+    (
+        "aiohttp",
+        "hedging",
+    ): "A client middleware is given one request, which can be on its way to one member at a time.",
     ("requests", "http2"): "requests speaks HTTP/1.1 only.",
     ("aiohttp", "http2"): "aiohttp speaks HTTP/1.1 only.",
     ("urllib3", "http2"): "HTTP/2 is an experiment in urllib3, which has to be switched on for all of a process.",
