@@ -83,6 +83,7 @@ class GossipNode:
         self._udp: dict[int, socket.socket] = {}
         self._tasks: TaskGroup | None = None
         self._left = anyio.Event()
+        self._seed_hosts: dict[str, list[str]] = {}
         self._wake = anyio.Event()
         self._sleeps_until = math.inf
         self._connections: Connections | None = None
@@ -162,13 +163,10 @@ class GossipNode:
         return attempt.answered
 
     async def refresh_seeds(self, seeds: Sequence[Address]) -> None:
-        """Look up the names of the seeds again. Whoever is new there is tried like a member that was lost; if a name
-        cannot be resolved, all stays as it was.
+        """Look up the names of the seeds again. Whoever is new there is tried like a member that was lost; a name that
+        cannot be resolved stands for what it was before.
         """
-        failures: list[str] = []
-        targets = await self._targets(seeds, failures)
-        if not failures:
-            self.swim.remember_seeds(targets)
+        self.swim.remember_seeds(await self._targets(seeds, []))
 
     async def _targets(self, seeds: Sequence[Address], failures: list[str]) -> list[Address]:
         config = self.swim.config
@@ -178,11 +176,10 @@ class GossipNode:
         targets: dict[Address, None] = {}
         for host, port in seeds:
             try:
-                addresses = await resolve_all(host)
+                self._seed_hosts[host] = await resolve_all(host)
             except (OSError, UnicodeError) as error:
                 failures.append(f"{host}: {error}")
-                continue
-            for address in addresses:
+            for address in self._seed_hosts.get(host, ()):
                 if address not in own or port != config.advertise_port:
                     targets[(address, port)] = None
         return list(targets)

@@ -78,20 +78,25 @@ def test_who_has_a_name_that_is_taken_is_not_ready_until_it_is_free() -> None:
                 second.stop()
 
 
-def test_the_names_of_the_seeds_are_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that listed only the node itself founds no cluster for ever."""
-    names: dict[str, list[str]] = {"seeds.test": ["127.0.0.2"]}
+@pytest.mark.parametrize("other_seed", ["", ",gone.test"], ids=["one name", "another name is gone"])
+def test_the_names_of_the_seeds_are_looked_up_again(monkeypatch: pytest.MonkeyPatch, other_seed: str) -> None:
+    """A name that listed only the node itself founds no cluster for ever, whatever becomes of the other names."""
+    names: dict[str, list[str]] = {"seeds.test": ["127.0.0.2"], "gone.test": ["127.0.0.2"]}
     resolve = node_module.resolve_all
 
     async def resolve_all(host: str) -> list[str]:
+        if names.get(host) == []:
+            raise OSError(f"no address of {host}")
         return names.get(host) or await resolve(host)
 
     with gossiping("orders") as other:
         monkeypatch.setattr(node_module, "resolve_all", resolve_all)
         port = gossip_address(other).rpartition(":")[2]
         own = {"GDD_MEM_HOST": "127.0.0.2", "GDD_MEM_BIND": "127.0.0.2", "GDD_MEM_PORT": port}
-        with gossiping("users", GDD_MEM_SEED=f"seeds.test:{port}", GDD_MEM_SYNC_INTERVAL="200ms", **own) as alone:
+        seeds = f"seeds.test:{port}{other_seed and f'{other_seed}:{port}'}"
+        with gossiping("users", GDD_MEM_SEED=seeds, GDD_MEM_SYNC_INTERVAL="200ms", **own) as alone:
             assert "founded" in message(alone)
+            names["gone.test"] = []
             names["seeds.test"] = ["127.0.0.2", "127.0.0.1"]
             eventually(lambda: alone.members("orders") and other.members("users"), timeout=15)
 

@@ -6,6 +6,10 @@ Inputs are captured messages that were changed, and random structures with the p
 inputs are then wrapped in the layers a peer may use (compound, compression, checksum, encryption with the right key,
 label), so that what is behind those layers is reached. Datagrams go to `packet_received`, streams to `accept`, whole
 or cut at random places. One seed gives one run, and a failure prints the input.
+
+A few streams are dense: much memory of few bytes, compressed or not. Some of those, and a few of the others, are
+weighed: what unfinished connections take, as Python counts what it allocates, is no more than the node says that they
+hold, and that is no more than it may be. When a connection is over nothing may count as held.
 """
 
 from __future__ import annotations
@@ -13,12 +17,14 @@ from __future__ import annotations
 import argparse
 import collections
 import itertools
+import math
 import random
 import re
 import resource
 import sys
 import time
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,9 +43,11 @@ from pydoudou.drivers.memberlist.protocol import messages as wire
 from pydoudou.drivers.memberlist.protocol.encryption import encrypt
 from pydoudou.drivers.memberlist.protocol.label import label_header
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec, compound, compressed
+from pydoudou.drivers.memberlist.protocol.stream_limits import MAX_HELD_BYTES
 
 __all__ = [
     "SETUPS",
+    "Fed",
     "Fuzzer",
     "Report",
     "Setup",
@@ -48,6 +56,7 @@ __all__ = [
     "feed_stream",
     "packet_layers",
     "stream_layers",
+    "weigh",
 ]
 
 SLOW_AFTER = 0.050
@@ -60,6 +69,26 @@ _EDGES = bytes.fromhex("00 01 1f 7f 80 90 9f a0 bf c0 c1 c4 cf d3 d9 db dd df f4
 _NUMBERS = (0, 1, -1, 127, 128, 255, 256, 65_535, 65_536, 2**31, 2**32 - 2**16, 2**32 - 1, 2**32, 2**63 - 1, -(2**63))
 _CLASSES = (*vars(wire).values(), *vars(stream_messages).values())
 _FIELDS = tuple(sorted({name for each in _CLASSES for name in getattr(each, "declared", ())} | {b"Algo", b"Buf"}))
+_DENSE_SHARE, _LONGEST_DENSE, _INFLATED_BYTES = 0.01, 60_000, 2 * 1024 * 1024
+_WEIGHED_SHARE, _WEIGHED_OF_DENSE = 0.005, 0.25
+_CROWD, _CROWD_MAY_HOLD = 30, 4 * 1024 * 1024
+_UNCOUNTED_BYTES = 256 * 1024
+"""What a connection may take beyond what it counts: objects and decoders, some 60 KB, and the members it told of."""
+_COUNTED_TWICE = 1.25
+"""A buffer that grows has room for an eighth more, here and there."""
+_MOST_AT_ONCE = 16 * 1024 * 1024
+"""What may be allocated for a moment beyond that: a record of nested arrays that is refused takes 8 MB."""
+_UNITS = (
+    *(b"\x80", b"\x90", b"\xc0", b"\x00", b"\xa1x", b"\x81\x90\x90", b"\x81\xa4Meta\x90"),
+    *(b"\xdc\x04\x00", b"\xdc\x04\x00" + b"\x90" * 1024, b"\x81\xa4Node\xdc\x04\x00"),
+)
+_NESTED = b"\x81\xa4Node\xdc\x04\x00"
+_HEADS = (
+    *(bytes((kind,)) + _NESTED for kind in (0, 2)),
+    stream_messages.PushPullHeader(65_536, 0, False).encode(),
+    stream_messages.PushPullHeader(3, 60_000, False).encode(),
+    stream_messages.stream_user_header(1 << 20),
+)
 _PACKET_TYPES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 14)
 _STREAM_TYPES = (0, 2, 6, 8, 9, 13)
 
@@ -75,6 +104,8 @@ class Report:
     inputs: int = 0
     packets: int = 0
     streams: int = 0
+    weighed: int = 0
+    most_held_bytes: int = 0
     seconds: float = 0.0
     slowest_seconds: float = 0.0
     slowest_input: bytes = b""
@@ -87,9 +118,18 @@ class Report:
         return (
             f"{self.inputs:,} inputs ({self.packets:,} packets, {self.streams:,} streams) in {self.seconds:.0f} s, "
             f"{rate:,.0f} a second; slowest {self.slowest_seconds * 1e3:.1f} ms ({len(self.slowest_input)} bytes: "
-            f"{self.slowest_input[:40].hex()}); {self.resident_bytes / 2**20:.0f} MB resident; "
+            f"{self.slowest_input[:40].hex()}); one stream held {self.most_held_bytes / 2**20:.1f} MB at most, "
+            f"{self.weighed:,} were weighed; {self.resident_bytes / 2**20:.0f} MB resident; "
             f"{len(self.failures)} failures"
         )
+
+
+@attrs.frozen
+class Fed:
+    """What one input took: the longest time of one call, of the processor's, and the most that its stream held."""
+
+    seconds: float
+    held_bytes: int = 0
 
 
 @attrs.frozen
@@ -100,11 +140,18 @@ class Setup:
     key: bytes
     label: bytes
 
-    def start(self, seed: int) -> Swim:
+    def start(self, seed: int, max_held_bytes: int = MAX_HELD_BYTES) -> Swim:
         config = Config.lan("victim", "10.0.0.1", 7946, dialect=self.dialect, label=self.label)
         seeded = random.Random(seed)
         keyring = Keyring([self.key] if self.key else [])
-        return Swim(config, random=seeded, random_bytes=seeded.randbytes, now=0.0, keyring=keyring)
+        return Swim(
+            config,
+            random=seeded,
+            random_bytes=seeded.randbytes,
+            now=0.0,
+            keyring=keyring,
+            max_held_bytes=max_held_bytes,
+        )
 
 
 SETUPS = (
@@ -121,6 +168,7 @@ class Fuzzer:
         self._seed = seed
         self._random = random.Random(seed)
         self._packets, self._streams = corpus()
+        self._inflating = compressed(stream_messages.stream_user_header(2 * _INFLATED_BYTES) + bytes(_INFLATED_BYTES))
         self.report = Report()
 
     def run(self, inputs: int, seconds: float) -> Report:
@@ -141,9 +189,12 @@ class Fuzzer:
         now = 0.0
         for number in range(count):
             as_stream = self._random.random() < 0.3
-            data, feed = self._input(setup, as_stream=as_stream)
+            dense = as_stream and self._random.random() < _DENSE_SHARE
+            data, feed = self._input(setup, as_stream=as_stream, dense=dense)
             try:
-                took = feed(swim, now)
+                fed = feed(swim, now)
+                if as_stream and self._random.random() < (_WEIGHED_OF_DENSE if dense else _WEIGHED_SHARE):
+                    self._weigh(setup, data)
             except Exception:
                 self.report.failures.append(f"{traceback.format_exc()}\n{setup}\nstream: {as_stream}\n{data.hex()}")
                 return
@@ -152,8 +203,9 @@ class Fuzzer:
                 self.report.streams += 1
             else:
                 self.report.packets += 1
-            if took > self.report.slowest_seconds:
-                self._slow(setup, data, feed, took)
+            self.report.most_held_bytes = max(self.report.most_held_bytes, fed.held_bytes)
+            if fed.seconds > self.report.slowest_seconds:
+                self._slow(setup, data, feed, fed.seconds)
             if number % _LOOK_AFTER == 0:
                 now += 0.1
                 swim.advance(now)
@@ -164,19 +216,27 @@ class Fuzzer:
                 if time.perf_counter() > until:
                     return
 
-    def _slow(self, setup: Setup, data: bytes, feed: Callable[[Swim, float], float], took: float) -> None:
+    def _weigh(self, setup: Setup, data: bytes) -> None:
+        crowd = self._random.random() < 0.2
+        swim = setup.start(self._seed, _CROWD_MAY_HOLD if crowd else MAX_HELD_BYTES)
+        weigh(swim, data, _CROWD if crowd else 1, _CROWD_MAY_HOLD if crowd else MAX_HELD_BYTES)
+        self.report.weighed += 1
+
+    def _slow(self, setup: Setup, data: bytes, feed: Callable[[Swim, float], Fed], took: float) -> None:
         """Note the slowest input; a machine that is shared stalls now and then, so one that seems slow is repeated."""
         if took > SLOW_AFTER:
-            took = min(took, *(feed(setup.start(self._seed), 0.0) for _ in range(3)))
+            took = min(took, *(feed(setup.start(self._seed), 0.0).seconds for _ in range(3)))
         if took > self.report.slowest_seconds:
             self.report.slowest_seconds, self.report.slowest_input = took, data
         if took > SLOW_AFTER:
             self.report.failures.append(f"{took * 1e3:.0f} ms\n{setup}\n{data.hex()}")
 
-    def _input(self, setup: Setup, *, as_stream: bool) -> tuple[bytes, Callable[[Swim, float], float]]:
+    def _input(self, setup: Setup, *, as_stream: bool, dense: bool) -> tuple[bytes, Callable[[Swim, float], Fed]]:
         chance = self._random.random()
         types = _STREAM_TYPES if as_stream else _PACKET_TYPES
-        if chance < 0.25:
+        if dense:
+            plain = self._dense()
+        elif chance < 0.25:
             plain = bytes((self._random.choice(types),)) + b"".join(self._structures())
         else:
             plain = self._mutated(self._random.choice(self._streams if as_stream else self._packets))
@@ -188,6 +248,16 @@ class Fuzzer:
         return data, lambda swim, now: feed_packet(swim, data, now)
 
     # -- contents ------------------------------------------------------------------------------------------------------
+
+    def _dense(self) -> bytes:
+        """Few bytes that stand for much memory, and are not at their end."""
+        rng = self._random
+        if rng.random() < 0.03:
+            return self._inflating
+        size = int(math.exp(rng.uniform(math.log(100), math.log(_LONGEST_DENSE))))
+        unit = rng.choice((*_UNITS, rng.randbytes(rng.randrange(1, 6))))
+        plain = rng.choice((*_HEADS, bytes((rng.choice(_STREAM_TYPES),)))) + (unit * size)[:size]
+        return compressed(plain) if rng.random() < 0.3 else plain
 
     def _mutated(self, data: bytes) -> bytes:
         rng = self._random
@@ -303,22 +373,28 @@ def _addressed(inputs: list[bytes]) -> list[bytes]:
     return list(dict.fromkeys((*short, *renamed)))
 
 
-def feed_packet(swim: Swim, data: bytes, now: float) -> float:
-    """The processor's time that it took: what else the machine does meanwhile does not count."""
+def feed_packet(swim: Swim, data: bytes, now: float) -> Fed:
+    """Only the processor's time counts: what else the machine does meanwhile is nobody's fault here."""
     start = time.thread_time()
     swim.packet_received(data, SOURCE, now)
-    return time.thread_time() - start
+    return Fed(time.thread_time() - start)
 
 
-def feed_stream(swim: Swim, data: bytes, cuts: tuple[int, ...], now: float) -> float:
-    """The longest time that one call took, of the processor's."""
-    longest = 0.0
+def feed_stream(swim: Swim, data: bytes, cuts: tuple[int, ...], now: float) -> Fed:
+    """One connection, from its beginning to its end.
+
+    Raises:
+        AssertionError: after its end something still counts as held.
+    """
+    longest, most = 0.0, 0
+    before = _held(swim)
 
     def call(function: Callable[..., Any], *arguments: Any) -> Any:
-        nonlocal longest
+        nonlocal longest, most
         start = time.thread_time()
         result = function(*arguments)
         longest = max(longest, time.thread_time() - start)
+        most = max(most, _held(swim) - before)
         return result
 
     exchange = swim.accept(SOURCE, now)
@@ -327,7 +403,42 @@ def feed_stream(swim: Swim, data: bytes, cuts: tuple[int, ...], now: float) -> f
         call(exchange.received, data[begin:end], now)
         drive(exchange, now, call)
     exchange.received(b"", now)
-    return longest
+    drive(exchange, now)
+    assert _held(swim) == before, f"{_held(swim) - before} bytes count as held by a connection that is over"
+    return Fed(longest, most)
+
+
+def weigh(swim: Swim, data: bytes, connections: int, may_hold: int) -> None:
+    """Have so many connections write `data` and wait, and compare what they take with what the node says that they
+    hold.
+
+    Raises:
+        AssertionError: they take more than that, or hold more than they may.
+    """
+    exchanges = []
+    tracemalloc.start()
+    try:
+        for number in range(connections):
+            exchange = swim.accept((f"10.7.{number}.1", 7946), 0.0)
+            exchanges.append(exchange)
+            drive(exchange, 0.0)
+            exchange.received(data, 0.0)
+            drive(exchange, 0.0)
+        taken, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    held = _held(swim)
+    counted = held * _COUNTED_TWICE + connections * _UNCOUNTED_BYTES
+    assert taken <= counted, f"{connections} connections take {taken:,} bytes, and count as {held:,}"
+    assert peak <= may_hold + counted + _MOST_AT_ONCE, f"{connections} connections took {peak:,} bytes for a moment"
+    assert held <= may_hold, f"{connections} connections hold {held:,} bytes, {may_hold:,} are allowed"
+    for exchange in exchanges:
+        exchange.abort("enough", 0.0)
+    assert _held(swim) == 0, f"{_held(swim)} bytes count as held by connections that are over"
+
+
+def _held(swim: Swim) -> int:
+    return swim.gauges["stream_bytes_held"]
 
 
 def _most_resident_bytes() -> int:

@@ -30,6 +30,8 @@ CLIENTS = {
     "httpx2-async": "httpx2, async",
     "aiohttp": "aiohttp",
     "urllib3": "urllib3",
+    "grpc": "grpc",
+    "grpc-aio": "grpc.aio",
 }
 """The columns: the names of the clients in tests, and on the page."""
 
@@ -66,6 +68,15 @@ REASONS: dict[tuple[str, str], str] = {
     ("aiohttp", "http2"): "aiohttp speaks HTTP/1.1 only.",
     ("urllib3", "http2"): "HTTP/2 is an experiment in urllib3, which has to be switched on for all of a process.",
     ("urllib3", "cookies"): "urllib3 keeps no cookies.",
+    (
+        "grpc",
+        "cancellation",
+    ): "A call blocks its thread. The call of a stream can be cancelled, and so can a `future()`.",
+    **{
+        (client, ability): "gRPC has no such thing."
+        for client in ("grpc", "grpc-aio")
+        for ability in ("redirects", "cookies")
+    },
 }
 """Why a client cannot do something: by client and ability."""
 
@@ -76,7 +87,8 @@ _HEAD = """\
 # What every client can do
 
 Made by a run of the tests (`make reference`): each *yes* is a test against real servers that passed, named below; each
-*no* has its reason. How the clients are used: [http-clients.md](http-clients.md).
+*no* has its reason. How the clients are used: [http-clients.md](http-clients.md) and
+[other-clients.md](other-clients.md).
 """
 
 

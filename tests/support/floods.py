@@ -47,8 +47,8 @@ class Floods:
     seed: int
     unknown_names: bool
 
-    def run(self, seconds: float) -> dict[str, int]:
-        """Send for so long. Returns how many of each kind were sent."""
+    def run(self, seconds: float, pace: Callable[[], float] = lambda: 1.0) -> dict[str, int]:
+        """Send for so long, at the share of the rates that `pace` says. Returns how many of each kind were sent."""
         chance = random.Random(self.seed)
         unfinished = itertools.cycle(_unfinished())
         inflating = compressed(chance.randbytes(43_000))
@@ -73,7 +73,7 @@ class Floods:
         sent: dict[str, int] = {}
 
         def flood(kind: str, rate: float, inputs: Iterator[bytes], send: Callable[[bytes], None]) -> None:
-            sent[kind] = _send(rate, inputs, until, send)
+            sent[kind] = _send(lambda: rate * pace(), inputs, until, send)
 
         with contextlib.ExitStack() as stack:
             threads = []
@@ -163,7 +163,7 @@ def _broken(whole: list[bytes], transport: str, chance: random.Random) -> Iterat
         yield bytes(changed)
 
 
-def _send(rate: float, inputs: Iterator[bytes], until: float, send: Callable[[bytes], None]) -> int:
+def _send(rate: Callable[[], float], inputs: Iterator[bytes], until: float, send: Callable[[bytes], None]) -> int:
     """Send at that rate, or as fast as it goes; returns how many."""
     due = time.monotonic()
     for number, data in enumerate(inputs):
@@ -173,7 +173,7 @@ def _send(rate: float, inputs: Iterator[bytes], until: float, send: Callable[[by
         if now < due:
             time.sleep(due - now)
         send(data)
-        due = max(due + 1 / rate, time.monotonic() - 1)
+        due = max(due + 1 / rate(), time.monotonic() - 1)
     raise AssertionError("an endless source has ended")
 
 

@@ -306,6 +306,10 @@ class Simulation:
             self.now = pause
         return self.now - started if condition() else None
 
+    def later(self, seconds: float, happens: Callable[..., None], *arguments: Any) -> None:
+        """Have something happen after so much time."""
+        self._at(self.now + seconds, _TIMER, happens, *arguments)
+
     def settle(self) -> None:
         """Deliver what was sent, and what was sent because of it, as far as that takes no time."""
         for process in self.live:
