@@ -88,10 +88,12 @@ class ServiceState:
         if now is None:
             now = self.now()
         with self._lock:
-            untold = memory.settle(now)
-            if self._untold:
-                untold, self._untold = self._untold + untold, []
             self._see(snapshot, now)
+            if memory.ended or now >= memory.due:
+                self._untold += memory.settle(now)
+            untold = self._untold
+            if untold:
+                self._untold = []
             record = memory.begin(member, now)
         for outcome in untold:
             observers.call_ended(outcome.member.service, outcome)
@@ -129,6 +131,11 @@ class ServiceState:
             self._untold += self.memory.settle(now)
             return make(now, self.share(snapshot)[0])
 
+    def settle(self, now: float) -> None:
+        """Count what has ended."""
+        with self._lock:
+            self._untold += self.memory.settle(now)
+
     def advance(self, now: float) -> None:
         """What changes by time alone."""
         with self._lock:
@@ -160,6 +167,7 @@ class ServiceState:
 
     def _see(self, snapshot: Snapshot, now: float) -> None:
         if snapshot is not self._seen:
+            self._untold += self.memory.settle(now)  # of the time before the change
             self._seen = snapshot
             self.memory.see(snapshot.members, now)
 

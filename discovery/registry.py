@@ -255,9 +255,8 @@ class Registry:
         return Subscription(service, self._subscriptions, self.snapshot, self._timings.first_answer_timeout)
 
     def members(self, service: str | None = None) -> tuple[Member, ...]:
-        """The members of `service`, or of all services; suspects included, ordered by service, host and port.
-
-        Where no event loop runs, backends that report only what was asked for get half a second for their first answer.
+        """The members of `service`, or of all services; suspects included, ordered by service, host and port. Where no
+        event loop runs, backends that report only what was asked for get half a second for their first answer.
         """
         if service is None:
             self._give_a_moment(None)
@@ -317,10 +316,8 @@ class Registry:
         return running_status(run.view.snapshots(), run.backends(), run.self_doubt.known)
 
     def explain(self, service: str) -> str:
-        """One line on why there may be nobody to pick: the service, the modes, and what each backend says.
-
-        Quick, because it is the text of every `NoMemberAvailable`: backends that were asked a moment ago are not asked
-        again, and where an event loop runs nobody waits for them.
+        """One line on why there may be nobody to pick (every `NoMemberAvailable` has it): the service, the modes, and
+        what each backend says. Those that were asked a moment ago are not asked again, nor waited for in an event loop.
         """
         self._refuse_inherited()
         if (run := self._run) is None or not self._running:
@@ -366,10 +363,7 @@ class Registry:
 
     def driver(self, mode: str) -> Driver:
         """The driver of this mode that runs, or ran last: for tests that have to look into a driver of their own.
-
-        Raises:
-            RegistryStateError: the registry does not run.
-            KeyError: it has no such mode.
+        Raises `RegistryStateError` if the registry does not run, `KeyError` if it has no such mode.
         """
         return self._required_run().driver(mode)
 
