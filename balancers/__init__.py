@@ -1,5 +1,6 @@
 """What chooses one member of a service: plain functions of the current view, for any thread and any event loop."""
 
+from . import explaining as explaining  # says who makes the explanations
 from .balancer import Balancer
 from .least_latency import LeastLatency
 from .least_pending import LeastPending

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from ..drivers.members import Member, Outcome
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from ..discovery.merging.snapshot import Snapshot
     from ..discovery.observer import Observers
 
-__all__ = ["ServiceState", "clock_of", "state_of"]
+__all__ = ["ServiceState", "clock_of", "state_if_any", "state_of"]
+
+T = TypeVar("T")
 
 _MOST_SERVICES = 1024
 """Remembered per registry; the one that has been for the longest time is forgotten first."""
@@ -65,6 +67,7 @@ class ServiceState:
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
         self._seen: Snapshot | None = None
+        self._untold: list[Outcome] = []
 
     def begin(
         self,
@@ -85,8 +88,12 @@ class ServiceState:
         if now is None:
             now = self.now()
         with self._lock:
-            untold = memory.settle(now)
             self._see(snapshot, now)
+            if memory.ended or now >= memory.due:
+                self._untold += memory.settle(now)
+            untold = self._untold
+            if untold:
+                self._untold = []
             record = memory.begin(member, now)
         for outcome in untold:
             observers.call_ended(outcome.member.service, outcome)
@@ -117,6 +124,18 @@ class ServiceState:
                 known = self._shared = (snapshot, memory.epoch, memory.share(snapshot, now))
             return known[2], memory.epoch, memory.due
 
+    def explain(self, make: Callable[[float, Sharing], T], snapshot: Snapshot) -> T:
+        """What `make` makes of the memory, of this moment and who of `snapshot` gets calls, while nothing changes."""
+        with self._lock:
+            now = self.now()
+            self._untold += self.memory.settle(now)
+            return make(now, self.share(snapshot)[0])
+
+    def settle(self, now: float) -> None:
+        """Count what has ended."""
+        with self._lock:
+            self._untold += self.memory.settle(now)
+
     def advance(self, now: float) -> None:
         """What changes by time alone."""
         with self._lock:
@@ -138,7 +157,7 @@ class ServiceState:
         """How many attempts at `member` have begun and not ended."""
         now = self.now()
         with self._lock:
-            self.memory.settle(now)
+            self._untold += self.memory.settle(now)
             record = self.memory.record(member)
             return 0 if record is None else record.in_flight
 
@@ -148,6 +167,7 @@ class ServiceState:
 
     def _see(self, snapshot: Snapshot, now: float) -> None:
         if snapshot is not self._seen:
+            self._untold += self.memory.settle(now)  # of the time before the change
             self._seen = snapshot
             self.memory.see(snapshot.members, now)
 
@@ -178,6 +198,11 @@ def state_of(registry: object, service: str) -> ServiceState:
     if len(services) > _MOST_SERVICES:
         services.popitem(last=False)
     return state
+
+
+def state_if_any(registry: object, service: str) -> ServiceState | None:
+    """The state of `service` if there is one already."""
+    return _states.get(registry, OrderedDict()).get(service)
 
 
 _states: WeakKeyDictionary[object, OrderedDict[str, ServiceState]] = WeakKeyDictionary()

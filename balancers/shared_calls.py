@@ -38,10 +38,8 @@ class SharedCalls:
 
     def began(self, now: float, ratio: float, reserve: float) -> float:
         """A call began; how many retries are left (`RetryBudget.left`)."""
-        budget = self.budget
         with self._lock:
-            budget.deposit(now)
-            return budget.left(now, ratio, reserve)
+            return self.budget.deposit(now, ratio, reserve)
 
     def answered(self, now: float) -> None:
         """A call was answered."""

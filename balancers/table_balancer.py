@@ -159,12 +159,16 @@ class TableBalancer(Generic[T]):
         """
         derived = self._derived
         now = derived.clock()
+        if (derived.memory.ended or now >= derived.memory.health.due) and derived.state is not None:
+            derived.state.settle(now)  # before the choice, not after it
         if now >= derived.memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
             member, how = visit
-            self._derived.observers.picked(self.service, member)
+            derived.observers.picked(self.service, member)
         else:
             member, how = self.pick(exclude), "not tried before" if exclude else self.how
-        derived = self._derived
+            if derived is not self._derived:
+                derived = self._derived
+                now = derived.clock()
         if derived.state is None or derived.snapshot is None:
             return Pick(member, derived.snapshot)
         return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers, now, how)

@@ -12,12 +12,12 @@ The middleware has to be the last one in `middlewares`, or those after it see th
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import logging
 import weakref
 from collections.abc import Iterable, Mapping
 from time import monotonic
-from typing import Any
 from urllib.parse import urlsplit
 
 try:
@@ -26,19 +26,18 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.aiohttp needs aiohttp: pip install 'pydoudou[aiohttp]'") from error
 
 from aiohttp.payload import BytesPayload
-from multidict import CIMultiDict, CIMultiDictProxy, istr
 from yarl import URL
 
-from ..balancers.calls.call import Call
 from ..balancers.calls.given import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.service import CalledService, ClientErrors
-from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.trail import Attempt, attempts_of_error
 from ..balancers.calls.urls import UnusableAddress, member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
 from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
+from .aiohttp_responses import DiscoveryResponse, responses
+from .hedged import Ended, sent_with_a_hedge
 from .service_hosts import GivenBalancers, ServiceHosts
 
 __all__ = [
@@ -53,11 +52,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_SWITCHED = 101
-"""The status of an answer after which the connection is a WebSocket, which ends when it is closed."""
 _SECURE = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 """The schemes of aiohttp, and the scheme of the connection."""
-_TRANSLATED = tuple(istr(name) for name in TRANSLATED)
 _UNCONNECTED = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -172,11 +168,20 @@ class DiscoveryMiddleware:
             try:
                 if attempt.delay:
                     await asyncio.sleep(attempt.delay)
-                exchange.begins(attempt)
-                if attempt.answer_limit is None and has_idle_connection(request):
-                    response = await handler(request)
+                after = exchange.call.hedge_after(monotonic())
+                if after is None:
+                    exchange.begins(attempt)
+                    if attempt.answer_limit is None and has_idle_connection(request):
+                        response = await handler(request)
+                    else:
+                        response = await exchange.in_time(attempt, handler)
                 else:
-                    response = await exchange.in_time(attempt, handler)
+                    ended = await exchange.hedged(attempt, handler, after)
+                    attempt = ended.attempt
+                    if ended.error is not None:
+                        raise ended.error
+                    assert ended.response is not None
+                    response = ended.response
                 following = exchange.answered(attempt, response)
                 if following is None:
                     return response
@@ -243,7 +248,7 @@ class _Exchange:
             request.proxy = request.proxy_auth = request.proxy_headers = None
         if self.scheme == "https" and request.server_hostname is None:
             request.server_hostname = self.service.host
-        request.response_class = functools.partial(_responses(self._before[1]), self)  # type: ignore[assignment]
+        request.response_class = functools.partial(responses(self._before[1]), self)  # type: ignore[assignment]
 
     def restore(self) -> None:
         """The request is what it was: another middleware may use it once more."""
@@ -271,6 +276,19 @@ class _Exchange:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to {attempt.member.address}") from error
         finally:
             self._timer = None
+
+    async def hedged(
+        self, attempt: Pick, handler: aiohttp.ClientHandlerType, after: float
+    ) -> Ended[aiohttp.ClientResponse]:
+        """Send an attempt, and another one beside it if it is silent for `after` seconds."""
+
+        async def send(one: Pick) -> aiohttp.ClientResponse:
+            own = copy.copy(self)
+            own.request = copy.copy(self.request)  # each has a URL and a connection of its own
+            own.begins(one)
+            return await own.in_time(one, handler)
+
+        return await sent_with_a_hedge(self.service, self.call, attempt, after, send, _discard)
 
     def leaves(self) -> None:
         """There is a connection, and the request leaves: from now on the time for the answer counts."""
@@ -312,90 +330,8 @@ class _Exchange:
             raise aiohttp.ClientConnectorError(self.request.connection_key, OSError(0, str(error))) from error
 
 
-class DiscoveryResponse(aiohttp.ClientResponse):
-    """The answer of a member, in the caller's terms. It tells when its body ends.
-
-    (`raw_headers` are what the member sent. The response class of a session is kept: one is made that is both.)
-
-    Attributes:
-        member: who answered.
-    """
-
-    _balanced_attempt: Pick | None = None
-
-    def __init__(self, exchange: _Exchange, *args: Any, **kwargs: Any) -> None:
-        self.member, self._balanced_scheme = exchange.member, exchange.scheme
-        self._balanced_url, self._balanced_service = exchange.asked, exchange.service
-        self._balanced_call: Call = exchange.call
-        super().__init__(*args, **kwargs)
-        exchange.leaves()  # a response is made as soon as there is a connection
-
-    @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        """The attempts of the call, this one included."""
-        return self._balanced_call.trail
-
-    @property
-    def request_info(self) -> aiohttp.RequestInfo:
-        """What was asked for, in the caller's terms."""
-        return super().request_info._replace(url=self._balanced_url)
-
-    @functools.cached_property
-    def headers(self) -> CIMultiDictProxy[str]:
-        """The headers, in the caller's terms."""
-        headers = super().headers
-        for name in _TRANSLATED:
-            if name in headers:
-                return self._translated(headers)
-        return headers
-
-    def _translated(self, headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
-        members = self._balanced_service.balancer.members
-        terms = Terms(str(self._balanced_url), self.member, self._balanced_scheme, members)
-        return CIMultiDictProxy(
-            CIMultiDict(
-                (name, terms.header(name.lower(), value) if name.lower() in TRANSLATED else value)
-                for name, value in headers.items()
-            )
-        )
-
-    def tell_end(self, attempt: Pick) -> None:
-        """Called once, when this is the answer of the call: tell `attempt` when the body ends, which may be now."""
-        self._balanced_attempt = attempt
-        if self.status != _SWITCHED:
-            self.content.on_eof(self._complete)
-
-    def _complete(self) -> None:
-        attempt, self._balanced_attempt = self._balanced_attempt, None
-        if attempt is not None:
-            attempt.ended(monotonic(), True)
-
-    def close(self) -> None:
-        super().close()
-        if self._balanced_attempt is not None:
-            self._closed_early()
-
-    def release(self) -> Any:
-        released = super().release()
-        if self._balanced_attempt is not None:
-            self._closed_early()
-        return released
-
-    def _closed_early(self) -> None:
-        attempt, self._balanced_attempt = self._balanced_attempt, None
-        if attempt is not None:
-            attempt.ended(monotonic(), self.status == _SWITCHED)
-
-
-_kinds: dict[type[aiohttp.ClientResponse], type[DiscoveryResponse]] = {aiohttp.ClientResponse: DiscoveryResponse}
-
-
-def _responses(of: type[aiohttp.ClientResponse]) -> type[DiscoveryResponse]:
-    """The class for responses of a session whose own class for them is `of`."""
-    if of not in _kinds:
-        both = (DiscoveryResponse, of)
-        _kinds[of] = of if issubclass(of, DiscoveryResponse) else type(f"Discovery{of.__name__}", both, {})
-    return _kinds[of]
+async def _discard(response: aiohttp.ClientResponse) -> None:
+    response.close()
 
 
 def _replayable(body: object) -> bool:

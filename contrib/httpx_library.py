@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from ..balancers.calls.service import ClientErrors
+from ..balancers.calls.urls import UnusableAddress
 from ..drivers.members import Reached
 from .httpx_bodies import AsyncBody, SyncBody
 from .httpx_internals import Internals, refused
@@ -32,6 +33,8 @@ class Library:
         internals: what is used of it that is not public.
         errors: what calls need to know of its exceptions.
         sync_body, async_body: the bodies of answers, as streams of the library.
+        repeatable: the streams of bodies that can be sent a second time.
+        unusable: the exceptions by which an address cannot be made a URL.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class Library:
         self.errors = ClientErrors(no_member, module.ReadTimeout, self._reached, circuit_open)
         self.sync_body: type[Any] = type("SyncBody", (SyncBody, module.SyncByteStream), {})
         self.async_body: type[Any] = type("AsyncBody", (AsyncBody, module.AsyncByteStream), {})
+        self.repeatable: type[Any] = module.ByteStream
+        self.unusable: tuple[type[Exception], ...] = (UnusableAddress, module.InvalidURL)
         self._unconnected = (module.ConnectError, module.ConnectTimeout, module.PoolTimeout, module.UnsupportedProtocol)
         self._broken = (module.NetworkError, module.RemoteProtocolError)
         self._timed_out: type[Exception] = module.TimeoutException

@@ -7,7 +7,7 @@ one thing in one of them and another in the other.
 from __future__ import annotations
 
 import contextlib
-import copy
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from time import monotonic, sleep
 from typing import Any, ClassVar, Generic, TypeVar
@@ -18,10 +18,10 @@ from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.trail import Trail
-from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme
+from ..balancers.calls.urls import LOGICAL_SCHEME, member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member
-from .hedged import Ended, sent_with_a_hedge
+from .hedged import sent_with_a_hedge
 from .httpx_library import Library
 from .httpx_pools import MemberPools
 from .service_hosts import GivenBalancers, ServiceHosts
@@ -67,13 +67,14 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
         """Called by the library's `Client`."""
         asked: Any = request
         url = asked.url
-        service = self._hosts.of(url.scheme, url.host)
+        scheme = url.scheme
+        service = self._hosts.of(scheme, url.host)
         if service is None:
             return self._sync.elsewhere().handle_request(request)  # type: ignore[no-any-return]
         if self._sync.retired:
             for pool in self._sync.surplus():
                 pool.close()
-        exchange = _Exchange(self.library, asked, service)
+        exchange = _Exchange(self.library, asked, scheme, service)
         call = exchange.call
         if not service.ready:
             service.wait(monotonic())
@@ -86,12 +87,13 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     response = None
                 if attempt.delay:
                     sleep(attempt.delay)
-                response = self._sync.of(service.host, attempt.member).handle_request(exchange.outgoing(attempt))
+                sent = exchange.outgoing(attempt)
+                response = self._sync.of(service.host, attempt.member).handle_request(sent)
                 following = service.answered(
                     call, attempt, response.status_code, response.headers.get, request, monotonic()
                 )
                 if following is None:
-                    return exchange.incoming(attempt, response, self.library.sync_body)  # type: ignore[no-any-return]
+                    return exchange.incoming(attempt, sent, response, self.library.sync_body)  # type: ignore[no-any-return]
             except BaseException as error:
                 if response is not None:
                     _close(response)
@@ -105,13 +107,14 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
         """Called by the library's `AsyncClient`."""
         asked: Any = request
         url = asked.url
-        service = self._hosts.of(url.scheme, url.host)
+        scheme = url.scheme
+        service = self._hosts.of(scheme, url.host)
         if service is None:
             return await self._async.elsewhere().handle_async_request(request)  # type: ignore[no-any-return]
         if self._async.retired:
             for pool in self._async.surplus():
                 await pool.aclose()
-        exchange = _Exchange(self.library, asked, service)
+        exchange = _Exchange(self.library, asked, scheme, service)
         call = exchange.call
         if not service.ready:
             await service.wait_async(monotonic())
@@ -126,19 +129,19 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     await anyio.sleep(attempt.delay)
                 after = call.hedge_after(monotonic())
                 if after is None:
-                    transport = self._async.of(service.host, attempt.member)
-                    response = await transport.handle_async_request(exchange.outgoing(attempt))
+                    sent, response = await self._send(exchange, attempt)
                 else:
-                    ended, exchange = await self._hedged(service, exchange, attempt, after)
+                    send = functools.partial(self._send, exchange)
+                    ended = await sent_with_a_hedge(service, call, attempt, after, send, _discard)
                     attempt = ended.attempt
-                    if ended.error is not None:
-                        raise ended.error
-                    response = ended.response
+                    if ended.response is None:
+                        raise ended.error or AssertionError("neither an answer nor an error")
+                    sent, response = ended.response
                 following = service.answered(
                     call, attempt, response.status_code, response.headers.get, request, monotonic()
                 )
                 if following is None:
-                    return exchange.incoming(attempt, response, self.library.async_body)  # type: ignore[no-any-return]
+                    return exchange.incoming(attempt, sent, response, self.library.async_body)  # type: ignore[no-any-return]
             except BaseException as error:
                 if response is not None:
                     await _aclose(response)
@@ -148,18 +151,11 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     raise
             attempt = following
 
-    async def _hedged(
-        self, service: CalledService[Any], exchange: _Exchange, attempt: Pick, after: float
-    ) -> tuple[Ended[Any], _Exchange]:
-        """Send an attempt, and another one beside it if it is silent for `after` seconds."""
-        exchanges = {}
-
-        async def send(one: Pick) -> Any:
-            own = exchanges[one] = copy.copy(exchange)
-            return await self._async.of(service.host, one.member).handle_async_request(own.outgoing(one))
-
-        ended = await sent_with_a_hedge(service, exchange.call, attempt, after, send, _aclose)
-        return ended, exchanges[ended.attempt]
+    async def _send(self, exchange: _Exchange, attempt: Pick) -> tuple[Any, Any]:
+        """One attempt: what is sent, and the answer."""
+        sent = exchange.outgoing(attempt)
+        transport = self._async.of(exchange.service.host, attempt.member)
+        return sent, await transport.handle_async_request(sent)
 
     def close(self) -> None:
         """Close the connections of the library's `Client`; the next request makes new ones."""
@@ -189,7 +185,11 @@ async def _aclose(response: Any) -> None:
         await response.aclose()
 
 
-class _Timeouts(dict[str, float | None]):
+async def _discard(answer: tuple[Any, Any]) -> None:
+    await _aclose(answer[1])
+
+
+class _TimeLeft(dict[str, float | None]):
     """The timeouts of the phases of a request, within the time of its attempt.
 
     httpcore asks for a phase's timeout when the phase begins: then it is cut to what the ones before have left over.
@@ -212,52 +212,57 @@ class _Timeouts(dict[str, float | None]):
 class _Exchange:
     """One request of the client, out and in. Everything but the sending, which is sync or async."""
 
-    def __init__(self, library: Library, request: Any, service: CalledService[Any]) -> None:
-        self._library, self._request, self._service = library, request, service
+    def __init__(self, library: Library, request: Any, scheme: str, service: CalledService[Any]) -> None:
+        self._library, self._request, self._asked_scheme, self.service = library, request, scheme, service
         # Any other stream reads from an iterator or a file and is empty, or an error, the second time.
-        replayable = isinstance(request.stream, library.module.ByteStream)
+        replayable = isinstance(request.stream, library.repeatable)
         self.call = service.call(request.method, request.url, replayable, monotonic())
 
     def outgoing(self, attempt: Pick) -> Any:
         """The request as it goes to the member of this attempt."""
-        request, service, member = self._request, self._service, attempt.member
-        module, internals = self._library.module, self._library.internals
-        scheme = self._scheme = member_scheme(request.url.scheme, member)
+        request, service, member = self._request, self.service, attempt.member
+        internals = self._library.internals
+        scheme = member_scheme(self._asked_scheme, member)
         try:
             origin = service.origins.of(member, scheme, service.view)
-        except (UnusableAddress, module.InvalidURL) as error:
-            raise module.ConnectError(str(error), request=request) from error
-        self._timeout = timeout = _Timeouts(request.extensions.get("timeout", {}))
+        except self._library.unusable as error:
+            raise self._library.module.ConnectError(str(error), request=request) from error
+        extensions: dict[str, Any] = {**request.extensions}
+        timeout = dict(extensions.get("timeout", ()))
         timeout["connect"] = shorter(timeout.get("connect"), attempt.connect_limit)
         if attempt.answer_limit is not None:
             timeout["pool"] = shorter(timeout.get("pool"), attempt.connect_limit)
             for phase in ("write", "read"):
                 timeout[phase] = shorter(timeout.get(phase), attempt.answer_limit)
+            timeout = _TimeLeft(timeout)
             timeout.until = attempt.started + attempt.answer_limit
-        extensions = {**request.extensions, "timeout": timeout}
+        extensions["timeout"] = timeout
         if scheme == "https":
             extensions.setdefault("sni_hostname", service.host)
         return internals.copied(request, internals.moved(request.url, origin), extensions)
 
-    def incoming(self, attempt: Pick, response: Any, body: type[Any]) -> Any:
-        """The member's response, in the caller's terms."""
+    def incoming(self, attempt: Pick, sent: Any, response: Any, body: type[Any]) -> Any:
+        """The member's response to what was sent, in the caller's terms."""
         if response.is_closed:
             attempt.ended(monotonic(), True)
         else:
             response.stream = body(response.stream, attempt)
         response.extensions["member"] = attempt.member
         response.extensions["attempts"] = Trail(self.call)
-        if self._timeout.until is not None:
+        if attempt.answer_limit is not None:
             # The time for an answer ends with its head; between two pieces of the body the client's timeout rules.
-            self._timeout.until = None
-            self._timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
+            timeout = sent.extensions["timeout"]
+            timeout.until = None
+            timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
         if self._library.internals.has_any(response.headers, _TRANSLATED.keys()):
-            response.headers = self._library.module.Headers(list(self._translated(response.headers, attempt)))
+            response.headers = self._library.module.Headers(
+                list(self._translated(response.headers, attempt.member, sent.url.scheme))
+            )
         return response
 
-    def _translated(self, headers: Any, attempt: Pick) -> Iterator[tuple[bytes, bytes]]:
+    def _translated(self, headers: Any, member: Member, scheme: str) -> Iterator[tuple[bytes, bytes]]:
         """The headers in the caller's terms."""
-        terms = Terms(str(self._request.url), attempt.member, self._scheme, self._service.balancer.members)
+        terms = Terms(str(self._request.url), member, scheme, self.service.balancer.members)
         for name, value in headers.raw:
             known = _TRANSLATED.get(name.lower())
             # What a header may hold besides ASCII is bytes to HTTP; Latin-1 has a character for each.

@@ -295,10 +295,9 @@ class DiscoveryAdapter(HTTPAdapter):
         if req.following is not None:
             _close(resp)
             return requests.Response()  # which `send` does not look at
-        scheme = urlsplit(req.url or "").scheme
 
         def in_callers_terms(name: str, value: str) -> str:
-            members = self._service.balancer.members
+            scheme, members = urlsplit(req.url or "").scheme, self._service.balancer.members
             return Terms(req.original.url or "", attempt.member, scheme, members).header(name, value)
 
         translate_headers(resp, TRANSLATED, in_callers_terms)

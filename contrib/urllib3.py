@@ -99,7 +99,7 @@ class DiscoveryPoolManager(PoolManager):
         headers: of every request that has none of its own.
         services: host name in the URL to service name, for names that a URL cannot carry: URLs have lower-case hosts.
         balancer: makes the balancer of a service from its name (`WeightedRandom`, say), or balancers by service name.
-            By default, and for services that the mapping lacks, `RoundRobin` on the default registry.
+            By default, and for services that the mapping lacks, `LeastLatency` on the default registry.
         attempts: the most members that one request tries; 3 by default.
         deadline: seconds from the start of a request to the head of its answer, over all attempts; what is left at the
             head is also the longest gap in the body. None: ``timeout=`` decides, and all connecting together takes

@@ -14,16 +14,17 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Instance, Member
 from . import process, sigterm
+from .explanation import ServiceExplanation, explained
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
 from .observer import Observer, Observers
-from .settings import Settings
+from .settings import Settings, frozen
 from .status import RegistryStatus, explanation, running_status
 from .subscription import Subscription, give_it_a_moment
 from .subscriptions import Subscriptions
@@ -119,7 +120,7 @@ class Registry:
             SettingsError: a port is taken.
             DiscoveryError: several backends could not start; the message names each.
         """
-        self._start(self._assign_run(_frozen(data)))
+        self._start(self._assign_run(data))
 
     def _start(self, run: Supervisor) -> None:
         try:
@@ -132,7 +133,7 @@ class Registry:
             self._stop(run)
             raise
 
-    def _assign_run(self, data: Mapping[str, Any]) -> Supervisor:
+    def _assign_run(self, data: Mapping[str, Any] | None) -> Supervisor:
         from .clock import SystemClock
         from .supervisor import Supervisor
 
@@ -142,7 +143,7 @@ class Registry:
                 raise RegistryStateError("the registry runs already: stop() it first, or make another one")
             run = Supervisor(
                 self._settings,
-                self._settings.instance(data, datetime.now(UTC)),
+                self._settings.instance(frozen(data), datetime.now(UTC)),
                 self._subscriptions,
                 self.observers,
                 timings=self._timings,
@@ -198,7 +199,7 @@ class Registry:
         from anyio import to_thread
 
         await to_thread.run_sync(import_module, f"{__package__}.supervisor")  # takes a while the first time
-        run = self._assign_run(_frozen(data))  # here, because only the main thread may watch for signals
+        run = self._assign_run(data)  # here, because only the main thread may watch for signals
         try:
             await to_thread.run_sync(self._start, run, abandon_on_cancel=True)
         except BaseException:
@@ -254,9 +255,8 @@ class Registry:
         return Subscription(service, self._subscriptions, self.snapshot, self._timings.first_answer_timeout)
 
     def members(self, service: str | None = None) -> tuple[Member, ...]:
-        """The members of `service`, or of all services; suspects included, ordered by service, host and port.
-
-        Where no event loop runs, backends that report only what was asked for get half a second for their first answer.
+        """The members of `service`, or of all services; suspects included, ordered by service, host and port. Where no
+        event loop runs, backends that report only what was asked for get half a second for their first answer.
         """
         if service is None:
             self._give_a_moment(None)
@@ -293,7 +293,7 @@ class Registry:
         run = self._required_run()
         if not run.settings.register:
             raise RegistryStateError("register=False: nothing is registered whose metadata could be updated")
-        run.update(_frozen(data))
+        run.update(frozen(data))
 
     def reconfigure(self, changes: Mapping[str, str]) -> None:
         """Change dynamic variables of the drivers while they run: all of them, or none if one is bad.
@@ -316,10 +316,8 @@ class Registry:
         return running_status(run.view.snapshots(), run.backends(), run.self_doubt.known)
 
     def explain(self, service: str) -> str:
-        """One line on why there may be nobody to pick: the service, the modes, and what each backend says.
-
-        Quick, because it is the text of every `NoMemberAvailable`: backends that were asked a moment ago are not asked
-        again, and where an event loop runs nobody waits for them.
+        """One line on why there may be nobody to pick (every `NoMemberAvailable` has it): the service, the modes, and
+        what each backend says. Those that were asked a moment ago are not asked again, nor waited for in an event loop.
         """
         self._refuse_inherited()
         if (run := self._run) is None or not self._running:
@@ -327,6 +325,11 @@ class Registry:
         return explanation(service, run.backends(at_once=True), run.view.reported(service), run.view.services())
 
     # -- what calls find out -------------------------------------------------------------------------------------------
+
+    def explain_members(self, service: str) -> ServiceExplanation:
+        """Every member: in, suspect, ejected until when and why, at which share; and what a call would do now."""
+        self._refuse_inherited()
+        return explained(self, self.snapshot(service))
 
     def probe(self, member: Member) -> None:
         """A call to `member` got no connection or no answer: have the backends that can look whether it is still there.
@@ -360,10 +363,7 @@ class Registry:
 
     def driver(self, mode: str) -> Driver:
         """The driver of this mode that runs, or ran last: for tests that have to look into a driver of their own.
-
-        Raises:
-            RegistryStateError: the registry does not run.
-            KeyError: it has no such mode.
+        Raises `RegistryStateError` if the registry does not run, `KeyError` if it has no such mode.
         """
         return self._required_run().driver(mode)
 
@@ -390,10 +390,6 @@ class Registry:
             run.view.abandon(process.inherited_error())
             self._run = self._last_run = None
             self._running, self._view, self._inherited = False, process.InheritedView(()), True
-
-
-def _frozen(data: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return MappingProxyType(dict(data or {}))
 
 
 _NOBODY = MergedView(())

@@ -26,7 +26,7 @@ from ..drivers.members import Compat, Instance
 from .plugins import find_plugin, known_plugins
 from .unknown_variables import tell_of_unknown_variables
 
-__all__ = ["Settings", "named_plugins", "registration"]
+__all__ = ["Settings", "frozen", "named_plugins", "registration"]
 
 logger = logging.getLogger(__name__)
 
@@ -285,3 +285,8 @@ def _root_path(environment: Environment) -> str:
 def _weight(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> int:
     name = _set_variable(environment, "GDD_WEIGHT", plugins)
     return max(0, environment.integer(name, 1, least=-MAX_WEIGHT, most=MAX_WEIGHT))
+
+
+def frozen(data: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The metadata as they are now, whatever becomes of `data`; none for None."""
+    return MappingProxyType(dict(data or {}))

@@ -41,10 +41,16 @@ class Breaker(Protocol):
 class _Clock:
     """The clock that interlock-cb reads: the time that the breaker was told last."""
 
-    now = 0.0
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def tell(self, now: float) -> None:
+        """It is this late; what a thread says that was held up does not turn it back."""
+        if now > self._now:
+            self._now = now
 
     def monotonic(self) -> float:
-        return self.now
+        return self._now
 
 
 class _Permit:
@@ -86,7 +92,7 @@ class InterlockBreaker:
 
     def begin(self, now: float) -> _Permit | None:
         """Let a call through, or None."""
-        self._clock.now = now
+        self._clock.tell(now)
         while self._dropped:
             self._leave(self._dropped.popleft(), None)
         block = Context()
@@ -100,7 +106,7 @@ class InterlockBreaker:
         """How the call ended."""
         if isinstance(permit, _Permit) and permit.block is not None:
             block, permit.block = permit.block, None
-            self._clock.now = now
+            self._clock.tell(now)
             self._leave(block, success)
 
     def _leave(self, block: Context, success: bool | None) -> None:

@@ -30,26 +30,36 @@ class RetryBudget:
     """The retries of one service. Times are of one monotonic clock; one caller at a time.
 
     What is told late, by a thread that was held up, counts in the present second.
+
+    Attributes:
+        watching: whether `answered` has to be told: not while nobody asked for a retry in the last ten seconds.
     """
 
-    __slots__ = ("_answered", "_calls", "_hedges", "_lent", "_moves", "_second", "_under_way")
+    __slots__ = ("_answered", "_asked", "_calls", "_hedges", "_lent", "_moves", "_second", "_under_way", "watching")
 
     def __init__(self) -> None:
         self._second = -SLOTS
         self._calls, self._moves, self._hedges, self._answered, self._lent = (_Sum() for _ in range(5))
         self._under_way: list[float] = []
+        self.watching = False
+        self._asked = -SLOTS
 
-    def deposit(self, now: float) -> None:
-        """A call began."""
+    def deposit(self, now: float, ratio: float = 0.0, reserve: float = 0.0) -> float:
+        """A call began; how many retries are allowed now, as `left` says. In one piece: every call pays for it."""
         if now >= self._second + 1:
             self._turn(int(now))
-        self._calls.add(self._second)
+        calls = self._calls
+        calls.counts[self._second % SLOTS] += 1
+        calls.total += 1
+        return ratio * calls.total + reserve * SLOTS - self._moves.total
 
     def answered(self, now: float) -> None:
         """A call was answered."""
         if now >= self._second + 1:
             self._turn(int(now))
-        self._answered.add(self._second)
+        answered = self._answered
+        answered.counts[self._second % SLOTS] += 1
+        answered.total += 1
 
     def left(self, now: float, ratio: float, reserve: float) -> float:
         """How many retries are allowed now; below 0 after policies that allow more than this one."""
@@ -59,7 +69,9 @@ class RetryBudget:
 
     def withdraw(self, now: float, ratio: float, reserve: float) -> bool:
         """Take one for a retry; whether there was one."""
-        if self.left(now, ratio, reserve) < 1 - _SLACK:
+        left = self.left(now, ratio, reserve)
+        self.watching, self._asked = True, self._second
+        if left < 1 - _SLACK:
             return False
         self._moves.add(self._second)
         return True
@@ -98,28 +110,29 @@ class RetryBudget:
         for counted in (self._calls, self._moves, self._hedges, self._answered, self._lent):
             counted.clear(max(self._second + 1, second - SLOTS + 1), second)
         self._second = second
+        self.watching = second - self._asked < SLOTS
 
 
 class _Sum:
     """How often something happened in the last ten seconds."""
 
-    __slots__ = ("_counts", "total")
+    __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
-        self._counts = [0] * SLOTS
+        self.counts = [0] * SLOTS
         self.total = 0
 
     def add(self, second: int) -> None:
-        self._counts[second % SLOTS] += 1
+        self.counts[second % SLOTS] += 1
         self.total += 1
 
     def take_back(self, second: int) -> None:
-        if self._counts[second % SLOTS]:
-            self._counts[second % SLOTS] -= 1
+        if self.counts[second % SLOTS]:
+            self.counts[second % SLOTS] -= 1
             self.total -= 1
 
     def clear(self, first: int, last: int) -> None:
         """These seconds begin."""
         for second in range(first, last + 1):
-            self.total -= self._counts[second % SLOTS]
-            self._counts[second % SLOTS] = 0
+            self.total -= self.counts[second % SLOTS]
+            self.counts[second % SLOTS] = 0

@@ -126,7 +126,8 @@ class Call:
         present.done(outcome, last=False)
         following = self._following(present, outcome, move, reason_of(error), error, now)
         if following is None:
-            if move is Move.STAY and not self._replayable and after_failure(outcome, self._method, True) is not move:
+            would = after_failure(outcome, self._method, True)
+            if move is Move.STAY and would is not move and self._begun < self._policy.attempts:
                 error.add_note("It was not sent to another member: its body cannot be sent twice.")
             self._end(False, now)
             self._leave(present, f"{reached} ({reason_of(error)})", outcome)
@@ -144,7 +145,8 @@ class Call:
         if status < 400:
             if self._policy.hedge is not None:
                 self._shared.head(now - present.started)
-            self._shared.answered(now)
+            if self._shared.budget.watching:
+                self._shared.answered(now)
             if self._permit is not None:
                 self._end(True, now)
             return None

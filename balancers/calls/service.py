@@ -156,12 +156,6 @@ class CalledService(Generic[T]):
         reached = None if error is None else self._errors.reached(error)
         call.lost(attempt, reached, error, now)
 
-    def too_late(self, request: object) -> Exception:
-        """What is raised instead of an answer that missed the deadline (`Pick.answered`)."""
-        return self._errors.timed_out(
-            f"the answer came after the deadline of {self.policy.deadline} s", request=request
-        )
-
     def wait(self, now: float) -> None:
         """Wait for the first answer if there is time for it; whatever it is, the pick that follows tells."""
         with contextlib.suppress(DiscoveryError):

@@ -120,17 +120,27 @@ class Ejections:
         return ejection is not None and not ejection.on_trial
 
     def judge(
-        self, record: MemberRecord, failed: bool | None, began: float, now: float, policy: HealthPolicy, slow: str
+        self,
+        record: MemberRecord,
+        failed: bool | None,
+        began: float,
+        now: float,
+        policy: HealthPolicy,
+        slow: str,
+        too_slow: bool,
     ) -> bool:
         """An attempt that began then has ended; `failed` is None if that says nothing of the member.
 
         Args:
             slow: why the member is held to be too slow; "" if it is not.
+            too_slow: whether this one answer was.
 
         Returns whether the member has come back with it.
         """
         ejection = self.out.get(record)
         if ejection is not None:
+            if failed is False and too_slow and ejection.rule == "slow_factor":
+                failed = True
             return self._try(record, ejection, failed, began, now, policy)
         if failed is not None:
             rule, why = self._verdict(record, failed, now, policy, slow)

@@ -102,12 +102,14 @@ class Health:
             if reason:
                 doubtful, self.doubted = True, (reason, now)
                 self.counts["failures_in_doubt"] += 1
+            doubtful = doubtful or began < record.renewed
         failed = record.end(outcome, now, doubtful=doubtful)
         slow = ""
         if failed is False and record.slower_than(self._slow_limit, now) >= SLOW_SECONDS:
             slow = self._slow(record, now)
-        back = self.ejections.judge(record, failed, began, now, self.policy, slow)
-        self.tried_out.judge(record, failed, began, now, self.policy, slow)
+        too_slow = outcome is not None and (outcome.head_seconds or 0.0) > self._slow_limit
+        back = self.ejections.judge(record, failed, began, now, self.policy, slow, too_slow)
+        self.tried_out.judge(record, failed, began, now, self.policy, slow, too_slow)
         self._look_for_due()
         return self._changed(), back
 

@@ -37,6 +37,7 @@ class MemberRecord:
         present: whether it is in the view at present.
         shares: whether it shares the traffic at present.
         young_since: when it was new, or registered anew; None for those that were there when this process began.
+        renewed: when it registered anew: calls that began before say nothing of it.
         in_flight: attempts that have begun and not ended.
         answered: attempts that got an answer.
         failed: how many others ended, by how far they got.
@@ -61,6 +62,7 @@ class MemberRecord:
     present: bool = False
     shares: bool = True
     young_since: float | None = None
+    renewed: float = -math.inf
     in_flight: int = 0
     answered: int = 0
     failed: dict[Reached, int] = attrs.field(factory=dict)
@@ -102,11 +104,11 @@ class MemberRecord:
         failed = counts_against(outcome)
         if not failed and not answered:
             return None
+        if failed and doubtful:
+            return None
         self.unconnected = outcome.reached is Reached.UNCONNECTED
         if failed:
             self.punished_until = now + max(seconds, FAILURE_SECONDS)
-            if doubtful:
-                return None
             self.consecutive += 1
         else:
             self.consecutive, self.punished_until = 0, -math.inf

@@ -106,7 +106,7 @@ class ServiceMemory:
                 record.back(self.median_cost(at, record), at)
             self.epoch += changed
             if record.place >= 0:  # it is not forgotten
-                self._show(record)
+                self._show(record, now)
                 if guessed and record.learned:
                     self._has_learned(record, now)
             if tell and outcome is not None:
@@ -114,6 +114,8 @@ class ServiceMemory:
         self.health.watch_latency(now, self._latencies)
         if now >= self.due:
             self.advance(now)
+        elif self.health.ejections.trials:
+            self.visit_at = -math.inf
         return untold
 
     def advance(self, now: float) -> None:
@@ -202,9 +204,15 @@ class ServiceMemory:
         return [self._records.get((member.host, member.port)) or self._seen(member, now) for member in members]
 
     def median_cost(self, now: float, without: MemberRecord | None = None) -> float | None:
-        """The median of what the members cost now, `without` one of them; None while nobody has been called."""
-        costs = sorted(record.cost(now) for record in self._sample() if record.learned and record is not without)
-        return costs[len(costs) // 2] if costs else None
+        """The median of what the members cost now, `without` one of them, and without those whose last call failed:
+        what a failure is held to have taken says nothing of others. None if nobody is left.
+        """
+        costs = sorted(
+            record.cost(now)
+            for record in self._sample()
+            if record.learned and record.punished_until <= now and record is not without
+        )
+        return costs[(len(costs) - 1) // 2] if costs else None
 
     def __len__(self) -> int:
         return len(self._records)
@@ -223,7 +231,7 @@ class ServiceMemory:
             record = self._records[address] = self._unlearned[address] = MemberRecord(now, now, self.loads.place())
             if self._born is not None and now > self._born + KNOWN_WITHIN:
                 record.young_since = now
-            self._show(record)
+            self._show(record, now)
         before, record.last_seen, record.member = record.member, now, member
         if before is not None and (before is not member or not record.present):
             self._compare(record, before, member, now)
@@ -233,7 +241,7 @@ class ServiceMemory:
         """What the backends' news of a member mean for its health."""
         known = member.registered_at is not None
         if member.registered_at != before.registered_at if known else not record.present:
-            record.young_since = now
+            record.young_since = record.renewed = now
             self.health.news(record, now, anew=True)
         elif member.state is MemberState.ALIVE and (before.state is MemberState.SUSPECT or not record.present):
             self.health.news(record, now, anew=False)
@@ -255,12 +263,12 @@ class ServiceMemory:
                 loads.show(record.place, record.ewma, record.stamp)
         loads.forgive(now)
 
-    def _show(self, record: MemberRecord) -> None:
+    def _show(self, record: MemberRecord, now: float) -> None:
         """Let picks see what has become of the member."""
         loads, place = self.loads, record.place
         loads.pending[place] = record.in_flight
         loads.show(place, record.ewma, record.stamp)
-        if record.punished_until > 0.0:
+        if record.punished_until > now:
             loads.punished[place] = record.punished_until
         elif loads.punished:
             loads.punished.pop(place, None)
@@ -286,4 +294,4 @@ class ServiceMemory:
                 others = others if others is not None else self.median_cost(now) or FIRST_GUESS
                 seconds = others
             record.guess(seconds, now)
-            self._show(record)
+            self._show(record, now)

@@ -9,7 +9,7 @@ import click
 
 __all__ = ["main"]
 
-_MODULES = {"simulate": ".simulate"}
+_MODULES = {"explain": ".explain", "simulate": ".simulate"}
 """Commands that are in a module of their own, which is imported when it is needed."""
 
 

@@ -74,11 +74,12 @@ def _no_header(_name: str) -> None:
 
 @attrs.define
 class _Calling:
-    """A call that is under way."""
+    """A call that is under way, with its attempts that are: one, or two if it is hedged."""
 
     call: Call
     began: float
     counted: bool
+    attempts: list[Pick] = attrs.field(factory=list)
 
 
 class Simulation:
@@ -125,6 +126,7 @@ class Simulation:
         self.by_member: Counter[int] = Counter(dict.fromkeys(range(len(members)), 0))
         self.seconds: list[float] = []
         self._waiting: list[Pick] = []
+        self._hedges = policy.hedge is not None
         self._out_since: dict[str, float] = {}
         self.longest_out = 0.0
 
@@ -190,6 +192,7 @@ class Simulation:
         if calling.counted:
             self.attempts += 1
             self.by_member[place] += 1
+        calling.attempts.append(attempt)
         answer = member.receive(now)
         at, what = answer.at, answer.what
         if attempt.answer_limit is not None and at > now + attempt.answer_limit:
@@ -199,9 +202,27 @@ class Simulation:
         else:  # this caller waits for ever, and the attempt is in flight for as long
             self._waiting.append(attempt)
             self._over(calling, self.load.seconds, failed=True)
+        if self._hedges:
+            after = calling.call.hedge_after(now)
+            if after is not None:
+                self._at(now + max(0.0, after), self._hedge, calling, attempt)
+
+    def _hedge(self, now: float, calling: _Calling, attempt: Pick) -> None:
+        if calling.attempts == [attempt]:
+            second = self._service.hedge(calling.call, now)
+            if second is not None:
+                self._begin(calling, second, now)
 
     def _end(self, now: float, calling: _Calling, attempt: Pick, what: Failure) -> None:
         service, call = self._service, calling.call
+        if attempt not in calling.attempts:
+            return  # the other one was answered first
+        calling.attempts.remove(attempt)
+        if calling.attempts:
+            if isinstance(what, Reached):
+                service.lost(call, attempt, _Failed(what), now)
+                return
+            service.lost(call, calling.attempts.pop(), None, now)
         try:
             if isinstance(what, Reached):
                 following = service.after(call, attempt, _Failed(what), now)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import itertools
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -27,11 +30,11 @@ from support.http_members import (
 )
 from support.waiting import eventually_async
 
-from pydoudou import Balancer, Member, NoMemberAvailable, RoundRobin
+from pydoudou import Balancer, Hedging, Member, NoMemberAvailable, RoundRobin
 from pydoudou.balancers.calls.policy import CallPolicy
 from pydoudou.balancers.service_state import state_of
 from pydoudou.contrib import aiohttp_internals
-from pydoudou.contrib.aiohttp import DiscoveryResponse, NoMemberError, discovery_middleware, member_of
+from pydoudou.contrib.aiohttp import DiscoveryResponse, NoMemberError, attempts_of, discovery_middleware, member_of
 from pydoudou.drivers.members import Reached
 
 URL = "http://orders/items"
@@ -250,6 +253,85 @@ def test_a_member_that_swallows_packets_leaves_time_for_another(good: HttpMember
 
     with black_hole() as hole:
         run(InOrder(hole, good.member()), use, policy=CallPolicy(2, 0.6))
+
+
+# -- two attempts at once ----------------------------------------------------------------------------------------------
+
+
+def late(handler: Any) -> None:
+    """Answer much later than all the others."""
+    time.sleep(1.5)
+    handler.reply(body=b"late")
+
+
+@contextlib.contextmanager
+def hedged(first: Behaviour, second: Behaviour) -> Iterator[tuple[list[HttpMember], Remembering, RoundRobin]]:
+    """Two members, of which the first one called behaves like this and the second one like that."""
+    turns = itertools.chain([first], itertools.repeat(second))
+    with HttpMember("a") as a, HttpMember("b") as b:
+        a.answer = b.answer = lambda handler: next(turns)(handler)
+        remembering = Remembering(a.member(), b.member())
+        balancer = remembering.balancer()
+        for _ in range(100):
+            balancer.calls.head(0.05)
+        yield [a, b], remembering, balancer
+
+
+HEDGING = CallPolicy(deadline=10.0, hedge=Hedging(most_extra=1.0))
+
+
+@pytest.mark.parametrize("body", [None, b"body"], ids=["without a body", "with a body"])
+def test_a_second_attempt_beside_a_silent_one_is_the_answer(body: bytes | None) -> None:
+    async def use(session: aiohttp.ClientSession) -> None:
+        started = time.monotonic()
+        async with session.put(URL, data=body) as response:
+            assert await response.read() == b"in time"
+        assert time.monotonic() - started < 1.2
+        assert [bool(attempt.left) for attempt in attempts_of(response)] == [True, False]
+        assert str(response.request_info.url) == URL
+        await eventually_async(lambda: sum(remembering.seen(member)[0] for member in members) == 0)
+        assert [request.body for member in members for request in member.served] == [body or b""] * 2
+
+    with hedged(late, lambda handler: handler.reply(body=b"in time")) as (members, remembering, balancer):
+        run(balancer, use, policy=HEDGING)
+
+
+def test_the_first_attempt_may_be_the_answer_of_two() -> None:
+    def soon(handler: Any) -> None:
+        time.sleep(0.3)
+        handler.reply(body=b"soon")
+
+    async def use(session: aiohttp.ClientSession) -> None:
+        async with session.get(URL) as response:
+            assert await response.read() == b"soon"
+        await eventually_async(lambda: sum(remembering.seen(member)[0] for member in members) == 0)
+
+    with hedged(soon, late) as (members, remembering, balancer):
+        run(balancer, use, policy=HEDGING)
+
+
+def test_two_attempts_that_fail_are_a_failed_call_and_not_repeated() -> None:
+    def breaks(handler: Any) -> None:
+        time.sleep(0.3)
+        reset(handler)
+
+    async def use(session: aiohttp.ClientSession) -> None:
+        with pytest.raises(aiohttp.ClientOSError):
+            await fetched(session)
+        assert sum(len(member.served) for member in members) == 2
+
+    with hedged(breaks, breaks) as (members, _, balancer):
+        run(balancer, use, policy=HEDGING.change(attempts=2))
+
+
+def test_the_callers_total_time_ends_both_attempts() -> None:
+    async def use(session: aiohttp.ClientSession) -> None:
+        with pytest.raises(TimeoutError):
+            await fetched(session, timeout=aiohttp.ClientTimeout(total=0.4))
+        await eventually_async(lambda: sum(remembering.seen(member)[0] for member in members) == 0)
+
+    with hedged(late, late) as (members, remembering, balancer):
+        run(balancer, use, policy=HEDGING)
 
 
 # -- requests and responses --------------------------------------------------------------------------------------------

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from support.gossip import gossip_address, gossiping
 from support.waiting import eventually
 
 from pydoudou import MemberState, Registry
+from pydoudou.drivers.memberlist import MemberlistDriver
+from pydoudou.drivers.memberlist.protocol.messages import Suspect
 
 
 def probes_hinted(registry: Registry) -> int:
@@ -34,3 +38,26 @@ def test_the_pings_of_the_gossip_tell_how_long_a_member_takes_to_answer() -> Non
         assert 0 < round_trip < 0.2
         (own,) = orders.members("orders")
         assert orders.round_trip(own) is None
+
+
+def test_a_node_that_others_suspect_doubts_itself_and_asks_nothing() -> None:
+    with gossiping("orders", GDD_PORT="1") as orders, gossiping(GDD_MEM_SEED=gossip_address(orders)) as caller:
+        eventually(lambda: caller.members("orders"))
+        (member,) = caller.members("orders")
+        driver = caller.driver("memberlist")
+        assert isinstance(driver, MemberlistDriver)
+
+        async def hear_a_suspicion() -> tuple[str, int]:
+            swim = driver.node.swim
+            me = swim.record(swim.config.name)
+            assert me is not None
+            report = Suspect(me.incarnation, me.name, "somebody").encode()
+            swim.packet_received(report, ("127.0.0.1", 1), time.monotonic())
+            driver.probe(member)
+            return driver.doubt(), swim.counters["probes_hinted"]
+
+        assert caller.on_loop(hear_a_suspicion) == (
+            "the health score of the gossip is 1: this node may be the one in trouble",
+            0,
+        )
+        eventually(lambda: caller.doubt() == "")  # its own next probe is answered

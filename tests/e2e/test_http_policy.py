@@ -13,7 +13,7 @@ from support.http_callers import CALLERS, CANCELLABLE, Caller
 from support.http_members import Behaviour, GivenMembers, HttpMember, InOrder, refusing, silent
 from support.waiting import eventually
 
-from pydoudou import CallPolicy, CircuitBreaker, Member, RoundRobin, call_policy
+from pydoudou import CallPolicy, CircuitBreaker, Hedging, Member, RoundRobin, call_policy
 from pydoudou.balancers.service_state import state_of
 
 CallerClass = type[Caller]
@@ -208,6 +208,31 @@ def test_an_open_breaker_lets_nobody_through_and_then_one(caller_class: CallerCl
 
         eventually(closed)
         assert caller.call().status == 200
+
+
+# -- a second attempt beside the first ---------------------------------------------------------------------------------
+
+
+@pytest.mark.ability("hedging")
+@pytest.mark.parametrize("caller_class", [one for one in CANCELLABLE if one.hedges], ids=lambda one: one.__doc__)
+def test_a_call_that_waits_is_sent_to_a_second_member_and_the_first_answer_counts(
+    caller_class: CallerClass, good: HttpMember
+) -> None:
+    policy = CallPolicy(deadline=5.0, hedge=Hedging(quantile=0.5, most_extra=1.0, least_answers=5))
+    balancer = InOrder(good.member())
+    with HttpMember(answer=silent) as stopped, caller_class(balancer, policy=policy) as caller:
+        for _ in range(5):
+            caller.call()
+        balancer.all = (stopped.member(), good.member())
+        answer = caller.call()
+        attempts = caller.attempts_of(answer.response)
+        assert answer.member == good.member()
+        assert [(attempt.member, attempt.status) for attempt in attempts] == [
+            (stopped.member(), None),
+            (good.member(), 200),
+        ]
+        # The attempt that was given up is closed.
+        eventually(lambda: stopped.open_connections() == 0)
 
 
 # -- policies ----------------------------------------------------------------------------------------------------------

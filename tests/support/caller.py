@@ -60,6 +60,7 @@ class Caller:
         library_error: what all exceptions of the library are.
         cancels: whether a call can be cancelled while it waits.
         has_backends: whether it runs on asyncio and on trio.
+        hedges: whether it can make two attempts beside each other.
         knows_lb: whether it takes URLs with the scheme ``lb``.
         errors_name_requests: whether its exceptions have the request.
         keeps_cookies: whether it keeps cookies, and sends the credentials in a URL.
@@ -72,6 +73,7 @@ class Caller:
     library_error: ClassVar[type[Exception]]
     cancels: ClassVar[bool] = False
     has_backends: ClassVar[bool] = False
+    hedges: ClassVar[bool] = False
     knows_lb: ClassVar[bool] = True
     errors_name_requests: ClassVar[bool] = True
     keeps_cookies: ClassVar[bool] = True

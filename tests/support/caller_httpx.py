@@ -102,6 +102,7 @@ class _SyncCaller(_EitherCaller):
 class _AsyncCaller(_EitherCaller):
     cancels = True
     has_backends = True
+    hedges = True
 
     def __init__(self, picker: Balancer, *, backend: str = "asyncio", **options: Any) -> None:
         self._stack = ExitStack()

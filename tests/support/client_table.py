@@ -30,6 +30,8 @@ CLIENTS = {
     "httpx2-async": "httpx2, async",
     "aiohttp": "aiohttp",
     "urllib3": "urllib3",
+    "grpc": "grpc",
+    "grpc-aio": "grpc.aio",
 }
 """The columns: the names of the clients in tests, and on the page."""
 
@@ -48,17 +50,33 @@ ABILITIES = {
     "cancellation": "cancelling a call cancels its attempt",
     "trail": "trail of attempts",
     "retry-after": "`Retry-After`",
+    "hedging": "a second attempt beside the first (`Hedging`)",
 }
 """The rows: the names of the abilities in marks, and on the page."""
 
 _BLOCKING = "The call blocks its thread, and nothing in Python cancels a thread. A deadline ends it."
+_ALONE = "The call blocks its thread, which cannot wait for two answers. `Hedging` in its policy does nothing."
 
 REASONS: dict[tuple[str, str], str] = {
     **{(client, "cancellation"): _BLOCKING for client in ("requests", "httpx", "httpx2", "urllib3")},
+    **{(client, "hedging"): _ALONE for client in ("requests", "httpx", "httpx2", "urllib3")},
+    (
+        "aiohttp",
+        "hedging",
+    ): "A client middleware is given one request, which can be on its way to one member at a time.",
     ("requests", "http2"): "requests speaks HTTP/1.1 only.",
     ("aiohttp", "http2"): "aiohttp speaks HTTP/1.1 only.",
     ("urllib3", "http2"): "HTTP/2 is an experiment in urllib3, which has to be switched on for all of a process.",
     ("urllib3", "cookies"): "urllib3 keeps no cookies.",
+    (
+        "grpc",
+        "cancellation",
+    ): "A call blocks its thread. The call of a stream can be cancelled, and so can a `future()`.",
+    **{
+        (client, ability): "gRPC has no such thing."
+        for client in ("grpc", "grpc-aio")
+        for ability in ("redirects", "cookies")
+    },
 }
 """Why a client cannot do something: by client and ability."""
 
@@ -69,7 +87,8 @@ _HEAD = """\
 # What every client can do
 
 Made by a run of the tests (`make reference`): each *yes* is a test against real servers that passed, named below; each
-*no* has its reason. How the clients are used: [http-clients.md](http-clients.md).
+*no* has its reason. How the clients are used: [http-clients.md](http-clients.md) and
+[other-clients.md](other-clients.md).
 """
 
 

@@ -81,6 +81,14 @@ def test_fixed_addresses_do_not_import(module: str, by_fixed_addresses: frozense
     assert module not in by_fixed_addresses
 
 
+@pytest.mark.parametrize(("used", "other"), [("httpx", "httpx2"), ("httpx2", "httpx")])
+def test_what_httpx_and_httpx2_share_imports_neither_of_them(used: str, other: str) -> None:
+    modules = imported(f"import pydoudou.contrib.{used}")
+    assert used in modules
+    assert f"pydoudou.contrib.{other}" not in modules
+    assert {name for name in modules if name.partition(".")[0] == other} == set()
+
+
 def test_naming_the_mode_is_what_imports_its_driver() -> None:
     program = "import pydoudou\ntry: pydoudou.Settings.from_env()\nexcept pydoudou.SettingsError as error: pass"
     asked = imported(program, GDD_SERVICE_DISCOVERY_MODE="nacos")

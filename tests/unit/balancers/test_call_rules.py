@@ -371,6 +371,23 @@ def test_a_move_to_nobody_costs_nothing() -> None:
     assert calling.shared.left(100.0, 0.2, 1.0) == pytest.approx(10.2)
 
 
+@pytest.mark.parametrize(
+    ("policy", "method", "reached"),
+    [
+        (CallPolicy(attempts=1), "PUT", Reached.BROKEN),
+        (CallPolicy(), "POST", Reached.BROKEN),
+        (CallPolicy(), "PUT", Reached.TIMED_OUT),
+    ],
+    ids=["one attempt", "not idempotent", "the caller's time"],
+)
+def test_a_body_is_not_blamed_where_the_call_would_have_stayed_anyway(
+    policy: CallPolicy, method: str, reached: Reached
+) -> None:
+    error = OSError()
+    assert Calling(policy, method=method, replayable=False).failed(reached, error=error) is None
+    assert not hasattr(error, "__notes__")
+
+
 def test_a_body_that_cannot_be_sent_twice_is_named_in_the_error() -> None:
     error = OSError()
     assert Calling(method="PUT", replayable=False).failed(Reached.BROKEN, error=error) is None

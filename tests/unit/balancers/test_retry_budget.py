@@ -6,9 +6,9 @@ import logging
 import random
 
 import pytest
-from support.http_members import InOrder
+from support.http_members import GivenMembers, InOrder
 
-from pydoudou import CallPolicy, Member
+from pydoudou import CallPolicy, Member, RoundRobin, WeightedRandom
 from pydoudou.balancers.calls.budget import MOST_LENT, RetryBudget
 from pydoudou.balancers.calls.call import Call
 from pydoudou.balancers.reporting import Reporting
@@ -68,6 +68,19 @@ def test_three_moves_at_a_time_are_lent_while_others_are_answered() -> None:
     assert MOST_LENT == 3
 
 
+def test_answers_are_counted_only_while_somebody_asks_for_retries() -> None:
+    budget = RetryBudget()
+    budget.deposit(100.0)
+    assert not budget.watching
+    budget.withdraw(100.5, 0.0, 0.0)
+    assert budget.watching
+    for now in (101.0, 109.9):
+        budget.deposit(now)
+        assert budget.watching
+    budget.deposit(110.0)
+    assert not budget.watching
+
+
 def test_a_lent_move_of_which_nobody_hears_again_is_forgotten() -> None:
     budget = RetryBudget()
     for second in (100.0, 112.0):
@@ -83,9 +96,23 @@ def test_a_thread_that_was_held_up_for_a_minute_undoes_nothing() -> None:
     assert budget.left(160.0, 1.0, 0.0) == 2
 
 
+def test_all_clients_of_a_service_share_its_budget_and_a_balancer_of_somebody_elses_has_its_own() -> None:
+    registry = GivenMembers(*[Member("orders", "10.0.0.1", port) for port in (1, 2)])
+    balancers = [RoundRobin("orders", registry), WeightedRandom("orders", registry)]
+    others = [RoundRobin("orders", GivenMembers(Member("orders", "10.0.0.1", 1))), Reporting(InOrder())]
+    policy, log = CallPolicy(retry_ratio=0.0, retry_reserve=0.1), logging.getLogger("pydoudou.tests")
+    calls = [Call(policy, balancer, "GET", "http://orders/", True, 1000.0, log) for balancer in balancers]
+    firsts = [call.first(1000.0) for call in calls]
+    following = [call.next(first, Reached.BROKEN, OSError(), 1000.0) for call, first in zip(calls, firsts, strict=True)]
+    assert [pick is not None for pick in following] == [True, False]
+    assert balancers[0].calls is balancers[1].calls
+    assert balancers[0].calls.counters == {"moves": 1, "budget_refused": 1}
+    assert len({id(balancer.calls) for balancer in (balancers[0], *others)}) == 3
+
+
 @pytest.mark.parametrize("rate", [20, 200])
 @pytest.mark.parametrize("reached", [Reached.UNCONNECTED, Reached.REFUSED, Reached.BROKEN, Reached.ANSWERED])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_when_everybody_fails_attempts_per_call_stay_bounded(rate: int, reached: Reached, seed: int) -> None:
     chance = random.Random(seed)
     members = [Member("orders", "10.0.0.1", port) for port in range(1, 6)]

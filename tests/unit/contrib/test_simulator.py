@@ -8,8 +8,9 @@ import statistics
 import pytest
 
 from pydoudou import HealthPolicy
+from pydoudou.balancers.calls.hedging import Hedging
 from pydoudou.balancers.calls.policy import CallPolicy
-from pydoudou.contrib.simulator import CALLERS_POLICY, FAULTS, Load, Row, Simulation, simulate
+from pydoudou.contrib.simulator import CALLERS_POLICY, FAULTS, NO_EJECTION, Load, Row, Simulation, simulate
 
 QUICK = Load(members=4, rate=200.0, seconds=30.0)
 # Members that fail stay in: it is the simulator that is tested here.
@@ -95,6 +96,17 @@ def test_the_retry_budget_holds_in_virtual_time() -> None:
     moved = found.attempts - found.calls
     assert moved <= (0.2 * 200 + 1) * 20
     assert 0 < found.errors < run("refusing").errors / 4
+
+
+def test_a_hedged_call_takes_the_first_of_two_answers() -> None:
+    hedging = CALLERS_POLICY.change(hedge=Hedging(), retry_reserve=10.0, health=NO_EJECTION)
+    load = Load(members=10, rate=400.0, seconds=30.0)
+    plain = run("slow", policy=hedging.change(hedge=None), load=load)
+    hedged = run("slow", policy=hedging, load=load)
+    assert statistics.fmean(hedged.seconds) < 0.8 * statistics.fmean(plain.seconds)
+    assert hedged.errors == 0
+    assert hedged.calls == plain.calls == len(hedged.seconds)
+    assert 1.01 < hedged.attempts / hedged.calls < 1.1
 
 
 def test_a_row_compares_with_the_same_run_without_the_fault() -> None:
