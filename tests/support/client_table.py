@@ -59,11 +59,8 @@ _ALONE = "The call blocks its thread, which cannot wait for two answers. `Hedgin
 
 REASONS: dict[tuple[str, str], str] = {
     **{(client, "cancellation"): _BLOCKING for client in ("requests", "httpx", "httpx2", "urllib3")},
-    **{(client, "hedging"): _ALONE for client in ("requests", "httpx", "httpx2", "urllib3")},
-    (
-        "aiohttp",
-        "hedging",
-    ): "A client middleware is given one request, which can be on its way to one member at a time.",
+    **{(client, "hedging"): _ALONE for client in ("requests", "httpx", "httpx2", "urllib3", "grpc")},
+    ("grpc-aio", "hedging"): "Not built: only clients of HTTP hedge. `Hedging` in its policy does nothing.",
     ("requests", "http2"): "requests speaks HTTP/1.1 only.",
     ("aiohttp", "http2"): "aiohttp speaks HTTP/1.1 only.",
     ("urllib3", "http2"): "HTTP/2 is an experiment in urllib3, which has to be switched on for all of a process.",
