@@ -84,7 +84,9 @@ class ServiceMemory:
             record = self._seen(member, now)
         record.last_seen = record.called = now
         place = record.place
-        record.in_flight = self.loads.pending[place] = record.in_flight + 1
+        record.in_flight += 1
+        if place >= 0:
+            self.loads.begin(place, record.in_flight)
         self.calls += 1
         called = self._called
         called[place] = record
@@ -260,14 +262,13 @@ class ServiceMemory:
         loads = self.loads
         if loads.outdated(now):
             for record in self._records.values():
-                loads.show(record.place, record.ewma, record.stamp)
+                loads.show(record.place, record.ewma, record.stamp, record.in_flight)
         loads.forgive(now)
 
     def _show(self, record: MemberRecord, now: float) -> None:
         """Let picks see what has become of the member."""
         loads, place = self.loads, record.place
-        loads.pending[place] = record.in_flight
-        loads.show(place, record.ewma, record.stamp)
+        loads.show(place, record.ewma, record.stamp, record.in_flight)
         if record.punished_until > now:
             loads.punished[place] = record.punished_until
         elif loads.punished:

@@ -280,7 +280,6 @@ def hedged(first: Behaviour, second: Behaviour) -> Iterator[tuple[list[HttpMembe
 HEDGING = CallPolicy(deadline=10.0, hedge=Hedging(most_extra=1.0))
 
 
-@pytest.mark.ability("hedging", client="aiohttp")
 @pytest.mark.parametrize("body", [None, b"body"], ids=["without a body", "with a body"])
 def test_a_second_attempt_beside_a_silent_one_is_the_answer(body: bytes | None) -> None:
     async def use(session: aiohttp.ClientSession) -> None:
