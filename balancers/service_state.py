@@ -99,15 +99,16 @@ class ServiceState:
             now = self.now()
         if self._watched.get(threading.get_ident(), -math.inf) <= now:
             self._watch(now)
+        untold = None
         with self._lock:
-            self._see(snapshot, now)
-            if memory.ended or now >= memory.due:
+            if snapshot is not self._seen:
+                self._see(snapshot, now)
+            if memory.ended or now >= memory.health.due:
                 self._untold += memory.settle(now)
-            untold = self._untold
-            if untold:
-                self._untold = []
+            if self._untold:
+                untold, self._untold = self._untold, []
             record = memory.begin(member, now)
-        for outcome in untold:
+        for outcome in untold or ():
             observers.call_ended(outcome.member.service, outcome)
         told = observers if observers.listening else None
         return Pick(member, snapshot, eligible, record, memory.ended, told, now, how, self._failed)

@@ -61,6 +61,8 @@ class Health:
         zones: where calls go by zone; None if they go to all alike.
         young: which part of its share each new member gets.
         due: when any of it changes by time alone.
+        slow_limit: the average latency in seconds above which members are slow.
+        watch_at: when `watch_latency` has something to do.
     """
 
     random: Callable[[], float] = lambda: 0.5
@@ -77,13 +79,18 @@ class Health:
     due: float = math.inf
     _late_until: float = -math.inf
     _again_at: float = math.inf
-    _slow_limit: float = math.inf
+    slow_limit: float = math.inf
     _median: float = 0.0
-    _median_at: float = -math.inf
+    watch_at: float = -math.inf
 
     def __attrs_post_init__(self) -> None:
         self.ejections = Ejections(True, self.random, self.counts)
         self.tried_out = Ejections(False, self.random, Counter())
+
+    @property
+    def calm(self) -> bool:
+        """Whether nobody is out, so that a good answer changes nothing but the averages of its member."""
+        return not (self.ejections.out or self.tried_out.out or self.ejections.changed)
 
     def ended(
         self, record: MemberRecord, outcome: Outcome | None, began: float, now: float, late: bool
@@ -105,9 +112,9 @@ class Health:
             doubtful = doubtful or began < record.renewed
         failed = record.end(outcome, now, doubtful=doubtful)
         slow = ""
-        if failed is False and record.slower_than(self._slow_limit, now) >= SLOW_SECONDS:
+        if failed is False and record.slower_than(self.slow_limit, now) >= SLOW_SECONDS:
             slow = self._slow(record, now)
-        too_slow = outcome is not None and (outcome.head_seconds or 0.0) > self._slow_limit
+        too_slow = outcome is not None and (outcome.head_seconds or 0.0) > self.slow_limit
         back = self.ejections.judge(record, failed, began, now, self.policy, slow, too_slow)
         self.tried_out.judge(record, failed, began, now, self.policy, slow, too_slow)
         self._look_for_due()
@@ -139,15 +146,17 @@ class Health:
     def watch_latency(self, now: float, latencies: Callable[[], list[float]]) -> None:
         """Set the limit above which members are slow, once a second; `latencies` gives those of a sample, sorted."""
         factor = self.policy.slow_factor
-        if factor is None or now < self._median_at + _MEDIAN_EVERY:
+        if now < self.watch_at:
+            return
+        self.watch_at = now + _MEDIAN_EVERY
+        self.slow_limit = math.inf
+        if factor is None:
             return
         found = latencies()
-        self._median_at = now
-        self._slow_limit = math.inf
         if len(found) > _LEAST_OTHERS:
             # That of the others: who is asked about is above it, so that it is the same as without the largest.
             self._median = found[(len(found) - 1) // 2]
-            self._slow_limit = factor * self._median
+            self.slow_limit = factor * self._median
 
     def share(self, base: Sharing, records: Sequence[MemberRecord], now: float) -> Sharing:
         """Who gets calls, and how many, of those who share the traffic by state and weight; sets `due`."""

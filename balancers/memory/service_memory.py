@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...drivers.members import Member, MemberState, Outcome
+from ...drivers.members import Member, MemberState, Outcome, Reached
 from .chain import Sharing, sharing
 from .health import Health
 from .loads import Loads
@@ -93,17 +93,33 @@ class ServiceMemory:
         called.move_to_end(place)
         if self._starved_after_calls:
             self._starved_after_calls -= 1
-        self._look_for_visits()
+        if self.visit_at == math.inf:  # else it is no later than it has to be
+            self._look_for_visits()
         return record
 
     def settle(self, now: float) -> list[Outcome]:
         """Count what has ended, and what time has changed; returns the outcomes of which nobody has been told."""
         untold = []
         self._keep_up(now)
+        health, calm = self.health, self.health.calm
         while self.ended:
-            record, outcome, tell, began, ended, late = self.ended.popleft()
-            guessed, at = not record.learned, min(now, max(began, ended))
-            changed, back = self.health.ended(record, outcome, began, at, late)
+            record, how, tell, began, ended, late = self.ended.popleft()
+            at = max(began, ended)
+            if at > now:
+                at = now
+            if isinstance(how, tuple):
+                status, seconds, complete = how
+                if calm and record.answered_well(status, seconds, complete, at, health.slow_limit):
+                    if record.place >= 0:
+                        self._show(record, now)
+                    continue
+                member = record.member
+                outcome = member and Outcome(member, Reached.ANSWERED, status, seconds, seconds, complete)
+            else:
+                outcome = how
+            guessed = not record.learned
+            changed, back = health.ended(record, outcome, began, at, late)
+            calm = health.calm
             if back:
                 record.back(self.median_cost(at, record), at)
             self.epoch += changed
@@ -113,8 +129,9 @@ class ServiceMemory:
                     self._has_learned(record, now)
             if tell and outcome is not None:
                 untold.append(outcome)
-        self.health.watch_latency(now, self._latencies)
-        if now >= self.due:
+        if now >= self.health.watch_at:
+            self.health.watch_latency(now, self._latencies)
+        if now >= self.health.due:
             self.advance(now)
         elif self.health.ejections.trials:
             self.visit_at = -math.inf

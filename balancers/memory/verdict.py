@@ -17,15 +17,23 @@ from __future__ import annotations
 
 from ...drivers.members import Outcome, Reached
 
-__all__ = ["FAILURE_SECONDS", "GATEWAY_STATUSES", "LONGEST_RETRY_AFTER", "counted_seconds", "counts_against"]
+__all__ = [
+    "FAILURE_SECONDS",
+    "GATEWAY_STATUSES",
+    "LONGEST_RETRY_AFTER",
+    "SERVER_ERROR",
+    "TOO_MANY_REQUESTS",
+    "counted_seconds",
+    "counts_against",
+]
 
 GATEWAY_STATUSES = frozenset({502, 503, 504})
 
 FAILURE_SECONDS = 5.0
 LONGEST_RETRY_AFTER = 300.0
 
-_SERVER_ERROR = 500
-_TOO_MANY_REQUESTS = 429
+SERVER_ERROR = 500
+TOO_MANY_REQUESTS = 429
 _UNAVAILABLE = 503
 
 
@@ -51,4 +59,4 @@ def counted_seconds(outcome: Outcome) -> tuple[float, bool]:
             return max(taken, min(asked, LONGEST_RETRY_AFTER)), True
         return max(taken, FAILURE_SECONDS), True
     status = outcome.status
-    return taken, status is not None and status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS
+    return taken, status is not None and status < SERVER_ERROR and status != TOO_MANY_REQUESTS
