@@ -113,8 +113,9 @@ class ServiceMemory:
                     if record.place >= 0:
                         self._show(record, now)
                     continue
-                member = record.member
-                outcome = member and Outcome(member, Reached.ANSWERED, status, seconds, seconds, complete)
+                member, outcome = record.member, None
+                if member is not None:
+                    outcome = Outcome(member, Reached.ANSWERED, status, seconds, seconds, complete)
             else:
                 outcome = how
             guessed = not record.learned
