@@ -93,30 +93,38 @@ class ServiceMemory:
         called.move_to_end(place)
         if self._starved_after_calls:
             self._starved_after_calls -= 1
-        self._look_for_visits()
+        if self.visit_at == math.inf:  # else it is as early as it can be: who has been without calls is called since
+            self._look_for_visits()
         return record
 
     def settle(self, now: float) -> list[Outcome]:
         """Count what has ended, and what time has changed; returns the outcomes of which nobody has been told."""
-        untold = []
-        self._keep_up(now)
+        untold, health, loads = [], self.health, self.loads
+        if loads.punished or now >= loads.move_on_at:
+            self._keep_up(now)
         while self.ended:
             record, outcome, tell, began, ended, late = self.ended.popleft()
-            guessed, at = not record.learned, min(now, max(began, ended))
-            changed, back = self.health.ended(record, outcome, began, at, late)
+            guessed = not record.learned
+            at = ended if began <= ended <= now else min(now, max(began, ended))
+            changed, back = health.ended(record, outcome, began, at, late)
             if back:
                 record.back(self.median_cost(at, record), at)
-            self.epoch += changed
+            if changed:
+                self.epoch += 1
             if record.place >= 0:  # it is not forgotten
-                self._show(record, now)
+                if loads.punished or record.punished_until > now:
+                    self._show(record, now)
+                else:
+                    loads.show(record.place, record.ewma, record.stamp, record.in_flight)
                 if guessed and record.learned:
                     self._has_learned(record, now)
             if tell and outcome is not None:
                 untold.append(outcome)
-        self.health.watch_latency(now, self._latencies)
-        if now >= self.due:
+        if now >= health.median_due:
+            health.watch_latency(now, self._latencies)
+        if now >= health.due:
             self.advance(now)
-        elif self.health.ejections.trials:
+        elif health.ejections.trials:
             self.visit_at = -math.inf
         return untold
 
