@@ -26,7 +26,7 @@ class Loads:
         punished: the places of members that come after the others, with the time until when.
     """
 
-    __slots__ = ("_averages", "_free", "_punished_looked_at", "_since", "costs", "pending", "punished")
+    __slots__ = ("_averages", "_free", "_punished_looked_at", "_since", "costs", "move_on_at", "pending", "punished")
 
     def __init__(self) -> None:
         self.pending: list[int] = []
@@ -34,7 +34,7 @@ class Loads:
         self._averages = array("d")
         self.punished: dict[int, float] = {}
         self._free: list[int] = []
-        self._since = 0.0
+        self._since, self.move_on_at = 0.0, _MOVED_ON_AFTER
         self._punished_looked_at = 0.0
 
     def place(self) -> int:
@@ -67,7 +67,7 @@ class Loads:
         """Whether all have to be shown anew, because the common moment has been moved on."""
         if -_MOVED_ON_AFTER < now - self._since < _MOVED_ON_AFTER:
             return False
-        self._since = now
+        self._since, self.move_on_at = now, now + _MOVED_ON_AFTER
         return True
 
     def forgive(self, now: float) -> None:

@@ -13,14 +13,9 @@ from .member_record import MemberRecord
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
 
-__all__ = ["LATE_AFTER", "Answer", "Ended", "Pick", "Told"]
+__all__ = ["LATE_AFTER", "Ended", "Pick", "Told"]
 
-Answer = tuple[int, float, bool]
-"""An answer that asks for nothing: its status, the seconds to its head, and whether it was read to its end. It is what
-nearly every attempt ends with, and an `Outcome` of it would be made for nobody.
-"""
-
-Ended = tuple[MemberRecord, Outcome | Answer | None, bool, float, float, bool]
+Ended = tuple[MemberRecord, Outcome | None, bool, float, float, bool]
 """Whose attempt ended, how, whether an observer has to be told of it still, when the attempt began and when it ended,
 and whether its timeout was late.
 """
@@ -125,11 +120,6 @@ class Pick:
 
     def ended(self, now: float, complete: bool) -> None:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
-        if self._told is None and self._head is not None and self.retry_after is None:
-            record, self._record = self._record, None
-            if record is not None and self._ended is not None:
-                self._ended.append((record, (*self._head, complete), False, self._began, now, False))
-            return
         status, head = self._head or (None, None)
         self.done(Outcome(self.member, Reached.ANSWERED, status, head, now - self.started, complete, self.retry_after))
 

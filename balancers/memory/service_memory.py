@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...drivers.members import Member, MemberState, Outcome, Reached
+from ...drivers.members import Member, MemberState, Outcome
 from .chain import Sharing, sharing
 from .health import Health
 from .loads import Loads
@@ -93,48 +93,38 @@ class ServiceMemory:
         called.move_to_end(place)
         if self._starved_after_calls:
             self._starved_after_calls -= 1
-        if self.visit_at == math.inf:  # else it is no later than it has to be
+        if self.visit_at == math.inf:  # else it is as early as it can be: who has been without calls is called since
             self._look_for_visits()
         return record
 
     def settle(self, now: float) -> list[Outcome]:
         """Count what has ended, and what time has changed; returns the outcomes of which nobody has been told."""
-        untold = []
-        self._keep_up(now)
-        health, calm = self.health, self.health.calm
+        untold, health, loads = [], self.health, self.loads
+        if loads.punished or now >= loads.move_on_at:
+            self._keep_up(now)
         while self.ended:
-            record, how, tell, began, ended, late = self.ended.popleft()
-            at = max(began, ended)
-            if at > now:
-                at = now
-            if isinstance(how, tuple):
-                status, seconds, complete = how
-                if calm and record.answered_well(status, seconds, complete, at, health.slow_limit):
-                    if record.place >= 0:
-                        self._show(record, now)
-                    continue
-                member, outcome = record.member, None
-                if member is not None:
-                    outcome = Outcome(member, Reached.ANSWERED, status, seconds, seconds, complete)
-            else:
-                outcome = how
+            record, outcome, tell, began, ended, late = self.ended.popleft()
             guessed = not record.learned
+            at = ended if began <= ended <= now else min(now, max(began, ended))
             changed, back = health.ended(record, outcome, began, at, late)
-            calm = health.calm
             if back:
                 record.back(self.median_cost(at, record), at)
-            self.epoch += changed
+            if changed:
+                self.epoch += 1
             if record.place >= 0:  # it is not forgotten
-                self._show(record, now)
+                if loads.punished or record.punished_until > now:
+                    self._show(record, now)
+                else:
+                    loads.show(record.place, record.ewma, record.stamp, record.in_flight)
                 if guessed and record.learned:
                     self._has_learned(record, now)
             if tell and outcome is not None:
                 untold.append(outcome)
-        if now >= self.health.watch_at:
-            self.health.watch_latency(now, self._latencies)
-        if now >= self.health.due:
+        if now >= health.median_due:
+            health.watch_latency(now, self._latencies)
+        if now >= health.due:
             self.advance(now)
-        elif self.health.ejections.trials:
+        elif health.ejections.trials:
             self.visit_at = -math.inf
         return untold
 

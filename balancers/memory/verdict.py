@@ -21,10 +21,9 @@ __all__ = [
     "FAILURE_SECONDS",
     "GATEWAY_STATUSES",
     "LONGEST_RETRY_AFTER",
-    "SERVER_ERROR",
-    "TOO_MANY_REQUESTS",
     "counted_seconds",
     "counts_against",
+    "says_well",
 ]
 
 GATEWAY_STATUSES = frozenset({502, 503, 504})
@@ -32,9 +31,22 @@ GATEWAY_STATUSES = frozenset({502, 503, 504})
 FAILURE_SECONDS = 5.0
 LONGEST_RETRY_AFTER = 300.0
 
-SERVER_ERROR = 500
-TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+_TOO_MANY_REQUESTS = 429
 _UNAVAILABLE = 503
+
+
+def says_well(outcome: Outcome) -> bool:
+    """Whether it is an answer to the question, which is what nearly all attempts are: nothing is against the member,
+    and its time counts as it is.
+    """
+    status = outcome.status
+    return (
+        status is not None
+        and status < _SERVER_ERROR
+        and status != _TOO_MANY_REQUESTS
+        and outcome.reached is Reached.ANSWERED
+    )
 
 
 def counts_against(outcome: Outcome) -> bool:
@@ -58,5 +70,4 @@ def counted_seconds(outcome: Outcome) -> tuple[float, bool]:
         if outcome.status == _UNAVAILABLE and asked is not None and asked > 0:
             return max(taken, min(asked, LONGEST_RETRY_AFTER)), True
         return max(taken, FAILURE_SECONDS), True
-    status = outcome.status
-    return taken, status is not None and status < SERVER_ERROR and status != TOO_MANY_REQUESTS
+    return taken, says_well(outcome)
