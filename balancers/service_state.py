@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..discovery.merging.snapshot import Snapshot
     from ..discovery.observer import Observers
 
-__all__ = ["ServiceState", "clock_of", "state_if_any", "state_of"]
+__all__ = ["ServiceState", "clock_of", "state_if_any", "state_of", "states_of"]
 
 T = TypeVar("T")
 
@@ -109,6 +109,7 @@ class ServiceState:
                 untold, self._untold = self._untold, []
             record = memory.begin(member, now)
         for outcome in untold or ():
+            observers.attempt_ended(outcome.member.service, outcome)
             observers.call_ended(outcome.member.service, outcome)
         told = observers if observers.listening else None
         return Pick(member, snapshot, eligible, record, memory.ended, told, now, how, self._failed)
@@ -148,6 +149,13 @@ class ServiceState:
         """Count what has ended."""
         with self._lock:
             self._untold += self.memory.settle(now)
+
+    def look(self, make: Callable[[float, ServiceMemory], T]) -> T:
+        """What `make` makes of this moment and the memory, while nothing changes."""
+        with self._lock:
+            now = self.now()
+            self._untold += self.memory.settle(now)
+            return make(now, self.memory)
 
     def advance(self, now: float) -> None:
         """What changes by time alone."""
@@ -232,6 +240,11 @@ def state_of(registry: object, service: str) -> ServiceState:
 def state_if_any(registry: object, service: str) -> ServiceState | None:
     """The state of `service` if there is one already."""
     return _states.get(registry, OrderedDict()).get(service)
+
+
+def states_of(registry: object) -> dict[str, ServiceState]:
+    """All states there are at present, by the names of the services."""
+    return dict(_states.get(registry, OrderedDict()))
 
 
 _states: WeakKeyDictionary[object, OrderedDict[str, ServiceState]] = WeakKeyDictionary()

@@ -78,6 +78,7 @@ class RegistryStatus:
         members: how many members they have.
         stale: the services some of whose members are known only from backends that are not authoritative at present.
         doubt: why this process should not judge others at present, see `Registry.doubt`; "" if it may.
+        snapshots: what was counted: the members of all services that are known. Not part of the JSON.
     """
 
     running: bool
@@ -86,6 +87,7 @@ class RegistryStatus:
     stale: tuple[str, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
     doubt: str = ""
+    snapshots: tuple[Snapshot, ...] = attrs.field(default=(), repr=False)
 
     @property
     def ready(self) -> bool:
@@ -109,7 +111,7 @@ def running_status(snapshots: Sequence[Snapshot], backends: tuple[BackendStatus,
     """The status of a registry that runs."""
     members = sum(len(snapshot.members) for snapshot in snapshots)
     stale = tuple(snapshot.service for snapshot in snapshots if snapshot.stale)
-    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt)
+    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, tuple(snapshots))
 
 
 def explanation(
