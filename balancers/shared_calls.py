@@ -33,11 +33,13 @@ class SharedCalls:
         self.breakers: dict[CircuitBreaker, Breaker] = {}
         self.counters: dict[str, int] = {}
         self.wall = wall
+        self._terms: tuple[float, float] | None = None
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
 
     def began(self, now: float, ratio: float, reserve: float) -> float:
         """A call began; how many retries are left (`RetryBudget.left`)."""
+        self._terms = (ratio, reserve)
         with self._lock:
             return self.budget.deposit(now, ratio, reserve)
 
@@ -50,6 +52,11 @@ class SharedCalls:
         """As `RetryBudget.left`."""
         with self._lock:
             return self.budget.left(now, ratio, reserve)
+
+    def left_at(self, now: float) -> float | None:
+        """How many retries are left by the policy of the latest call; None before the first."""
+        terms = self._terms
+        return None if terms is None else self.left(now, *terms)
 
     def withdraw(self, now: float, ratio: float, reserve: float) -> bool:
         """As `RetryBudget.withdraw`."""

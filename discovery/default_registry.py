@@ -13,11 +13,12 @@ from typing import Any
 import attrs
 
 from ..drivers.errors import RegistryStateError
+from .observer import Observer
 from .registry import Registry
 from .running_loop import in_event_loop
 from .settings import Settings
 
-__all__ = ["current", "new_node", "new_node_async", "node", "shutdown"]
+__all__ = ["current", "new_node", "new_node_async", "node", "observe", "observe_no_more", "shutdown"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ _NOTICEABLE = 0.25
 
 _lock = threading.RLock()
 _current: Registry | None = None
+_observers: tuple[Observer, ...] = ()
 _starting = False
 
 
@@ -116,6 +118,8 @@ def _only_one(settings: Settings) -> Registry:
                 "a node runs already in this process: shutdown() it first, or use Registry(settings) for a second one"
             )
         _current, _starting = Registry(settings), True
+        for observer in _observers:
+            _current.add_observer(observer)
         return _current
 
 
@@ -153,6 +157,25 @@ def current() -> Registry | None:
     """
     registry = _current
     return registry if registry is not None and (registry.running or registry.inherited) else None
+
+
+def observe(observer: Observer) -> None:
+    """Tell `observer` what happens in the default registry: in the one that runs, and in all that come after it."""
+    global _observers
+    with _lock:
+        if observer not in _observers:
+            _observers = (*_observers, observer)
+        if _current is not None and not _current.inherited:
+            _current.add_observer(observer)
+
+
+def observe_no_more(observer: Observer) -> None:
+    """Tell it no more; does nothing if it was not told."""
+    global _observers
+    with _lock:
+        _observers = tuple(each for each in _observers if each is not observer)
+        if _current is not None and not _current.inherited:
+            _current.remove_observer(observer)
 
 
 def _after_fork() -> None:

@@ -37,8 +37,14 @@ class Observer:
     def attempt_failed(self, service: str, outcome: Outcome) -> None:
         """An attempt at a call got no answer; the call may go on with another member."""
 
+    def attempt_ended(self, service: str, outcome: Outcome) -> None:
+        """An attempt at a call has ended, answered or not; not told of one that the caller gave up."""
+
     def call_ended(self, service: str, outcome: Outcome) -> None:
-        """A call is over, with the outcome of its last attempt."""
+        """A call is over, with the outcome of its last attempt. It took `Outcome.call_seconds`."""
+
+
+_METHODS = ("member_changed", "driver_changed", "picked", "attempt_failed", "attempt_ended", "call_ended")
 
 
 class Observers(Observer):
@@ -56,6 +62,7 @@ class Observers(Observer):
     def __init__(self) -> None:
         self.listening = False
         self._observers: tuple[Observer, ...] = ()
+        self._hearing: dict[str, tuple[tuple[Observer, Callable[..., None]], ...]] = dict.fromkeys(_METHODS, ())
         self._log = RateLimitedLog(logger, time.monotonic)
 
     def __bool__(self) -> bool:
@@ -64,33 +71,47 @@ class Observers(Observer):
     def add(self, observer: Observer) -> None:
         """Tell this one too; once, however often it is added."""
         if observer not in self._observers:
-            self._observers = (*self._observers, observer)
-            self.listening = True
+            self._set((*self._observers, observer))
 
     def remove(self, observer: Observer) -> None:
         """Tell this one no more; does nothing if it was not told."""
-        self._observers = tuple(each for each in self._observers if each is not observer)
-        self.listening = bool(self._observers)
+        self._set(tuple(each for each in self._observers if each is not observer))
+
+    def _set(self, observers: tuple[Observer, ...]) -> None:
+        """Tell these. Who does not override a method is not called for it: most want to hear of one thing in six."""
+        self._hearing = {
+            name: tuple((each, getattr(each, name)) for each in observers if _overrides(each, name))
+            for name in _METHODS
+        }
+        self._observers, self.listening = observers, bool(observers)
 
     def member_changed(self, event: MemberEvent) -> None:
-        self._tell("member_changed", lambda observer: observer.member_changed(event))
+        self._tell("member_changed", event)
 
     def driver_changed(self, status: BackendStatus) -> None:
-        self._tell("driver_changed", lambda observer: observer.driver_changed(status))
+        self._tell("driver_changed", status)
 
     def picked(self, service: str, member: Member) -> None:
-        self._tell("picked", lambda observer: observer.picked(service, member))
+        self._tell("picked", service, member)
 
     def attempt_failed(self, service: str, outcome: Outcome) -> None:
-        self._tell("attempt_failed", lambda observer: observer.attempt_failed(service, outcome))
+        self._tell("attempt_failed", service, outcome)
+
+    def attempt_ended(self, service: str, outcome: Outcome) -> None:
+        self._tell("attempt_ended", service, outcome)
 
     def call_ended(self, service: str, outcome: Outcome) -> None:
-        self._tell("call_ended", lambda observer: observer.call_ended(service, outcome))
+        self._tell("call_ended", service, outcome)
 
-    def _tell(self, method: str, call: Callable[[Observer], Any]) -> None:
-        for observer in self._observers:
+    def _tell(self, method: str, *what: Any) -> None:
+        for observer, tell in self._hearing[method]:
             try:
-                call(observer)
+                tell(*what)
             except Exception as error:
                 kind = f"{type(observer).__qualname__}.{method}"
                 self._log.warning(kind, "the observer's %s raised %s: %s", kind, type(error).__name__, error)
+
+
+def _overrides(observer: Observer, name: str) -> bool:
+    method = getattr(observer, name, None)
+    return method is not None and getattr(method, "__func__", method) is not getattr(Observer, name)

@@ -80,6 +80,7 @@ class RegistryStatus:
         presence: ``running``; ``held back`` before `Registry.announce`, ``draining`` and ``left`` in and after
             `Registry.drain`; ``stopped``.
         doubt: why this process should not judge others at present, see `Registry.doubt`; "" if it may.
+        snapshots: what was counted: the members of all services that are known. Not part of the JSON.
     """
 
     running: bool
@@ -88,7 +89,11 @@ class RegistryStatus:
     stale: tuple[str, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
     doubt: str = ""
+<<<<<<< HEAD
     presence: str = "stopped"
+=======
+    snapshots: tuple[Snapshot, ...] = attrs.field(default=(), repr=False)
+>>>>>>> main
 
     @property
     def ready(self) -> bool:
@@ -115,7 +120,11 @@ def running_status(
     """The status of a registry that runs."""
     members = sum(len(snapshot.members) for snapshot in snapshots)
     stale = tuple(snapshot.service for snapshot in snapshots if snapshot.stale)
+<<<<<<< HEAD
     return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, presence)
+=======
+    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, tuple(snapshots))
+>>>>>>> main
 
 
 def explanation(

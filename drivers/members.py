@@ -291,6 +291,8 @@ class Outcome:
         retry_after: seconds that the answer asks to wait (``Retry-After``); None if it does not say.
         callers_time: whether the attempt ended because one call gave it less time than the policy does, which says
             nothing about the member.
+        before: seconds that the call had taken when this attempt began: the attempts before it, and waits between them.
+            As observers of a call's end are told; 0 elsewhere.
     """
 
     member: Member
@@ -301,3 +303,9 @@ class Outcome:
     complete: bool = False
     retry_after: float | None = None
     callers_time: bool = False
+    before: float = 0.0
+
+    @property
+    def call_seconds(self) -> float:
+        """What the whole call took, from the start of its first attempt to the end of this one."""
+        return self.before + self.seconds

@@ -12,17 +12,17 @@ nothing here.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
 from .checks import a_function, a_number, a_whole_number, seconds
 
-__all__ = ["Breaker", "CircuitBreaker", "InterlockBreaker"]
+__all__ = ["Breaker", "CircuitBreaker", "InterlockBreaker", "TellingBreaker"]
 
 
 class Breaker(Protocol):
@@ -36,6 +36,19 @@ class Breaker(Protocol):
 
     def ended(self, permit: object, success: bool | None, now: float) -> None:
         """How the call with this permit ended, told once; None says nothing about the service."""
+
+
+@runtime_checkable
+class TellingBreaker(Protocol):
+    """The ability of a breaker to tell its state, for whoever shows it.
+
+    Attributes:
+        state: ``closed``, ``open`` or ``half_open``. One that is open becomes half open with the call that tries it.
+        changes: how often it came into each of these states.
+    """
+
+    state: str
+    changes: Mapping[str, int]
 
 
 class _Clock:
@@ -73,11 +86,16 @@ class InterlockBreaker:
 
     Its guarded block is entered when a call begins and left when it ends, which may be in another task or thread. The
     block is remembered in a context variable, so each call has a context of its own.
+
+    Attributes:
+        state, changes: see `TellingBreaker`.
     """
 
     def __init__(self, settings: CircuitBreaker) -> None:
         import interlock
 
+        self.state = str(interlock.State.CLOSED)
+        self.changes: Counter[str] = Counter()
         self._refused, self._clock = interlock.CircuitOpenError, _Clock()
         config = interlock.Config(
             failure_rate_threshold=settings.failure_ratio,
@@ -87,7 +105,8 @@ class InterlockBreaker:
             wait_duration_in_open=settings.open_for,
             permitted_calls_in_half_open=1,
         )
-        self._breaker = interlock.CircuitBreaker(name="pydoudou", config=config, clock=self._clock)
+        listener: Any = self
+        self._breaker = interlock.CircuitBreaker(name="pydoudou", config=config, clock=self._clock, listener=listener)
         self._dropped: deque[Context] = deque()
 
     def begin(self, now: float) -> _Permit | None:
@@ -108,6 +127,11 @@ class InterlockBreaker:
             block, permit.block = permit.block, None
             self._clock.tell(now)
             self._leave(block, success)
+
+    def on_state_change(self, *, name: str, old: str, new: str) -> None:
+        """interlock-cb says that the breaker has changed."""
+        self.state = str(new)
+        self.changes[self.state] += 1
 
     def _leave(self, block: Context, success: bool | None) -> None:
         error = None if success else GeneratorExit() if success is None else _CallFailed()

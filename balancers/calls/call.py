@@ -192,7 +192,10 @@ class Call:
             self._shared.give_back()
             return None
         self._shared.count("hedges")
+        present = self._present
         self._limit(pick, now, 0.0)
+        if present is not None:
+            pick.before = present.before + now - present.started
         return pick
 
     def lost(self, loser: Pick, reached: Reached | None, error: BaseException | None, now: float) -> None:
@@ -258,6 +261,7 @@ class Call:
         self._budget_left = budget_left
         self._shared.count("moves")
         self._limit(pick, now, delay)
+        pick.before = present.before + pick.started - present.started
         if self._log.isEnabledFor(logging.INFO):
             self._log.info(
                 "%s %s: %s %s (%s), trying %s",

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import attrs
+
 from ...drivers.members import Member, Outcome, Reached
 from .member_record import MemberRecord
 
@@ -30,6 +32,9 @@ class Told(Protocol):
     def attempt_failed(self, service: str, outcome: Outcome) -> None:
         """An attempt got no answer."""
 
+    def attempt_ended(self, service: str, outcome: Outcome) -> None:
+        """An attempt has ended, answered or not."""
+
     def call_ended(self, service: str, outcome: Outcome) -> None:
         """A call is over, with the outcome of its last attempt."""
 
@@ -47,6 +52,7 @@ class Pick:
         member: who was picked.
         view: what it was picked from; None for a balancer of somebody else's.
         eligible: whom the picks of one call can go to, one after the other.
+        before: seconds that the call had taken when this attempt began.
         started: when the attempt began, by the clock that `answered` and the others are given.
         connect_limit: seconds that connecting may take.
         answer_limit: seconds until the head of the answer has to be there; None without a deadline.
@@ -65,6 +71,7 @@ class Pick:
         "_record",
         "_told",
         "answer_limit",
+        "before",
         "connect_limit",
         "delay",
         "eligible",
@@ -84,7 +91,7 @@ class Pick:
         told: Told | None = None,
         started: float = 0.0,
         how: str = "",
-        failed: Callable[[Outcome], None] | None = None,
+        failed: Callable[[Outcome, float], None] | None = None,
     ) -> None:
         self.member, self.view, self.eligible = member, view, eligible
         self.started = self._began = started
@@ -93,7 +100,7 @@ class Pick:
             self._ewma, self._pending = record.ewma, record.in_flight
         self.connect_limit: float = math.inf
         self.answer_limit: float | None = None
-        self.delay = 0.0
+        self.delay = self.before = 0.0
         self.retry_after: float | None = None
         self._head: tuple[int, float] | None = None
 
@@ -139,23 +146,28 @@ class Pick:
         record, self._record = self._record, None
         if record is None or self._ended is None:
             return
-        failed = outcome.reached is Reached.UNCONNECTED or (
+        late = 0.0
+        if outcome.reached is Reached.UNCONNECTED or (
             outcome.reached is Reached.TIMED_OUT and not outcome.callers_time
-        )
-        self._ended.append(
-            (record, outcome, False, self._began, self.started + outcome.seconds, failed and self._late(outcome))
-        )
-        if failed and self._failed is not None:
-            self._failed(outcome)
+        ):
+            late = self._lateness(outcome)
+            if self._failed is not None:
+                self._failed(outcome, late)
+        ended = (record, outcome, False, self._began, self.started + outcome.seconds, late > LATE_AFTER)
+        # What is late is counted first: it says what the failures that came with it are worth.
+        self._ended.appendleft(ended) if late > LATE_AFTER else self._ended.append(ended)
         if self._told is not None:
             if outcome.reached is not Reached.ANSWERED:
                 self._told.attempt_failed(self.member.service, outcome)
+            self._told.attempt_ended(self.member.service, outcome)
             if last:
                 self.call_over(outcome)
 
     def call_over(self, outcome: Outcome) -> None:
         """The call is over with the outcome of this attempt."""
         if self._told is not None:
+            if self.before:
+                outcome = attrs.evolve(outcome, before=self.before)
             self._told.call_ended(self.member.service, outcome)
 
     def cancel(self) -> None:
@@ -164,10 +176,10 @@ class Pick:
         if record is not None and self._ended is not None:
             self._ended.append((record, None, False, self._began, self.started, False))
 
-    def _late(self, outcome: Outcome) -> bool:
-        """Whether a timeout ended the attempt long after its time."""
+    def _lateness(self, outcome: Outcome) -> float:
+        """For how many seconds the attempt went on after its time."""
         limit = self.connect_limit if outcome.reached is Reached.UNCONNECTED else self.answer_limit
-        return limit is not None and outcome.seconds > limit + LATE_AFTER
+        return 0.0 if limit is None else max(0.0, outcome.seconds - limit)
 
     def __del__(self) -> None:
         record, self._record = self._record, None

@@ -35,6 +35,9 @@ _COUNTED = {
     "weights_applied": "dynamic weights that were news",
     "name_conflicts": "claims of a node's name from another address",
     "not_admitted": "statements that the application refused",
+    # datagrams
+    "packets_received": "datagrams that arrived, whoever sent them",
+    "packets_sent": "datagrams that were given out to be sent",
     # failure detector
     "probes_failed": "probes without any answer in time",
     "probes_degraded": "probes that were given more time, because our own health was bad",

@@ -207,6 +207,7 @@ class Swim:
     def take(self) -> Effects:
         """What has gathered since the last call."""
         context = self._context
+        context.counters["packets_sent"] += len(context.packets)
         effects = Effects(context.packets, context.streams, context.events)
         context.packets, context.streams, context.events = [], [], []
         return effects
@@ -240,7 +241,9 @@ class Swim:
         """Take a datagram. Whatever it contains, this does not raise: bad packets are counted and reported as
         events.
         """
-        self._context.enter(now, source)
+        context = self._context
+        context.counters["packets_received"] += 1
+        context.enter(now, source)
         self._receiver.receive(data, source)
 
     # -- streams -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,144 @@
+"""The requests that a service answers, counted as go-doudou's services count theirs.
+
+Its label ``path`` holds the path of the request, of which there is no end; here it is the pattern of the route.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from typing import Any
+
+from .calls import Durations
+from .families import FAMILIES
+from .reading import Reading
+
+__all__ = ["AsgiApp", "Route", "ServedAsgi", "ServedCounts", "ServedWsgi", "WsgiApp"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+StartResponse = Callable[..., Callable[[bytes], object]]
+WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+Route = Callable[[Any], str]
+"""The pattern of a request's route, from its ASGI scope or its WSGI environment."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_MOST_ROUTES = 256
+_FAILED = 500
+
+
+class ServedCounts:
+    """How many requests were answered, and how long that took; for any thread."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, str], int] = {}
+        self._durations: dict[tuple[str, str], Durations] = {}
+        self._routes: set[str] = set()
+        self._lock = threading.RLock()
+
+    def add(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One more. A method that is none of HTTP's is ``OTHER``; the path beyond 256 of them is empty."""
+        method = method if method in _METHODS else "OTHER"
+        with self._lock:
+            if route not in self._routes:
+                if len(self._routes) < _MOST_ROUTES:
+                    self._routes.add(route)
+                else:
+                    route = ""
+            key = (route, method, str(status))
+            self._counts[key] = self._counts.get(key, 0) + 1
+            durations = self._durations.get((route, method))
+            if durations is None:
+                durations = self._durations[route, method] = Durations()
+            durations.add(seconds)
+
+    def read(self) -> Iterator[Reading]:
+        """All values of this moment."""
+        with self._lock:
+            counts = dict(self._counts)
+            durations = {key: each.plus(Durations()) for key, each in self._durations.items()}
+        for counted, count in counts.items():
+            yield FAMILIES["go_doudou_http_request_count"], counted, count
+        for timed, each in durations.items():
+            yield FAMILIES["go_doudou_http_response_time_seconds"], timed, each
+
+
+class ServedAsgi:
+    """An ASGI application whose requests are counted."""
+
+    def __init__(self, app: AsgiApp, served: ServedCounts, route: Route | None) -> None:
+        self._app, self._served, self._route = app, served, route or _route_in_scope
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), _FAILED
+
+        async def counting(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, counting)
+        finally:
+            self._served.add(scope["method"], self._route(scope), status, time.perf_counter() - began)
+
+
+class ServedWsgi:
+    """A WSGI application whose requests are counted; the time ends when its answer is closed."""
+
+    def __init__(self, app: WsgiApp, served: ServedCounts, route: Route | None) -> None:
+        self._app, self._served, self._route = app, served, route or _no_route
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """See WSGI."""
+        began, status = time.perf_counter(), _FAILED
+
+        def counting(line: str, *rest: Any) -> Callable[[bytes], object]:
+            nonlocal status
+            status = int(line[:3])
+            return start_response(line, *rest)
+
+        def done() -> None:
+            self._served.add(environ["REQUEST_METHOD"], self._route(environ), status, time.perf_counter() - began)
+
+        try:
+            body = self._app(environ, counting)
+        except BaseException:
+            done()
+            raise
+        return _Body(body, done)
+
+
+class _Body:
+    """The body of an answer, and what is to be done when it is closed."""
+
+    def __init__(self, body: Iterable[bytes], done: Callable[[], None]) -> None:
+        self._body, self._done = body, done
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        """The server has sent it, or given it up."""
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._done()
+
+
+def _route_in_scope(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", ""))
+
+
+def _no_route(environ: object) -> str:
+    return ""
