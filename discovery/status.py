@@ -89,11 +89,8 @@ class RegistryStatus:
     stale: tuple[str, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
     doubt: str = ""
-<<<<<<< HEAD
     presence: str = "stopped"
-=======
     snapshots: tuple[Snapshot, ...] = attrs.field(default=(), repr=False)
->>>>>>> main
 
     @property
     def ready(self) -> bool:
@@ -120,11 +117,7 @@ def running_status(
     """The status of a registry that runs."""
     members = sum(len(snapshot.members) for snapshot in snapshots)
     stale = tuple(snapshot.service for snapshot in snapshots if snapshot.stale)
-<<<<<<< HEAD
-    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, presence)
-=======
-    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, tuple(snapshots))
->>>>>>> main
+    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, presence, tuple(snapshots))
 
 
 def explanation(
