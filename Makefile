@@ -76,6 +76,7 @@ survival-minute: $(STAMP)
 reference: $(STAMP)
 	$(BIN)/python tests/support/api_page.py docs/reference/api.md
 	$(BIN)/python tests/support/log_page.py docs/reference/log.md
+	$(BIN)/python tests/support/metrics_table.py docs/metrics.md
 	$(BIN)/python tests/support/client_table.py docs/clients.md
 
 # About two minutes.
