@@ -22,10 +22,11 @@ class LeastLatency(TwoChoices):
         return record.cost(now) * (record.in_flight + 1)
 
     def better(self, table: Candidates, first: int, second: int) -> int:
-        loads, weights, places = table.loads, table.weights, table.places
-        a, b = places[first], places[second]
-        one = loads.costs[a] * (loads.pending[a] + 1)
-        other = loads.costs[b] * (loads.pending[b] + 1)
+        costs, weights, places = table.loads.costs, table.weights, table.places
+        if places is None:
+            one, other = costs[first], costs[second]
+        else:
+            one, other = costs[places[first]], costs[places[second]]
         if weights is not None:
             one *= weights[second]
             other *= weights[first]

@@ -26,7 +26,7 @@ class LeastPending(TwoChoices):
 
     def better(self, table: Candidates, first: int, second: int) -> int:
         loads, weights, places = table.loads, table.weights, table.places
-        a, b = places[first], places[second]
+        a, b = (first, second) if places is None else (places[first], places[second])
         one, other = loads.pending[a] + 1.0, loads.pending[b] + 1.0
         punished = loads.punished
         if punished:

@@ -5,6 +5,7 @@ The memory itself is pure (`balancers.memory`); its lock, its clock and its plac
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections import OrderedDict
@@ -18,7 +19,7 @@ from .callers import callers_of
 from .memory.chain import Sharing
 from .memory.health import Health
 from .memory.member_record import MemberRecord
-from .memory.pick import Pick
+from .memory.pick import LATE_AFTER, Pick
 from .memory.policy import HealthPolicy
 from .memory.service_memory import ServiceMemory, Visit
 from .memory.zones import Callers
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["ServiceState", "clock_of", "state_if_any", "state_of", "states_of"]
 
 T = TypeVar("T")
+
+_WATCH_EVERY = 5.0
+"""Seconds after which a thread that makes calls asks again whether this process has reason to doubt itself: half of the
+time that its event loop is watched then.
+"""
+
+_MOST_WATCHED = 256
+"""Threads that are remembered; when there are more, all ask anew."""
 
 _MOST_SERVICES = 1024
 """Remembered per registry; the one that has been for the longest time is forgotten first."""
@@ -67,6 +76,7 @@ class ServiceState:
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
         self._seen: Snapshot | None = None
+        self._watched: dict[int, float] = {}
         self._untold: list[Outcome] = []
 
     def begin(
@@ -87,15 +97,18 @@ class ServiceState:
         memory = self.memory
         if now is None:
             now = self.now()
+        if self._watched.get(threading.get_ident(), -math.inf) <= now:
+            self._watch(now)
+        untold = None
         with self._lock:
-            self._see(snapshot, now)
-            if memory.ended or now >= memory.due:
+            if snapshot is not self._seen:
+                self._see(snapshot, now)
+            if memory.ended or now >= memory.health.due:
                 self._untold += memory.settle(now)
-            untold = self._untold
-            if untold:
-                self._untold = []
+            if self._untold:
+                untold, self._untold = self._untold, []
             record = memory.begin(member, now)
-        for outcome in untold:
+        for outcome in untold or ():
             observers.attempt_ended(outcome.member.service, outcome)
             observers.call_ended(outcome.member.service, outcome)
         told = observers if observers.listening else None
@@ -183,12 +196,28 @@ class ServiceState:
         measured: Callable[[Member], float | None] | None = getattr(self._registry(), "round_trip", None)
         return None if measured is None else measured(member)
 
-    def _failed(self, outcome: Outcome) -> None:
-        """A call to a member got no connection or no answer in time: the backends may want to look after it."""
+    def _failed(self, outcome: Outcome, late: float) -> None:
+        """A call to a member got no connection or no answer in time, and ended so many seconds after its time: the
+        backends may want to look after the member, or this process after itself.
+        """
         registry = self._registry()
+        if late > LATE_AFTER:
+            note: Callable[[float], object] | None = getattr(registry, "note_lateness", None)
+            if note is not None:
+                note(late)
+            return
         probe: Callable[[Member], object] | None = getattr(registry, "probe", None)
         if probe is not None and not self.memory.health.reason_to_doubt(self.now()):
             probe(outcome.member)
+
+    def _watch(self, now: float) -> None:
+        """Have the event loop of the calling thread watched while it makes calls, and that of the drivers: what says
+        that a failure is this process's own has to be there before the first one.
+        """
+        if len(self._watched) >= _MOST_WATCHED:
+            self._watched.clear()
+        self._watched[threading.get_ident()] = now + _WATCH_EVERY
+        self.doubt()
 
     def _callers(self) -> Callers:
         return callers_of(self._registry())

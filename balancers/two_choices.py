@@ -36,7 +36,7 @@ class Candidates:
 
     Attributes:
         count: how many there are.
-        places: where the numbers of each are in `loads`.
+        places: where the numbers of each are in `loads`; None if in the same order.
         weights: what their cost is divided by; None if all are equal.
         sums: of the parts of their share that they get at present, so far; None if all get the whole of it.
     """
@@ -46,7 +46,8 @@ class Candidates:
     def __init__(self, shared: Sharing, records: Sequence[MemberRecord], loads: Loads) -> None:
         self.members, self.loads = shared.members, loads
         self.count = len(records)
-        self.places = array("l", (record.place for record in records))
+        places = array("l", (record.place for record in records))
+        self.places = None if places == array("l", range(self.count)) else places
         weights = shared.capacities
         self.weights = None if min(weights) == max(weights) else array("d", weights)
         self.sums = None if shared.parts is None else list(itertools.accumulate(shared.parts))

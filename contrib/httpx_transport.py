@@ -83,7 +83,7 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
         while True:
             try:
                 if response is not None:  # of the attempt before, which nobody reads
-                    _close(response)
+                    _leave(response)
                     response = None
                 if attempt.delay:
                     sleep(attempt.delay)
@@ -123,7 +123,7 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
         while True:
             try:
                 if response is not None:
-                    await _aclose(response)
+                    await _leave_async(response)
                     response = None
                 if attempt.delay:
                     await anyio.sleep(attempt.delay)
@@ -172,6 +172,39 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
         present = tuple(members)
         self._sync.retire(host, present)
         self._async.retire(host, present)
+
+
+_READ_AT_MOST = 65_536
+"""Bytes of an answer that are read although nobody wants them."""
+
+
+def _shares_a_window(response: Any) -> bool:
+    """Whether the answer is small and came over HTTP/2.
+
+    What is left unread there counts for ever as under way in httpcore: once 16 MB of a connection's answers have been
+    closed unread, its server may send no more. A connection of HTTP/1.1 is closed with its answer.
+    """
+    if response.extensions.get("http_version") != b"HTTP/2":
+        return False
+    length = response.headers.get("content-length", "")
+    return length.isdecimal() and len(length) <= 5 and int(length) <= _READ_AT_MOST
+
+
+def _leave(response: Any) -> None:
+    """Close the answer of an attempt that the call moves on from."""
+    with contextlib.suppress(Exception):
+        if _shares_a_window(response):
+            for _ in response.stream:
+                pass
+    _close(response)
+
+
+async def _leave_async(response: Any) -> None:
+    with contextlib.suppress(Exception):
+        if _shares_a_window(response):
+            async for _ in response.stream:
+                pass
+    await _aclose(response)
 
 
 def _close(response: Any) -> None:

@@ -40,7 +40,7 @@ from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_schem
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
 from ..drivers.members import Member, Reached
-from .requests_internals import with_host
+from .requests_internals import outgoing_headers
 from .urllib3_internals import drop_pools, never_connected, tell_end, translate_headers
 
 __all__ = ["CircuitOpenError", "DiscoveryAdapter", "NoMemberError", "attempts_of", "member_of", "mount"]
@@ -113,8 +113,7 @@ class _ByHost:
         session = self._session()
         if session is None:
             raise requests.exceptions.InvalidSchema(f"the session is gone that was to call {without_secrets(url)!r}")
-        authority = urlsplit(url).netloc
-        if "@" in authority:
+        if "@" in url and "@" in (authority := urlsplit(url).netloc):
             scheme, host = url.partition(":")[0], authority.rpartition("@")[2]
             adapter = session.adapters.get(f"{scheme}://{host}/".lower())
             if isinstance(adapter, DiscoveryAdapter):
@@ -158,9 +157,7 @@ class _Outgoing(requests.PreparedRequest):
         self.url = base + original.path_url
         # requests sends no Host header of its own, and urllib3 would send the address of the member. One that the
         # caller set wins, and stands first too.
-        self.headers = with_host(original.headers, self.asked.netloc.rpartition("@")[2])
-        # requests puts it there when it follows a redirect and the environment names a proxy with a password.
-        self.headers.pop("Proxy-Authorization", None)
+        self.headers = outgoing_headers(original.headers, self.asked.netloc.rpartition("@")[2])
 
 
 class DiscoveryAdapter(HTTPAdapter):

@@ -42,7 +42,7 @@ def translate_headers(response: Any, names: Set[str], translate: Callable[[str, 
         translate: is given a name and a value, and returns the new value.
     """
     headers = getattr(response, "headers", None)
-    if not isinstance(headers, HTTPHeaderDict) or not names & set(map(str.lower, headers)):
+    if not isinstance(headers, HTTPHeaderDict) or names.isdisjoint(map(str.lower, headers)):
         return
     message = getattr(getattr(response, "_original_response", None), "msg", None)
     for name in [name for name in names if name in headers]:

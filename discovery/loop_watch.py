@@ -1,7 +1,7 @@
 """How late an event loop is: a timer ten times a second that measures when it fires, for as long as somebody asks.
 
-Nothing wakes up for it in a program that is at rest, or all of whose calls succeed: who has a call that fails asks, and
-from then on the loop is watched.
+Nothing wakes up for it in a program that is at rest: who makes calls asks, from the first one on, so that lateness is
+known before a call fails because of it.
 """
 
 from __future__ import annotations

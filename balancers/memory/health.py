@@ -24,7 +24,7 @@ from .member_record import MemberRecord
 from .policy import HealthPolicy
 from .slow_start import STEPS, young_parts
 from .success_window import WINDOW_SECONDS
-from .verdict import counts_against
+from .verdict import counts_against, says_well
 from .zones import Callers, ZoneShares, zone_of, zone_shares
 
 __all__ = ["Health"]
@@ -61,6 +61,7 @@ class Health:
         zones: where calls go by zone; None if they go to all alike.
         young: which part of its share each new member gets.
         due: when any of it changes by time alone.
+        median_due: when the limit for slow members is to be set again (`watch_latency`).
     """
 
     random: Callable[[], float] = lambda: 0.5
@@ -79,7 +80,7 @@ class Health:
     _again_at: float = math.inf
     _slow_limit: float = math.inf
     _median: float = 0.0
-    _median_at: float = -math.inf
+    median_due: float = -math.inf
 
     def __attrs_post_init__(self) -> None:
         self.ejections = Ejections(True, self.random, self.counts)
@@ -96,20 +97,23 @@ class Health:
         """
         if late:
             self._late_until = now + WINDOW_SECONDS
-        doubtful = False
-        if outcome is not None and counts_against(outcome):
+        doubtful, well = False, outcome is not None and says_well(outcome)
+        if outcome is not None and not well and counts_against(outcome):
             reason = self.reason_to_doubt(now)
             if reason:
                 doubtful, self.doubted = True, (reason, now)
                 self.counts["failures_in_doubt"] += 1
             doubtful = doubtful or began < record.renewed
-        failed = record.end(outcome, now, doubtful=doubtful)
-        slow = ""
-        if failed is False and record.slower_than(self._slow_limit, now) >= SLOW_SECONDS:
-            slow = self._slow(record, now)
-        too_slow = outcome is not None and (outcome.head_seconds or 0.0) > self._slow_limit
-        back = self.ejections.judge(record, failed, began, now, self.policy, slow, too_slow)
-        self.tried_out.judge(record, failed, began, now, self.policy, slow, too_slow)
+        failed = record.end_well(outcome, now) if well and outcome else record.end(outcome, now, doubtful=doubtful)
+        slow, limit = "", self._slow_limit
+        if failed is False and ((record.latency or 0.0) > limit or record.slow_since is not None):
+            slow = self._slow(record, now) if record.slower_than(limit, now) >= SLOW_SECONDS else ""
+        ejections, tried_out = self.ejections, self.tried_out
+        if not (failed or slow or ejections.out or tried_out.out or ejections.changed):
+            return False, False  # as nearly always: there is nobody to judge
+        too_slow = outcome is not None and (outcome.head_seconds or 0.0) > limit
+        back = ejections.judge(record, failed, began, now, self.policy, slow, too_slow)
+        tried_out.judge(record, failed, began, now, self.policy, slow, too_slow)
         self._look_for_due()
         return self._changed(), back
 
@@ -139,10 +143,12 @@ class Health:
     def watch_latency(self, now: float, latencies: Callable[[], list[float]]) -> None:
         """Set the limit above which members are slow, once a second; `latencies` gives those of a sample, sorted."""
         factor = self.policy.slow_factor
-        if factor is None or now < self._median_at + _MEDIAN_EVERY:
+        if now < self.median_due:
+            return
+        self.median_due = now + _MEDIAN_EVERY
+        if factor is None:
             return
         found = latencies()
-        self._median_at = now
         self._slow_limit = math.inf
         if len(found) > _LEAST_OTHERS:
             # That of the others: who is asked about is above it, so that it is the same as without the largest.

@@ -22,18 +22,19 @@ class Loads:
 
     Attributes:
         pending: its calls in flight.
-        costs: its peak EWMA, in seconds times a factor that is the same for all.
+        costs: its peak EWMA times the calls in flight and one more, in seconds times a factor that is the same for all.
         punished: the places of members that come after the others, with the time until when.
     """
 
-    __slots__ = ("_free", "_punished_looked_at", "_since", "costs", "pending", "punished")
+    __slots__ = ("_averages", "_free", "_punished_looked_at", "_since", "costs", "move_on_at", "pending", "punished")
 
     def __init__(self) -> None:
         self.pending: list[int] = []
         self.costs = array("d")
+        self._averages = array("d")
         self.punished: dict[int, float] = {}
         self._free: list[int] = []
-        self._since = 0.0
+        self._since, self.move_on_at = 0.0, _MOVED_ON_AFTER
         self._punished_looked_at = 0.0
 
     def place(self) -> int:
@@ -42,23 +43,31 @@ class Loads:
             return self._free.pop()
         self.pending.append(0)
         self.costs.append(0.0)
+        self._averages.append(0.0)
         return len(self.pending) - 1
 
     def leave(self, place: int) -> None:
         """The place is another's from now on."""
-        self.pending[place], self.costs[place] = 0, 0.0
+        self.pending[place], self.costs[place], self._averages[place] = 0, 0.0, 0.0
         self.punished.pop(place, None)
         self._free.append(place)
 
-    def show(self, place: int, ewma: float, stamp: float) -> None:
-        """The peak EWMA at `place` is this, as of `stamp`."""
-        self.costs[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
+    def begin(self, place: int, pending: int) -> None:
+        """One call more: so many are in flight."""
+        self.pending[place] = pending
+        self.costs[place] = self._averages[place] * (pending + 1)
+
+    def show(self, place: int, ewma: float, stamp: float, pending: int) -> None:
+        """The peak EWMA at `place` is this, as of `stamp`, and so many calls are in flight."""
+        average = self._averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
+        self.pending[place] = pending
+        self.costs[place] = average * (pending + 1)
 
     def outdated(self, now: float) -> bool:
         """Whether all have to be shown anew, because the common moment has been moved on."""
         if -_MOVED_ON_AFTER < now - self._since < _MOVED_ON_AFTER:
             return False
-        self._since = now
+        self._since, self.move_on_at = now, now + _MOVED_ON_AFTER
         return True
 
     def forgive(self, now: float) -> None:

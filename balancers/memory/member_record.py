@@ -14,7 +14,7 @@ import attrs
 from ...drivers.members import Member, MemberState, Outcome, Reached
 from .loads import DECAY_SECONDS
 from .success_window import SuccessWindow
-from .verdict import FAILURE_SECONDS, counted_seconds, counts_against
+from .verdict import FAILURE_SECONDS, counted_seconds, counts_against, says_well
 
 __all__ = ["FIRST_GUESS", "STARVED_AFTER", "MemberRecord"]
 
@@ -89,6 +89,8 @@ class MemberRecord:
 
         Returns whether it failed and counts against the member; None if it says nothing of that.
         """
+        if outcome is not None and says_well(outcome):
+            return self.end_well(outcome, now)
         self.in_flight -= 1
         if outcome is None:
             self.cancelled += 1
@@ -117,6 +119,32 @@ class MemberRecord:
             self.window = SuccessWindow()
         self.window.add(failed, now)
         return failed
+
+    def end_well(self, outcome: Outcome, now: float) -> bool:
+        """As `end`, for what nearly all attempts are: an answer that says nothing against the member."""
+        self.in_flight -= 1
+        self.answered += 1
+        if not outcome.complete:
+            self.incomplete += 1
+        seconds = outcome.seconds if outcome.head_seconds is None else outcome.head_seconds
+        # As in `_average` and `_average_answers`, at once: both fall by the same law, mostly from the same time on.
+        stamp, ewma, latency = self.stamp, self.ewma, self.latency
+        kept = math.exp((stamp - now) / DECAY_SECONDS) if now > stamp else 1.0
+        if latency is None or stamp != self.latency_stamp:
+            self._average_answers(seconds, now)
+        else:
+            self.latency = latency * kept + seconds * (1.0 - kept)
+            self.latency_stamp = max(now, stamp)
+        if seconds > ewma or not self.learned:
+            self.ewma, self.stamp, self.learned = seconds, now, True
+        else:
+            self.ewma = ewma * kept + seconds * (1.0 - kept)
+            self.stamp = max(now, stamp)
+        self.unconnected, self.consecutive, self.punished_until = False, 0, -math.inf
+        if self.window is None:
+            self.window = SuccessWindow()
+        self.window.add(False, now)
+        return False
 
     def slower_than(self, limit: float, now: float) -> float:
         """For how many seconds the answers have taken longer on average than `limit`; to ask after each answer."""

@@ -91,7 +91,7 @@ class Pick:
         told: Told | None = None,
         started: float = 0.0,
         how: str = "",
-        failed: Callable[[Outcome], None] | None = None,
+        failed: Callable[[Outcome, float], None] | None = None,
     ) -> None:
         self.member, self.view, self.eligible = member, view, eligible
         self.started = self._began = started
@@ -146,14 +146,16 @@ class Pick:
         record, self._record = self._record, None
         if record is None or self._ended is None:
             return
-        failed = outcome.reached is Reached.UNCONNECTED or (
+        late = 0.0
+        if outcome.reached is Reached.UNCONNECTED or (
             outcome.reached is Reached.TIMED_OUT and not outcome.callers_time
-        )
-        self._ended.append(
-            (record, outcome, False, self._began, self.started + outcome.seconds, failed and self._late(outcome))
-        )
-        if failed and self._failed is not None:
-            self._failed(outcome)
+        ):
+            late = self._lateness(outcome)
+            if self._failed is not None:
+                self._failed(outcome, late)
+        ended = (record, outcome, False, self._began, self.started + outcome.seconds, late > LATE_AFTER)
+        # What is late is counted first: it says what the failures that came with it are worth.
+        self._ended.appendleft(ended) if late > LATE_AFTER else self._ended.append(ended)
         if self._told is not None:
             if outcome.reached is not Reached.ANSWERED:
                 self._told.attempt_failed(self.member.service, outcome)
@@ -174,10 +176,10 @@ class Pick:
         if record is not None and self._ended is not None:
             self._ended.append((record, None, False, self._began, self.started, False))
 
-    def _late(self, outcome: Outcome) -> bool:
-        """Whether a timeout ended the attempt long after its time."""
+    def _lateness(self, outcome: Outcome) -> float:
+        """For how many seconds the attempt went on after its time."""
         limit = self.connect_limit if outcome.reached is Reached.UNCONNECTED else self.answer_limit
-        return limit is not None and outcome.seconds > limit + LATE_AFTER
+        return 0.0 if limit is None else max(0.0, outcome.seconds - limit)
 
     def __del__(self) -> None:
         record, self._record = self._record, None

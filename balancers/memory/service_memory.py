@@ -84,37 +84,47 @@ class ServiceMemory:
             record = self._seen(member, now)
         record.last_seen = record.called = now
         place = record.place
-        record.in_flight = self.loads.pending[place] = record.in_flight + 1
+        record.in_flight += 1
+        if place >= 0:
+            self.loads.begin(place, record.in_flight)
         self.calls += 1
         called = self._called
         called[place] = record
         called.move_to_end(place)
         if self._starved_after_calls:
             self._starved_after_calls -= 1
-        self._look_for_visits()
+        if self.visit_at == math.inf:  # else it is as early as it can be: who has been without calls is called since
+            self._look_for_visits()
         return record
 
     def settle(self, now: float) -> list[Outcome]:
         """Count what has ended, and what time has changed; returns the outcomes of which nobody has been told."""
-        untold = []
-        self._keep_up(now)
+        untold, health, loads = [], self.health, self.loads
+        if loads.punished or now >= loads.move_on_at:
+            self._keep_up(now)
         while self.ended:
             record, outcome, tell, began, ended, late = self.ended.popleft()
-            guessed, at = not record.learned, min(now, max(began, ended))
-            changed, back = self.health.ended(record, outcome, began, at, late)
+            guessed = not record.learned
+            at = ended if began <= ended <= now else min(now, max(began, ended))
+            changed, back = health.ended(record, outcome, began, at, late)
             if back:
                 record.back(self.median_cost(at, record), at)
-            self.epoch += changed
+            if changed:
+                self.epoch += 1
             if record.place >= 0:  # it is not forgotten
-                self._show(record, now)
+                if loads.punished or record.punished_until > now:
+                    self._show(record, now)
+                else:
+                    loads.show(record.place, record.ewma, record.stamp, record.in_flight)
                 if guessed and record.learned:
                     self._has_learned(record, now)
             if tell and outcome is not None:
                 untold.append(outcome)
-        self.health.watch_latency(now, self._latencies)
-        if now >= self.due:
+        if now >= health.median_due:
+            health.watch_latency(now, self._latencies)
+        if now >= health.due:
             self.advance(now)
-        elif self.health.ejections.trials:
+        elif health.ejections.trials:
             self.visit_at = -math.inf
         return untold
 
@@ -260,14 +270,13 @@ class ServiceMemory:
         loads = self.loads
         if loads.outdated(now):
             for record in self._records.values():
-                loads.show(record.place, record.ewma, record.stamp)
+                loads.show(record.place, record.ewma, record.stamp, record.in_flight)
         loads.forgive(now)
 
     def _show(self, record: MemberRecord, now: float) -> None:
         """Let picks see what has become of the member."""
         loads, place = self.loads, record.place
-        loads.pending[place] = record.in_flight
-        loads.show(place, record.ewma, record.stamp)
+        loads.show(place, record.ewma, record.stamp, record.in_flight)
         if record.punished_until > now:
             loads.punished[place] = record.punished_until
         elif loads.punished:

@@ -17,7 +17,14 @@ from __future__ import annotations
 
 from ...drivers.members import Outcome, Reached
 
-__all__ = ["FAILURE_SECONDS", "GATEWAY_STATUSES", "LONGEST_RETRY_AFTER", "counted_seconds", "counts_against"]
+__all__ = [
+    "FAILURE_SECONDS",
+    "GATEWAY_STATUSES",
+    "LONGEST_RETRY_AFTER",
+    "counted_seconds",
+    "counts_against",
+    "says_well",
+]
 
 GATEWAY_STATUSES = frozenset({502, 503, 504})
 
@@ -27,6 +34,19 @@ LONGEST_RETRY_AFTER = 300.0
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 _UNAVAILABLE = 503
+
+
+def says_well(outcome: Outcome) -> bool:
+    """Whether it is an answer to the question, which is what nearly all attempts are: nothing is against the member,
+    and its time counts as it is.
+    """
+    status = outcome.status
+    return (
+        status is not None
+        and status < _SERVER_ERROR
+        and status != _TOO_MANY_REQUESTS
+        and outcome.reached is Reached.ANSWERED
+    )
 
 
 def counts_against(outcome: Outcome) -> bool:
@@ -50,5 +70,4 @@ def counted_seconds(outcome: Outcome) -> tuple[float, bool]:
         if outcome.status == _UNAVAILABLE and asked is not None and asked > 0:
             return max(taken, min(asked, LONGEST_RETRY_AFTER)), True
         return max(taken, FAILURE_SECONDS), True
-    status = outcome.status
-    return taken, status is not None and status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS
+    return taken, says_well(outcome)

@@ -29,36 +29,46 @@ def policy_from(texts: Iterable[str], base: CallPolicy) -> CallPolicy:
     Raises:
         ValueError: it says no such thing; the message names what is accepted.
     """
-    policy: Any = base
-    for text in texts:
-        for item in filter(None, (item.strip() for item in text.split(","))):
-            name, equals, value = item.partition("=")
-            if not equals:
-                raise ValueError(f"policy is {item!r}; accepted: NAME=VALUE, such as attempts=2")
-            policy = _changed(policy, name.strip(), value.strip(), "")
-    assert isinstance(policy, CallPolicy)
+    said: list[tuple[str, str]] = []
+    for item in (item.strip() for text in texts for item in text.split(",")):
+        name, equals, value = item.partition("=")
+        if item and not equals:
+            raise ValueError(f"policy is {item!r}; accepted: NAME=VALUE, such as attempts=2")
+        if item:
+            said.append((name.strip(), value.strip()))
+    policy: CallPolicy = _changed(base, said, "")
     return policy
 
 
-def _changed(whole: Any, path: str, text: str, above: str) -> Any:
-    """`whole`, an attrs object that is `above` in the policy, with one of its values changed."""
-    name, dot, below = path.partition(".")
-    fields = {field.name: field for field in attrs.fields(type(whole))}
-    if name not in fields:
-        raise ValueError(f"policy has no {above + name!r}; accepted: {', '.join(above + known for known in fields)}")
-    present = getattr(whole, name)
-    part = _PARTS.get(name)
-    if dot:
-        if part is None and not attrs.has(type(present)):
-            raise ValueError(f"policy has no {above + path!r}; accepted: {above + name}")
-        value = _changed(part() if present is None and part is not None else present, below, text, f"{above}{name}.")
-    elif part is not None and text.lower() == "on":
-        value = part()
-    elif isinstance(present, frozenset):
-        value = frozenset(_value(one) for one in text.split("+") if one and one.lower() != "none")
-    else:
-        value = _value(text)
-    return attrs.evolve(whole, **{name: value})
+def _changed(whole: Any, said: Iterable[tuple[str, str]], above: str) -> Any:
+    """`whole`, an attrs object that is `above` in the policy, with all that is said changed at once: two values may
+    be possible only together.
+    """
+    known = attrs.fields_dict(type(whole))
+    values: dict[str, Any] = {}
+    parts: dict[str, list[tuple[str, str]]] = {}
+    for path, text in said:
+        name, dot, below = path.partition(".")
+        if name not in known or (dot and name not in _PARTS):
+            accepted = ", ".join(above + name for name in known) if name not in known else above + name
+            raise ValueError(f"policy has no {above + path!r}; accepted: {accepted}")
+        if dot:
+            parts.setdefault(name, []).append((below, text))
+        else:
+            values[name] = _said(name, text, getattr(whole, name))
+    for name, inside in parts.items():
+        present = values.get(name, getattr(whole, name))
+        values[name] = _changed(_PARTS[name]() if present is None else present, inside, f"{above}{name}.")
+    return attrs.evolve(whole, **values)
+
+
+def _said(name: str, text: str, present: Any) -> Any:
+    """The value that a text means for an argument whose value is `present`."""
+    if name in _PARTS and text.lower() == "on":
+        return _PARTS[name]()
+    if isinstance(present, frozenset):
+        return frozenset(_value(one) for one in text.split("+") if one and one.lower() != "none")
+    return _value(text)
 
 
 def _value(text: str) -> Any:

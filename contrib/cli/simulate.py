@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ...balancers.calls.policy import CallPolicy
 from ..simulator import BALANCERS, CALLERS_POLICY, FAULTS, NO_EJECTION, Fault, Load, Row, Simulation, row
 from ..simulator.faults import UNDISTURBED
 from .policy_option import policy_from
@@ -46,7 +47,7 @@ _WIDTHS = (8, 14, 7, 8, 8, 9, 8, 11, 9)
     metavar="NAME=VALUE,…",
     multiple=True,
     help="The callers' policy, in the names of CallPolicy: attempts=2,attempt_timeout=0.5,retry_on=502+503. "
-    "The default one, with 2 s for an attempt, is changed by it.",
+    "Callers who set neither a deadline nor an attempt_timeout wait 2 s for an attempt.",
 )
 @click.option("--no-ejection", is_flag=True, help="Take no member out, however it does (the rules of HealthPolicy).")
 @click.option("--members", type=int, default=_DEFAULTS.members, show_default=True, help="How many the service has.")
@@ -71,8 +72,9 @@ def simulate(
     and a minute takes about a second.
     """
     try:
-        base = CALLERS_POLICY.change(health=NO_EJECTION) if no_ejection else CALLERS_POLICY
-        policy = policy_from(policies, base)
+        policy = policy_from(policies, CallPolicy(health=NO_EJECTION if no_ejection else None))
+        if policy.deadline is None and policy.attempt_timeout is None:
+            policy = policy.change(attempt_timeout=CALLERS_POLICY.attempt_timeout)
         load = Load(members=members, rate=rate, seconds=seconds)
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from error

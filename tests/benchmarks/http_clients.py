@@ -1,6 +1,6 @@
 """Requests per second through each HTTP integration, as a share of what the plain client does at the same members.
 
-    python tests/benchmarks/http_clients.py [--json] [--rounds N] [--requests N]
+    python tests/benchmarks/http_clients.py [--json] [--rounds N] [--requests N] [--client NAME]
 
 The target is a server in a process of its own that answers from one buffer, on three ports of loopback: three members
 for the balanced calls, which follow the default policy and go to the member that `LeastLatency` chooses; the plain
@@ -24,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import aiohttp
 import httpx
 import httpx2
 import requests
@@ -31,6 +32,7 @@ import requests
 from pydoudou.balancers import LeastLatency
 from pydoudou.contrib import httpx as of_httpx
 from pydoudou.contrib import httpx2 as of_httpx2
+from pydoudou.contrib.aiohttp import discovery_middleware
 from pydoudou.contrib.requests import mount
 from pydoudou.discovery.merging.snapshot import Snapshot
 from pydoudou.drivers.members import Member
@@ -41,6 +43,7 @@ GOALS = {
     "httpx.AsyncClient": 0.93,
     "httpx2.Client": 0.93,
     "httpx2.AsyncClient": 0.93,
+    "aiohttp": 0.90,
 }
 MEMBERS = 3
 
@@ -114,6 +117,28 @@ def async_batch(
     return lambda count: loop.run_until_complete(get(count))
 
 
+def aiohttp_batch(
+    urls: Sequence[str],
+    balancer: LeastLatency | None,
+    loop: asyncio.AbstractEventLoop,
+    opened_here: list[aiohttp.ClientSession],
+) -> Batch:
+    middlewares = () if balancer is None else (discovery_middleware(balancer={"orders": balancer}),)
+
+    async def opened() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(middlewares=middlewares)
+
+    session = loop.run_until_complete(opened())
+    opened_here.append(session)
+
+    async def get(count: int) -> None:
+        for number in range(count):
+            async with session.get(urls[number % len(urls)]) as response:
+                await response.read()
+
+    return lambda count: loop.run_until_complete(get(count))
+
+
 def rate(batch: Batch, count: int) -> float:
     """Requests per second."""
     start = time.perf_counter()
@@ -138,19 +163,23 @@ def compare(batches: dict[str, Batch], rounds: int, count: int) -> dict[str, flo
     }
 
 
-def run(rounds: int, count: int) -> dict[str, dict[str, float | bool]]:
+def run(rounds: int, count: int, clients: Sequence[str] = ()) -> dict[str, dict[str, float | bool]]:
     loop = asyncio.new_event_loop()
     results: dict[str, dict[str, float | bool]] = {}
+    sessions: list[aiohttp.ClientSession] = []
     with serving() as members:
         fixed = [f"{member.base_url}/items" for member in members]
         makers: dict[str, Callable[[Sequence[str], LeastLatency | None], Batch]] = {
             "requests": requests_batch,
             "httpx.Client": httpx_batch,
             "httpx.AsyncClient": lambda urls, balancer: async_batch(urls, balancer, loop),
+            "aiohttp": lambda urls, balancer: aiohttp_batch(urls, balancer, loop, sessions),
             "httpx2.Client": lambda urls, balancer: httpx_batch(urls, balancer, httpx2),
             "httpx2.AsyncClient": lambda urls, balancer: async_batch(urls, balancer, loop, httpx2),
         }
         for name, make in makers.items():
+            if clients and name not in clients:
+                continue
             batches = {
                 "one_url": make(fixed[:1], None),
                 "plain": make(fixed, None),
@@ -158,6 +187,8 @@ def run(rounds: int, count: int) -> dict[str, dict[str, float | bool]]:
             }
             measured = compare(batches, rounds, count)
             results[name] = {**measured, "goal": GOALS[name], "met": measured["share"] >= GOALS[name]}
+        for session in sessions:
+            loop.run_until_complete(session.close())
     loop.close()
     return results
 
@@ -177,8 +208,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--rounds", type=int, default=201, help="rounds of all kinds (default: %(default)s)")
     parser.add_argument("--requests", type=int, default=20, help="requests per round and kind (default: %(default)s)")
+    parser.add_argument("--client", action="append", choices=GOALS, help="only this one; may be given again")
     arguments = parser.parse_args()
-    results = run(arguments.rounds, arguments.requests)
+    results = run(arguments.rounds, arguments.requests, arguments.client or ())
     print(json.dumps(results)) if arguments.json else report(results)
 
 

@@ -8,8 +8,8 @@ says it holds; or 64 MB larger at any time. As root on Linux it runs in a networ
 leaves.
 
 On a machine that is busy with other things the floods are thinned out, so that the node is not kept from the processor
-for more than half of the time. Where it, or the caller, was kept from it for more than three quarters of the half
-minute before a death or a failed call, that says nothing about floods: it is told, and is not counted.
+for more than seven tenths of the time. Where it, or the caller, was kept from it for more than three quarters of the
+half minute before a death or a failed call, that says nothing about floods: it is told, and is not counted.
 """
 
 from __future__ import annotations

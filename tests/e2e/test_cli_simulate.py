@@ -103,6 +103,13 @@ def test_a_policy_changes_what_happens() -> None:
     assert once["error_share"] > 0.01 > thrice["error_share"]
 
 
+def test_a_policy_with_a_deadline_has_no_other_time_than_that() -> None:
+    done = simulate(*SHORT, "--json", "--fault", "silent", "--balancer", "RoundRobin", "--policy", "deadline=1")
+    row = json.loads(done.stdout)
+    assert row["p99_seconds"] == 1.0
+    assert row["attempts_per_call"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.http2_member import Behaviour, Http2Member, answer, close, go_away, refuse, reset
-from support.http_callers import HTTPX_CALLERS
+from support.http2_member import Behaviour, Http2Member, answer, busy, close, go_away, refuse, reset
+from support.http_callers import HTTPX_CALLERS, AsyncHttpx2Caller, HttpxCaller
 from support.http_members import GivenMembers, InOrder
 
-from pydoudou import RoundRobin
+from pydoudou import CallPolicy, RoundRobin
 from pydoudou.balancers.service_state import state_of
 from pydoudou.drivers.members import Reached
 
@@ -85,3 +85,14 @@ def test_a_member_that_refuses_says_so_in_its_record(caller_class: Any, good: Ht
         record = state.memory.record(first.member())
     assert record is not None
     assert record.outcomes == {Reached.REFUSED: 1}
+
+
+def test_answers_that_a_call_moves_on_from_do_not_use_up_their_connection(caller_class: Any, good: Http2Member) -> None:
+    if caller_class not in (HttpxCaller, AsyncHttpx2Caller):
+        pytest.skip("takes seconds, and one of each kind shows it")
+    # Together more than the 16 MB that httpcore lets a server send before something is read.
+    calls, length = 260, 65_536
+    with Http2Member(busy(length)) as first, over_http2(caller_class, first, good) as caller:
+        caller.integration.policy = CallPolicy(retry_ratio=1.0)
+        assert {caller.call().status for _ in range(calls)} == {204}
+        assert [stream.number for stream in first.served] == [*range(1, 2 * calls, 2)]

@@ -29,6 +29,7 @@ class AiohttpCaller(Caller):
     timed_out = aiohttp.ServerTimeoutError
     library_error = aiohttp.ClientError
     cancels = True
+    hedges = True
     knows_lb = False
     errors_name_requests = False
     reads_ahead = True

@@ -55,15 +55,13 @@ ABILITIES = {
 """The rows: the names of the abilities in marks, and on the page."""
 
 _BLOCKING = "The call blocks its thread, and nothing in Python cancels a thread. A deadline ends it."
+_NOT_YET = "Not built for gRPC. `Hedging` in its policy does nothing."
 _ALONE = "The call blocks its thread, which cannot wait for two answers. `Hedging` in its policy does nothing."
 
 REASONS: dict[tuple[str, str], str] = {
     **{(client, "cancellation"): _BLOCKING for client in ("requests", "httpx", "httpx2", "urllib3")},
     **{(client, "hedging"): _ALONE for client in ("requests", "httpx", "httpx2", "urllib3")},
-    (
-        "aiohttp",
-        "hedging",
-    ): "A client middleware is given one request, which can be on its way to one member at a time.",
+    **{(client, "hedging"): _NOT_YET for client in ("grpc", "grpc-aio")},
     ("requests", "http2"): "requests speaks HTTP/1.1 only.",
     ("aiohttp", "http2"): "aiohttp speaks HTTP/1.1 only.",
     ("urllib3", "http2"): "HTTP/2 is an experiment in urllib3, which has to be switched on for all of a process.",

@@ -14,7 +14,7 @@ import pytest
 
 from pydoudou import Member
 
-__all__ = ["Behaviour", "Http2Member", "Stream", "answer", "close", "go_away", "refuse", "reset"]
+__all__ = ["Behaviour", "Http2Member", "Stream", "answer", "busy", "close", "go_away", "refuse", "reset"]
 
 h2_connection = pytest.importorskip("h2.connection", reason="needs h2: pip install h2")
 h2_config = pytest.importorskip("h2.config")
@@ -38,6 +38,19 @@ Behaviour = Callable[[Stream], None]
 def answer(stream: Stream) -> None:
     """204."""
     stream.connection.send_headers(stream.number, [(":status", "204")], end_stream=True)
+
+
+def busy(length: int) -> Behaviour:
+    """503 with so many bytes of explanation."""
+
+    def explain(stream: Stream) -> None:
+        connection, body = stream.connection, b"x" * length
+        connection.send_headers(stream.number, [(":status", "503"), ("content-length", str(length))])
+        most = connection.max_outbound_frame_size
+        for begin in range(0, length, most):
+            connection.send_data(stream.number, body[begin : begin + most], end_stream=begin + most >= length)
+
+    return explain
 
 
 def refuse(stream: Stream) -> None:

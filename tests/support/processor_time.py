@@ -17,7 +17,7 @@ import attrs
 __all__ = ["ProcessorTime"]
 
 _EVERY = 1.0
-_BUSY, _SLOWER, _FASTER, _LEAST_PACE = 0.5, 0.7, 1.2, 0.05
+_BUSY, _SLOWER, _FASTER, _LEAST_PACE = 0.7, 0.7, 1.2, 0.1
 
 
 @attrs.frozen
@@ -34,8 +34,8 @@ class ProcessorTime:
         pids: the processes, by name; the first one is who the pace is for.
 
     Attributes:
-        pace: from 1 down to 0.05: how much of the load that is put on the first process is left, so that it does not
-            wait for a processor for more than half of the time that it wants one.
+        pace: from 1 down to 0.1: how much of the load that is put on the first process is left, so that it does not
+            wait for a processor for more than seven tenths of the time that it wants one.
     """
 
     def __init__(self, pids: Mapping[str, int], clock: Callable[[], float] = time.time) -> None:

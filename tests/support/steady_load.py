@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import sys
 import threading
@@ -108,6 +109,9 @@ def main() -> None:
     if orders["variables"]:
         settings = pydoudou.Settings.from_env(orders["variables"], register=False)
         pydoudou.new_node(settings=settings, register=False)
+    # Before the first call is due: it takes seconds on a busy machine.
+    library = {"proxy": "aiohttp"}.get(orders["client"], orders["client"])
+    importlib.import_module(f"pydoudou.contrib.{library}")
     _say("ready")
     calls: list[Call] = []
     stop = threading.Event()

@@ -6,6 +6,7 @@ import configparser
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from pathlib import Path
@@ -88,3 +89,13 @@ def test_the_modes_of_this_package_are_the_entry_points_that_it_installs() -> No
     with (ROOT / "pyproject.toml").open("rb") as file:
         installed = tomllib.load(file)["project"]["entry-points"][GROUP]
     assert installed == {mode: f"pydoudou.drivers.{mode}:plugin" for mode in BUILT_IN}
+
+
+def test_a_users_program_is_checked_against_our_types_in_the_environment_of_make_venv(tmp_path: Path) -> None:
+    if not Path(sysconfig.get_path("purelib"), "linked.pth").exists():
+        pytest.skip("this environment was not made by make venv")
+    program = tmp_path / "program.py"
+    program.write_text('import pydoudou\n\nreveal_type(pydoudou.RoundRobin("orders").pick().base_url)\n')
+    cache = f"--cache-dir={tmp_path / 'cache'}"
+    told = run(sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", cache, str(program), cwd=tmp_path)
+    assert 'Revealed type is "str"' in told.replace("builtins.str", "str")

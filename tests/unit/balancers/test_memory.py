@@ -304,3 +304,62 @@ def test_nobody_is_told_once_the_observer_is_gone(registered: Registry, observed
     balancer.pick()
     balancer.begin().done(answered(A))
     assert len(noting.heard) == 1
+
+
+# -- lateness of this process itself -----------------------------------------------------------------------------------
+
+
+class Doubting(GivenMembers):
+    """A registry that notes what it is asked and told."""
+
+    def __init__(self, *members: Member) -> None:
+        super().__init__(*members)
+        self.asked, self.late, self.probed = 0, [], []  # type: ignore[var-annotated]
+
+    def doubt(self) -> str:
+        self.asked += 1
+        return ""
+
+    def note_lateness(self, seconds: float) -> None:
+        self.late.append(seconds)
+
+    def probe(self, member: Member) -> None:
+        self.probed.append(member)
+
+
+def timed_out(pick: Pick, limit: float, seconds: float) -> None:
+    pick.answer_limit = limit
+    pick.done(Outcome(pick.member, Reached.TIMED_OUT, seconds=seconds))
+
+
+def test_a_timeout_that_comes_late_makes_the_process_doubt_itself_and_has_nobody_probed() -> None:
+    registry = Doubting(A, B)
+    balancer = RoundRobin("orders", registry)
+    first, second = balancer.begin(), balancer.begin()
+    timed_out(first, 0.2, 0.25)
+    assert (registry.late, registry.probed) == ([], [first.member])
+    timed_out(second, 0.2, 0.5)
+    assert (registry.late, registry.probed) == ([pytest.approx(0.3)], [first.member])
+
+
+def test_failures_that_end_with_a_late_timeout_are_not_held_against_members_even_if_they_came_first() -> None:
+    balancer = RoundRobin("orders", GivenMembers(A))
+    picks = [balancer.begin() for _ in range(8)]
+    for pick in picks[:-1]:
+        timed_out(pick, 0.2, 0.25)
+    timed_out(picks[-1], 0.2, 0.5)
+    balancer.begin().cancel()
+    assert balancer.state is not None
+    assert balancer.state.memory.health.counts == {"failures_in_doubt": 8}
+
+
+def test_a_thread_that_calls_is_watched_before_a_call_has_failed_and_asks_now_and_then() -> None:
+    registry = Doubting(A, B)
+    balancer = RoundRobin("orders", registry)
+    for _ in range(100):
+        balancer.begin().cancel()
+    assert registry.asked == 1
+    other = threading.Thread(target=lambda: balancer.begin().cancel())
+    other.start()
+    other.join()
+    assert registry.asked == 2

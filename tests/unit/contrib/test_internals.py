@@ -56,15 +56,15 @@ def test_requests_keeps_its_headers_in_a_store() -> None:
     [
         ({"Accept": "*/*"}, [("Host", "orders"), ("Accept", "*/*")]),
         ({"Accept": "*/*", "host": "mine"}, [("host", "mine"), ("Accept", "*/*")]),
-        ({}, [("Host", "orders")]),
+        ({"Proxy-Authorization": "secret"}, [("Host", "orders")]),
     ],
 )
-def test_the_host_stands_first_and_the_callers_wins(
+def test_the_host_stands_first_and_the_callers_wins_and_nothing_is_for_a_proxy(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], sent: list[tuple[str, str]], by_store: bool
 ) -> None:
     monkeypatch.setattr(requests_internals, "HEADERS_HAVE_A_STORE", by_store)
     headers: CaseInsensitiveDict[str] = CaseInsensitiveDict(given)
-    made = requests_internals.with_host(headers, "orders")
+    made = requests_internals.outgoing_headers(headers, "orders")
     assert list(made.items()) == sent
     made["X"] = "y"
     assert "x" not in headers
