@@ -12,8 +12,6 @@ then has them too. The names and labels are in ``docs/metrics.md``. Needs the ex
 
 from __future__ import annotations
 
-import logging
-import os
 import threading
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
@@ -29,12 +27,9 @@ from .metrics.families import FAMILIES, Family
 from .metrics.reading import Reading
 from .metrics.served import AsgiApp, Route, ServedAsgi, ServedWsgi, WsgiApp
 from .metrics.source import Source
+from .metrics.workers import Told, Workers
 
 __all__ = ["Metrics"]
-
-logger = logging.getLogger(__name__)
-
-_MULTIPROCESS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
 
 class Metrics:
@@ -57,7 +52,7 @@ class Metrics:
         if most_services < 1:
             raise ValueError(f"most_services is {most_services}; accepted: 1 or more")
         self.name = name
-        self._source = Source(registry, most_services)
+        self._source = Source(registry, most_services, lambda: _workers.begin())
 
     def register(self, collectors: CollectorRegistry = REGISTRY) -> Metrics:
         """Have `collectors`, Prometheus' registry, tell these too, and count calls from now on.
@@ -74,7 +69,6 @@ class Metrics:
                 collector = _Collector()
                 collectors.register(collector)
                 _collectors[collectors] = collector
-                _warn_of_several_processes()
             return collector.add(self, self._source)
 
     def unregister(self, collectors: CollectorRegistry = REGISTRY) -> None:
@@ -138,19 +132,32 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All values, each name once."""
         made: dict[str, Metric] = {}
+        for family, labels, value in self.read():
+            metric = made.get(family.name)
+            if metric is None:
+                metric = made[family.name] = _metric(family)
+            _add(metric, family, labels, value)
+        yield from made.values()
+
+    def read(self) -> Iterator[Told]:
+        """All values of this moment, with the names of their labels."""
         for metrics, source in tuple(self._all.values()):
             for family, labels, value in _summed(source.read()):
-                metric = made.get(family.name)
-                if metric is None:
-                    metric = made[family.name] = _metric(family)
                 named = {"registry": _text(metrics.name)} if metrics.name else {}
                 named |= zip(family.labels, map(_text, labels), strict=True)
-                _add(metric, family, named, value)
-        yield from made.values()
+                yield family, named, value
 
 
 _lock = threading.RLock()
 _collectors: WeakKeyDictionary[CollectorRegistry, _Collector] = WeakKeyDictionary()
+
+
+def _all_told() -> Iterator[Told]:
+    for collector in tuple(_collectors.values()):
+        yield from collector.read()
+
+
+_workers = Workers(_all_told)
 
 
 def _summed(found: Iterator[Reading]) -> Iterator[Reading]:
@@ -186,12 +193,3 @@ def _add(metric: Metric, family: Family, labels: dict[str, str], value: float | 
 def _text(label: str) -> str:
     """What can be written as UTF-8: one name that cannot must not cost the whole scrape."""
     return str(json_value(label))
-
-
-def _warn_of_several_processes() -> None:
-    if any(os.environ.get(name) for name in _MULTIPROCESS):
-        logger.warning(
-            "%s is set, and prometheus_client leaves collectors out of what it adds up from several processes: have "
-            "each worker serve its own metrics",
-            _MULTIPROCESS[0],
-        )

@@ -127,6 +127,11 @@ class CallCounts(Observer):
         with self._lock:
             return {service: counted.copy() for service, counted in self._services.items()}
 
+    def forget(self) -> None:
+        """Begin anew, in a process that was forked: its parent goes on telling of what it has counted."""
+        self._lock = threading.RLock()
+        self._services = {}
+
     def _of(self, service: str) -> ServiceCalls:
         found = self._services.get(service)
         if found is None:

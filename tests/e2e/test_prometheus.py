@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import prometheus_client
 import pytest
+from prometheus_client import multiprocess
 from prometheus_client.parser import text_string_to_metric_families
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember, reset
@@ -186,6 +187,88 @@ def test_an_example_of_the_manual_runs(block: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert not done.stderr
+
+
+# -- several workers ---------------------------------------------------------------------------------------------------
+
+PRELOADED = """
+import asyncio, os, sys
+import pydoudou
+from pydoudou.contrib.prometheus import Metrics
+from pydoudou.drivers.members import Outcome, Reached
+
+async def hello(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200})
+
+async def ignored(message):
+    pass
+
+metrics = Metrics().register()
+app = metrics.asgi(hello)
+
+def work(calls):
+    with pydoudou.new_node(register=False):
+        orders = pydoudou.RoundRobin("orders")
+        for _ in range(calls):
+            pick = orders.begin()
+            pick.done(Outcome(pick.member, Reached.ANSWERED, 200, 0.01, 0.01, True))
+        asyncio.run(app({"type": "http", "method": "GET"}, None, ignored))
+
+def forked(calls):
+    child = os.fork()
+    if not child:
+        work(calls)
+        sys.exit()  # as workers of gunicorn end
+    assert os.waitpid(child, 0)[1] == 0
+
+forked(3)
+forked(4)
+work(5)
+forked(6)
+"""
+
+
+def worked(folder: Path) -> subprocess.CompletedProcess[str]:
+    """What became of the workers, which had their metrics added up in `folder`."""
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("GDD_")}
+    environment |= {"GDD_SERVICE_DISCOVERY_MODE": "static", "GDD_STATIC_ORDERS": "http://10.0.0.1:1,http://10.0.0.2:1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELOADED],  # of forks amid threads
+        env=environment | {"PROMETHEUS_MULTIPROC_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+def test_the_calls_of_all_workers_are_added_up_the_preloaded_and_forked_included(tmp_path: Path) -> None:
+    assert not worked(tmp_path).stderr
+    collectors = prometheus_client.CollectorRegistry()
+    multiprocess.MultiProcessCollector(collectors, str(tmp_path))
+    text = prometheus_client.generate_latest(collectors).decode()
+    told = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    calls = 3 + 4 + 5 + 6
+    assert told["pydoudou_calls_total", "2xx", "orders"] == calls
+    assert told["pydoudou_call_duration_seconds_count", "orders", "true"] == calls
+    assert told["pydoudou_call_duration_seconds_sum", "orders", "true"] == pytest.approx(calls / 100)
+    assert told["pydoudou_call_duration_seconds_bucket", "0.01", "orders", "true"] == calls
+    assert told["goresilience_command_execution_duration_seconds_count", "orders", "true"] == calls
+    assert told["go_doudou_http_request_count", "GET", "", "200"] == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+def test_a_folder_that_is_not_there_is_said_once_by_each_worker_and_ends_nothing(tmp_path: Path) -> None:
+    said = worked(tmp_path / "nowhere").stderr.splitlines()
+    assert len(said) == 4
+    assert all("metrics cannot be written to where the workers' are added up" in line for line in said)
 
 
 # -- a Prometheus ------------------------------------------------------------------------------------------------------

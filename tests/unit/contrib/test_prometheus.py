@@ -393,17 +393,6 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], said: str) -> None:
         Metrics(**arguments)
 
 
-def test_prometheus_clients_mode_for_several_processes_is_warned_of(
-    registry: Registry,
-    collectors: CollectorRegistry,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
-    Metrics(registry).register(collectors)
-    assert "have each worker serve its own metrics" in caplog.text
-
-
 # -- requests that are answered ----------------------------------------------------------------------------------------
 
 
