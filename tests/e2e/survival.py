@@ -35,6 +35,8 @@ CLIENTS = ("httpx", "requests", "aiohttp")
 RATE = 200.0
 ATTEMPT, DEADLINE = 0.5, 5.0
 ANSWER_SECONDS = 0.005
+SPARE = 6
+"""Members that come while calls are made."""
 SETTINGS = {
     "GDD_SERVICE_DISCOVERY_MODE": "memberlist",
     "GDD_REGISTER_HOST": "127.0.0.1",
@@ -61,15 +63,27 @@ class Members:
     def __init__(self, stack: contextlib.ExitStack, changed: Callable[[list[str]], None] | None) -> None:
         self._stack, self._changed = stack, changed
         self._numbers = itertools.count()
+        self._spare: list[ServiceProcess] = []
         self.running: list[ServiceProcess] = []
 
+    @property
+    def seeds(self) -> str:
+        """Where a newcomer finds the others."""
+        return ",".join(process.gossip for process in self.running)
+
+    def prepare(self, count: int) -> None:
+        """Have so many processes ready to register: starting one takes a processor that callers would miss."""
+        for _ in range(count):
+            variables = SETTINGS | {"GDD_SERVICE_NAME": "orders", "GDD_MEM_NAME": f"orders-{next(self._numbers)}"}
+            if self.seeds:
+                variables |= {"GDD_MEM_SEED": self.seeds}
+            process = ServiceProcess(variables["GDD_MEM_NAME"], variables, hold=True)
+            self._spare.append(self._stack.enter_context(process))
+
     def start(self) -> ServiceProcess:
-        """One more."""
-        seeds = ",".join(process.gossip for process in self.running)
-        variables = SETTINGS | {"GDD_SERVICE_NAME": "orders", "GDD_MEM_NAME": f"orders-{next(self._numbers)}"}
-        process = self._stack.enter_context(
-            ServiceProcess(variables["GDD_MEM_NAME"], variables | ({"GDD_MEM_SEED": seeds} if seeds else {}))
-        )
+        """One of them registers."""
+        process = self._spare.pop(0)
+        process.go_on()
         process.serve(ANSWER_SECONDS)
         self.running.append(process)
         self._tell()
@@ -223,8 +237,10 @@ def measure(seconds: float, client: str, with_nginx: bool) -> list[Row]:
         nginx = stack.enter_context(Nginx(folder, ATTEMPT, DEADLINE)) if with_nginx else None
         members = Members(stack, None if nginx is None else nginx.balance)
         for _ in range(4):
+            members.prepare(1)
             members.start()
-        variables = SETTINGS | {"GDD_MEM_SEED": ",".join(process.gossip for process in members.running)}
+        members.prepare(SPARE)
+        variables = SETTINGS | {"GDD_MEM_SEED": members.seeds}
         loads = [stack.enter_context(SteadyLoad(client, RATE, variables, policy))]
         if nginx is not None:
             loads.append(stack.enter_context(SteadyLoad("proxy", RATE, {}, policy, proxy=nginx.url)))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
-__all__ = ["Driven", "spawn"]
+__all__ = ["Driven", "Event", "spawn"]
 
 Event = dict[str, Any]
 _D = TypeVar("_D", bound="Driven")

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.driven import Driven
+from support.driven import Driven, Event
 
 __all__ = ["ServiceProcess"]
 
@@ -31,6 +31,8 @@ class ServiceProcess(Driven):
         watch: the service whose changes it reports; "" for none.
         enter: a command that runs the rest of its command line elsewhere, in a network namespace for example.
         errors: takes its log; by default that goes where ours does.
+        hold: whether it registers only when `go_on` is called: starting a process takes a processor for a while, which
+            whoever measures times does not want to see in them.
 
     Attributes:
         address: ``host:port`` of its HTTP server.
@@ -46,14 +48,31 @@ class ServiceProcess(Driven):
         watch: str = "",
         enter: Sequence[str] = (),
         errors: IO[str] | None = None,
+        hold: bool = False,
     ) -> None:
-        command = [*enter, sys.executable, __file__, json.dumps({"watch": watch, **variables})]
-        super().__init__(name, command, errors=errors)
+        orders = {"watch": watch, "hold": "yes" if hold else "", **variables}
+        super().__init__(name, [*enter, sys.executable, __file__, json.dumps(orders)], errors=errors)
+        if hold:
+            self._await("loaded")
+        else:
+            self._registered()
+
+    def go_on(self) -> None:
+        """Have it register, and wait until it has."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        self._registered()
+
+    def _await(self, event: str) -> Event:
         try:
-            ready = self.wait("ready", lambda event: event["event"] == "ready", timeout=30)
+            return self.wait(event, lambda seen: seen["event"] == event, timeout=30)
         except BaseException:
             self.close()
             raise
+
+    def _registered(self) -> None:
+        ready = self._await("ready")
         self.address: str = ready["http"]
         self.gossip: str = ready["gossip"]
         self.pid: int = ready["pid"]
@@ -107,7 +126,10 @@ def main() -> None:
     import pydoudou
 
     variables: dict[str, str] = json.loads(sys.argv[1])
-    watched = variables.pop("watch")
+    watched, hold = variables.pop("watch"), variables.pop("hold")
+    if hold:
+        _say("loaded")
+        sys.stdin.readline()
     register = bool(variables.get("GDD_SERVICE_NAME"))
     with HttpMember(variables.get("GDD_SERVICE_NAME", "")) as server:
         settings = pydoudou.Settings.from_env({**variables, "GDD_PORT": str(server.port)}, register=register)
