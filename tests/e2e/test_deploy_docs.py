@@ -75,6 +75,7 @@ def test_at_sigterm_a_service_leaves_with_the_pages_handler_and_without_any(own_
         with subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"up\n"
+            eventually(lambda: looking.members("orders"))
             with looking.watch("orders") as watch:
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(10) == (0 if own_handler else -signal.SIGTERM)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -192,3 +194,12 @@ def test_as_the_first_process_of_a_container_it_handles_signals_and_waits_for_or
         os.kill(first, signal.SIGTERM)
         assert process.wait(10) == 128 + signal.SIGTERM
         eventually(lambda: ports(looking) == set())
+
+
+def test_the_pages_command_registers_a_program(looking: Registry) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "deploy" / "servers.md").read_text("utf-8")
+    (command,) = re.findall(r"^\$ pydoudou run (.*?) -- ", page, re.MULTILINE)
+    port = free_port()
+    options = [str(port) if option == "8080" else option for option in shlex.split(command)]
+    with running(gossip_address(looking), port, *options):
+        eventually(lambda: ports(looking) == {port}, timeout=20)
