@@ -14,7 +14,7 @@ import anyio
 import attrs
 from anyio.abc import TaskStatus
 
-from ..contract import CheckingDriver, ProbingDriver, ReconfigurableDriver, Sink
+from ..contract import AnnouncingDriver, CheckingDriver, ProbingDriver, ReconfigurableDriver, Sink
 from ..errors import JoinError, SettingsError
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
@@ -44,6 +44,7 @@ from .protocol.events import (
     UserMessage,
     WeightChanged,
 )
+from .protocol.scaling import retransmit_limit
 from .quiet import SILENT
 from .settings import MemberlistSettings
 from .sockets import CannotListen
@@ -70,7 +71,7 @@ METRICS = (
 )
 
 
-class MemberlistDriver(ReconfigurableDriver, ProbingDriver, CheckingDriver):
+class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, CheckingDriver):
     """Runs one gossip node and reports what the other nodes offer."""
 
     mode = "memberlist"
@@ -111,7 +112,7 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, CheckingDriver):
             config,
             bind=settings.bind,
             # A process that only looks needs no port that others know; a service that can have it is a seed by default.
-            port=0 if settings.any_port and instance is None else settings.port,
+            port=0 if settings.any_port and instance is None and not self.registers_later else settings.port,
             or_any=settings.any_port,
             keyring=self._keyring,
             hooks=hooks,
@@ -228,19 +229,32 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, CheckingDriver):
         if self._node is not None and not await self._node.leave(_LEAVE_WITHIN):
             self._logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
 
+    def propagation_time(self) -> float:
+        """See `AnnouncingDriver.propagation_time`: as many rounds of gossip as one message is sent in."""
+        swim = self.node.swim
+        return swim.config.gossip_interval * retransmit_limit(swim.config.retransmit_mult, swim.known)
+
     def probe(self, member: Member) -> None:
         """See `ProbingDriver.probe`, and `protocol.hint`."""
         self.node.hint(self._node_of(member))
 
     def round_trip(self, member: Member) -> float | None:
         """See `ProbingDriver.round_trip`; of the gossip's direct pings."""
-        record = None if self._node is None else self._node.swim.record(self._node_of(member))
+        node = self._started_node
+        record = None if node is None else node.swim.record(self._node_of(member))
         return None if record is None else record.round_trip
 
     def doubt(self) -> str:
         """See `ProbingDriver.doubt`; Lifeguard's score says so."""
-        score = 0 if self._node is None else self._node.swim.health_score
+        node = self._started_node
+        score = 0 if node is None else node.swim.health_score
         return f"the health score of the gossip is {score}: this node may be the one in trouble" if score else ""
+
+    @property
+    def _started_node(self) -> GossipNode | None:
+        """For who may ask at any time: while the sockets are opened there is a node that has nothing to tell."""
+        node = self._node
+        return node if node is not None and node.started else None
 
     def _node_of(self, member: Member) -> str:
         """The name of the node that offers it. Another backend may have another name for the process."""
@@ -311,7 +325,7 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, CheckingDriver):
 
     def status(self) -> DriverStatus:
         """See `Driver.status`."""
-        node = self._node
+        node = self._started_node
         if node is None:
             return DriverStatus(self.mode, False, "not started")
         swim = node.swim

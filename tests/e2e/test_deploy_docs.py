@@ -91,7 +91,7 @@ def test_the_variables_of_the_pods_are_settings() -> None:
     assert (settings.register_host, settings.port) == ("10.1.2.3", 8080)
 
 
-@pytest.mark.parametrize("page", ["deploy/containers.md", "deploy/one-machine.md"])
+@pytest.mark.parametrize("page", ["deploy/containers.md", "deploy/one-machine.md", "deploy/servers.md"])
 def test_the_variables_of_the_commands_are_settings(page: str) -> None:
     variables = {
         name: value for console in blocks(page, "console") for name, value in re.findall(r"\b(GDD_\w+)=(\S+)", console)
