@@ -120,6 +120,7 @@ def test_a_caller_whose_own_event_loop_is_blocked_ejects_nobody_and_says_why(
     assert cluster.ejections() == {}
     assert not health.ejections.out
     assert "late" in cluster.caller.status().doubt
+    assert "late" in cluster.caller.explain_members("orders").doubt
     assert health.doubted is not None
 
 
