@@ -5,7 +5,7 @@ EFFORT ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balancing.py http_clients.py gossip.py datagram.py growth.py nacos.py))
+BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balancing.py http_clients.py metrics.py gossip.py datagram.py growth.py nacos.py))
 
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
@@ -76,6 +76,7 @@ survival-minute: $(STAMP)
 reference: $(STAMP)
 	$(BIN)/python tests/support/api_page.py docs/reference/api.md
 	$(BIN)/python tests/support/log_page.py docs/reference/log.md
+	$(BIN)/python tests/support/metrics_table.py docs/metrics.md
 	$(BIN)/python tests/support/client_table.py docs/clients.md
 
 # About two minutes.

@@ -12,29 +12,24 @@ then has them too. The names and labels are in ``docs/metrics.md``. Needs the ex
 
 from __future__ import annotations
 
-import logging
-import os
 import threading
 from collections.abc import Iterator
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from ..discovery import default_registry
 from ..discovery.registry import Registry
 from ..drivers.members import json_value
-from .metrics.calls import BUCKETS, GO_BUCKETS, MOST_SERVICES, CallCounts, Durations
+from .metrics.calls import BUCKETS, GO_BUCKETS, MOST_SERVICES, Durations
 from .metrics.families import FAMILIES, Family
-from .metrics.reading import Reading, readings
-from .metrics.served import AsgiApp, Route, ServedAsgi, ServedCounts, ServedWsgi, WsgiApp
+from .metrics.reading import Reading
+from .metrics.served import AsgiApp, Route, ServedAsgi, ServedWsgi, WsgiApp
+from .metrics.source import Source
+from .metrics.workers import Told, Workers
 
 __all__ = ["Metrics"]
-
-logger = logging.getLogger(__name__)
-
-_MULTIPROCESS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
 
 class Metrics:
@@ -57,10 +52,7 @@ class Metrics:
         if most_services < 1:
             raise ValueError(f"most_services is {most_services}; accepted: 1 or more")
         self.name = name
-        self._registry = None if registry is None else ref(registry)
-        self._most_services = most_services
-        self._calls = CallCounts(most_services)
-        self._served = ServedCounts()
+        self._source = Source(registry, most_services, lambda: _workers.begin())
 
     def register(self, collectors: CollectorRegistry = REGISTRY) -> Metrics:
         """Have `collectors`, Prometheus' registry, tell these too, and count calls from now on.
@@ -77,8 +69,7 @@ class Metrics:
                 collector = _Collector()
                 collectors.register(collector)
                 _collectors[collectors] = collector
-                _warn_of_several_processes()
-            return collector.add(self)
+            return collector.add(self, self._source)
 
     def unregister(self, collectors: CollectorRegistry = REGISTRY) -> None:
         """Take it back; does nothing if it is not registered."""
@@ -96,77 +87,42 @@ class Metrics:
                 ``/items/{id}``: never the path itself, of which there is no end. None: what FastAPI and Starlette
                 leave in the scope.
         """
-        return ServedAsgi(app, self._served, route)
+        return ServedAsgi(app, self._source.served, route)
 
     def wsgi(self, app: WsgiApp, route: Route | None = None) -> WsgiApp:
         """The same for WSGI. Its environment has no route: without `route` the label ``path`` is empty."""
-        return ServedWsgi(app, self._served, route)
-
-    # -- for the collector ---------------------------------------------------------------------------------------------
-
-    @property
-    def registry(self) -> Registry | None:
-        """Whose metrics these are; None if there is none at present."""
-        return default_registry.current() if self._registry is None else self._registry()
-
-    @property
-    def over(self) -> bool:
-        """Whether there is nothing more to tell: the registry is gone, or stopped."""
-        if self._registry is None:
-            return False
-        registry = self._registry()
-        return registry is None or registry.stopped
-
-    def start(self) -> None:
-        """Count calls from now on."""
-        if self._registry is None:
-            default_registry.observe(self._calls)
-        elif (registry := self._registry()) is not None:
-            registry.add_observer(self._calls)
-
-    def end(self) -> None:
-        """Count no more."""
-        default_registry.observe_no_more(self._calls)
-        if self._registry is not None and (registry := self._registry()) is not None:
-            registry.remove_observer(self._calls)
-
-    def read(self) -> Iterator[Reading]:
-        """All values of this moment."""
-        yield from readings(self.registry, self._calls.read(), self._most_services)
-        yield from self._served.read()
+        return ServedWsgi(app, self._source.served, route)
 
 
 class _Collector(Collector):
     """All `Metrics` of one of Prometheus' registries: a second collector with the same names would be refused."""
 
     def __init__(self) -> None:
-        self._all: dict[str, Metrics] = {}
+        self._all: dict[str, tuple[Metrics, Source]] = {}
 
-    def add(self, metrics: Metrics) -> Metrics:
+    def add(self, metrics: Metrics, source: Source) -> Metrics:
         """Tell these too, unless the same registry's are told already."""
-        registry = metrics.registry
-        for other in self._all.values():
-            if other is metrics or (other.registry is registry and registry is not None):
+        for other, others in self._all.values():
+            if others.is_of(source):
                 return other
-        there = self._all.get(metrics.name)
+        _, there = self._all.get(metrics.name, (None, None))
         if there is not None:
-            if there.registry is metrics.registry:
-                return there
             if not there.over:
                 raise ValueError(
                     f"metrics of another registry are registered under the name {metrics.name!r}: give each a name of "
                     'its own, Metrics(registry, name="…")'
                 )
             there.end()
-        self._all[metrics.name] = metrics
-        metrics.start()
+        self._all[metrics.name] = metrics, source
+        source.start()
         return metrics
 
     def remove(self, metrics: Metrics) -> bool:
         """Tell them no more; whether nothing is left."""
-        if self._all.get(metrics.name) is metrics:
+        there, source = self._all.get(metrics.name, (None, None))
+        if there is metrics and source is not None:
             del self._all[metrics.name]
-            metrics.end()
+            source.end()
         return not self._all
 
     def describe(self) -> list[Metric]:
@@ -176,17 +132,32 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All values, each name once."""
         made: dict[str, Metric] = {}
-        for metrics in tuple(self._all.values()):
-            for family, labels, value in _summed(metrics.read()):
-                metric = made.get(family.name)
-                if metric is None:
-                    metric = made[family.name] = _metric(family)
-                _add(metric, family, dict(zip(family.labels, map(_text, labels), strict=True)), metrics.name, value)
+        for family, labels, value in self.read():
+            metric = made.get(family.name)
+            if metric is None:
+                metric = made[family.name] = _metric(family)
+            _add(metric, family, labels, value)
         yield from made.values()
+
+    def read(self) -> Iterator[Told]:
+        """All values of this moment, with the names of their labels."""
+        for metrics, source in tuple(self._all.values()):
+            for family, labels, value in _summed(source.read()):
+                named = {"registry": _text(metrics.name)} if metrics.name else {}
+                named |= zip(family.labels, map(_text, labels), strict=True)
+                yield family, named, value
 
 
 _lock = threading.RLock()
 _collectors: WeakKeyDictionary[CollectorRegistry, _Collector] = WeakKeyDictionary()
+
+
+def _all_told() -> Iterator[Told]:
+    for collector in tuple(_collectors.values()):
+        yield from collector.read()
+
+
+_workers = Workers(_all_told)
 
 
 def _summed(found: Iterator[Reading]) -> Iterator[Reading]:
@@ -208,9 +179,7 @@ def _metric(family: Family) -> Metric:
     return Metric(name, family.help, family.kind)
 
 
-def _add(metric: Metric, family: Family, labels: dict[str, str], registry: str, value: float | Durations) -> None:
-    if registry:
-        labels = {"registry": registry, **labels}
+def _add(metric: Metric, family: Family, labels: dict[str, str], value: float | Durations) -> None:
     if not isinstance(value, Durations):
         metric.add_sample(family.name, labels, float(value))
         return
@@ -224,12 +193,3 @@ def _add(metric: Metric, family: Family, labels: dict[str, str], registry: str, 
 def _text(label: str) -> str:
     """What can be written as UTF-8: one name that cannot must not cost the whole scrape."""
     return str(json_value(label))
-
-
-def _warn_of_several_processes() -> None:
-    if any(os.environ.get(name) for name in _MULTIPROCESS):
-        logger.warning(
-            "%s is set, and prometheus_client leaves collectors out of what it adds up from several processes: have "
-            "each worker serve its own metrics",
-            _MULTIPROCESS[0],
-        )

@@ -91,25 +91,42 @@ class Observers(Observer):
     def driver_changed(self, status: BackendStatus) -> None:
         self._tell("driver_changed", status)
 
-    def picked(self, service: str, member: Member) -> None:
-        self._tell("picked", service, member)
-
     def attempt_failed(self, service: str, outcome: Outcome) -> None:
         self._tell("attempt_failed", service, outcome)
 
+    # These three are told with every call: each spares itself the way through `_tell`.
+
+    def picked(self, service: str, member: Member) -> None:
+        for observer, tell in self._hearing["picked"]:
+            try:
+                tell(service, member)
+            except Exception as error:
+                self._raised(observer, "picked", error)
+
     def attempt_ended(self, service: str, outcome: Outcome) -> None:
-        self._tell("attempt_ended", service, outcome)
+        for observer, tell in self._hearing["attempt_ended"]:
+            try:
+                tell(service, outcome)
+            except Exception as error:
+                self._raised(observer, "attempt_ended", error)
 
     def call_ended(self, service: str, outcome: Outcome) -> None:
-        self._tell("call_ended", service, outcome)
+        for observer, tell in self._hearing["call_ended"]:
+            try:
+                tell(service, outcome)
+            except Exception as error:
+                self._raised(observer, "call_ended", error)
 
     def _tell(self, method: str, *what: Any) -> None:
         for observer, tell in self._hearing[method]:
             try:
                 tell(*what)
             except Exception as error:
-                kind = f"{type(observer).__qualname__}.{method}"
-                self._log.warning(kind, "the observer's %s raised %s: %s", kind, type(error).__name__, error)
+                self._raised(observer, method, error)
+
+    def _raised(self, observer: Observer, method: str, error: Exception) -> None:
+        kind = f"{type(observer).__qualname__}.{method}"
+        self._log.warning(kind, "the observer's %s raised %s: %s", kind, type(error).__name__, error)
 
 
 def _overrides(observer: Observer, name: str) -> bool:

@@ -1,1 +1,1 @@
-"""What is measured: names that are stable, and how their values are read. No exporter's library is imported here."""
+"""What is measured: names that are stable, and how their values are read."""

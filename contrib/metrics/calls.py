@@ -25,8 +25,9 @@ OTHERS = "(others)"
 """The service that the rest is counted for."""
 
 _REACHED = {reached: reached.value.replace(" ", "_") for reached in Reached}
-_CLASSES = {digit: f"{digit}xx" for digit in range(1, 6)}
+_BY_STATUS = {status: f"{status // 100}xx" for status in range(100, 600)}
 _FIRST_ERROR = 400
+_ANSWERED = Reached.ANSWERED
 
 
 @attrs.define(eq=False)
@@ -104,25 +105,32 @@ class CallCounts(Observer):
 
     def attempt_ended(self, service: str, outcome: Outcome) -> None:
         """See `Observer`."""
-        how = _how(outcome)
+        reached = outcome.reached
+        how = _BY_STATUS.get(outcome.status or 0, "answered") if reached is _ANSWERED else _REACHED[reached]
         with self._lock:
             attempts = self._of(service).attempts
             attempts[how] = attempts.get(how, 0) + 1
 
     def call_ended(self, service: str, outcome: Outcome) -> None:
         """See `Observer`."""
-        how = _how(outcome)
-        answered = outcome.reached is Reached.ANSWERED
-        good = answered and (outcome.status is None or outcome.status < _FIRST_ERROR)
+        reached, status = outcome.reached, outcome.status or 0
+        how = _BY_STATUS.get(status, "answered") if reached is _ANSWERED else _REACHED[reached]
+        good = reached is _ANSWERED and status < _FIRST_ERROR
+        seconds = outcome.before + outcome.seconds
         with self._lock:
-            of_service = self._of(service)
-            of_service.calls[how] = of_service.calls.get(how, 0) + 1
-            (of_service.succeeded if good else of_service.failed).add(outcome.call_seconds)
+            counted = self._of(service)
+            counted.calls[how] = counted.calls.get(how, 0) + 1
+            (counted.succeeded if good else counted.failed).add(seconds)
 
     def read(self) -> dict[str, ServiceCalls]:
         """All counts at one moment."""
         with self._lock:
             return {service: counted.copy() for service, counted in self._services.items()}
+
+    def forget(self) -> None:
+        """Begin anew, in a process that was forked: its parent goes on telling of what it has counted."""
+        self._lock = threading.RLock()
+        self._services = {}
 
     def _of(self, service: str) -> ServiceCalls:
         found = self._services.get(service)
@@ -130,9 +138,3 @@ class CallCounts(Observer):
             name = service if len(self._services) < self._most else OTHERS
             found = self._services.setdefault(name, ServiceCalls())
         return found
-
-
-def _how(outcome: Outcome) -> str:
-    if outcome.reached is not Reached.ANSWERED:
-        return _REACHED[outcome.reached]
-    return _CLASSES.get((outcome.status or 0) // 100, "answered")

@@ -55,6 +55,11 @@ class ServedCounts:
                 durations = self._durations[route, method] = Durations()
             durations.add(seconds)
 
+    def forget(self) -> None:
+        """Begin anew, in a process that was forked."""
+        self._lock = threading.RLock()
+        self._counts, self._durations = {}, {}
+
     def read(self) -> Iterator[Reading]:
         """All values of this moment."""
         with self._lock:

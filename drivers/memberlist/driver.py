@@ -240,13 +240,21 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
 
     def round_trip(self, member: Member) -> float | None:
         """See `ProbingDriver.round_trip`; of the gossip's direct pings."""
-        record = None if self._node is None else self._node.swim.record(self._node_of(member))
+        node = self._started_node
+        record = None if node is None else node.swim.record(self._node_of(member))
         return None if record is None else record.round_trip
 
     def doubt(self) -> str:
         """See `ProbingDriver.doubt`; Lifeguard's score says so."""
-        score = 0 if self._node is None else self._node.swim.health_score
+        node = self._started_node
+        score = 0 if node is None else node.swim.health_score
         return f"the health score of the gossip is {score}: this node may be the one in trouble" if score else ""
+
+    @property
+    def _started_node(self) -> GossipNode | None:
+        """For who may ask at any time: while the sockets are opened there is a node that has nothing to tell."""
+        node = self._node
+        return node if node is not None and node.started else None
 
     def _node_of(self, member: Member) -> str:
         """The name of the node that offers it. Another backend may have another name for the process."""
@@ -317,7 +325,7 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
 
     def status(self) -> DriverStatus:
         """See `Driver.status`."""
-        node = self._node
+        node = self._started_node
         if node is None:
             return DriverStatus(self.mode, False, "not started")
         swim = node.swim

@@ -131,6 +131,11 @@ class GossipNode:
             task_status.started()
 
     @property
+    def started(self) -> bool:
+        """Whether there is a protocol's side yet."""
+        return self._swim is not None
+
+    @property
     def swim(self) -> Swim:
         """The protocol's side of the node: settings, members, counters.
 

@@ -34,6 +34,7 @@ _MODULES = {
     "pydoudou.contrib.urllib3": "Services called through `urllib3`: [other-clients.md](../other-clients.md).",
     "pydoudou.contrib.grpc": "gRPC services: [other-clients.md](../other-clients.md).",
     "pydoudou.contrib.grpc_aio": "The same for `grpc.aio`; it is `pydoudou.contrib.grpc.aio` as well.",
+    "pydoudou.contrib.prometheus": "Metrics: [metrics.md](../metrics.md).",
     "pydoudou.drivers.contract": "For a driver of your own, [third-party-drivers.md](../third-party-drivers.md).",
     "pydoudou.drivers.members": "The values that drivers report.",
     "pydoudou.drivers.environment": "Variables, read and checked.",

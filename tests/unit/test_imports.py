@@ -11,7 +11,7 @@ import pytest
 
 NEVER_UNASKED = [
     *("grpc", "v2", "google.protobuf", "aiohttp", "pydantic", "requests", "httpx", "rich", "click"),
-    *("httpx2", "urllib3"),
+    *("httpx2", "urllib3", "prometheus_client"),
     "pydoudou.contrib.simulator",
 ]
 LOOPBACK = {"GDD_MEM_HOST": "127.0.0.1", "GDD_MEM_BIND": "127.0.0.1", "GDD_MEM_PORT": "0"}

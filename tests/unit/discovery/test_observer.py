@@ -174,3 +174,18 @@ def test_an_observer_that_overrides_nothing_can_be_told_everything() -> None:
     observers.add(Observer())
     observers.picked("orders", member())
     observers.member_changed(MemberEvent(EventKind.JOINED, member()))
+
+
+def test_who_does_not_override_a_method_or_lacks_it_is_not_called_for_it() -> None:
+    class Picks:
+        told = 0
+
+        def picked(self, service: str, member: Member) -> None:
+            self.told += 1
+
+    observers, picks = Observers(), Picks()
+    observers.add(picks)  # type: ignore[arg-type]
+    observers.add(Observer())
+    observers.picked("orders", member())
+    observers.attempt_ended("orders", Outcome(member(), Reached.BROKEN))
+    assert picks.told == 1
