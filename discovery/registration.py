@@ -65,8 +65,11 @@ class Registration:
         self.drivers: Sequence[SupervisedDriver] = ()
         self._timings = timings
         self._leaving = False
-        self._told = anyio.Event()
         self._began = self._takes = 0.0
+
+    def begin(self) -> None:
+        """On the event loop, before anything else: the thread that makes a run may be one of another kind of loop."""
+        self._told = anyio.Event()
 
     async def announce(self) -> None:
         """Register what is held back, with every driver that takes it.
@@ -129,13 +132,12 @@ class Registration:
         finally:
             self._told.set()
 
-    async def drain(self, tasks: TaskGroup, least: float, exactly: float | None) -> None:
+    async def drain(self, tasks: TaskGroup, least: float) -> None:
         """Begin to leave unless that has begun; returns when the time to serve on is over, counted from then. Where
         nothing is registered that is at once.
 
         Args:
             least: seconds to serve on even if everybody has been told before.
-            exactly: seconds to serve on whoever has been told.
         """
         if not self._registers:
             return
@@ -147,10 +149,9 @@ class Registration:
             if not self._leaving:
                 saying = None if instance is None else _saying_so(instance)
                 tasks.start_soon(self._leave, lambda driver: driver.drain(saying, self._timings.drain_note_timeout))
-        if exactly is None:
-            with anyio.move_on_after(self._began + max(least, self._takes) - anyio.current_time()):
-                await self._told.wait()
-        await anyio.sleep(max(0.0, self._began + (least if exactly is None else exactly) - anyio.current_time()))
+        with anyio.move_on_after(self._began + max(least, self._takes) - anyio.current_time()):
+            await self._told.wait()
+        await anyio.sleep(max(0.0, self._began + least - anyio.current_time()))
         self.presence = Presence.LEFT
 
 

@@ -252,6 +252,7 @@ class Supervisor:
         self._stopping = anyio.Event()
         self._decided = anyio.Event()
         self._changing = anyio.Lock()
+        self.registration.begin()
         if self.ended:
             self._stop_soon()
         failures: dict[str, Exception] = {}
@@ -337,7 +338,7 @@ class Supervisor:
         self._tasks.start_soon(answer)
 
     async def _drain(self, seconds: float | None, reply: Reply) -> None:
-        await self.registration.drain(self._tasks, self.settings.drain_time, seconds)
+        await self.registration.drain(self._tasks, self.settings.drain_time if seconds is None else seconds)
         _answer(reply)
 
     async def _reconfigure(self, changes: Mapping[str, str]) -> None:

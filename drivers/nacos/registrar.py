@@ -110,8 +110,9 @@ class Registrar:
         Raises:
             NacosUnavailable: there was no answer to any question.
         """
+        asked = len(self._wanted)  # what is wanted may change meanwhile: a process that drains wants nothing any more
         errors = await self._each(self._check, session, now)
-        if len(errors) == len(self._wanted) and all(isinstance(error, NacosUnavailable) for error in errors):
+        if errors and len(errors) == asked and all(isinstance(error, NacosUnavailable) for error in errors):
             raise errors[0]
 
     async def deregister(self, session: Session) -> None:
@@ -142,6 +143,8 @@ class Registrar:
             fate.again_at = now + REFUSED_AGAIN_AFTER * isinstance(error, NacosRefused)
             raise
         fate.registered, fate.problem = True, ""
+        if not self._wanted:  # taken back while the server was told
+            await self._ask(session.deregister, registration)
 
     async def _check(self, session: Session, registration: Registration, now: float) -> None:
         fate = self._fate(registration)
@@ -150,6 +153,8 @@ class Registrar:
                 await self._register(session, registration, now)
             return
         listed = await self._ask(session.query, registration.service)
+        if registration not in self._fates:  # taken back, or replaced, while the server was asked
+            return
         if any(each.is_for(registration) for each in listed.instances):
             fate.hidden, fate.problem, fate.again_at = False, "", 0.0
             return

@@ -45,7 +45,7 @@ from pydoudou.contrib.starlette import lifespan
 async def said(request):
     return PlainTextResponse(request.state.said)
 
-app = Starlette(routes=[Route("/", said)], lifespan=lifespan(own))
+app = Starlette(routes=[Route("/", said, methods=["GET", "POST"])], lifespan=lifespan(own))
 """
 FASTAPI = f"""{OWN}
 from fastapi import FastAPI, Request
@@ -53,7 +53,7 @@ from pydoudou.contrib.fastapi import lifespan
 
 app = FastAPI(lifespan=lifespan(own, check="/docs"))
 
-@app.get("/")
+@app.api_route("/", methods=["GET", "POST"])
 async def said(request: Request):
     return request.state.said
 """
@@ -77,7 +77,7 @@ from pydoudou.contrib.asgi import Registered
 async def said(request):
     return PlainTextResponse(request.state.said)
 
-app = Registered(Starlette(routes=[Route("/", said)], lifespan=own))
+app = Registered(Starlette(routes=[Route("/", said, methods=["GET", "POST"])], lifespan=own))
 """
 APPS = pytest.mark.parametrize(
     ("program", "needs", "has_own"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import threading
 import time
 from collections import Counter
@@ -68,7 +69,7 @@ class CalledEverySoOften:
 
 @contextlib.contextmanager
 def calls_of_both_kinds(registry: Registry) -> Iterator[tuple[CalledEverySoOften, CalledEverySoOften]]:
-    """Through httpx with the default policy, and by a pick and one attempt; no call fails."""
+    """GET and POST by turns through httpx with the default policy, and GET by a pick and one attempt; no call fails."""
     transport = DiscoveryTransport(balancer=lambda name: LeastLatency(name, registry))
     picks = RoundRobin("orders", registry)
 
@@ -77,7 +78,8 @@ def calls_of_both_kinds(registry: Registry) -> Iterator[tuple[CalledEverySoOften
         return get(member.host, member.port)
 
     with httpx.Client(transport=transport, timeout=5.0) as client:
-        retrying = CalledEverySoOften(lambda: client.get("http://orders/").status_code)
+        methods = itertools.cycle(["GET", "POST"])
+        retrying = CalledEverySoOften(lambda: client.request(next(methods), "http://orders/").status_code)
         with retrying, CalledEverySoOften(pick_and_call) as picking:
             yield retrying, picking
     assert (retrying.failed, picking.failed) == (Counter(), Counter())
