@@ -219,6 +219,18 @@ _Origin = tuple[str, str, str]
 """Scheme, host with port, and root path."""
 
 
+@functools.lru_cache(256)
+def _moved(asked: URL, scheme: str, authority: str, root: str) -> URL:
+    """`asked` at another origin. Programs ask for the same URLs again and again, and making one takes 5 µs."""
+    return URL.build(
+        scheme=scheme,
+        authority=authority,
+        path=root + asked.raw_path,
+        query_string=asked.raw_query_string,
+        encoded=True,
+    )
+
+
 def _origin(base: str) -> _Origin:
     parts = urlsplit(base)
     return parts.scheme, parts.netloc, parts.path
@@ -301,7 +313,7 @@ class _Exchange:
         self.restore()
         try:
             following = self.service.answered(
-                self.call, attempt, response.status, response.headers.get, self.request, monotonic()
+                self.call, attempt, response.status, lambda name: response.headers.get(name), self.request, monotonic()
             )
         except BaseException:
             response.close()
@@ -319,13 +331,7 @@ class _Exchange:
         self.scheme = member_scheme(_SECURE[asked.scheme], member)
         try:
             scheme, authority, root = service.origins.of(member, self.scheme, service.view)
-            return URL.build(
-                scheme=scheme,
-                authority=authority,
-                path=root + asked.raw_path,
-                query_string=asked.raw_query_string,
-                encoded=True,
-            )
+            return _moved(asked, scheme, authority, root)
         except (UnusableAddress, ValueError) as error:
             raise aiohttp.ClientConnectorError(self.request.connection_key, OSError(0, str(error))) from error
 

@@ -149,11 +149,10 @@ class _Outgoing(requests.PreparedRequest):
     """
 
     def __init__(self, original: requests.PreparedRequest, base: str, call: Call, attempt: Pick) -> None:
-        super().__init__()
+        vars(self).update(vars(original))
         self.original, self.call, self.attempt = original, call, attempt
         self.following: Pick | None = None
         self.asked = urlsplit(original.url or "")
-        self.method, self.body = original.method, original.body
         self.url = base + original.path_url
         # requests sends no Host header of its own, and urllib3 would send the address of the member. One that the
         # caller set wins, and stands first too.

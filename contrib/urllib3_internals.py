@@ -118,11 +118,11 @@ class _Telling(HTTPResponse):
         try:
             data = read(self, *args, **kwargs)
         except BaseException:
-            self._tell(False)
+            _tell(self, False)
             raise
         self.reading = False
         if self.released:
-            self._tell(True)
+            _tell(self, True)
         return data
 
     def read_chunked(self, *args: Any, **kwargs: Any) -> Generator[bytes, None, None]:
@@ -130,22 +130,22 @@ class _Telling(HTTPResponse):
         try:
             yield from super().read_chunked(*args, **kwargs)
         except BaseException:
-            self._tell(False)
+            _tell(self, False)
             raise
-        self._tell(True)
+        _tell(self, True)
 
     def release_conn(self) -> None:
         # While a read is under way, urllib3 gives the connection back at the end and after an error alike.
         super().release_conn()
         self.released = True
         if not self.reading:
-            self._tell(not self.length_remaining)
+            _tell(self, not self.length_remaining)
 
     def close(self) -> None:
         try:
             super().close()
         finally:
-            self._tell(False)
+            _tell(self, False)
 
     def __del__(self) -> None:
         # The finalizer of the base class closes. What was dropped is told of by the attempt's own finalizer, which
@@ -153,10 +153,13 @@ class _Telling(HTTPResponse):
         self.tell_ended = None
         super().__del__()
 
-    def _tell(self, complete: bool) -> None:
-        tell, self.tell_ended = self.tell_ended, None
-        if tell is not None:
-            tell(complete)
+
+def _tell(response: Any, complete: bool) -> None:
+    tell, response.tell_ended = response.tell_ended, None
+    if tell is not None:
+        # It has nothing more to tell: what follows, its finalizer too, goes the short way.
+        response.__class__ = HTTPResponse
+        tell(complete)
 
 
 def _pools_have_keys() -> bool:

@@ -32,7 +32,11 @@ _starting = False
 
 
 def new_node(
-    data: Mapping[str, Any] | None = None, *, settings: Settings | None = None, register: bool = True
+    data: Mapping[str, Any] | None = None,
+    *,
+    settings: Settings | None = None,
+    register: bool = True,
+    announce: bool = True,
 ) -> Registry:
     """Start the process's default registry.
 
@@ -42,6 +46,7 @@ def new_node(
         data: the metadata to register; flat, with text for keys.
         settings: instead of those of the environment.
         register: False joins to look only, and registers nothing; no service name is needed then.
+        announce: False registers when `Registry.announce` is called.
 
     Raises:
         SettingsError: names every variable that cannot be used.
@@ -51,7 +56,7 @@ def new_node(
     registry = _only_one(_settings(settings, register))
     began = time.monotonic()
     with _becoming_default(registry):
-        registry.start(data)
+        registry.start(data, announce=announce)
     took = time.monotonic() - began
     if took > _NOTICEABLE and in_event_loop():
         logger.warning(
@@ -61,7 +66,11 @@ def new_node(
 
 
 async def new_node_async(
-    data: Mapping[str, Any] | None = None, *, settings: Settings | None = None, register: bool = True
+    data: Mapping[str, Any] | None = None,
+    *,
+    settings: Settings | None = None,
+    register: bool = True,
+    announce: bool = True,
 ) -> Registry:
     """`new_node` for asynchronous programs, asyncio or trio: the event loop goes on meanwhile.
 
@@ -71,7 +80,7 @@ async def new_node_async(
 
     registry = _only_one(await to_thread.run_sync(_settings, settings, register))
     with _becoming_default(registry):
-        await registry.start_async(data)
+        await registry.start_async(data, announce=announce)
     return registry
 
 

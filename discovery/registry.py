@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Instance, Member
 from . import process, sigterm
+from .draining import Draining
 from .explanation import ServiceExplanation, explained
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
@@ -42,7 +43,7 @@ __all__ = ["Registry"]
 T = TypeVar("T")
 
 
-class Registry:
+class Registry(Draining):
     """Registers this process, and knows the members of all services.
 
     ::
@@ -106,11 +107,12 @@ class Registry:
         """Whether it is a copy that a fork left in the child, every use of which is an error."""
         return self._inherited
 
-    def start(self, data: Mapping[str, Any] | None = None) -> None:
+    def start(self, data: Mapping[str, Any] | None = None, *, announce: bool = True) -> None:
         """Start all drivers; returns when they have joined and registered, or keep trying to.
 
         Args:
             data: the metadata to register; flat, with text for keys.
+            announce: False joins to look, and registers when `announce` is called.
 
         Raises:
             RegistryStateError: it runs already, was stopped meanwhile, or was inherited through a fork.
@@ -120,7 +122,7 @@ class Registry:
             SettingsError: a port is taken.
             DiscoveryError: several backends could not start; the message names each.
         """
-        self._start(self._assign_run(data))
+        self._start(self._assign_run(data, announce))
 
     def _start(self, run: Supervisor) -> None:
         try:
@@ -133,7 +135,7 @@ class Registry:
             self._stop(run)
             raise
 
-    def _assign_run(self, data: Mapping[str, Any] | None) -> Supervisor:
+    def _assign_run(self, data: Mapping[str, Any] | None, announce: bool) -> Supervisor:
         from .clock import SystemClock
         from .supervisor import Supervisor
 
@@ -148,6 +150,7 @@ class Registry:
                 self.observers,
                 timings=self._timings,
                 clock=self._clock or SystemClock(),
+                announce=announce,
             )
             self._run = self._last_run = run
             self._subscriptions.begin(run.wanted_changed, lambda service: run.view.snapshot(service).members)
@@ -192,14 +195,14 @@ class Registry:
     ) -> None:
         self.stop()
 
-    async def start_async(self, data: Mapping[str, Any] | None = None) -> None:
+    async def start_async(self, data: Mapping[str, Any] | None = None, *, announce: bool = True) -> None:
         """`start` for asynchronous programs, asyncio or trio: the event loop goes on meanwhile. A start that is
         cancelled is undone.
         """
         from anyio import to_thread
 
         await to_thread.run_sync(import_module, f"{__package__}.supervisor")  # takes a while the first time
-        run = self._assign_run(data)  # here, because only the main thread may watch for signals
+        run = self._assign_run(data, announce)  # here, because only the main thread may watch for signals
         try:
             await to_thread.run_sync(self._start, run, abandon_on_cancel=True)
         except BaseException:
@@ -226,7 +229,7 @@ class Registry:
     @property
     def registered(self) -> Instance | None:
         """What this process registers at present; None if that is nothing."""
-        return None if (run := self._run) is None or not run.settings.register else run.instance
+        return None if (run := self._run) is None else run.registration.instance
 
     # -- members -------------------------------------------------------------------------------------------------------
 
@@ -313,7 +316,7 @@ class Registry:
         self._refuse_inherited()
         if (run := self._run) is None or not self._running:
             return RegistryStatus(running=False)
-        return running_status(run.view.snapshots(), run.backends(), run.self_doubt.known)
+        return running_status(run.view.snapshots(), run.backends(), run.self_doubt.known, run.registration.presence)
 
     def explain(self, service: str) -> str:
         """One line on why there may be nobody to pick (every `NoMemberAvailable` has it): the service, the modes, and

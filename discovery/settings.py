@@ -65,6 +65,7 @@ class Settings:
         weight: 1 to 10000 for a fixed share of the traffic, 0 for a dynamic one.
         compat: which generations of go-doudou find the service.
         leave_on_sigterm: whether a SIGTERM that nobody else handles has this process leave before it ends it.
+        drain_time: seconds for which a process serves on at least when it drains, see `Registry.drain`.
 
     Raises:
         SettingsError: a value is bad, a mode has no plugin, or there is something to register and no name or host.
@@ -81,6 +82,7 @@ class Settings:
     weight: int = 1
     compat: Compat = Compat.BOTH
     leave_on_sigterm: bool = True
+    drain_time: float = 2.0
 
     def __init__(
         self,
@@ -96,6 +98,7 @@ class Settings:
         weight: int = 1,
         compat: Compat = Compat.BOTH,
         leave_on_sigterm: bool = True,
+        drain_time: float = 2.0,
         service: str = "",
         seeds: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
@@ -109,6 +112,7 @@ class Settings:
             "weight": weight,
             "compat": compat,
             "leave_on_sigterm": leave_on_sigterm,
+            "drain_time": drain_time,
         }
         if plugins is None:
             fields["service_name"] = service or service_name
@@ -192,6 +196,7 @@ def _said_in_code(fields: Mapping[str, Any], modes: Sequence[str], seeds: Sequen
         "GDD_WEIGHT": str(fields["weight"]),
         "GDD_COMPAT": str(fields["compat"]),
         "GDD_LEAVE_ON_SIGTERM": str(fields["leave_on_sigterm"]),
+        "GDD_DRAIN_TIME": f"{fields['drain_time']}s",
         "GDD_MEM_SEED": ",".join((seeds,) if isinstance(seeds, str) else seeds),
     }
 
@@ -227,6 +232,7 @@ def registration(environment: Environment, plugins: Mapping[str, DriverPlugin]) 
         "weight": _weight(environment, plugins),
         "compat": environment.choice("GDD_COMPAT", Compat.BOTH),
         "leave_on_sigterm": environment.flag("GDD_LEAVE_ON_SIGTERM", True),
+        "drain_time": environment.duration("GDD_DRAIN_TIME", 2.0, positive=False),
     }
 
 

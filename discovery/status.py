@@ -77,6 +77,8 @@ class RegistryStatus:
         services: how many services have members.
         members: how many members they have.
         stale: the services some of whose members are known only from backends that are not authoritative at present.
+        presence: ``running``; ``held back`` before `Registry.announce`, ``draining`` and ``left`` in and after
+            `Registry.drain`; ``stopped``.
         doubt: why this process should not judge others at present, see `Registry.doubt`; "" if it may.
         snapshots: what was counted: the members of all services that are known. Not part of the JSON.
     """
@@ -87,12 +89,13 @@ class RegistryStatus:
     stale: tuple[str, ...] = ()
     backends: tuple[BackendStatus, ...] = ()
     doubt: str = ""
+    presence: str = "stopped"
     snapshots: tuple[Snapshot, ...] = attrs.field(default=(), repr=False)
 
     @property
     def ready(self) -> bool:
-        """Whether every backend is ready."""
-        return self.running and all(backend.ready for backend in self.backends)
+        """Whether every backend is ready, and what is to be registered is."""
+        return self.running and self.presence == "running" and all(backend.ready for backend in self.backends)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields and `ready`, of the types that JSON takes as they are."""
@@ -104,14 +107,17 @@ class RegistryStatus:
             "stale": json_value(self.stale),
             "backends": [backend.to_dict() for backend in self.backends],
             "doubt": self.doubt,
+            "presence": self.presence,
         }
 
 
-def running_status(snapshots: Sequence[Snapshot], backends: tuple[BackendStatus, ...], doubt: str) -> RegistryStatus:
+def running_status(
+    snapshots: Sequence[Snapshot], backends: tuple[BackendStatus, ...], doubt: str, presence: str
+) -> RegistryStatus:
     """The status of a registry that runs."""
     members = sum(len(snapshot.members) for snapshot in snapshots)
     stale = tuple(snapshot.service for snapshot in snapshots if snapshot.stale)
-    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, tuple(snapshots))
+    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, presence, tuple(snapshots))
 
 
 def explanation(

@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 
-from ..drivers.contract import CheckingDriver, Driver, ProbingDriver, SubscribingDriver
+from ..drivers.contract import AnnouncingDriver, CheckingDriver, Driver, ProbingDriver, SubscribingDriver
 from ..drivers.errors import DiscoveryError
 from ..drivers.kit.backoff import Backoff
 from ..drivers.kit.cancellation import others_cancellation_as
@@ -50,6 +50,7 @@ class SupervisedDriver:
     Args:
         make: makes a driver; called for every run, with the settings in force then.
         instance: what is registered, None for nothing.
+        held_back: whether an instance will be registered later.
         changed: is called each time that the driver begins to serve, or has ended.
 
     Attributes:
@@ -70,6 +71,7 @@ class SupervisedDriver:
         settings: Any,
         instance: Instance | None,
         *,
+        held_back: bool = False,
         clock: Clock,
         timings: Timings,
         changed: Callable[[SupervisedDriver], None],
@@ -81,6 +83,7 @@ class SupervisedDriver:
         self.probing: ProbingDriver | None = None
         self._settings = settings
         self._instance = instance
+        self._held_back = held_back
         self._make = make
         self._clock = clock
         self._timings = timings
@@ -111,6 +114,8 @@ class SupervisedDriver:
                     f"the driver of the mode {self.mode!r}, {type(driver).__name__}, has {name}() and does not inherit "
                     f"pydoudou.drivers.contract.{ability}"
                 )
+        if self._held_back and isinstance(driver, AnnouncingDriver):
+            driver.registers_later = True
         return driver
 
     # -- a life --------------------------------------------------------------------------------------------------------
@@ -208,6 +213,27 @@ class SupervisedDriver:
                 await self.driver.leave()
         except Exception as error:
             logger.warning("the %s driver could not leave: %s", self.mode, _innermost(error))
+
+    async def drain(self, saying: Instance | None, within: float) -> None:
+        """Say so in the metadata, if that is quick; leave, and register nothing any more, after a restart too."""
+        if self.serving and saying is not None:
+            try:
+                with anyio.move_on_after(within):
+                    await self._update(saying)
+            except Exception as error:
+                logger.info("the %s driver could not say that this process drains: %s", self.mode, _innermost(error))
+        self._instance, self._held_back = None, False
+        await self.leave()
+
+    def propagation_time(self) -> float:
+        """Seconds after which everybody has heard that this process left; 0 if the driver cannot tell."""
+        if not (self.serving and isinstance(self.driver, AnnouncingDriver)):
+            return 0.0
+        try:
+            return self.driver.propagation_time()
+        except Exception as error:
+            logger.warning("the propagation_time() of the %s driver raised %r", self.mode, error)
+            return 0.0
 
     async def update(self, instance: Instance | None) -> None:
         """Register changed metadata; a driver that does not serve takes it up when it does."""

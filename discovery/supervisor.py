@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import anyio
-import attrs
 from anyio.abc import TaskGroup
 
 from ..drivers.contract import Driver
@@ -32,6 +31,7 @@ from .membership_log import log_events
 from .merging.events import MemberEvent
 from .observer import Observers
 from .probing import Probing
+from .registration import Registration
 from .running_loop import runs_here
 from .self_doubt import SelfDoubt
 from .settings import Settings
@@ -41,7 +41,7 @@ from .statuses import Statuses
 from .subscriptions import Subscriptions
 from .supervised_driver import SupervisedDriver
 from .timings import Timings
-from .together import all_or_none, each, one_error
+from .together import all_or_none, one_error
 
 __all__ = ["Supervisor"]
 
@@ -57,12 +57,13 @@ class Supervisor:
     Args:
         instance: what is registered, None for nothing.
         subscriptions: what is wanted of the drivers.
+        announce: False registers the instance when `announce` is called.
 
     Attributes:
         settings: those in force.
-        instance: what is registered at present, None for nothing.
         view: what the drivers find.
         probing: asks the drivers about one member.
+        registration: what is registered at present.
         self_doubt: says whether this process should judge others.
         ended: whether it was told to stop.
     """
@@ -76,13 +77,14 @@ class Supervisor:
         *,
         timings: Timings,
         clock: Clock,
+        announce: bool = True,
     ) -> None:
         self.settings = settings
         self._loop = LoopThread("pydoudou", self._serve, make_loop=clock.new_event_loop, prepare=runs_here)
         self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
         self.probing = Probing(self._loop.call_soon, clock.now)
         self.self_doubt = SelfDoubt(clock.now, self._loop.call_soon)
-        self.instance = instance
+        self.registration = Registration(instance, announce, timings)
         self._subscriptions = subscriptions
         self._observers = observers
         self._timings = timings
@@ -95,7 +97,6 @@ class Supervisor:
         # Guards the two attributes above. Reentrant, because a signal handler may interrupt a call of the same thread.
         self._lock = threading.RLock()
         self._asking: Asking | None = None
-        self._left = False
         # A bare lock, released at the end: a signal handler can wait for it whatever the interrupted code holds.
         self._over = threading.Lock()
         self._over.acquire()
@@ -136,7 +137,7 @@ class Supervisor:
 
     def leave_soon(self) -> None:
         """Have the drivers tell the others that this process goes, and serve on; as `stop_soon`."""
-        self._start_soon(self._leave)
+        self._start_soon(self.registration.leave)
 
     def wait_until_over(self, timeout: float) -> bool:
         """Wait until everything has left and ended; whether it has, after `timeout` seconds at most."""
@@ -157,7 +158,33 @@ class Supervisor:
         Raises:
             Exception: as in `start`.
         """
-        self._call(partial(self._update, data))
+        self._call(partial(self.registration.update, data))
+
+    def announce(self) -> None:
+        """Register what was held back.
+
+        Raises:
+            Exception: as in `start`.
+        """
+        self._call(self.registration.announce)
+
+    def drain(self, seconds: float | None) -> None:
+        """Leave, and wait for so long; see `Registry.drain`. Ended by `stop`."""
+        if self._loop.is_current:
+            raise RegistryStateError("this waits for the drivers, and must not be called on their own event loop")
+        reply: Reply = Reply()
+        with self._lock:
+            if self.ended:
+                return
+            self._replies.add(reply)
+        self._loop.call_soon(lambda: self._tasks.start_soon(self._drain, seconds, reply))
+        try:
+            reply.result()
+        except RegistryStateError as stopped:
+            logger.debug("the registry was stopped while it drained: %s", stopped)
+        finally:
+            with self._lock:
+                self._replies.discard(reply)
 
     def reconfigure(self, changes: Mapping[str, str]) -> None:
         """Have every driver go on with these changed variables, or none.
@@ -234,7 +261,7 @@ class Supervisor:
                 if not failures and not self._stopping.is_set():
                     _answer(self._started)
                     await self._stopping.wait()
-                await self._leave()
+                await self.registration.leave()
                 self._tasks.cancel_scope.cancel()
         except Exception as error:
             _answer(self._started, error=error)
@@ -254,7 +281,8 @@ class Supervisor:
                     mode,
                     settings.plugins[mode].create,
                     settings.drivers[mode],
-                    self.instance,
+                    self.registration.instance,
+                    held_back=self.registration.held_back is not None,
                     clock=self._clock,
                     timings=self._timings,
                     changed=self._on_driver,
@@ -263,7 +291,7 @@ class Supervisor:
             )
         except Exception as error:
             return {settings.modes[0]: error}
-        self.probing.drivers = self.self_doubt.drivers = self._drivers
+        self.probing.drivers = self.self_doubt.drivers = self.registration.drivers = self._drivers
         self._asking = Asking(self._drivers, self._subscriptions, tasks)
         tasks.start_soon(self.view.keep_time)
         tasks.start_soon(self._expire_subscriptions)
@@ -289,17 +317,6 @@ class Supervisor:
         self._stopping.set()
         self._decided.set()
 
-    async def _leave(self) -> None:
-        if self._left:
-            return
-        self._left = True
-        with anyio.move_on_after(self._timings.leave_timeout) as deadline:
-            await each(self._drivers, SupervisedDriver.leave, self._timings.call_timeout)
-        if deadline.cancelled_caught:
-            logger.warning(
-                "not everybody could be told within %g s that this process leaves", self._timings.leave_timeout
-            )
-
     async def _expire_subscriptions(self) -> None:
         while True:
             await anyio.sleep(self._timings.forget_after / 4)
@@ -319,19 +336,9 @@ class Supervisor:
 
         self._tasks.start_soon(answer)
 
-    async def _update(self, data: Mapping[str, Any]) -> None:
-        before = self.instance
-        if before is None:
-            return
-        changed = attrs.evolve(before, data=data)
-        await all_or_none(
-            self._drivers,
-            lambda driver: driver.update(changed),
-            lambda driver: driver.update(before),
-            "refused the metadata",
-            self._timings.call_timeout,
-        )
-        self.instance = changed
+    async def _drain(self, seconds: float | None, reply: Reply) -> None:
+        await self.registration.drain(self._tasks, self.settings.drain_time, seconds)
+        _answer(reply)
 
     async def _reconfigure(self, changes: Mapping[str, str]) -> None:
         before, changed = self.settings, self.settings.changed(changes)

@@ -17,6 +17,7 @@ class Timings:
         subscribe_timeout: what a driver has for `subscribe` and `unsubscribe`.
         call_timeout: what the drivers have for `update` and `reconfigure`.
         status_timeout: what the event loop of the drivers has to tell how they are; then the last known status counts.
+        drain_note_timeout: what a driver has to say in the metadata that this process drains, before it leaves.
         leave_timeout: what all drivers together have to leave.
         end_timeout: what is left for their cleaning up after that; then the thread is left behind.
         restart_after: the wait before a driver that ended is started again, doubled with every further short run; it
@@ -31,6 +32,7 @@ class Timings:
     subscribe_timeout: float = 10.0
     call_timeout: float = 30.0
     status_timeout: float = 1.0
+    drain_note_timeout: float = 0.5
     leave_timeout: float = 3.0
     end_timeout: float = 1.5
     restart_after: float = 1.0

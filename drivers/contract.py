@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .environment import Environment
 
 __all__ = [
+    "AnnouncingDriver",
     "CheckingDriver",
     "Driver",
     "DriverPlugin",
@@ -81,7 +82,7 @@ class Driver(Protocol):
         """
 
     async def update(self, instance: Instance) -> None:
-        """Register changed metadata in place of the old."""
+        """Register changed metadata in place of the old, or for the first time if `run` was given no instance."""
 
     async def leave(self) -> None:
         """Tell the others that this process goes, within a deadline of the driver's own; then `run` is cancelled."""
@@ -123,6 +124,19 @@ class ReconfigurableDriver(abc.ABC):
     @abc.abstractmethod
     async def reconfigure(self, settings: Any) -> None:
         """Go on with what the plugin's `changed` returned. It was checked, so this does not fail."""
+
+
+class AnnouncingDriver(abc.ABC):
+    """The ability of a driver that knows how its news spread, declared by inheriting from this class."""
+
+    registers_later = False
+    """Set before `run`, which then gets no instance: an `update` will bring one."""
+
+    @abc.abstractmethod
+    def propagation_time(self) -> float:
+        """Seconds after which everybody has heard that this process left, as it is in most cases. Called on the event
+        loop, before `leave`.
+        """
 
 
 class ProbingDriver(abc.ABC):

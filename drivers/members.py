@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 __all__ = [
+    "DRAINING",
     "NO_DATA",
     "Compat",
     "DriverStatus",
@@ -106,6 +107,9 @@ def json_value(value: Any, *, _depth: int = 0) -> Any:
 NO_DATA: Mapping[str, Any] = MappingProxyType({})
 """The metadata of whoever has none."""
 
+DRAINING = "draining"
+"""What the metadata have under ``state`` when a process takes its leave and serves on (`Registry.drain`)."""
+
 # What may stand in a path besides letters and digits (RFC 3986 section 3.3); "%" because a root path may be encoded.
 _PATH_SAFE = "/%-._~!$&'()*+,;=:@"
 _NEEDS_NO_QUOTES = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_SAFE)}]*")
@@ -156,6 +160,11 @@ class Member:
     def address(self) -> str:
         """``host:port``, with IPv6 in brackets."""
         return f"{bracketed(self.host)}:{self.port}"
+
+    @property
+    def draining(self) -> bool:
+        """Whether it says of itself that it takes its leave: nothing new is to be started on it."""
+        return bool(self.data) and self.data.get("state") == DRAINING
 
     @property
     def quoted_root_path(self) -> str:

@@ -12,6 +12,7 @@ import attrs
 from ...drivers.errors import CircuitOpen, DiscoveryError, NoMemberAvailable
 from ...drivers.members import Member, Reached
 from ..balancer import ReportingBalancer
+from ..memory.chain import staying
 from ..memory.pick import Pick
 from .call import Call, DeadlineOver
 from .origins import Origins
@@ -54,7 +55,7 @@ class CalledService(Generic[T]):
         make_origin: parses a base URL in the client's own way.
         log: where moves are told.
         changed: is told when the members are others than at the last call, with those there are now: connections to
-            those that left can be closed.
+            those that left, or drain, can be closed.
 
     Attributes:
         origins: the base URLs of members.
@@ -95,7 +96,7 @@ class CalledService(Generic[T]):
         try:
             pick = call.first(now)
         except NoMemberAvailable as error:
-            self._changed(self.balancer.members())
+            self._changed(staying(self.balancer.members()))
             self.view = None
             raise self._errors.no_member(str(error), request=request) from error
         except CircuitOpen as error:
@@ -108,7 +109,7 @@ class CalledService(Generic[T]):
             raise self._errors.timed_out(str(error), request=request) from error
         if pick.view is not self.view:
             self.view = pick.view
-            self._changed(self.balancer.members())
+            self._changed(staying(self.balancer.members()))
         return pick
 
     def after(self, call: Call, attempt: Pick, error: BaseException, now: float) -> Pick | None:

@@ -3,7 +3,8 @@
 A balancer makes its table of what comes out, once per snapshot and epoch of the memory. What depends on what is
 remembered (who is out, new, or in another zone) comes after what is here: `health`.
 
-1. *Candidates* are the members that are alive, or the suspects if none is (the view says so).
+1. *Candidates* are the members that are alive, or the suspects if none is (the view says so). Those that say of
+   themselves that they drain get nothing new, retries neither, unless all do: they still answer.
 2. *Weight 0 takes no traffic*, unless all candidates have it; then all are equal. That is decided before anybody is
    excluded: a member that an operator has drained does not get the calls that failed elsewhere.
 3. *Suspects come last.* When every candidate has been tried, a suspect may well live; of the suspects, too, those with
@@ -12,7 +13,7 @@ remembered (who is out, new, or in another zone) comes after what is here: `heal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -22,7 +23,7 @@ from ...drivers.members import Member
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
 
-__all__ = ["MAX_WEIGHT", "Sharing", "last_resort", "sharing"]
+__all__ = ["MAX_WEIGHT", "Sharing", "last_resort", "sharing", "staying"]
 
 MAX_WEIGHT = 10_000.0
 """What any weight is cut to, as in the settings: sums stay finite whatever somebody registers."""
@@ -54,7 +55,8 @@ class Sharing:
 
 def sharing(snapshot: Snapshot) -> Sharing:
     """Who shares the traffic; nobody when the service has no members."""
-    return _weighted(snapshot.candidates) or Sharing(snapshot.candidates, [1.0] * len(snapshot.candidates))
+    candidates = _not_draining(snapshot.candidates) or snapshot.candidates
+    return _weighted(candidates) or Sharing(candidates, [1.0] * len(candidates))
 
 
 def last_resort(snapshot: Snapshot) -> Sharing:
@@ -62,11 +64,24 @@ def last_resort(snapshot: Snapshot) -> Sharing:
     if len(snapshot.candidates) == len(snapshot.members):
         return Sharing((), ())
     candidates = {member.key for member in snapshot.candidates}
-    others = [member for member in snapshot.members if member.key not in candidates]
+    others = _not_draining([member for member in snapshot.members if member.key not in candidates])
     weighted = _weighted(others)
     if weighted is None and not any(member.weight > 0 for member in snapshot.candidates):
         return Sharing(others, [1.0] * len(others))
     return weighted or Sharing((), ())
+
+
+def _not_draining(members: Sequence[Member]) -> Sequence[Member]:
+    """The same sequence if nobody drains."""
+    if not any(member.draining for member in members):
+        return members
+    return [member for member in members if not member.draining]
+
+
+def staying(members: Iterable[Member]) -> Sequence[Member]:
+    """Those to whom connections are kept: who does not drain, or all if everybody does."""
+    everybody = tuple(members)
+    return _not_draining(everybody) or everybody
 
 
 def _weighted(members: Sequence[Member]) -> Sharing | None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from ...drivers.members import Member, Outcome
+from ...drivers.members import Member, Outcome, Reached
 from .chain import Sharing
 from .ejection import SLOW_SECONDS, Ejections
 from .member_record import MemberRecord
@@ -33,6 +33,7 @@ _ZONES_EVERY = 10.0
 """Seconds after which the callers are counted again."""
 
 _MEDIAN_EVERY = 1.0
+_NOTHING = (False, False)
 _LEAST_OTHERS = 3
 
 
@@ -95,27 +96,39 @@ class Health:
             now: when it ended.
             late: whether its timeout was.
         """
+        if outcome is not None and outcome.reached is Reached.ANSWERED and says_well(outcome.status):
+            seconds = outcome.seconds if outcome.head_seconds is None else outcome.head_seconds
+            return self.answered(record, seconds, outcome.complete, began, now)
         if late:
             self._late_until = now + WINDOW_SECONDS
-        doubtful, well = False, outcome is not None and says_well(outcome)
-        if outcome is not None and not well and counts_against(outcome):
+        doubtful = False
+        if outcome is not None and counts_against(outcome):
             reason = self.reason_to_doubt(now)
             if reason:
                 doubtful, self.doubted = True, (reason, now)
                 self.counts["failures_in_doubt"] += 1
             doubtful = doubtful or began < record.renewed
-        failed = record.end_well(outcome, now) if well and outcome else record.end(outcome, now, doubtful=doubtful)
-        slow, limit = "", self._slow_limit
-        if failed is False and ((record.latency or 0.0) > limit or record.slow_since is not None):
-            slow = self._slow(record, now) if record.slower_than(limit, now) >= SLOW_SECONDS else ""
-        ejections, tried_out = self.ejections, self.tried_out
-        if not (failed or slow or ejections.out or tried_out.out or ejections.changed):
-            return False, False  # as nearly always: there is nobody to judge
-        too_slow = outcome is not None and (outcome.head_seconds or 0.0) > limit
-        back = ejections.judge(record, failed, began, now, self.policy, slow, too_slow)
-        tried_out.judge(record, failed, began, now, self.policy, slow, too_slow)
-        self._look_for_due()
-        return self._changed(), back
+        failed = record.end(outcome, now, doubtful=doubtful)
+        slow = self._slow(record, now) if failed is False else ""
+        too_slow = outcome is not None and (outcome.head_seconds or 0.0) > self._slow_limit
+        return self._judge(record, failed, began, now, slow, too_slow)
+
+    def answered(
+        self, record: MemberRecord, seconds: float, complete: bool, began: float, now: float
+    ) -> tuple[bool, bool]:
+        """As `ended`, for what nearly all attempts are: an answer that says nothing against the member.
+
+        Args:
+            seconds: to its head.
+            complete: whether it ended well.
+        """
+        record.end_well(seconds, complete, now)
+        limit, slow = self._slow_limit, ""
+        if (record.latency or 0.0) > limit or record.slow_since is not None:
+            slow = self._slow(record, now)
+        if slow or self.ejections.out or self.tried_out.out or self.ejections.changed:
+            return self._judge(record, False, began, now, slow, seconds > limit)
+        return _NOTHING  # there is nobody to judge
 
     def news(self, record: MemberRecord, now: float, *, anew: bool) -> None:
         """A backend has found the member alive, or it has registered anew (`anew`)."""
@@ -240,7 +253,18 @@ class Health:
             self.counts["slow_starts" if acts else "slow_starts_dry_run"] += new
         return self.young if acts else {}
 
+    def _judge(
+        self, record: MemberRecord, failed: bool | None, began: float, now: float, slow: str, too_slow: bool
+    ) -> tuple[bool, bool]:
+        back = self.ejections.judge(record, failed, began, now, self.policy, slow, too_slow)
+        self.tried_out.judge(record, failed, began, now, self.policy, slow, too_slow)
+        self._look_for_due()
+        return self._changed(), back
+
     def _slow(self, record: MemberRecord, now: float) -> str:
+        """Why it is too slow, as of the answer that ended now; "" if it is not."""
+        if record.slower_than(self._slow_limit, now) < SLOW_SECONDS:
+            return ""
         if record.slow_answers < self.policy.least_calls or self.reason_to_doubt(now):
             return ""
         taken = (record.latency or 0.0) * 1000

@@ -89,8 +89,10 @@ class MemberRecord:
 
         Returns whether it failed and counts against the member; None if it says nothing of that.
         """
-        if outcome is not None and says_well(outcome):
-            return self.end_well(outcome, now)
+        if outcome is not None and outcome.reached is Reached.ANSWERED and says_well(outcome.status):
+            seconds = outcome.seconds if outcome.head_seconds is None else outcome.head_seconds
+            self.end_well(seconds, outcome.complete, now)
+            return False
         self.in_flight -= 1
         if outcome is None:
             self.cancelled += 1
@@ -120,13 +122,12 @@ class MemberRecord:
         self.window.add(failed, now)
         return failed
 
-    def end_well(self, outcome: Outcome, now: float) -> bool:
-        """As `end`, for what nearly all attempts are: an answer that says nothing against the member."""
+    def end_well(self, seconds: float, complete: bool, now: float) -> None:
+        """As `end`, for an answer that says nothing against the member, whose head came after so many seconds."""
         self.in_flight -= 1
         self.answered += 1
-        if not outcome.complete:
+        if not complete:
             self.incomplete += 1
-        seconds = outcome.seconds if outcome.head_seconds is None else outcome.head_seconds
         # As in `_average` and `_average_answers`, at once: both fall by the same law, mostly from the same time on.
         stamp, ewma, latency = self.stamp, self.ewma, self.latency
         kept = math.exp((stamp - now) / DECAY_SECONDS) if now > stamp else 1.0
@@ -144,7 +145,6 @@ class MemberRecord:
         if self.window is None:
             self.window = SuccessWindow()
         self.window.add(False, now)
-        return False
 
     def slower_than(self, limit: float, now: float) -> float:
         """For how many seconds the answers have taken longer on average than `limit`; to ask after each answer."""

@@ -99,14 +99,20 @@ class ServiceMemory:
 
     def settle(self, now: float) -> list[Outcome]:
         """Count what has ended, and what time has changed; returns the outcomes of which nobody has been told."""
-        untold, health, loads = [], self.health, self.loads
+        untold: list[Outcome] = []
+        health, loads = self.health, self.loads
         if loads.punished or now >= loads.move_on_at:
             self._keep_up(now)
         while self.ended:
             record, outcome, tell, began, ended, late = self.ended.popleft()
             guessed = not record.learned
             at = ended if began <= ended <= now else min(now, max(began, ended))
-            changed, back = health.ended(record, outcome, began, at, late)
+            if isinstance(outcome, tuple):
+                changed, back = health.answered(record, outcome[0], outcome[1], began, at)
+            else:
+                changed, back = health.ended(record, outcome, began, at, late)
+                if tell and outcome is not None:
+                    untold.append(outcome)
             if back:
                 record.back(self.median_cost(at, record), at)
             if changed:
@@ -118,8 +124,6 @@ class ServiceMemory:
                     loads.show(record.place, record.ewma, record.stamp, record.in_flight)
                 if guessed and record.learned:
                     self._has_learned(record, now)
-            if tell and outcome is not None:
-                untold.append(outcome)
         if now >= health.median_due:
             health.watch_latency(now, self._latencies)
         if now >= health.due:

@@ -36,17 +36,11 @@ _TOO_MANY_REQUESTS = 429
 _UNAVAILABLE = 503
 
 
-def says_well(outcome: Outcome) -> bool:
-    """Whether it is an answer to the question, which is what nearly all attempts are: nothing is against the member,
-    and its time counts as it is.
+def says_well(status: int | None) -> bool:
+    """Whether this is the status of an answer to the question, as nearly all are: nothing is against the member, and
+    its time counts as it is.
     """
-    status = outcome.status
-    return (
-        status is not None
-        and status < _SERVER_ERROR
-        and status != _TOO_MANY_REQUESTS
-        and outcome.reached is Reached.ANSWERED
-    )
+    return status is not None and status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS
 
 
 def counts_against(outcome: Outcome) -> bool:
@@ -70,4 +64,4 @@ def counted_seconds(outcome: Outcome) -> tuple[float, bool]:
         if outcome.status == _UNAVAILABLE and asked is not None and asked > 0:
             return max(taken, min(asked, LONGEST_RETRY_AFTER)), True
         return max(taken, FAILURE_SECONDS), True
-    return taken, says_well(outcome)
+    return taken, says_well(outcome.status)

@@ -14,7 +14,7 @@ import anyio
 import attrs
 from anyio.abc import TaskStatus
 
-from ..contract import CheckingDriver, ProbingDriver, ReconfigurableDriver, Sink
+from ..contract import AnnouncingDriver, CheckingDriver, ProbingDriver, ReconfigurableDriver, Sink
 from ..errors import JoinError, SettingsError
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
@@ -44,6 +44,7 @@ from .protocol.events import (
     UserMessage,
     WeightChanged,
 )
+from .protocol.scaling import retransmit_limit
 from .quiet import SILENT
 from .settings import MemberlistSettings
 from .sockets import CannotListen
@@ -70,7 +71,7 @@ METRICS = (
 )
 
 
-class MemberlistDriver(ReconfigurableDriver, ProbingDriver, CheckingDriver):
+class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, CheckingDriver):
     """Runs one gossip node and reports what the other nodes offer."""
 
     mode = "memberlist"
@@ -111,7 +112,7 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, CheckingDriver):
             config,
             bind=settings.bind,
             # A process that only looks needs no port that others know; a service that can have it is a seed by default.
-            port=0 if settings.any_port and instance is None else settings.port,
+            port=0 if settings.any_port and instance is None and not self.registers_later else settings.port,
             or_any=settings.any_port,
             keyring=self._keyring,
             hooks=hooks,
@@ -227,6 +228,11 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, CheckingDriver):
         """See `Driver.leave`."""
         if self._node is not None and not await self._node.leave(_LEAVE_WITHIN):
             self._logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
+
+    def propagation_time(self) -> float:
+        """See `AnnouncingDriver.propagation_time`: as many rounds of gossip as one message is sent in."""
+        swim = self.node.swim
+        return swim.config.gossip_interval * retransmit_limit(swim.config.retransmit_mult, swim.known)
 
     def probe(self, member: Member) -> None:
         """See `ProbingDriver.probe`, and `protocol.hint`."""

@@ -21,7 +21,7 @@ import anyio
 import tenacity
 from anyio.abc import TaskGroup, TaskStatus
 
-from ..contract import CheckingDriver, Sink, SubscribingDriver
+from ..contract import AnnouncingDriver, CheckingDriver, Sink, SubscribingDriver
 from ..errors import RegistrationError
 from ..kit.first_attempt import first_attempt
 from ..kit.loop_thread import CallAbandoned, LoopThread, call_soon
@@ -44,6 +44,7 @@ __all__ = ["METRICS", "NacosDriver"]
 logger = logging.getLogger(__name__)
 
 _LEAVE_WITHIN = 1.5
+_PUSHED_WITHIN = 0.5
 _CLOSE_WITHIN = 1.5
 
 METRICS = (
@@ -58,7 +59,7 @@ METRICS = (
 )
 
 
-class NacosDriver(SubscribingDriver, CheckingDriver):
+class NacosDriver(SubscribingDriver, AnnouncingDriver, CheckingDriver):
     """Registers with Nacos, and reports the services that somebody asked for."""
 
     detection_bound = 30.0
@@ -237,6 +238,10 @@ class NacosDriver(SubscribingDriver, CheckingDriver):
                 logger.warning("could not deregister, which the end of the connection does too: %s", error)
         if deadline.cancelled_caught:
             logger.warning("the Nacos server did not confirm the deregistration within %g s", _LEAVE_WITHIN)
+
+    def propagation_time(self) -> float:
+        """See `AnnouncingDriver.propagation_time`: the server pushes half a second after a change."""
+        return _PUSHED_WITHIN
 
     async def subscribe(self, service: str | None) -> None:
         """See `SubscribingDriver.subscribe`."""

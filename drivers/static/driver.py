@@ -32,7 +32,8 @@ class StaticDriver(CheckingDriver):
         await anyio.sleep_forever()
 
     async def update(self, instance: Instance) -> None:
-        """See `Driver.update`: nothing is registered, so nothing changes."""
+        """See `Driver.update`: nothing is registered, so nothing changes but what `status` says."""
+        self._instance = instance
 
     async def leave(self) -> None:
         """See `Driver.leave`: nobody is there to be told."""

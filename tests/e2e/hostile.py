@@ -134,9 +134,10 @@ def measure(seconds: float, seed: int, unknown_names: bool, log: IO[str]) -> Ite
             if still := at_rest(victim):
                 yield f"round {number}: {rest:.0f} s after it the node still holds {still}"
             after, peak = megabytes(victim.pid), megabytes(victim.pid, "VmHWM")
+            free = victim.status()["free_heap_bytes"] / 2**20
             print(
                 f"round {number}: {before:.1f} MB before it, {peak:.1f} at most, {after:.1f} after it "
-                f"and {rest:.0f} s of rest; the node waited for the processor "
+                f"and {rest:.0f} s of rest, up to {free:.1f} of them free heap; the node waited for the processor "
                 f"{times.waited_share(NAMES[0], lasted, began + lasted):.0%} of the time that it wanted it",
                 flush=True,
             )

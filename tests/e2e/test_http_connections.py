@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import requests
 from support.certificates import self_signed
@@ -58,6 +59,27 @@ def test_connections_to_members_that_left_are_closed_by_the_calls_that_follow(
                     caller.call()
             eventually(lambda: sum(member.open_connections() for member in members[left:]) == 0)
             assert sum(member.open_connections() for member in members[:left]) == left
+
+
+@every_client
+def test_idle_connections_to_a_member_that_drains_are_closed_and_nothing_new_is_started_on_it(
+    caller_class: CallerClass,
+) -> None:
+    with several(3) as (drains, *stay):
+        registry = GivenMembers(*(member.member() for member in (drains, *stay)))
+        with caller_class(RoundRobin("orders", registry)) as caller:
+            for _ in range(6):
+                caller.call()
+            before = len(drains.served)
+            registry.change(attrs.evolve(drains.member(), data={"state": "draining"}), *(one.member() for one in stay))
+            for _ in range(6):
+                caller.call()
+            eventually(lambda: drains.open_connections() == 0)
+            assert len(drains.served) == before
+            assert [one.open_connections() for one in stay] == [1, 1]
+            registry.change(attrs.evolve(drains.member(), data={"state": "draining"}))
+            caller.call()
+            assert len(drains.served) == before + 1
 
 
 @pytest.mark.parametrize("caller_class", [HttpxCaller, Httpx2Caller], ids=lambda one: one.__doc__)

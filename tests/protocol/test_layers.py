@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import mmap
 import random
 import struct
 from zlib import crc32
@@ -106,6 +108,22 @@ def test_a_compressed_message_comes_back() -> None:
 @given(st.binary(max_size=600), st.integers(1, 40))
 def test_whatever_is_compressed_comes_back(data: bytes, repetitions: int) -> None:
     assert decompress(compress(data * repetitions), len(data) * repetitions) == data * repetitions
+
+
+def test_what_follows_a_long_run_comes_back_too() -> None:
+    """A dictionary of many bytes is kept elsewhere, and used again after it was cleared."""
+    chance = random.Random(7)
+    data = bytes(300_000) + chance.randbytes(20_000) + bytes(200_000) + chance.randbytes(100)
+    assert decompress(compress(data), len(data)) == data
+
+
+def test_a_dictionary_for_which_there_is_no_memory_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    with pytest.raises(MemoryError):
+        decompress(run_of(b"", 1_000_000), 1_000_000)
 
 
 @given(st.binary(max_size=200))

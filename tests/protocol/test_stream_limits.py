@@ -105,6 +105,37 @@ def test_decoded_records_count_as_what_they_take_in_memory() -> None:
     assert connect(lone, data=PushPullHeader(60_000, 0, False).encode() + b"\x80" * 50_000).done
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"\x06", b"\x00\x81", b"\x09\x82\xa4Algo", PushPullHeader(1, 0, False).encode()],
+    ids=["one byte", "ping", "compressed", "state"],
+)
+def test_the_decoder_of_an_unfinished_message_counts(data: bytes) -> None:
+    lone = Lone()
+    tracemalloc.start()
+    held = [connect(lone, f"10.7.{number}.1", data) for number in range(50)]
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not any(exchange.done for exchange in held)
+    besides = 13_000 * len(held)  # what every connection takes
+    assert taken - besides < lone.swim.gauges["stream_bytes_held"] < taken
+
+
+@pytest.mark.parametrize("compress", [False, True], ids=["plain", "compressed"])
+def test_user_data_on_their_way_need_no_decoder(compress: bool) -> None:
+    lone = Lone(hooks=Hooks(user_data=False))
+    data = stream_user_header(300_000) + bytes(200_000)
+    sent = compressed(data) if compress else data
+    connect(lone, "10.7.0.1", sent)
+    tracemalloc.start()
+    held = [connect(lone, f"10.7.{number}.1", sent) for number in range(1, 21)]
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not any(exchange.done for exchange in held)
+    assert lone.swim.gauges["stream_bytes_held"] == 0
+    assert taken < 13_000 * len(held)
+
+
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "compressed"])
 @pytest.mark.parametrize(
     "data",

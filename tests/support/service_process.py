@@ -19,6 +19,7 @@ from typing import IO, Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.driven import Driven, Event
+from support.heap import free_heap_bytes
 
 __all__ = ["ServiceProcess"]
 
@@ -97,7 +98,9 @@ class ServiceProcess(Driven):
         return found
 
     def status(self) -> dict[str, Any]:
-        """``judging`` by mode, which services are ``stale``, and what is held: ``gauges``, ``nodes``, ``members``."""
+        """``judging`` by mode, which services are ``stale``, and what is held: ``gauges``, ``nodes``, ``members``; and
+        ``free_heap_bytes``, which are not.
+        """
         return self.ask(json.dumps({"cmd": "status"}), "status")
 
     def wait_for_change(
@@ -175,6 +178,7 @@ def _obey(registry: Any, command: dict[str, Any]) -> dict[str, Any]:
             "nodes": [driver.nodes for driver in drivers],
             "members": len(registry.members()),
             "restarts": [backend.restarts for backend in status.backends],
+            "free_heap_bytes": free_heap_bytes(),
         }
     return {}
 

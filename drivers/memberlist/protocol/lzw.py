@@ -9,8 +9,12 @@ decoded off the event loop.
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+import os
 from array import array
 from collections.abc import Iterator
+from typing import Any
 
 from .errors import ProtocolError
 
@@ -24,6 +28,11 @@ _PIECE_BYTES = 1024 * 1024
 _MOST_CODES = 1 << _MAX_WIDTH
 _TABLE_BYTES = 2 * 4 * _MOST_CODES
 _LITERALS = [bytes((value,)) for value in range(256)]
+_SMALL_HISTORY_BYTES = 64 * 1024
+_LONGEST_HISTORY_BYTES = 8 * 1024 * 1024
+"""Each entry is at most one byte longer than the one before, and there are 3,839: 7.4 MB."""
+_OUR_OWN = mmap.ACCESS_COPY if os.name == "posix" else mmap.ACCESS_WRITE
+"""Else a fork shares the pages with its child."""
 
 
 def decompress(data: bytes | memoryview, limit: int) -> bytes:
@@ -74,7 +83,11 @@ def _inflate(data: bytes | memoryview, piece_bytes: int) -> Iterator[tuple[bytes
     # So an entry is a place and a size there. As strings of their own the entries would take ten times their size,
     # because they leave holes wherever many streams are inflated at a time.
     starts, sizes = array("I", bytes(4 * _FIRST)), array("I", bytes(4 * _FIRST))
-    history = bytearray()
+    # A long history is pages of its own, of which those that were written take memory: they are given back whole. Many
+    # that grow side by side in the heap leave holes in it, several times their size.
+    history: Any = bytearray()
+    in_heap = _SMALL_HISTORY_BYTES
+    end = longest = 0
     out = bytearray()
     next_code = _FIRST
     width, full = 9, 512
@@ -92,7 +105,11 @@ def _inflate(data: bytes | memoryview, piece_bytes: int) -> Iterator[tuple[bytes
             entry: bytes | bytearray = _LITERALS[code]
         elif code == _CLEAR:
             del starts[_FIRST:], sizes[_FIRST:]
-            history.clear()
+            if in_heap:
+                history.clear()
+            else:
+                longest = max(longest, end)
+            end = 0
             next_code = _FIRST
             width, full = 9, 512
             start = size = 0
@@ -105,12 +122,12 @@ def _inflate(data: bytes | memoryview, piece_bytes: int) -> Iterator[tuple[bytes
             entry = history[starts[code] : starts[code] + sizes[code]]
         elif code == next_code and size:
             entry = history[start : start + size]
-            entry.append(entry[0])
+            entry += entry[:1]
         else:
             raise ProtocolError("invalid LZW code")
         out += entry
         if len(out) > piece_bytes:
-            yield bytes(out), len(history) + _TABLE_BYTES
+            yield bytes(out), max(longest, end) + _TABLE_BYTES
             out.clear()
         # A full dictionary of 12-bit codes grows no further: Go stops adding and waits for a clear.
         if next_code < _MOST_CODES:
@@ -118,12 +135,35 @@ def _inflate(data: bytes | memoryview, piece_bytes: int) -> Iterator[tuple[bytes
                 starts.append(start)
                 sizes.append(size + 1)
                 next_code += 1
-            start, size = len(history), len(entry)
-            history += entry
+            start, size = end, len(entry)
+            end += size
+            if end <= in_heap:
+                history += entry
+            else:
+                if in_heap:
+                    history, in_heap = _long_history(history), 0
+                history[start:end] = entry
         if next_code + 1 > full and width < _MAX_WIDTH:
             width += 1
             full <<= 1
     raise ProtocolError("LZW stream without its end")
+
+
+def _long_history(history: bytearray) -> mmap.mmap:
+    """`history` with room for all that may come.
+
+    Raises:
+        MemoryError: there is no room.
+    """
+    try:
+        pages = mmap.mmap(-1, _LONGEST_HISTORY_BYTES, access=_OUR_OWN)
+    except OSError as error:
+        raise MemoryError(str(error)) from None
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without any
+            pages.madvise(mmap.MADV_NOHUGEPAGE)  # those take 2 MB for the first byte
+    pages[: len(history)] = history
+    return pages
 
 
 def compress(data: bytes) -> bytes:

@@ -24,7 +24,7 @@ from .lzw import Inflater
 from .message_types import MessageType
 from .packet import COMPRESS_FIELDS, PacketCodec, compressed, packed_bytes
 
-__all__ = ["Inflated", "StreamLayers", "framed", "unpacker", "unpacking"]
+__all__ = ["DECODER_BYTES", "Inflated", "StreamLayers", "framed", "unpacker", "unpacking"]
 
 MAX_ENCRYPTED_BYTES = 20 * 1024 * 1024
 MAX_INFLATED_STREAM_BYTES = 40 * 1024 * 1024
@@ -35,7 +35,10 @@ that of its bytes alone.
 """
 PIECE_BYTES = 8 * 1024
 """Given out at a time. To decode the densest input, records of one byte, takes 1 to 4 µs per byte."""
-INFLATED_PIECE_BYTES = 256 * 1024
+INFLATED_PIECE_BYTES = 64 * 1024
+_READ_BYTES = 2 * PIECE_BYTES
+DECODER_BYTES = _READ_BYTES + 41_240
+"""What a decoder of MessagePack takes before it has read anything: its buffer, and room for a thousand levels."""
 HEAVY_BYTES = 4 * 1024
 """Compressed input beyond this size takes longer than an event loop should be held up."""
 
@@ -94,7 +97,9 @@ class StreamLayers:
     def held_bytes(self) -> int:
         """How much of what came is kept here."""
         dictionary = self._inflater.held_bytes if self._inflater is not None else 0
-        packed = self._packed_bytes * (2 if self._wrapper is not None else 1)  # a decoder's buffer grows by doubling
+        packed = self._packed_bytes
+        if self._wrapper is not None:
+            packed = DECODER_BYTES + 2 * packed  # its buffer grows by doubling
         return len(self._buffer) + packed + dictionary + self._plain_bytes
 
     def feed(self, data: bytes) -> None:
@@ -282,5 +287,5 @@ def unpacking(longest_field: int, most_elements: int) -> dict[str, Any]:
 def unpacker(longest_field: int, most_elements: int, **hooks: Callable[[Any], Any]) -> Any:
     """A decoder of values that come in pieces, within the same bounds."""
     return msgpack.Unpacker(
-        max_buffer_size=MAX_STREAM_BYTES, read_size=2 * PIECE_BYTES, **unpacking(longest_field, most_elements), **hooks
+        max_buffer_size=MAX_STREAM_BYTES, read_size=_READ_BYTES, **unpacking(longest_field, most_elements), **hooks
     )

@@ -22,7 +22,7 @@ from .gomsgpack import as_struct
 from .message_types import MessageType
 from .messages import Ack, Ping
 from .packet import PacketCodec
-from .stream_layers import Inflated, StreamLayers, unpacker, unpacking
+from .stream_layers import DECODER_BYTES, Inflated, StreamLayers, unpacker, unpacking
 from .stream_messages import Entry, ErrorReply, PushPullHeader, entry_of, stream_user_length
 
 __all__ = ["Message", "PushPull", "StreamReader"]
@@ -86,6 +86,7 @@ class StreamReader:
         self._keep_user_data = keep_user_data
         self._parse: Generator[None, None, None] | None = None
         self._unpacker: Any = None
+        self._piece: bytes | memoryview = b""
         self._fed_bytes = 0
         self._kept: bytearray | None = None
         self._kept_from = self._ended_at = 0
@@ -107,7 +108,8 @@ class StreamReader:
     @property
     def held_bytes(self) -> int:
         """What all that came so far takes in memory, at the most."""
-        return self._layers.held_bytes + self._unfinished_bytes + self._decoded_bytes
+        decoder = DECODER_BYTES if self._unpacker is not None else 0
+        return self._layers.held_bytes + decoder + self._unfinished_bytes + self._decoded_bytes
 
     def feed(self, data: bytes) -> None:
         """Take more bytes; those after the end of the message are ignored.
@@ -144,8 +146,11 @@ class StreamReader:
             piece = piece[1:]
         self.answer_errors = False
         try:
-            self._fed_bytes += len(piece)
-            self._unpacker.feed(piece)
+            if self._unpacker is None:
+                self._piece = piece
+            else:
+                self._fed_bytes += len(piece)
+                self._unpacker.feed(piece)
             if self._kept is not None:
                 del self._kept[: self._ended_at - self._kept_from]
                 self._kept_from = self._ended_at
@@ -155,6 +160,8 @@ class StreamReader:
             raise
         except (ValueError, msgpack.UnpackException, TypeError, RecursionError, MemoryError) as error:
             raise ProtocolError(f"not MessagePack: {error or type(error).__name__}") from None
+        finally:
+            self._piece = b""
 
     def drop(self) -> None:
         """Nothing more is to be read: let go of all that is held."""
@@ -207,17 +214,20 @@ class StreamReader:
         return size
 
     def _user_data(self, size: int) -> Generator[None, None, bytes]:
+        """What follows the last value, `size` bytes. They need no decoder: it is let go of."""
         parts = []
-        while size:
-            part = self._unpacker.read_bytes(size)
-            if not part:
-                yield
-                continue
+        part: bytes | memoryview = self._unpacker.read_bytes(size)
+        self._unpacker = None
+        while True:
             size -= len(part)
             if self._keep_user_data:
                 self._decoded_bytes += len(part)
-                parts.append(part)
-        return b"".join(parts)
+                parts.append(bytes(part))
+            if not size:
+                return b"".join(parts)
+            part = b""  # what it is a piece of is not to be kept
+            yield
+            part = self._piece[:size]
 
     def _parse_message(self, kind: int) -> Generator[None, None, None]:
         if kind == MessageType.PUSH_PULL:

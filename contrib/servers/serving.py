@@ -1,0 +1,59 @@
+"""The part that every integration with an asynchronous server has in common: from its startup to its shutdown."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import attrs
+
+from ...discovery import default_registry
+from ...discovery.settings import Settings
+from .server import RegisteredServer
+from .signals import DrainFirst
+
+__all__ = ["serving"]
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    data: Mapping[str, Any] | None = None,
+    *,
+    settings: Settings | None = None,
+    check: str = "/",
+    scheme: str = "http",
+    drain: float | None = None,
+) -> AsyncIterator[RegisteredServer]:
+    """The process's default registry for as long as the block runs; registered once the server answers.
+
+    SIGTERM has it leave and serve on before the server's own handler is called, where there is one.
+
+    Args:
+        data: the metadata to register; flat, with text for keys.
+        settings: instead of those of the environment.
+        check: the path that is asked, at the advertised address; any status below 500 will do.
+        scheme: http or https.
+        drain: seconds to serve on after leaving; None: as `Registry.drain`.
+
+    Raises:
+        SettingsError: names every variable that cannot be used.
+        ValueError: the path or the scheme cannot be used.
+        DiscoveryError: as `Registry.start`.
+    """
+    # SIGTERM is ours, and has to be answered by more than leaving.
+    chosen = attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False)
+    registry = await default_registry.new_node_async(data, settings=chosen, announce=False)
+    try:
+        server = RegisteredServer(registry, check, scheme=scheme, drain=drain)
+        drain_first = DrainFirst(server)
+        drain_first.set()
+        server.start()
+        try:
+            yield server
+        finally:
+            drain_first.take_back()
+            await registry.stop_async()  # first: it ends a drain that still waits
+            server.stop()
+    finally:
+        await registry.stop_async()

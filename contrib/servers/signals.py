@@ -1,0 +1,76 @@
+"""A signal that ends a server has it leave first, and serve on; then the server's own handler is called."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from .server import RegisteredServer
+
+__all__ = ["DrainFirst"]
+
+logger = logging.getLogger(__name__)
+
+
+class DrainFirst:
+    """A handler in front of the one that is there. A second signal goes through to that at once.
+
+    Only the main thread can set it, and only a handler that Python knows can be called by it: asyncio's
+    ``loop.add_signal_handler`` hides the server's own.
+
+    Args:
+        server: what is to leave.
+        number: which signal.
+    """
+
+    def __init__(self, server: RegisteredServer, number: int = signal.SIGTERM) -> None:
+        self._server, self._number = server, number
+        self._before: Any = None
+        self._set = False
+
+    def set(self) -> bool:
+        """Take the place of the handler; whether that was possible."""
+        before = signal.getsignal(self._number)
+        if threading.current_thread() is not threading.main_thread():
+            reason = "this is not the main thread"
+        elif before is None or (getattr(before, "__module__", "") or "").startswith("asyncio."):
+            reason = "its handler is one that cannot be called from Python"
+        else:
+            signal.signal(self._number, self)
+            self._before, self._set = before, True
+            return True
+        logger.warning(
+            "%s ends this server without leaving first, because %s: run it under `pydoudou run`",
+            signal.Signals(self._number).name,
+            reason,
+        )
+        return False
+
+    def take_back(self) -> None:
+        """Put the handler back that was there, if nobody else has taken the place since."""
+        present: object = signal.getsignal(self._number)
+        if self._set and present is self:
+            signal.signal(self._number, self._before)
+        self._set = False
+
+    @staticmethod
+    def _again(number: int) -> None:
+        """To the main thread, which alone runs handlers: a server may sit in a call that only a signal to it ends."""
+        ident = threading.main_thread().ident
+        if ident is not None:
+            signal.pthread_kill(ident, number)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._server.drain_soon(lambda: self._again(number)):
+            return
+        if callable(self._before):
+            self._before(number, frame)
+        elif self._before == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            if os.getpid() == 1:
+                os._exit(128 + number)  # the kernel ignores the default disposition of the first process of a container
+            os.kill(os.getpid(), number)

@@ -1,0 +1,84 @@
+"""Callers of ``orders`` while one of its members is replaced: one that retries, and one that picks and does not."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import httpx
+
+from pydoudou import LeastLatency, Registry, RoundRobin
+from pydoudou.contrib.httpx import DiscoveryTransport
+
+__all__ = ["CalledEverySoOften", "calls_of_both_kinds", "get"]
+
+EVERY = 0.005
+
+
+def get(host: str, port: int, path: str = "/") -> int:
+    """The status of one answer, on a connection of its own."""
+    with contextlib.closing(http.client.HTTPConnection(host, port, timeout=5)) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        return response.status
+
+
+class CalledEverySoOften:
+    """Calls 200 times a second while the block runs, as far as the machine can.
+
+    Attributes:
+        answered: how often there was an answer with status 200.
+        failed: what there was instead, by text.
+    """
+
+    def __init__(self, call: Callable[[], int]) -> None:
+        self.answered = 0
+        self.failed: Counter[str] = Counter()
+        self._call = call
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._stop.wait(max(0.0, due - time.monotonic())):
+            due = max(due + EVERY, time.monotonic())
+            try:
+                status = self._call()
+            except Exception as error:
+                self.failed[f"{type(error).__name__}: {error}"] += 1
+            else:
+                if status == 200:
+                    self.answered += 1
+                else:
+                    self.failed[f"status {status}"] += 1
+
+    def __enter__(self) -> CalledEverySoOften:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def calls_of_both_kinds(registry: Registry) -> Iterator[tuple[CalledEverySoOften, CalledEverySoOften]]:
+    """Through httpx with the default policy, and by a pick and one attempt; no call fails."""
+    transport = DiscoveryTransport(balancer=lambda name: LeastLatency(name, registry))
+    picks = RoundRobin("orders", registry)
+
+    def pick_and_call() -> int:
+        member = picks.pick()
+        return get(member.host, member.port)
+
+    with httpx.Client(transport=transport, timeout=5.0) as client:
+        retrying = CalledEverySoOften(lambda: client.get("http://orders/").status_code)
+        with retrying, CalledEverySoOften(pick_and_call) as picking:
+            yield retrying, picking
+    assert (retrying.failed, picking.failed) == (Counter(), Counter())
+    assert min(retrying.answered, picking.answered) > 20

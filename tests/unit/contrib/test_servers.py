@@ -1,0 +1,175 @@
+"""The states of a registered server, its check, and what is said of one that does not answer."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.http_members import HttpMember, redirect
+from support.scripted import ScriptedPlugin, settings
+from support.waiting import eventually
+
+from pydoudou import RegistrationError, Registry
+from pydoudou.contrib.servers import Check, DrainFirst, Event, RegisteredServer, State, following
+
+REGISTERED = {"register": True, "service_name": "orders", "register_host": "127.0.0.1"}
+
+
+# -- states ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_goes_through_its_states_in_order() -> None:
+    state, seen = State.STARTING, []
+    for event in (Event.ANSWERED, Event.REGISTERED, Event.TOLD_TO_GO, Event.SERVED_ON):
+        state = following(state, event)
+        seen.append(state)
+    assert seen == [State.READY, State.REGISTERED, State.DRAINING, State.LEFT]
+
+
+def test_no_event_leads_back() -> None:
+    order = list(State)
+    for state, event in itertools.product(State, Event):
+        assert order.index(following(state, event)) >= order.index(state)
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.READY])
+def test_who_was_never_registered_has_left_at_once(state: State) -> None:
+    assert following(state, Event.TOLD_TO_GO) is State.LEFT
+
+
+# -- the check ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[HttpMember]:
+    with HttpMember("a") as member:
+        yield member
+
+
+def test_any_answer_that_is_no_fault_will_do_and_no_redirect_is_followed(server: HttpMember) -> None:
+    check = Check("127.0.0.1", server.member().port)
+    assert check.problem() == ""
+    server.answer = redirect("http://127.0.0.1:1/", on="/")
+    assert check.problem() == ""
+
+
+def test_a_port_that_nobody_listens_on_is_a_problem() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        assert "Connection refused" in Check("127.0.0.1", unused.getsockname()[1]).problem()
+
+
+def test_a_port_that_takes_connections_and_says_nothing_is_a_problem() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert "timed out" in Check("127.0.0.1", silent.getsockname()[1], timeout=0.05).problem()
+
+
+@pytest.mark.parametrize("path", ["healthz", "", "/a b", "/a\r\nHost: b", "/ä"])
+def test_a_path_that_cannot_stand_in_a_request_is_an_error(path: str) -> None:
+    with pytest.raises(ValueError, match="accepted: a path such as /healthz"):
+        Check("127.0.0.1", 80, path)
+
+
+# -- the server --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plugin() -> ScriptedPlugin:
+    return ScriptedPlugin("gossip")
+
+
+def held_back(plugin: ScriptedPlugin, port: int) -> Registry:
+    registry = Registry(settings(plugin, **REGISTERED, port=port))
+    registry.start(announce=False)
+    return registry
+
+
+def test_a_port_that_never_answers_is_never_registered_and_one_warning_says_what_was_tried(
+    plugin: ScriptedPlugin, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as closed:
+        port = closed.getsockname()[1]
+    registry = held_back(plugin, port)
+    server = RegisteredServer(registry, "/healthz", warn_after=0.1)
+    try:
+        with caplog.at_level(logging.WARNING):
+            server.start()
+            eventually(lambda: server.status().asked > 4)
+        status = server.status()
+        assert (status.state, plugin.driver.instance) == (State.STARTING, None)
+        assert status.check == f"http://127.0.0.1:{port}/healthz"
+        assert "Connection refused" in status.problem
+        assert status.to_dict()["state"] == "starting"
+        (warning,) = caplog.messages
+        assert warning.startswith(f"orders is not registered: GET http://127.0.0.1:{port}/healthz")
+        assert "Connection refused" in warning
+    finally:
+        server.stop()
+        registry.stop()
+    assert plugin.driver.instance is None
+
+
+def test_a_check_that_answers_500_is_not_ready_and_said(plugin: ScriptedPlugin, server: HttpMember) -> None:
+    def fail(handler: Any) -> None:
+        handler.send_response(500)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    server.answer = fail
+    registry = held_back(plugin, server.member().port)
+    registered = RegisteredServer(registry)
+    try:
+        registered.start()
+        eventually(lambda: registered.status().problem)
+        assert registered.status().problem == "it answers with status 500"
+    finally:
+        registered.stop()
+        registry.stop()
+
+
+def test_a_backend_that_refuses_is_asked_again(plugin: ScriptedPlugin, server: HttpMember) -> None:
+    registry = held_back(plugin, server.member().port)
+    plugin.update_error = RegistrationError("not now")
+    registered = RegisteredServer(registry)
+    try:
+        registered.start()
+        eventually(lambda: "not now" in registered.status().problem)
+        assert registered.status().state is State.READY
+        plugin.update_error = None
+        eventually(lambda: registered.status().state is State.REGISTERED)
+        assert plugin.driver.instance is not None
+    finally:
+        registered.stop()
+        registry.stop()
+
+
+def test_a_signal_has_it_drain_and_then_calls_the_handler_that_was_there(
+    plugin: ScriptedPlugin, server: HttpMember
+) -> None:
+    registry = held_back(plugin, server.member().port)
+    registered = RegisteredServer(registry, drain=0.2)
+    heard: list[State] = []
+    before = signal.signal(signal.SIGUSR2, lambda *_: heard.append(registered.status().state))
+    drain_first = DrainFirst(registered, signal.SIGUSR2)
+    try:
+        registered.start()
+        eventually(lambda: registered.status().state is State.REGISTERED)
+        assert drain_first.set()
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert heard == []
+        eventually(lambda: heard)
+        assert heard == [State.LEFT]
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert len(heard) == 2
+        assert plugin.driver.log == ["run", "leave"]
+        drain_first.take_back()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+        registered.stop()
+        registry.stop()
