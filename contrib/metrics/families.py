@@ -42,6 +42,12 @@ _FAMILIES = (
     Family("pydoudou_running", "gauge", "whether the registry runs"),
     Family("pydoudou_ready", "gauge", "whether every backend is ready"),
     Family("pydoudou_registered", "gauge", "whether this process registers a service, and every backend has it"),
+    Family(
+        "pydoudou_presence",
+        "gauge",
+        "1 for what this process is to others: stopped, held back, running, draining or left",
+        ("state",),
+    ),
     Family("pydoudou_in_doubt", "gauge", "whether this process doubts itself, and judges nobody"),
     Family("pydoudou_services", "gauge", "services that have members"),
     Family(

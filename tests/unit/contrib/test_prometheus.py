@@ -124,8 +124,15 @@ def test_the_state_of_the_registry_and_its_backends(scrape: Callable[[], Scraped
 def test_whoever_registers_is_registered(plugin: ScriptedPlugin, collectors: CollectorRegistry) -> None:
     with Registry(settings(plugin, register=True, service_name="me", register_host="127.0.0.1", port=6060)) as registry:
         Metrics(registry).register(collectors)
-        assert Scraped(collectors)("pydoudou_registered") == 1
-    assert Scraped(collectors)("pydoudou_running") == 0
+        told = Scraped(collectors)
+        assert told("pydoudou_registered") == told("pydoudou_presence", state="running") == 1
+        registry.drain(0.0)
+        told = Scraped(collectors)
+        assert told("pydoudou_registered") == 0
+        assert told("pydoudou_presence", state="left") == sum(told.by("pydoudou_presence", "state").values()) == 1
+    told = Scraped(collectors)
+    assert told("pydoudou_running") == 0
+    assert told("pydoudou_presence", state="stopped") == 1
 
 
 def test_nobody_is_asked_for_a_service_because_somebody_looks(collectors: CollectorRegistry) -> None:
