@@ -16,7 +16,13 @@ import threading
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-from prometheus_client import REGISTRY, CollectorRegistry
+try:
+    from prometheus_client import REGISTRY, CollectorRegistry
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "pydoudou.contrib.prometheus needs prometheus_client: pip install 'pydoudou[prometheus]'"
+    ) from error
+
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
