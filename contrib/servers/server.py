@@ -110,7 +110,7 @@ class RegisteredServer:
         return True
 
     def wait_until_left(self, timeout: float | None = None) -> bool:
-        """Wait until it has left and served on; whether it has."""
+        """Wait until it has left and served on; whether it has within `timeout` seconds, None for without end."""
         return self._left.wait(timeout)
 
     def stop(self) -> None:
