@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import itertools
@@ -47,7 +48,7 @@ class Floods:
     seed: int
     unknown_names: bool
 
-    def run(self, seconds: float, pace: Callable[[], float] = lambda: 1.0) -> dict[str, int]:
+    def run(self, seconds: float, pace: Callable[[], float] = lambda: 1.0) -> collections.Counter[str]:
         """Send for so long, at the share of the rates that `pace` says. Returns how many of each kind were sent."""
         chance = random.Random(self.seed)
         unfinished = itertools.cycle(_unfinished())
@@ -70,7 +71,7 @@ class Floods:
             "states made up": (5.0, self._states(chance)),
         }
         until = time.monotonic() + seconds
-        sent: dict[str, int] = {}
+        sent: collections.Counter[str] = collections.Counter()
 
         def flood(kind: str, rate: float, inputs: Iterator[bytes], send: Callable[[bytes], None]) -> None:
             sent[kind] = _send(lambda: rate * pace(), inputs, until, send)
