@@ -42,6 +42,7 @@ _MODULES = {
     "pydoudou.contrib.fastapi": "A FastAPI application as a service: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.starlette": "A Starlette application as a service: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.asgi": "Any ASGI application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.gunicorn": "Hooks for gunicorn's configuration: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.servers": "For other servers: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.simulator": "Balancers and policies in virtual time: [simulations.md](../simulations.md).",
     "pydoudou.contrib.prometheus": "Metrics: [metrics.md](../metrics.md).",
