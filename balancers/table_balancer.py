@@ -229,12 +229,14 @@ class TableBalancer(Generic[T]):
         return registry.snapshot(self.service).members
 
     def wait(self, timeout: float) -> bool:
-        """Block this thread until the backends have answered who offers the service; whether they have in time."""
+        """Block this thread until the backends have answered who offers the service; whether they have within `timeout`
+        seconds.
+        """
         subscription = self._subscription()
         return subscription.wait(timeout) if subscription is not None else bool(self.members())
 
     async def wait_async(self, seconds: float) -> bool:
-        """The same for a task of asyncio or trio, which does not block its event loop."""
+        """The same for a task of asyncio or trio, in `seconds`; it does not block its event loop."""
         subscription = self._subscription()
         return await subscription.wait_async(seconds) if subscription is not None else bool(self.members())
 

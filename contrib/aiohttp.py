@@ -31,7 +31,7 @@ from yarl import URL
 from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.service import CalledService, ClientErrors
-from ..balancers.calls.trail import Attempt, attempts_of_error
+from ..balancers.calls.trail import Attempt, attempts_on, member_found
 from ..balancers.calls.urls import UnusableAddress, member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
@@ -84,10 +84,7 @@ def member_of(response: aiohttp.ClientResponse) -> Member:
     Raises:
         LookupError: the response did not come through a `DiscoveryMiddleware`.
     """
-    member = getattr(response, "member", None)
-    if not isinstance(member, Member):
-        raise LookupError(f"{response!r} did not come from a member of a service")
-    return member
+    return member_found(getattr(response, "member", None), response)
 
 
 def attempts_of(of: aiohttp.ClientResponse | BaseException) -> tuple[Attempt, ...]:
@@ -95,7 +92,7 @@ def attempts_of(of: aiohttp.ClientResponse | BaseException) -> tuple[Attempt, ..
 
     The same as ``response.attempts``. Empty if it did not come through a `DiscoveryMiddleware`.
     """
-    return attempts_of_error(of) if isinstance(of, BaseException) else getattr(of, "attempts", ())
+    return attempts_on(of)
 
 
 class DiscoveryMiddleware:

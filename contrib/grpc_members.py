@@ -23,7 +23,7 @@ from ..balancers import LeastLatency
 from ..balancers.calls.given_policy import checked_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
-from ..balancers.calls.trail import Attempt, attempts_of_error
+from ..balancers.calls.trail import Attempt, attempts_on
 from ..balancers.calls.urls import UnusableAddress
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
@@ -114,7 +114,7 @@ def member_of(call: Any) -> Member:
 
 def attempts_of(call: Any) -> tuple[Attempt, ...]:
     """The attempts of a call or of the error that it ended with, the last one included; empty if there are none."""
-    return attempts_of_error(call)  # both have it as an attribute
+    return attempts_on(call)
 
 
 class Connection:

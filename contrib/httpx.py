@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 
 from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy
-from ..balancers.calls.trail import Attempt, attempts_of_error
+from ..balancers.calls.trail import Attempt, attempts_on, member_found
 from ..drivers.members import Member
 from .httpx_library import Library
 from .httpx_transport import BalancedTransport
@@ -55,10 +55,7 @@ def member_of(response: httpx.Response) -> Member:
     Raises:
         LookupError: the response did not come through a `DiscoveryTransport`.
     """
-    member = response.extensions.get("member")
-    if not isinstance(member, Member):
-        raise LookupError(f"{response!r} did not come from a member of a service")
-    return member
+    return member_found(response.extensions.get("member"), response)
 
 
 def attempts_of(of: httpx.Response | BaseException) -> tuple[Attempt, ...]:
@@ -66,7 +63,7 @@ def attempts_of(of: httpx.Response | BaseException) -> tuple[Attempt, ...]:
 
     What ``response.extensions["attempts"]`` is a sequence of. Empty if it did not come through a `DiscoveryTransport`.
     """
-    return attempts_of_error(of) if isinstance(of, BaseException) else tuple(of.extensions.get("attempts", ()))
+    return attempts_on(of) if isinstance(of, BaseException) else tuple(of.extensions.get("attempts", ()))
 
 
 class DiscoveryTransport(

@@ -9,7 +9,6 @@ cookies, hooks and `response.url` stay in terms of the service, and connections 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import re
@@ -35,13 +34,14 @@ from ..balancers.calls.given_policy import checked_policy, given_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
-from ..balancers.calls.trail import Attempt, Trail, attempts_of_error
+from ..balancers.calls.trail import Attempt, Trail, attempts_on, member_found
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
 from ..drivers.members import Member, Reached
 from .requests_internals import outgoing_headers
 from .urllib3_internals import drop_pools, never_connected, tell_end, translate_headers
+from .urllib3_shared import close_unread, phases
 
 __all__ = ["CircuitOpenError", "DiscoveryAdapter", "NoMemberError", "attempts_of", "member_of", "mount"]
 
@@ -127,10 +127,7 @@ def member_of(response: requests.Response) -> Member:
     Raises:
         LookupError: the response did not come through a `DiscoveryAdapter`.
     """
-    member = getattr(response, "member", None)
-    if not isinstance(member, Member):
-        raise LookupError(f"{response!r} did not come from a member of a service")
-    return member
+    return member_found(getattr(response, "member", None), response)
 
 
 def attempts_of(of: requests.Response | BaseException) -> tuple[Attempt, ...]:
@@ -138,7 +135,7 @@ def attempts_of(of: requests.Response | BaseException) -> tuple[Attempt, ...]:
 
     What ``response.attempts`` is a sequence of. Empty if it did not come through a `DiscoveryAdapter`.
     """
-    return attempts_of_error(of) if isinstance(of, BaseException) else tuple(getattr(of, "attempts", ()))
+    return attempts_on(of)
 
 
 class _Outgoing(requests.PreparedRequest):
@@ -286,10 +283,10 @@ class DiscoveryAdapter(HTTPAdapter):
                 req.call, attempt, resp.status, resp.headers.get, req.original, monotonic()
             )
         except BaseException:
-            _close(resp)
+            close_unread(resp)
             raise
         if req.following is not None:
-            _close(resp)
+            close_unread(resp)
             return requests.Response()  # which `send` does not look at
 
         def in_callers_terms(name: str, value: str) -> str:
@@ -327,13 +324,6 @@ class DiscoveryAdapter(HTTPAdapter):
         return request.path_url
 
 
-def _close(unread: Any) -> None:
-    """Close an answer of urllib3 that nobody reads, with its connection. That it fails concerns nobody."""
-    with contextlib.suppress(Exception):
-        unread.close()
-        unread.release_conn()
-
-
 def _close_others(manager: PoolManager, members: Iterable[Member]) -> None:
     """Close the connections to everybody but these."""
     drop_pools(manager, {(member.host.lower(), member.port) for member in members})
@@ -354,21 +344,14 @@ def _cut(timeout: Any, attempt: Pick) -> Any:
     """The ``timeout=`` of a request, in any form that requests takes, cut to what is left."""
     total: Any = attempt.answer_limit
     if isinstance(timeout, Timeout):
-        started = timeout.clone()
-        started.start_connect()
-        connect, read = _seconds(started.connect_timeout), _seconds(started.read_timeout)
-        total = shorter(_seconds(timeout.total), total)
+        asked, connect, read = phases(timeout)
+        total = shorter(asked, total)
     elif isinstance(timeout, tuple) and len(timeout) != 2:
         return timeout  # requests knows how to say what is wrong with it.
     else:
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     connect = shorter(connect, attempt.connect_limit)
     return (connect, read) if total is None else Timeout(total=total, connect=connect, read=read)
-
-
-def _seconds(timeout: object) -> float | None:
-    """A part of an urllib3 `Timeout`, which has a marker of its own for what was not said."""
-    return timeout if isinstance(timeout, (int, float)) else None
 
 
 _ERRORS = ClientErrors(NoMemberError, requests.ReadTimeout, _reached, CircuitOpenError)

@@ -8,7 +8,6 @@ something that sends each request to a member; so a redirect is balanced again, 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import threading
@@ -36,12 +35,13 @@ from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
-from ..balancers.calls.trail import Attempt, attempts_of_error
+from ..balancers.calls.trail import Attempt, attempts_on, member_found
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
 from .service_hosts import GivenBalancers, ServiceHosts
 from .urllib3_internals import drop_pools, never_connected, tell_end, translate_headers
+from .urllib3_shared import close_unread, phases
 
 __all__ = ["CircuitOpenError", "DiscoveryPoolManager", "NoMemberError", "attempts_of", "member_of"]
 
@@ -72,10 +72,7 @@ def member_of(response: BaseHTTPResponse) -> Member:
     Raises:
         LookupError: the response did not come through a `DiscoveryPoolManager`.
     """
-    member = getattr(response, "member", None)
-    if not isinstance(member, Member):
-        raise LookupError(f"{response!r} did not come from a member of a service")
-    return member
+    return member_found(getattr(response, "member", None), response)
 
 
 def attempts_of(of: BaseHTTPResponse | BaseException) -> tuple[Attempt, ...]:
@@ -83,7 +80,7 @@ def attempts_of(of: BaseHTTPResponse | BaseException) -> tuple[Attempt, ...]:
 
     The same as ``response.attempts``. Empty if it did not come through a `DiscoveryPoolManager`.
     """
-    return attempts_of_error(of) if isinstance(of, BaseException) else getattr(of, "attempts", ())
+    return attempts_on(of)
 
 
 class DiscoveryPoolManager(PoolManager):
@@ -225,7 +222,7 @@ class _Members:
         while True:
             try:
                 if response is not None:  # of the attempt before, which nobody reads
-                    _close(response)
+                    close_unread(response)
                     response = None
                 if attempt.delay:
                     sleep(attempt.delay)
@@ -245,7 +242,7 @@ class _Members:
                     break
             except BaseException as error:
                 if response is not None:
-                    _close(response)
+                    close_unread(response)
                     response = None
                 following = service.after(call, attempt, error, monotonic())
                 if following is None:
@@ -277,12 +274,9 @@ class _Members:
         asked = self._pools.connection_pool_kw.get("timeout") if timeout is None else timeout
         if not isinstance(asked, Timeout):
             asked = Timeout(connect=asked, read=asked)
-        started = asked.clone()
-        started.start_connect()
+        total, connect, read = phases(asked)
         return Timeout(
-            total=shorter(_seconds(asked.total), attempt.answer_limit),
-            connect=shorter(_seconds(started.connect_timeout), attempt.connect_limit),
-            read=_seconds(started.read_timeout),
+            total=shorter(total, attempt.answer_limit), connect=shorter(connect, attempt.connect_limit), read=read
         )
 
     def _in_callers_terms(self, response: Any, asked: str, attempt: Pick) -> None:
@@ -291,18 +285,6 @@ class _Members:
         terms = Terms(asked, attempt.member, member_scheme(self._scheme, attempt.member), members)
         translate_headers(response, TRANSLATED, terms.header)
         tell_end(response, lambda complete: attempt.ended(monotonic(), complete))
-
-
-def _close(unread: Any) -> None:
-    """Close an answer that nobody reads, with its connection. That it fails concerns nobody."""
-    with contextlib.suppress(Exception):
-        unread.close()
-        unread.release_conn()
-
-
-def _seconds(timeout: object) -> float | None:
-    """A part of a `Timeout`, which has a marker of its own for what was not said."""
-    return timeout if isinstance(timeout, (int, float)) else None
 
 
 def _reached(error: BaseException) -> Reached | None:

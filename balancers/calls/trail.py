@@ -12,7 +12,7 @@ from ...drivers.members import Member
 if TYPE_CHECKING:
     from .call import Call
 
-__all__ = ["Attempt", "Trail", "attempts_of_error", "reason_of"]
+__all__ = ["Attempt", "Trail", "attempts_on", "member_found", "reason_of"]
 
 
 @attrs.frozen
@@ -77,10 +77,23 @@ class Trail(Sequence[Attempt]):
         return repr(self._all())
 
 
-def attempts_of_error(error: BaseException) -> tuple[Attempt, ...]:
-    """The attempts of the call that ended with this error of a client's library; empty if it is of something else."""
-    attempts = getattr(error, "attempts", ())
+def attempts_on(ended: object) -> tuple[Attempt, ...]:
+    """The attempts of the call that ended with this error or response of a client's library, which has them as an
+    attribute; empty if it is of something else.
+    """
+    attempts = getattr(ended, "attempts", ())
     return tuple(attempts) if isinstance(attempts, (Trail, tuple)) else ()
+
+
+def member_found(found: object, response: object) -> Member:
+    """What was found on a response of a client's library where its member is kept.
+
+    Raises:
+        LookupError: it is no member, because the response is of something else.
+    """
+    if not isinstance(found, Member):
+        raise LookupError(f"{response!r} did not come from a member of a service")
+    return found
 
 
 def reason_of(error: BaseException) -> str:

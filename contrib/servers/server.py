@@ -11,15 +11,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from ...discovery.registry import Registry
 from ...drivers.errors import DiscoveryError, RegistryStateError
 from .check import Check
-from .election import Election
 from .states import Event, State, following
+
+if TYPE_CHECKING:  # it needs fcntl, which not every system has
+    from .election import Election
 
 __all__ = ["RegisteredServer", "ServerStatus"]
 
@@ -119,7 +121,7 @@ class RegisteredServer:
         return True
 
     def wait_until_left(self, timeout: float | None = None) -> bool:
-        """Wait until it has left and served on; whether it has."""
+        """Wait until it has left and served on; whether it has within `timeout` seconds, None for without end."""
         return self._left.wait(timeout)
 
     def stop(self) -> None:

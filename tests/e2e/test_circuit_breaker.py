@@ -7,7 +7,7 @@ import contextlib
 import statistics
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -15,11 +15,11 @@ import attrs
 import httpx
 import pytest
 import requests
+from support.async_clients import async_client
 from support.http_members import GivenMembers, HttpMember
 
 import pydoudou
 from pydoudou import CallPolicy, CircuitBreaker, RoundRobin
-from pydoudou.contrib.aiohttp import DiscoveryResponse, discovery_middleware
 from pydoudou.contrib.httpx import DiscoveryTransport
 from pydoudou.contrib.requests import mount
 
@@ -60,7 +60,6 @@ def balancer(failing: Failing) -> Iterator[RoundRobin]:
 
 
 Get = Callable[[], object]
-AsyncGet = Callable[[], Awaitable[object]]
 ERRORS = (httpx.ConnectError, requests.ConnectionError, aiohttp.ClientConnectorError)
 """What a call ends with that the breaker does not let through."""
 
@@ -76,24 +75,6 @@ def sync_client(library: str, balancer: RoundRobin, policy: CallPolicy = POLICY)
         with requests.Session() as session:
             mount(session, "orders", balancer, policy=policy, pool_maxsize=32)
             yield lambda: session.get(URL)
-
-
-@contextlib.asynccontextmanager
-async def async_client(library: str, balancer: RoundRobin, policy: CallPolicy = POLICY) -> AsyncIterator[AsyncGet]:
-    """Something that many tasks may call."""
-    if library == "httpx":
-        transport = DiscoveryTransport(balancer={"orders": balancer}, policy=policy)
-        async with httpx.AsyncClient(transport=transport) as client:
-            yield lambda: client.get(URL)
-    else:
-        middleware = discovery_middleware(balancer={"orders": balancer}, policy=policy)
-        async with aiohttp.ClientSession(middlewares=(middleware,), response_class=DiscoveryResponse) as session:
-
-            async def get() -> None:
-                async with session.get(URL) as answer:
-                    await answer.read()
-
-            yield get
 
 
 def refused(error: BaseException) -> bool:
@@ -136,7 +117,7 @@ def test_200_tasks_send_one_probe_at_a_time(library: str, failing: Failing, bala
     refusals: list[bool] = []
 
     async def main() -> None:
-        async with async_client(library, balancer) as get:
+        async with async_client(library, balancer, POLICY) as get:
             for _ in range(6):
                 await get()
             until = time.monotonic() + 1.5

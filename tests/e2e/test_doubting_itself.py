@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -16,13 +16,13 @@ import attrs
 import httpx
 import pytest
 import requests
+from support.async_clients import async_client
 from support.gossip import gossip_address, gossiping
 from support.http_members import Behaviour, HttpMember, reset
 from support.waiting import eventually
 
 from pydoudou import CallPolicy, LeastLatency, Registry, RoundRobin
 from pydoudou.balancers.service_state import state_of
-from pydoudou.contrib.aiohttp import DiscoveryResponse, discovery_middleware
 from pydoudou.contrib.httpx import DiscoveryTransport
 from pydoudou.contrib.requests import mount
 
@@ -31,8 +31,6 @@ MEMBERS = 4
 BLOCKED, FREE = 0.3, 0.05
 """Seconds that the caller's event loop stands still, and runs, in turn."""
 TASKS = 20
-
-Get = Callable[[], Awaitable[object]]
 
 
 def soon(handler: Any) -> None:
@@ -73,24 +71,6 @@ def cluster() -> Iterator[Cluster]:
         yield Cluster(members, registries, caller)
 
 
-@contextlib.asynccontextmanager
-async def calling(library: str, registry: Registry, policy: CallPolicy) -> AsyncIterator[Get]:
-    balancer = LeastLatency("orders", registry)
-    if library == "httpx":
-        transport = DiscoveryTransport(balancer={"orders": balancer}, policy=policy)
-        async with httpx.AsyncClient(transport=transport) as client:
-            yield lambda: client.get(URL)
-    else:
-        middleware = discovery_middleware(balancer={"orders": balancer}, policy=policy)
-        async with aiohttp.ClientSession(middlewares=(middleware,), response_class=DiscoveryResponse) as session:
-
-            async def get() -> None:
-                async with session.get(URL) as answer:
-                    await answer.read()
-
-            yield get
-
-
 @pytest.mark.parametrize("attempt_timeout", [0.2, 0.25])
 @pytest.mark.parametrize(
     ("library", "backend"),
@@ -103,7 +83,10 @@ def test_a_caller_whose_own_event_loop_is_blocked_ejects_nobody_and_says_why(
     policy = CallPolicy(attempts=3, deadline=5.0, attempt_timeout=attempt_timeout)
 
     async def main() -> None:
-        async with calling(library, cluster.caller, policy) as get, anyio.create_task_group() as tasks:
+        async with (
+            async_client(library, LeastLatency("orders", cluster.caller), policy) as get,
+            anyio.create_task_group() as tasks,
+        ):
             until = time.monotonic() + 3.0
 
             async def call() -> None:

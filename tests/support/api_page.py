@@ -13,6 +13,7 @@ import importlib
 import inspect
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,16 @@ _MODULES = {
     "pydoudou.contrib.urllib3": "Services called through `urllib3`: [other-clients.md](../other-clients.md).",
     "pydoudou.contrib.grpc": "gRPC services: [other-clients.md](../other-clients.md).",
     "pydoudou.contrib.grpc_aio": "The same for `grpc.aio`; it is `pydoudou.contrib.grpc.aio` as well.",
+    "pydoudou.balancers.calls.trail": "What `attempts_of` of every client gives: [calls.md](../calls.md).",
+    "pydoudou.balancers.own_call": "What `call()` of a balancer gives.",
+    "pydoudou.balancers.memory.pick": "What `begin()` of a balancer gives.",
+    "pydoudou.discovery.explanation": "What `Registry.explain_members` gives: [balancing.md](../balancing.md).",
+    "pydoudou.contrib.fastapi": "A FastAPI application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.starlette": "A Starlette application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.asgi": "Any ASGI application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.gunicorn": "Hooks for gunicorn's configuration: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.servers": "For other servers: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.simulator": "Balancers and policies in virtual time: [simulations.md](../simulations.md).",
     "pydoudou.contrib.prometheus": "Metrics: [metrics.md](../metrics.md).",
     "pydoudou.drivers.contract": "For a driver of your own, [third-party-drivers.md](../third-party-drivers.md).",
     "pydoudou.drivers.members": "The values that drivers report.",
@@ -46,7 +57,16 @@ _MODULES = {
         )
     },
 }
-_SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):$")
+_NAMES = {
+    "pydoudou.balancers.calls.trail": ["Attempt"],
+    "pydoudou.balancers.own_call": ["OwnCall"],
+    "pydoudou.balancers.memory.pick": ["Pick"],
+    "pydoudou.discovery.explanation": ["MemberExplanation", "ServiceExplanation"],
+    "pydoudou.contrib.servers": ["RegisteredServer", "ServerStatus", "State", "Check", "DrainFirst"],
+    "pydoudou.contrib.simulator": ["simulate", "Simulation", "Load", "Fault", "Row"],
+}
+"""Of these modules not all names that others import are for programs, or they are constants of another module."""
+_SECTION = re.compile(r"^((?:Args|Attributes|Raises|Returns|Yields)(?:, [\w ]+)?):$")
 _TOLD = {"classmethod", "staticmethod", "property", "contextmanager", "asynccontextmanager"}
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -55,17 +75,18 @@ def page() -> str:
     """The page, in Markdown."""
     lines = [_HEAD]
     shown: dict[str, str] = {}
+    headings: Counter[str] = Counter()
     for name, about in _MODULES.items():
         module = importlib.import_module(name)
         lines += [f"## {name}", "", about or _head_line(module), ""]
-        for public in module.__all__:
+        for public in _NAMES.get(name, module.__all__):
             if public.startswith("__"):
                 continue
             place = _place(module, public)
             if place in shown:
-                lines += [f"`{public}`: see [{shown[place]}](#{_anchor(shown[place])}).", ""]
+                lines += [f"`{public}`: see [{public}](#{shown[place]}).", ""]
                 continue
-            shown[place] = public
+            shown[place] = _anchor(public, headings)
             lines += [*_entry(public, *_definition(place)), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
@@ -74,8 +95,12 @@ def _head_line(module: ModuleType) -> str:
     return (module.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def _anchor(heading: str) -> str:
-    return heading.lower()
+def _anchor(heading: str, before: Counter[str]) -> str:
+    """Where a link finds it: the second heading of the same name has a number."""
+    anchor = heading.lower()
+    number = before[anchor]
+    before[anchor] += 1
+    return f"{anchor}-{number}" if number else anchor
 
 
 def _place(module: ModuleType, name: str) -> str:
