@@ -19,7 +19,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.grpc needs grpcio: pip install 'pydoudou[grpc]'") from error
 
-from ..balancers.calls.given import given_policy
+from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given
@@ -62,7 +62,7 @@ class DiscoveryChannel(grpc.Channel):  # type: ignore[misc]
         options: of the channels to members. By default they connect anew within a second.
         compression: of all calls.
         idempotent: the methods that may be done twice: ``/package.Service/Method``.
-        attempts: the most members that one call tries; 3 by default.
+        attempts: the most attempts of one call; 3 by default.
         deadline: seconds from the start of a call to its answer, over all attempts. None: the ``timeout=`` of the call
             decides, and all connecting together takes 30 s at most.
         policy: these two and all else about how far a call goes, in place of them.

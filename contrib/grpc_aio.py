@@ -19,7 +19,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.grpc needs grpcio: pip install 'pydoudou[grpc]'") from error
 
-from ..balancers.calls.given import given_policy
+from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.trail import Attempt
 from ..balancers.memory.pick import Pick

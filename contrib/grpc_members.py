@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.grpc needs grpcio: pip install 'pydoudou[grpc]'") from error
 
 from ..balancers import LeastLatency
-from ..balancers.calls.given import checked_policy
+from ..balancers.calls.given_policy import checked_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.trail import Attempt, attempts_of_error

@@ -19,7 +19,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.httpx2 needs httpx2: pip install 'pydoudou[httpx2]'") from error
 
-from ..balancers.calls.given import given_policy
+from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.trail import Attempt, attempts_of_error
 from ..drivers.members import Member
@@ -86,7 +86,7 @@ class DiscoveryTransport(
         services: host name in the URL to service name, for names that a URL cannot carry: URLs have lower-case hosts.
         balancer: makes the balancer of a service from its name (`WeightedRandom`, say), or balancers by service name.
             By default, and for services that the mapping lacks, `LeastLatency` on the default registry.
-        attempts: the most members that one request tries; 3 by default.
+        attempts: the most attempts of one request; 3 by default.
         deadline: seconds from the start of a request to the head of its answer, over all attempts. None: the client's
             timeouts decide, and all connecting together takes 30 s at most.
         policy: these two and all else about how far a request goes, in place of them.

@@ -16,14 +16,20 @@ import threading
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-from prometheus_client import REGISTRY, CollectorRegistry
+try:
+    from prometheus_client import REGISTRY, CollectorRegistry
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "pydoudou.contrib.prometheus needs prometheus_client: pip install 'pydoudou[prometheus]'"
+    ) from error
+
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from ..discovery.registry import Registry
 from ..drivers.members import json_value
 from .metrics.calls import BUCKETS, GO_BUCKETS, MOST_SERVICES, Durations
-from .metrics.families import FAMILIES, Family
+from .metrics.families import FAMILIES, TUTORIAL_NAMES, Family
 from .metrics.reading import Reading
 from .metrics.served import AsgiApp, Route, ServedAsgi, ServedWsgi, WsgiApp
 from .metrics.source import Source
@@ -42,9 +48,18 @@ class Metrics:
         name: the value of the label ``registry``, for a process with several registries. Without a name there is no
             such label.
         most_services: services with rows of their own; what is beyond them is added up as ``(others)``.
+        tutorial_names: tell requests that are answered as go-doudou's first versions did, too (``http_requests_total``,
+            ``response_status``, ``http_response_time_seconds``), for the dashboard of its tutorial.
     """
 
-    def __init__(self, registry: Registry | None = None, *, name: str = "", most_services: int = MOST_SERVICES) -> None:
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        *,
+        name: str = "",
+        most_services: int = MOST_SERVICES,
+        tutorial_names: bool = False,
+    ) -> None:
         if registry is not None and not isinstance(registry, Registry):
             raise TypeError(
                 f"registry is a {type(registry).__name__}; accepted: a Registry, or None for the default one"
@@ -52,6 +67,7 @@ class Metrics:
         if most_services < 1:
             raise ValueError(f"most_services is {most_services}; accepted: 1 or more")
         self.name = name
+        self.tutorial_names = tutorial_names
         self._source = Source(registry, most_services, lambda: _workers.begin())
 
     def register(self, collectors: CollectorRegistry = REGISTRY) -> Metrics:
@@ -66,9 +82,11 @@ class Metrics:
         with _lock:
             collector = _collectors.get(collectors)
             if collector is None:
-                collector = _Collector()
+                collector = _Collector(self.tutorial_names)
                 collectors.register(collector)
                 _collectors[collectors] = collector
+            elif self.tutorial_names and not collector.tutorial_names:
+                collector = _widened(collectors, collector)
             return collector.add(self, self._source)
 
     def unregister(self, collectors: CollectorRegistry = REGISTRY) -> None:
@@ -97,7 +115,8 @@ class Metrics:
 class _Collector(Collector):
     """All `Metrics` of one of Prometheus' registries: a second collector with the same names would be refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, tutorial_names: bool) -> None:
+        self.tutorial_names = tutorial_names
         self._all: dict[str, tuple[Metrics, Source]] = {}
 
     def add(self, metrics: Metrics, source: Source) -> Metrics:
@@ -127,7 +146,9 @@ class _Collector(Collector):
 
     def describe(self) -> list[Metric]:
         """The names that are taken from now on. (Without this Prometheus' client would read all values to know.)"""
-        return [_metric(family) for family in FAMILIES.values()]
+        return [
+            _metric(family) for family in FAMILIES.values() if self.tutorial_names or family.name not in TUTORIAL_NAMES
+        ]
 
     def collect(self) -> Iterator[Metric]:
         """All values, each name once."""
@@ -143,6 +164,8 @@ class _Collector(Collector):
         """All values of this moment, with the names of their labels."""
         for metrics, source in tuple(self._all.values()):
             for family, labels, value in _summed(source.read()):
+                if family.name in TUTORIAL_NAMES and not metrics.tutorial_names:
+                    continue
                 named = {"registry": _text(metrics.name)} if metrics.name else {}
                 named |= zip(family.labels, map(_text, labels), strict=True)
                 yield family, named, value
@@ -150,6 +173,19 @@ class _Collector(Collector):
 
 _lock = threading.RLock()
 _collectors: WeakKeyDictionary[CollectorRegistry, _Collector] = WeakKeyDictionary()
+
+
+def _widened(collectors: CollectorRegistry, collector: _Collector) -> _Collector:
+    """The collector with the tutorial's names, if nobody else has them."""
+    collectors.unregister(collector)
+    collector.tutorial_names = True
+    try:
+        collectors.register(collector)
+    except ValueError:
+        collector.tutorial_names = False
+        collectors.register(collector)
+        raise
+    return collector
 
 
 def _all_told() -> Iterator[Told]:

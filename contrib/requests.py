@@ -31,7 +31,7 @@ from urllib3.exceptions import LocationValueError
 
 from ..balancers import LeastLatency
 from ..balancers.calls.call import Call
-from ..balancers.calls.given import checked_policy, given_policy
+from ..balancers.calls.given_policy import checked_policy, given_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
@@ -166,7 +166,7 @@ class DiscoveryAdapter(HTTPAdapter):
         service: the name of the service, and the host in the URL that TLS certificates of the members must carry.
         balancer: chooses the member, or a function that makes the balancer from the name (`WeightedRandom`, say).
             By default `LeastLatency` on the default registry.
-        attempts: the most members that one request tries; 3 by default.
+        attempts: the most attempts of one request; 3 by default.
         deadline: seconds from the start of a request to the head of its answer, over all attempts; requests has one
             read timeout for head and body, so what is left at the head is also the longest gap in the body. None:
             the ``timeout=`` of the request decides, and all connecting together takes 30 s at most.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from ..balancers import Balancer, LeastLatency
-from ..balancers.calls.given import checked_policy
+from ..balancers.calls.given_policy import checked_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.services import Services

@@ -32,7 +32,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from ..balancers.calls.given import given_policy
+from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
@@ -100,7 +100,7 @@ class DiscoveryPoolManager(PoolManager):
         services: host name in the URL to service name, for names that a URL cannot carry: URLs have lower-case hosts.
         balancer: makes the balancer of a service from its name (`WeightedRandom`, say), or balancers by service name.
             By default, and for services that the mapping lacks, `LeastLatency` on the default registry.
-        attempts: the most members that one request tries; 3 by default.
+        attempts: the most attempts of one request; 3 by default.
         deadline: seconds from the start of a request to the head of its answer, over all attempts; what is left at the
             head is also the longest gap in the body. None: ``timeout=`` decides, and all connecting together takes
             30 s at most.

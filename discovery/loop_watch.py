@@ -21,12 +21,13 @@ _WATCHED_FOR = 10.0
 
 
 class LoopWatch:
-    """Of one event loop of asyncio.
+    """Of one event loop.
 
     Args:
         time: the loop's own time, for any thread that asks.
         call_soon: has the loop call something, from any thread that asks and without waiting.
         on_late: is told, on the loop, of every timer that fired so many seconds late.
+        call_later: has the loop call something after so many seconds; called on the loop. By default asyncio's.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class LoopWatch:
         time: Callable[[], float],
         call_soon: Callable[[Callable[[], None]], object],
         on_late: Callable[[float], None],
+        call_later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
         self._time = time
         self._call_soon = call_soon
         self._on_late = on_late
+        self._call_later = _asyncio_later if call_later is None else call_later
         self._watching = False
         self._asked_at = -math.inf
         self._due = math.inf
@@ -64,4 +67,8 @@ class LoopWatch:
             self._watching, self._due = False, math.inf
             return
         self._due = now + _BEAT
-        asyncio.get_running_loop().call_later(_BEAT, self._beat)
+        self._call_later(_BEAT, self._beat)
+
+
+def _asyncio_later(seconds: float, action: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(seconds, action)

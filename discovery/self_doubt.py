@@ -6,14 +6,16 @@ then ejects members, or has them suspected, harms those that are well. Three thi
 - a driver that looks by itself doubts itself (the health score of Lifeguard, for gossip);
 - the event loop of the drivers is late, or has been a moment ago;
 - timers of the calling program's own event loop fired late. No thread can watch that loop from outside; but whoever
-  asks on it is there already, so it is watched from then on. Clients on other loops than asyncio's, and threads, tell.
+  asks on it is there already, so it is watched from then on, asyncio's and trio's. Threads tell what they notice.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from .loop_watch import LATE, LoopWatch
@@ -41,7 +43,7 @@ class SelfDoubt:
         self.drivers: Sequence[SupervisedDriver] = ()
         self._now = now
         self._watch = LoopWatch(now, call_soon, self._drivers_late)
-        self._of_callers: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWatch] = WeakKeyDictionary()
+        self._of_callers: WeakKeyDictionary[object, LoopWatch] = WeakKeyDictionary()
         self._drivers_until = self._caller_until = -math.inf
         self._late = self._caller_late = 0.0
 
@@ -78,11 +80,15 @@ class SelfDoubt:
     def _drivers_late(self, seconds: float) -> None:
         self._late, self._drivers_until = seconds, self._now() + _DRIVERS_DOUBTED_FOR
 
-    def _caller(self, loop: asyncio.AbstractEventLoop) -> LoopWatch:
+    def _caller(self, loop: object) -> LoopWatch:
         watch = self._of_callers.get(loop)
         if watch is None:
             # It is asked on that loop alone, and does not hold it: a value that held its key would keep both for ever.
-            watch = self._of_callers[loop] = LoopWatch(_time_here, _soon_here, self.calling_late)
+            if isinstance(loop, asyncio.AbstractEventLoop):
+                watch = LoopWatch(_time_here, _soon_here, self.calling_late)
+            else:
+                watch = LoopWatch(_trio_time, _trio_soon, self.calling_late, _trio_later)
+            self._of_callers[loop] = watch
         return watch
 
 
@@ -94,8 +100,36 @@ def _soon_here(action: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_soon(action)
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def _trio_time() -> float:
+    return float(sys.modules["trio"].current_time())
+
+
+def _trio_soon(action: Callable[[], None]) -> None:
+    _trio_later(0.0, action)
+
+
+def _trio_later(seconds: float, action: Callable[[], None]) -> None:
+    trio: Any = sys.modules["trio"]
+
+    async def wait() -> None:
+        await trio.sleep(seconds)
+        action()
+
+    # It ends with trio's run, and holds nobody up at its end.
+    trio.lowlevel.spawn_system_task(wait)
+
+
+def _running_loop() -> object | None:
+    """The event loop of this thread: asyncio's, or what stands for trio's."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
+        pass
+    lowlevel: Any = sys.modules.get("trio.lowlevel")
+    if lowlevel is None:
         return None
+    try:
+        token: object = lowlevel.current_trio_token()
+    except RuntimeError:
+        return None
+    return token

@@ -20,7 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import attrs
 
-from .checks import a_function, a_number, a_whole_number, seconds
+from ..checks import a_function, a_number, a_whole_number, seconds
 
 __all__ = ["Breaker", "CircuitBreaker", "InterlockBreaker", "TellingBreaker"]
 

@@ -12,7 +12,7 @@ from collections import deque
 
 import attrs
 
-from .checks import a_number, a_whole_number
+from ..checks import a_number, a_whole_number
 
 __all__ = ["HeadTimes", "Hedging"]
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
+from .given_policy import checked_policy
 from .policy import CallPolicy
 
 __all__ = ["call_policy", "overriding"]
@@ -24,9 +25,7 @@ def call_policy(policy: CallPolicy) -> Iterator[CallPolicy]:
     Raises:
         TypeError: it is no policy.
     """
-    if not isinstance(policy, CallPolicy):
-        raise TypeError(f"policy is a {type(policy).__name__}; accepted: a CallPolicy")
-    token = overriding.set(policy)
+    token = overriding.set(checked_policy(policy))
     try:
         yield policy
     finally:

@@ -32,9 +32,9 @@ from typing import Any
 import attrs
 
 from ...drivers.members import Outcome, Reached
+from ..checks import a_kind, a_number, a_whole_number, an_option, seconds
 from ..memory.policy import HealthPolicy
 from .breaker import CircuitBreaker
-from .checks import a_kind, a_number, a_whole_number, an_option, seconds
 from .hedging import Hedging
 
 __all__ = [

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-__all__ = ["MOST_RETRY_AFTER", "NOT_PROCESSED", "retry_after"]
+from ..memory.verdict import LONGEST_RETRY_AFTER
 
-MOST_RETRY_AFTER = 300.0
-"""Seconds. Who asks for more gets this much: nobody is left out for a day because of one header."""
+__all__ = ["NOT_PROCESSED", "retry_after"]
 
 NOT_PROCESSED = "x-doudou-not-processed"
 """The header of a 503 that names the service which did nothing. Another name was forwarded from further behind."""
@@ -17,7 +16,7 @@ _SECONDS = re.compile(r"\d{1,18}(\.\d{1,18})?")
 
 
 def retry_after(header: Callable[[str], str | None], wall: Callable[[], float]) -> float | None:
-    """Seconds from now, at most `MOST_RETRY_AFTER`; None if the answer does not say, or says nonsense.
+    """Seconds from now, at most `LONGEST_RETRY_AFTER`; None if the answer does not say, or says nonsense.
 
     Args:
         header: gives the value of a header by its lower-case name.
@@ -27,13 +26,13 @@ def retry_after(header: Callable[[str], str | None], wall: Callable[[], float]) 
     if not text:
         return None
     if text.isascii() and _SECONDS.fullmatch(text):
-        return min(float(text), MOST_RETRY_AFTER)
+        return min(float(text), LONGEST_RETRY_AFTER)
     until = _since_1970(text)
     if until is None:
         return None
     # The clock of the one who said it counts, if it is told: two clocks need not agree.
     said = _since_1970((header("date") or "").strip())
-    return min(max(until - (wall() if said is None else said), 0.0), MOST_RETRY_AFTER)
+    return min(max(until - (wall() if said is None else said), 0.0), LONGEST_RETRY_AFTER)
 
 
 def _since_1970(text: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from ..calls.checks import a_number, a_whole_number, an_option
+from ..checks import a_number, a_whole_number, an_option
 
 __all__ = ["RULES", "HealthPolicy"]
 

@@ -30,6 +30,7 @@ GATEWAY_STATUSES = frozenset({502, 503, 504})
 
 FAILURE_SECONDS = 5.0
 LONGEST_RETRY_AFTER = 300.0
+"""Seconds. Who asks for more gets this much: nobody is left out for a day because of one header."""
 
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429

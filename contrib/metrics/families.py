@@ -13,7 +13,7 @@ import attrs
 
 from ...drivers.members import Metric, MetricKind
 
-__all__ = ["FAMILIES", "Family", "Kind", "of_driver"]
+__all__ = ["FAMILIES", "TUTORIAL_NAMES", "Family", "Kind", "of_driver"]
 
 Kind = Literal["counter", "gauge", "histogram", "untyped"]
 
@@ -42,6 +42,12 @@ _FAMILIES = (
     Family("pydoudou_running", "gauge", "whether the registry runs"),
     Family("pydoudou_ready", "gauge", "whether every backend is ready"),
     Family("pydoudou_registered", "gauge", "whether this process registers a service, and every backend has it"),
+    Family(
+        "pydoudou_presence",
+        "gauge",
+        "1 for what this process is to others: stopped, held back, running, draining or left",
+        ("state",),
+    ),
     Family("pydoudou_in_doubt", "gauge", "whether this process doubts itself, and judges nobody"),
     Family("pydoudou_services", "gauge", "services that have members"),
     Family(
@@ -133,10 +139,19 @@ _FAMILIES = (
         ("path", "method", "status"),
     ),
     Family("go_doudou_http_response_time_seconds", "histogram", "how long answering took", ("path", "method")),
+    # as its first versions named it
+    Family("http_requests_total", "counter", "requests answered; only with tutorial_names", ("path",)),
+    Family("response_status", "untyped", "the same by status; only with tutorial_names", ("status",)),
+    Family("http_response_time_seconds", "histogram", "how long answering took; only with tutorial_names", ("path",)),
 )
 
 FAMILIES = {family.name: family for family in _FAMILIES}
 """Every metric but those of drivers, by its name."""
+
+TUTORIAL_NAMES = frozenset({"http_requests_total", "response_status", "http_response_time_seconds"})
+"""Those that go-doudou's first versions had, and the dashboard of its tutorial asks for. Too general to be taken by
+everybody: libraries for FastAPI and Flask have some of them.
+"""
 
 _NOT_IN_A_NAME = re.compile("[^a-zA-Z0-9_]")
 

@@ -15,6 +15,7 @@ from ...balancers.memory.ejection import EJECTING_RULES
 from ...balancers.memory.service_memory import ServiceMemory
 from ...balancers.service_state import ServiceState, states_of
 from ...discovery.merging.snapshot import Snapshot
+from ...discovery.registration import Presence
 from ...discovery.registry import Registry
 from ...discovery.status import BackendStatus
 from ...drivers.errors import DiscoveryError
@@ -60,6 +61,7 @@ def readings(registry: Registry | None, calls: Mapping[str, ServiceCalls], most_
     snapshots: tuple[Snapshot, ...] = ()
     if registry is None or not registry.running:
         yield _of("pydoudou_running", 0)
+        yield from _of_presence(Presence.STOPPED)
     else:
         try:
             status = registry.status()
@@ -72,6 +74,7 @@ def readings(registry: Registry | None, calls: Mapping[str, ServiceCalls], most_
         yield _of("pydoudou_running", status.running)
         yield _of("pydoudou_ready", status.ready)
         yield _of("pydoudou_registered", registry.registered is not None and status.ready)
+        yield from _of_presence(status.presence)
         yield _of("pydoudou_in_doubt", bool(status.doubt))
         yield _of("pydoudou_services", status.services)
         for backend in status.backends:
@@ -92,6 +95,11 @@ def _first(names: Mapping[str, object], most: int) -> list[str]:
 
 def _of(name: str, value: float | Durations, *labels: str) -> Reading:
     return FAMILIES[name], labels, value
+
+
+def _of_presence(present: str) -> Iterator[Reading]:
+    for presence in Presence:
+        yield _of("pydoudou_presence", presence == present, presence.value)
 
 
 def _of_snapshot(snapshot: Snapshot, service: str) -> Iterator[Reading]:

@@ -66,9 +66,13 @@ class ServedCounts:
             counts = dict(self._counts)
             durations = {key: each.plus(Durations()) for key, each in self._durations.items()}
         for counted, count in counts.items():
+            route, _, status = counted
             yield FAMILIES["go_doudou_http_request_count"], counted, count
+            yield FAMILIES["http_requests_total"], (route,), count
+            yield FAMILIES["response_status"], (status,), count
         for timed, each in durations.items():
             yield FAMILIES["go_doudou_http_response_time_seconds"], timed, each
+            yield FAMILIES["http_response_time_seconds"], timed[:1], each
 
 
 class ServedAsgi:

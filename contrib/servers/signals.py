@@ -57,15 +57,8 @@ class DrainFirst:
             signal.signal(self._number, self._before)
         self._set = False
 
-    @staticmethod
-    def _again(number: int) -> None:
-        """To the main thread, which alone runs handlers: a server may sit in a call that only a signal to it ends."""
-        ident = threading.main_thread().ident
-        if ident is not None:
-            signal.pthread_kill(ident, number)
-
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self._server.drain_soon(lambda: self._again(number)):
+        if self._server.drain_soon(lambda: os.kill(os.getpid(), number)):
             return
         if callable(self._before):
             self._before(number, frame)

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import attrs
+
+from ...balancers.checks import a_number, a_whole_number
 
 __all__ = ["Load"]
 
 _MOST_CALLS = 10_000_000
 """A run costs some 20 µs per call."""
-
-
-def _whole(least: int, most: int) -> Callable[[object, attrs.Attribute[int], int], None]:
-    def check(_load: object, attribute: attrs.Attribute[int], value: int) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"{attribute.name} is {value!r}; accepted: a whole number from {least} to {most}")
-
-    return check
-
-
-def _positive(_load: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise ValueError(f"{attribute.name} is {value!r}; accepted: a number greater than 0")
 
 
 @attrs.frozen
@@ -42,12 +28,12 @@ class Load:
         ValueError: a number with which nothing can be simulated; the message names it and what is accepted.
     """
 
-    members: int = attrs.field(default=10, validator=_whole(2, 10_000))
-    workers: int = attrs.field(default=8, validator=_whole(1, 10_000))
-    rate: float = attrs.field(default=600.0, validator=_positive)
-    work: float = attrs.field(default=0.05, validator=_positive)
-    spread: float = attrs.field(default=0.5, validator=_positive)
-    seconds: float = attrs.field(default=60.0, validator=_positive)
+    members: int = attrs.field(default=10, validator=a_whole_number(2, 10_000))
+    workers: int = attrs.field(default=8, validator=a_whole_number(1, 10_000))
+    rate: float = attrs.field(default=600.0, validator=a_number(0, above=True))
+    work: float = attrs.field(default=0.05, validator=a_number(0, above=True))
+    spread: float = attrs.field(default=0.5, validator=a_number(0, above=True))
+    seconds: float = attrs.field(default=60.0, validator=a_number(0, above=True))
 
     def __attrs_post_init__(self) -> None:
         if self.rate * self.seconds > _MOST_CALLS:

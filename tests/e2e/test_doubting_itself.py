@@ -5,13 +5,13 @@ Real members and a real gossip between registries, all on loopback.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
+import anyio
 import attrs
 import httpx
 import pytest
@@ -92,14 +92,18 @@ async def calling(library: str, registry: Registry, policy: CallPolicy) -> Async
 
 
 @pytest.mark.parametrize("attempt_timeout", [0.2, 0.25])
-@pytest.mark.parametrize("library", ["httpx", "aiohttp"])
+@pytest.mark.parametrize(
+    ("library", "backend"),
+    [("httpx", "asyncio"), ("httpx", "trio"), ("aiohttp", "asyncio")],
+    ids=["httpx", "httpx-trio", "aiohttp"],
+)
 def test_a_caller_whose_own_event_loop_is_blocked_ejects_nobody_and_says_why(
-    library: str, attempt_timeout: float, cluster: Cluster
+    library: str, backend: str, attempt_timeout: float, cluster: Cluster
 ) -> None:
     policy = CallPolicy(attempts=3, deadline=5.0, attempt_timeout=attempt_timeout)
 
     async def main() -> None:
-        async with calling(library, cluster.caller, policy) as get:
+        async with calling(library, cluster.caller, policy) as get, anyio.create_task_group() as tasks:
             until = time.monotonic() + 3.0
 
             async def call() -> None:
@@ -109,12 +113,14 @@ def test_a_caller_whose_own_event_loop_is_blocked_ejects_nobody_and_says_why(
 
             async def be_busy() -> None:
                 while time.monotonic() < until:
-                    await asyncio.sleep(FREE)
+                    await anyio.sleep(FREE)
                     time.sleep(BLOCKED)  # noqa: ASYNC251
 
-            await asyncio.gather(be_busy(), *[call() for _ in range(TASKS)])
+            tasks.start_soon(be_busy)
+            for _ in range(TASKS):
+                tasks.start_soon(call)
 
-    asyncio.run(main())
+    anyio.run(main, backend=backend)
     health = cluster.health
     assert health.counts["failures_in_doubt"] > 0, "nothing failed: the test shows nothing"
     assert cluster.ejections() == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -13,6 +14,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import prometheus_client
@@ -26,6 +28,7 @@ from support.waiting import eventually
 from pydoudou import CallPolicy, CircuitBreaker, CircuitOpen, Registry, RoundRobin, Settings
 from pydoudou.contrib.httpx import DiscoveryTransport, attempts_of
 from pydoudou.contrib.prometheus import Metrics
+from pydoudou.drivers.members import Outcome, Reached
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 TEXT = PAGE.read_text("utf-8")
@@ -302,7 +305,7 @@ def ask(port: int, tmp_path: Path) -> Iterator[Callable[[str], list[tuple[Labels
         except ConnectionError:
             return []
         except urllib.error.URLError as error:
-            if isinstance(error, urllib.error.HTTPError):
+            if isinstance(error, urllib.error.HTTPError) and error.code != 503:  # it is starting
                 raise
             return []
         return [(found["metric"], float(found["value"][1])) for found in result]
@@ -315,23 +318,53 @@ def ask(port: int, tmp_path: Path) -> Iterator[Callable[[str], list[tuple[Labels
             process.wait(20)
 
 
-def test_a_prometheus_scrapes_it_and_answers_the_queries_of_the_manual(
+PANELS = (
+    "sum(goresilience_command_execution_duration_seconds_count) by (id, success)",
+    "sum(goresilience_circuitbreaker_state_changes_total) by (id, state)",
+    "sum(response_status) by (status)",
+    "http_requests_total",
+    "sum(http_response_time_seconds_sum) / sum(http_response_time_seconds_count)",
+    "rate(http_requests_total[1m])",
+)
+"""What the six panels of the tutorial's dashboard show."""
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200})
+
+
+async def nobody_listens(message: Any) -> None:
+    """The answer goes nowhere."""
+
+
+def test_a_prometheus_scrapes_it_and_answers_the_queries_of_the_manual_and_of_the_tutorial(
     collectors: prometheus_client.CollectorRegistry, ask: Callable[[str], list[tuple[Labels, float]]]
 ) -> None:
     assert len(QUERIES) == 11
     with HttpMember() as member, calling(member) as registry:
-        metrics = Metrics(registry).register(collectors)
+        served = Metrics(registry, tutorial_names=True).register(collectors).asgi(hello)
+        asyncio.run(served({"type": "http", "method": "GET"}, nobody_listens, nobody_listens))  # type: ignore[arg-type]
         transport = DiscoveryTransport(
             balancer={"orders": RoundRobin("orders", registry)}, policy=CallPolicy(breaker=CircuitBreaker())
         )
         with httpx.Client(transport=transport) as client:
             assert client.get("http://orders/items").status_code == 200
-            eventually(lambda: ask("up == 1"), 30.0)
-            executions = "sum(goresilience_command_execution_duration_seconds_count) by (id, success)"
-            eventually(lambda: ({"id": "orders", "success": "true"}, 1.0) in ask(executions), 10.0)
-            changes = ask('goresilience_circuitbreaker_state_changes_total{state="open"}')
-            assert [value for _, value in changes] == [0.0]
-            for query in QUERIES:
-                ask(query)  # a query that cannot be read is an error
-            assert ask("sum(pydoudou_members)") == [({}, 1.0)]
-        metrics.unregister(collectors)
+        eventually(lambda: ask("up == 1"), 30.0)
+        eventually(lambda: ({"id": "orders", "success": "true"}, 1.0) in ask(PANELS[0]), 10.0)
+        for query in PANELS:
+            eventually(lambda query=query: ask(query), 10.0)
+        assert ask("sum(pydoudou_members)") == [({}, 1.0)]
+        for query in QUERIES:
+            ask(query)  # one that cannot be read is an error
+
+
+def test_prometheus_own_linter_finds_nothing(collectors: prometheus_client.CollectorRegistry) -> None:
+    linter = shutil.which("promtool")
+    if linter is None:
+        pytest.skip("there is no promtool on this machine: apt-get install prometheus")
+    with HttpMember() as member, calling(member) as registry:
+        Metrics(registry).register(collectors)
+        RoundRobin("orders", registry).begin().done(Outcome(member.member(), Reached.ANSWERED, 200))
+        text = prometheus_client.generate_latest(collectors)
+    done = subprocess.run([linter, "check", "metrics"], input=text, capture_output=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -87,6 +88,24 @@ def test_what_httpx_and_httpx2_share_imports_neither_of_them(used: str, other: s
     assert used in modules
     assert f"pydoudou.contrib.{other}" not in modules
     assert {name for name in modules if name.partition(".")[0] == other} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "library"),
+    [
+        *((name, name) for name in ("requests", "httpx", "httpx2", "aiohttp", "urllib3", "grpc")),
+        ("grpc_aio", "grpc"),
+        ("prometheus", "prometheus_client"),
+    ],
+)
+def test_a_module_whose_library_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, module: str, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, f"pydoudou.contrib.{module}", raising=False)
+    extra = module.removesuffix("_aio")
+    with pytest.raises(ModuleNotFoundError, match=rf"pydoudou\.contrib\.{extra} needs .*'pydoudou\[{extra}\]'"):
+        importlib.import_module(f"pydoudou.contrib.{module}")
 
 
 def test_naming_the_mode_is_what_imports_its_driver() -> None:

@@ -3,6 +3,7 @@ library: the same for httpx and for httpx2."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -319,6 +320,13 @@ def test_arguments_that_cannot_work_are_refused_where_they_are_given(
 ) -> None:
     with pytest.raises((TypeError, ValueError), match=r"accepted: |no transport of httpx"):
         binding.DiscoveryTransport(**options)
+
+
+def test_the_two_modules_differ_in_nothing_but_the_name_of_the_library() -> None:
+    def text(module: ModuleType) -> str:
+        return Path(str(module.__file__)).read_text(encoding="utf-8").replace("httpx2", "httpx")
+
+    assert text(of_httpx) == text(of_httpx2)
 
 
 def test_the_two_libraries_have_nothing_to_do_with_each_other() -> None:

@@ -124,8 +124,15 @@ def test_the_state_of_the_registry_and_its_backends(scrape: Callable[[], Scraped
 def test_whoever_registers_is_registered(plugin: ScriptedPlugin, collectors: CollectorRegistry) -> None:
     with Registry(settings(plugin, register=True, service_name="me", register_host="127.0.0.1", port=6060)) as registry:
         Metrics(registry).register(collectors)
-        assert Scraped(collectors)("pydoudou_registered") == 1
-    assert Scraped(collectors)("pydoudou_running") == 0
+        told = Scraped(collectors)
+        assert told("pydoudou_registered") == told("pydoudou_presence", state="running") == 1
+        registry.drain(0.0)
+        told = Scraped(collectors)
+        assert told("pydoudou_registered") == 0
+        assert told("pydoudou_presence", state="left") == sum(told.by("pydoudou_presence", "state").values()) == 1
+    told = Scraped(collectors)
+    assert told("pydoudou_running") == 0
+    assert told("pydoudou_presence", state="stopped") == 1
 
 
 def test_nobody_is_asked_for_a_service_because_somebody_looks(collectors: CollectorRegistry) -> None:
@@ -475,6 +482,29 @@ def test_requests_of_a_wsgi_application_are_counted_when_their_answer_is_closed(
     }
 
 
+def test_the_names_of_the_tutorial_are_told_to_who_asks_for_them(
+    registry: Registry, collectors: CollectorRegistry, plugin: ScriptedPlugin
+) -> None:
+    app = Metrics(registry).register(collectors).asgi(hello)
+    asgi(app)
+    assert "response_status" not in Scraped(collectors).names
+    Counter("http_requests", "mine, of a library for FastAPI", registry=collectors)
+    with Registry(settings(plugin)) as other:
+        asking = Metrics(other, name="other", tutorial_names=True)
+        with pytest.raises(ValueError, match="http_requests"):
+            asking.register(collectors)
+        assert Scraped(collectors)("pydoudou_running") == 1, "what was registered still is"
+        free = CollectorRegistry()
+        for metrics in (Metrics(registry), asking):
+            served = metrics.register(free).asgi(hello)
+            for method, status in (("GET", 200), ("POST", 200), ("GET", 404)):
+                asgi(served, method, status=status)
+        told = Scraped(free)
+    assert told.by("http_requests_total", "registry", "path") == {("other", "/items/{id}"): 3}
+    assert told.by("response_status", "registry", "status") == {("other", "200"): 2, ("other", "404"): 1}
+    assert told("http_response_time_seconds_count", registry="other", path="/items/{id}") == 3
+
+
 def test_routes_without_end_are_cut(registry: Registry, collectors: CollectorRegistry) -> None:
     routes = iter(range(300))
     app = Metrics(registry).register(collectors).asgi(hello, route=lambda scope: f"/{next(routes)}")
@@ -501,13 +531,13 @@ def test_every_name_is_there_once_and_as_prometheus_wants_it() -> None:
         assert family.name.endswith("_total") == (family.kind == "counter")
         assert family.help
         assert family.help.rstrip(".") == family.help
-        assert {"path", "address", "host", "data"}.isdisjoint(family.labels) or family.name.startswith("go_doudou_")
+        assert {"path", "address", "host", "data"}.isdisjoint(family.labels) or "http" in family.name
 
 
 def test_what_is_told_has_the_names_kinds_and_labels_of_the_table(
     registry: Registry, collectors: CollectorRegistry, plugin: ScriptedPlugin
 ) -> None:
-    metrics = Metrics(registry, name="one").register(collectors)
+    metrics = Metrics(registry, name="one", tutorial_names=True).register(collectors)
     asgi(metrics.asgi(hello))
     orders = RoundRobin("orders", registry)
     orders.begin().done(Outcome(A, Reached.ANSWERED, 200))

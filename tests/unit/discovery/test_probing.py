@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 from support.scripted import ScriptedDriver, ScriptedPlugin, member, settings
@@ -225,6 +226,20 @@ def test_the_callers_own_loop_is_watched_from_a_question_on_it_on(registry: Regi
 
     asyncio.run(main())
     assert "calling program" in registry.doubt()
+
+
+def test_a_loop_of_trio_is_watched_as_well_and_holds_nobody_up_at_its_end(registry: Registry) -> None:
+    async def main() -> None:
+        assert registry.doubt() == ""
+        await anyio.sleep(0.05)
+        assert registry.doubt() == ""
+        time.sleep(0.3)  # noqa: ASYNC251
+        assert "calling program" in registry.doubt()
+
+    began = time.monotonic()
+    anyio.run(main, backend="trio")
+    assert time.monotonic() - began < 5.0
+    assert "calling program" in registry.status().doubt
 
 
 def test_a_loop_is_watched_from_a_question_on_until_ten_seconds_after_the_last() -> None:

@@ -14,12 +14,13 @@ T = TypeVar("T")
 _Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
-def a_whole_number(least: int) -> _Validator:
-    """A whole number from `least` on."""
+def a_whole_number(least: int, most: float = math.inf) -> _Validator:
+    """A whole number from `least` to `most`."""
+    accepted = f"a whole number from {least}{f' to {most}' if most < math.inf else ''}"
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{attribute.name} is {value!r}; accepted: a whole number from {least}")
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"{attribute.name} is {value!r}; accepted: {accepted}")
 
     return check
 

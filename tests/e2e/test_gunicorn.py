@@ -1,0 +1,129 @@
+"""gunicorn with our hooks: one member however many workers, and no call fails when they are told to end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from support.calls_while_draining import CalledEverySoOften, calls_of_both_kinds, get
+from support.effort import EFFORT
+from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
+from support.http_members import HttpMember
+from support.waiting import eventually
+
+from pydoudou import Registry, RoundRobin
+from pydoudou.contrib.httpx import DiscoveryTransport
+
+pytest.importorskip("gunicorn")
+
+APPS = """
+import os
+
+def wsgi(environ, start_response):
+    said = str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Length", str(len(said)))])
+    return [said]
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+    elif scope["type"] == "lifespan":
+        while True:
+            await send({"type": (await receive())["type"] + ".complete"})
+"""
+CLASSES = {
+    "gthread": ("--threads", "4", "apps:wsgi"),
+    "sync": ("apps:wsgi",),
+    "gevent": ("apps:wsgi",),
+    "asgi": ("apps:asgi",),
+}
+WORKERS = 3
+PAGE = (Path(__file__).parents[2] / "docs" / "deploy" / "servers.md").read_text("utf-8")
+(CONFIGURATION,) = re.findall(r"^```python\n(from pydoudou\.contrib\.gunicorn .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def ports(registry: Registry) -> list[int]:
+    return [member.port for member in registry.members("orders")]
+
+
+@contextlib.contextmanager
+def gunicorn(worker_class: str, folder: Path) -> Iterator[tuple[Registry, subprocess.Popen[bytes], int, int]]:
+    """Who looks, gunicorn's master, its port, and the port of a second member, which stays."""
+    (folder / "apps.py").write_text(APPS)
+    (folder / "gunicorn.conf.py").write_text(CONFIGURATION)
+    port = free_port()
+    options = ("--workers", str(WORKERS), "--bind", f"127.0.0.1:{port}", "--log-level", "warning")
+    command = [sys.executable, "-m", "gunicorn", "--worker-class", worker_class, *options, *CLASSES[worker_class]]
+    with contextlib.ExitStack() as stack:
+        looking = stack.enter_context(gossiping())
+        seed = gossip_address(looking)
+        stays = stack.enter_context(HttpMember("stays")).member().port
+        stack.enter_context(gossiping("orders", GDD_MEM_SEED=seed, GDD_PORT=str(stays)))
+        variables = {"GDD_MEM_SEED": seed, "GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port)}
+        process = stack.enter_context(subprocess.Popen(command, env=os.environ | FAST_GOSSIP | variables, cwd=folder))
+        stack.callback(process.kill)
+        eventually(lambda: sorted(ports(looking)) == sorted([port, stays]), timeout=25)
+        eventually(lambda: gossip_nodes(looking) == 2 + WORKERS, timeout=25)
+        assert get("127.0.0.1", port) == 200
+        yield looking, process, port, stays
+
+
+@pytest.mark.parametrize("worker_class", list(CLASSES) if EFFORT > 1 else ["gthread", "asgi"])
+def test_its_workers_are_one_member_and_no_call_fails_while_they_are_told_to_end(
+    worker_class: str, tmp_path: Path
+) -> None:
+    with gunicorn(worker_class, tmp_path) as (looking, process, port, stays), calls_of_both_kinds(looking):
+        time.sleep(0.3)  # calls while nothing happens, on connections that are kept
+        assert sorted(ports(looking)) == sorted([port, stays])
+        process.send_signal(signal.SIGTERM)
+        eventually(lambda: ports(looking) == [stays])
+        assert get("127.0.0.1", port) == 200
+        assert process.wait(15) == 0
+        time.sleep(0.2)  # calls when it is gone
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP], ids=["killed", "reloaded"])
+def test_workers_are_replaced_and_the_service_stays_registered(how: signal.Signals, tmp_path: Path) -> None:
+    with gunicorn("gthread", tmp_path) as (looking, process, port, stays):
+        transport = DiscoveryTransport(balancer=lambda name: RoundRobin(name, looking))
+        with httpx.Client(transport=transport, timeout=5.0) as client:
+            with (
+                looking.watch("orders") as watch,
+                CalledEverySoOften(lambda: client.get("http://orders/").status_code) as calls,
+            ):
+                before = children(process.pid)
+                for worker in before if how is signal.SIGKILL else []:
+                    os.kill(worker, signal.SIGKILL)
+                    eventually(lambda worker=worker: worker not in (now := children(process.pid)) and len(now) == 3)
+                if how is signal.SIGHUP:
+                    process.send_signal(how)
+                    eventually(lambda: len(now := children(process.pid)) == 3 and not {*now} & {*before}, timeout=20)
+            assert not calls.failed
+            assert calls.answered
+            eventually(lambda: gossip_nodes(looking) == 2 + WORKERS, timeout=20)
+            watch.close()
+            gone = [event for event in watch if event.member.port == port and not event.member.state.present]
+            assert gone == []
+        assert sorted(ports(looking)) == sorted([port, stays])
+
+
+def children(process: int) -> list[int]:
+    """The processes that it has started."""
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
