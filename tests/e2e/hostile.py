@@ -122,7 +122,7 @@ def measure(seconds: float, seed: int, unknown_names: bool, log: IO[str]) -> Ite
         dead: list[str] = []
         watch = stack.enter_context(client.watch("orders"))
         threading.Thread(target=_note_dead, args=(watch, dead), daemon=True).start()
-        eventually(lambda: not at_rest(victim), timeout=60)
+        eventually(lambda: not at_rest(victim), timeout=CALM_WITHIN)
         caller = stack.enter_context(SteadyCaller(client, "orders"))
         time.sleep(5)  # what an undisturbed node takes: its first calls, its first push/pulls
         before = first = megabytes(victim.pid)
