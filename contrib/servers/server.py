@@ -100,7 +100,6 @@ class RegisteredServer:
         self._told: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._goes = False
         self._then: Callable[[], None] = _nothing
-        self._left = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pydoudou server", daemon=True)
 
     def start(self) -> None:
@@ -151,7 +150,6 @@ class RegisteredServer:
             logger.debug("the registry was stopped first: %s", error)
         finally:
             self._state = State.LEFT
-            self._left.set()
 
     def _register(self) -> bool | None:
         """Until it is registered, or told something else first: True to leave, False to end."""
@@ -212,5 +210,4 @@ class RegisteredServer:
         if self._state is State.DRAINING or self._election is not None:
             self.registry.drain(self._drain)
             self._state = following(self._state, Event.SERVED_ON)
-        self._left.set()
         self._then()
