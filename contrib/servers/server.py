@@ -119,10 +119,6 @@ class RegisteredServer:
         self._told.put(True)
         return True
 
-    def wait_until_left(self, timeout: float | None = None) -> bool:
-        """Wait until it has left and served on; whether it has within `timeout` seconds, None for without end."""
-        return self._left.wait(timeout)
-
     def stop(self) -> None:
         """End the thread: nothing is registered from now on. It leaves the registry as it is."""
         self._goes = True
