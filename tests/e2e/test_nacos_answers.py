@@ -28,7 +28,7 @@ from pydoudou.drivers.nacos.settings import Server
 
 INTERVAL = 0.8
 TROUBLE_LASTS = 2.0
-BACK_WITHIN = 8.0
+BACK_WITHIN = 20.0
 
 Record = Callable[[str, object], None]
 

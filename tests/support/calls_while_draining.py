@@ -58,6 +58,14 @@ class CalledEverySoOften:
                 else:
                     self.failed[f"status {status}"] += 1
 
+    def assert_only_cut_off(self, killed: int) -> None:
+        """Nothing failed but, at most once for each process that was killed, an answer that ended before its end: who
+        is killed between the head of an answer and its body takes that answer along, and nobody may ask again for it.
+        """
+        cut_off = {text for text in self.failed if "complete message body" in text or text.startswith("ReadError")}
+        assert set(self.failed) == cut_off
+        assert self.failed.total() <= killed
+
     def __enter__(self) -> CalledEverySoOften:
         self._thread.start()
         return self
