@@ -15,7 +15,6 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import httpx
 import requests
 from support.gossip import FAST_GOSSIP, gossip_address
+from support.server_processes import free_port
 from support.waiting import eventually
 
 import pydoudou
@@ -114,12 +114,6 @@ def clients() -> Iterator[dict[str, Callable[[], bytes]]]:
             "httpx": lambda: client.get("http://orders/items").content,
             "pick and call": lambda: pick_and_call(orders),
         }
-
-
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
 
 
 def roll(restarts: int) -> dict[str, Calls]:

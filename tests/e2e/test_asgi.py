@@ -7,7 +7,6 @@ import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from support.calls_while_draining import calls_of_both_kinds
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
 from support.http_members import HttpMember
+from support.server_processes import free_port
 from support.waiting import eventually
 
 from pydoudou import Registry
@@ -88,12 +88,6 @@ APPS = pytest.mark.parametrize(
         pytest.param(WRAPPED, "starlette", True, id="an application with one, wrapped"),
     ],
 )
-
-
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
 
 
 @contextlib.contextmanager

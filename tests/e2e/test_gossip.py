@@ -21,14 +21,8 @@ from pydoudou.drivers.memberlist.protocol import Config
 
 KEY = base64.b64encode(bytes(16)).decode()
 from support.gossip import NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
+from support.server_processes import free_port
 from support.waiting import eventually
-
-
-def free_port() -> int:
-    """A port that nobody listens on, over TCP or UDP."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def counter(registry: Registry, name: str) -> int:

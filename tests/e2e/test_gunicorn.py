@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from support.calls_while_draining import CalledEverySoOften, calls_of_both_kinds
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember
+from support.server_processes import children, free_port, kill_with_children
 from support.waiting import eventually
 
 from pydoudou import Registry, RoundRobin
@@ -53,12 +53,6 @@ PAGE = (Path(__file__).parents[2] / "docs" / "deploy" / "servers.md").read_text(
 (CONFIGURATION,) = re.findall(r"^```python\n(from pydoudou\.contrib\.gunicorn .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
-
-
 def ports(registry: Registry) -> list[int]:
     return [member.port for member in registry.members("orders")]
 
@@ -78,7 +72,7 @@ def gunicorn(worker_class: str, folder: Path) -> Iterator[tuple[Registry, subpro
         stack.enter_context(gossiping("orders", GDD_MEM_SEED=seed, GDD_PORT=str(stays)))
         variables = {"GDD_MEM_SEED": seed, "GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port)}
         process = stack.enter_context(subprocess.Popen(command, env=os.environ | FAST_GOSSIP | variables, cwd=folder))
-        stack.callback(process.kill)
+        stack.callback(kill_with_children, process)
         eventually(lambda: sorted(ports(looking)) == sorted([port, stays]), timeout=25)
         eventually(lambda: gossip_nodes(looking) == 2 + WORKERS, timeout=25)
         assert get("127.0.0.1", port) == 200
@@ -124,8 +118,3 @@ def test_workers_are_replaced_and_the_service_stays_registered(how: signal.Signa
             gone = [event for event in watch if event.member.port == port and not event.member.state.present]
             assert gone == []
         assert sorted(ports(looking)) == sorted([port, stays])
-
-
-def children(process: int) -> list[int]:
-    """The processes that it has started."""
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]

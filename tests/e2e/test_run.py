@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 from support.calls_while_draining import calls_of_both_kinds, get
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
+from support.server_processes import free_port, kill_with_children
 from support.waiting import eventually
 
 from pydoudou import Registry
@@ -53,12 +53,6 @@ EXITS = (
 )
 
 
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
-
-
 def environment(seed: str = "", **variables: str) -> dict[str, str]:
     return os.environ | FAST_GOSSIP | NEVER_SUSPECTED | {"GDD_MEM_SEED": seed} | variables
 
@@ -72,7 +66,7 @@ def running(
     before: tuple[str, ...] = (),
     **variables: str,
 ) -> Iterator[subprocess.Popen[str]]:
-    """`pydoudou run` of a program; it is killed at the end if it still runs."""
+    """`pydoudou run` of a program; at the end both are killed if they still run."""
     program = command or [sys.executable, "-c", PROGRAM, str(port)]
     with subprocess.Popen(
         [*before, *RUN, "--service", "orders", "--port", str(port), *options, "--", *program],
@@ -85,7 +79,7 @@ def running(
         try:
             yield process
         finally:
-            process.kill()
+            kill_with_children(process)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import contextlib
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from support.calls_while_draining import CalledEverySoOften, calls_of_both_kinds
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
 from support.http_members import HttpMember
+from support.server_processes import children, free_port, kill_with_children
 from support.waiting import eventually
 
 from pydoudou import Registry, RoundRobin
@@ -55,12 +55,6 @@ IN_EVERY_RUN = ["gunicorn gthread, preloaded", "uvicorn with workers", "granian"
 """A third of them; `make long` runs all."""
 
 
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return int(unused.getsockname()[1])
-
-
 def ports(registry: Registry) -> list[int]:
     return [member.port for member in registry.members("orders")]
 
@@ -82,7 +76,7 @@ def under_run(server: str, folder: Path) -> Iterator[tuple[Registry, subprocess.
         stack.enter_context(gossiping("orders", GDD_MEM_SEED=seed, GDD_PORT=str(stays), **NEVER_SUSPECTED))
         environment = os.environ | FAST_GOSSIP | NEVER_SUSPECTED | {"GDD_MEM_SEED": seed, "PYTHONPATH": str(folder)}
         process = stack.enter_context(subprocess.Popen(command, env=environment, cwd=folder))
-        stack.callback(process.kill)
+        stack.callback(kill_with_children, process)
         eventually(lambda: sorted(ports(looking)) == sorted([port, stays]), timeout=25)
         assert get("127.0.0.1", port) == 200
         yield looking, process, port, stays
@@ -116,8 +110,3 @@ def test_a_worker_that_is_killed_and_replaced_costs_nobody_a_call_that_retries(t
             calls.assert_only_cut_off(KILLED)
             assert calls.answered
         assert sorted(ports(looking)) == sorted([port, stays])
-
-
-def children(process: int) -> list[int]:
-    """The processes that it has started."""
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
