@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
+from opentelemetry.instrumentation.grpc import GrpcAioInstrumentorClient, GrpcInstrumentorClient
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
@@ -16,8 +18,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from support.grpc_members import CALLERS as GRPC_CALLERS
+from support.grpc_members import GrpcMember
 from support.http_callers import CALLERS, AiohttpCaller, AsyncHttpxCaller, Caller, RequestsCaller
 from support.http_members import HttpMember, InOrder, paced, refusing
+from support.waiting import eventually
 
 from pydoudou import CallPolicy, Hedging
 from pydoudou.contrib import opentelemetry
@@ -211,3 +216,24 @@ def test_after_uninstrument_a_request_is_what_it_was(good: HttpMember, spans: Sp
         caller.call()
     assert spans.all == []
     assert "traceparent" not in good.served[0].headers
+
+
+@pytest.mark.parametrize("caller_class", GRPC_CALLERS, ids=lambda one: one.__doc__)
+def test_the_instrumentation_of_grpc_sees_each_attempt_once(
+    caller_class: Any, spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: spans.provider)  # the one for grpc asks for no other
+    instrumentors = [GrpcInstrumentorClient(), GrpcAioInstrumentorClient()]
+    for each in instrumentors:
+        each.instrument(tracer_provider=spans.provider)
+    try:
+        with GrpcMember() as busy, GrpcMember() as good:
+            busy.codes["Get"] = (grpc.StatusCode.UNAVAILABLE, ())
+            with caller_class(InOrder(busy.member(), good.member()), idempotent=["/shop.Orders/Get"]) as caller:
+                assert caller.unary()[0] == b"7"
+            eventually(lambda: len(spans.all) == 2)
+    finally:
+        for each in instrumentors:
+            each.uninstrument()
+    assert spans.attempts() == []
+    assert [of(span)["rpc.grpc.status_code"] for span in spans.all] == [14, 0]
