@@ -126,10 +126,10 @@ class ServiceMemory:
                 if guessed and record.learned:
                     self._has_learned(record, now)
         if now >= health.median_due:
-            latencies = sorted(record.latency for record in self._sample() if record.latency is not None)
-            health.watch_latency(now, latencies)
-            if latencies:
-                loads.compare_with(latencies[(len(latencies) - 1) // 2], now)
+            sample = list(self._sample())
+            health.watch_latency(now, sorted(record.latency for record in sample if record.latency is not None))
+            if sample:
+                loads.compare(record.place for record in sample)
         if now >= health.due:
             self.advance(now)
         elif health.ejections.trials:
