@@ -100,8 +100,7 @@ class ServiceState:
             self._watch(now)
         untold = None
         with self._lock:
-            if snapshot is not self._seen:
-                self._see(snapshot, now)
+            self._see(snapshot, now)
             if memory.ended or now >= memory.health.due:
                 memory.settle(now)
             if memory.untold:

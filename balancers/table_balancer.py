@@ -235,10 +235,10 @@ class TableBalancer(Generic[T]):
         subscription = self._subscription()
         return subscription.wait(timeout) if subscription is not None else bool(self.members())
 
-    async def wait_async(self, seconds: float) -> bool:
-        """The same for a task of asyncio or trio, in `seconds`; it does not block its event loop."""
+    async def wait_async(self, timeout: float) -> bool:  # noqa: ASYNC109 (the twin of `wait`)
+        """The same for a task of asyncio or trio; it does not block its event loop."""
         subscription = self._subscription()
-        return await subscription.wait_async(seconds) if subscription is not None else bool(self.members())
+        return await subscription.wait_async(timeout) if subscription is not None else bool(self.members())
 
     def close(self) -> None:
         """Pick no more, and have the backends report the service no longer for this balancer."""
