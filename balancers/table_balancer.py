@@ -31,8 +31,9 @@ from .memory.pick import Pick
 from .memory.policy import HealthPolicy
 from .memory.service_memory import ServiceMemory, Visit
 from .own_call import OwnCall
-from .service_state import ServiceState, clock_of, state_of
+from .service_state import ServiceState, state_of
 from .shared_calls import SharedCalls
+from .surroundings import surroundings_of
 from .tier import Tier
 
 __all__ = ["MemberSource", "Random", "TableBalancer"]
@@ -255,7 +256,7 @@ class TableBalancer(Generic[T]):
         state = state_of(registry, snapshot.service) if snapshot.members else None
         if state is not None and self._health is not None:
             state.health, self._health = self._health, None
-        clock = clock_of(registry)
+        clock = surroundings_of(registry).clock
         shared, epoch, due = (Sharing((), ()), 0, math.inf) if state is None else state.share(snapshot)
         derived: Derived[T] = Derived(snapshot, state, shared, None, observers, clock)
         derived.due = due
