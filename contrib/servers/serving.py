@@ -10,6 +10,7 @@ import attrs
 
 from ...discovery import default_registry
 from ...discovery.settings import Settings
+from .registrar import among_workers
 from .server import RegisteredServer
 from .signals import DrainFirst
 
@@ -42,7 +43,7 @@ async def serving(
         DiscoveryError: as `Registry.start`.
     """
     # SIGTERM is ours, and has to be answered by more than leaving.
-    chosen = attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False)
+    chosen = among_workers(attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False))
     registry = await default_registry.new_node_async(data, settings=chosen, announce=False)
     try:
         server = RegisteredServer(registry, check, scheme=scheme, drain=drain)
