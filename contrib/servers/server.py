@@ -96,13 +96,13 @@ class RegisteredServer:
         self._thread.start()
 
     def drain_soon(self, then: Callable[[], None] = _nothing) -> bool:
-        """Have it leave and serve on; True if that was the first time. Without a lock and without waiting, for signal
-        handlers.
+        """Have it leave and serve on; True if that was the first time, and the registry was not stopped before. Without
+        a lock and without waiting, for signal handlers.
 
         Args:
             then: is called by the thread of this object when the time to serve on is over.
         """
-        if self._goes:
+        if self._goes or self._state is State.LEFT:
             return False
         self._goes, self._then = True, then
         self._told.put(True)
@@ -185,7 +185,9 @@ class RegisteredServer:
 
     def _take_leave(self) -> None:
         self._state = following(self._state, Event.TOLD_TO_GO)
-        if self._state is State.DRAINING:
-            self.registry.drain(self._drain)
-            self._state = following(self._state, Event.SERVED_ON)
-        self._then()
+        try:
+            if self._state is State.DRAINING:
+                self.registry.drain(self._drain)
+                self._state = following(self._state, Event.SERVED_ON)
+        finally:
+            self._then()  # a registry that was stopped has left already: whoever told us to go is still to be answered
