@@ -12,7 +12,7 @@ import pytest
 
 NEVER_UNASKED = [
     *("grpc", "v2", "google.protobuf", "aiohttp", "pydantic", "requests", "httpx", "rich", "click"),
-    *("httpx2", "urllib3", "prometheus_client"),
+    *("httpx2", "urllib3", "prometheus_client", "throttled", "redis"),
     "pydoudou.contrib.simulator",
 ]
 LOOPBACK = {"GDD_MEM_HOST": "127.0.0.1", "GDD_MEM_BIND": "127.0.0.1", "GDD_MEM_PORT": "0"}
