@@ -231,7 +231,7 @@ def _tracks_resources(process: int) -> bool:
 
 @contextlib.contextmanager
 def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
-    """The server of this name, registered, with `variables` besides the usual; killed at the end if it still runs."""
+    """The server of this name, registered; killed at the end if it still runs. `variables` are for all three."""
     setup = SETUPS[name]
     for library in setup.needs:
         if importlib.util.find_spec(library) is None:
@@ -241,7 +241,7 @@ def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
     if setup.hooks:
         (folder / "gunicorn.conf.py").write_text(_HOOKS)
     # What is killed is to be seen by the others; where nothing is, a busy machine is to make nobody suspect.
-    gossip = FAST_GOSSIP if setup.replaces and not setup.run else FAST_GOSSIP | NEVER_SUSPECTED
+    gossip = variables | (FAST_GOSSIP if setup.replaces and not setup.run else FAST_GOSSIP | NEVER_SUSPECTED)
     port = free_port()
     with contextlib.ExitStack() as stack:
         looking = stack.enter_context(gossiping(**gossip))
@@ -253,7 +253,7 @@ def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
         if not setup.run:
             own |= {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port)}
         command = _command(setup, port)
-        process = stack.enter_context(subprocess.Popen(command, env=os.environ | gossip | own | variables, cwd=folder))
+        process = stack.enter_context(subprocess.Popen(command, env=os.environ | gossip | own, cwd=folder))
         stack.callback(kill_with_children, process)
         running = Served(setup, looking, seed, process, port, stays, answered_first)
         eventually(lambda: running.ports() == sorted([port, stays]), timeout=25)
