@@ -42,6 +42,11 @@ _MODULES = {
     "pydoudou.contrib.fastapi": "A FastAPI application as a service: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.starlette": "A Starlette application as a service: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.asgi": "Any ASGI application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.flask": "A Flask application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.django": "A Django project as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.wsgi": "Any WSGI application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.hypercorn": "hypercorn in process: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.celery": "Services called from Celery's tasks: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.gunicorn": "Hooks for gunicorn's configuration: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.protection.asgi": "Places and rates for ASGI applications: [protection.md](../protection.md).",
     "pydoudou.contrib.protection.wsgi": "The same for WSGI applications.",
@@ -68,7 +73,7 @@ _NAMES = {
     "pydoudou.balancers.own_call": ["OwnCall"],
     "pydoudou.balancers.memory.pick": ["Pick"],
     "pydoudou.discovery.explanation": ["MemberExplanation", "ServiceExplanation"],
-    "pydoudou.contrib.servers": ["RegisteredServer", "ServerStatus", "State", "Check", "DrainFirst"],
+    "pydoudou.contrib.servers": ["RegisteredServer", "ServerStatus", "State", "Check", "DrainFirst", "CalledServer"],
     "pydoudou.contrib.simulator": ["simulate", "Simulation", "Load", "Fault", "Row"],
 }
 """Of these modules not all names that others import are for programs, or they are constants of another module."""
