@@ -1,4 +1,4 @@
-"""What is used of other libraries that is not public is there in the installed releases, and does what it is taken for."""
+"""What is used of other libraries and is not public is in the installed releases, and does what it is taken for."""
 
 from __future__ import annotations
 
