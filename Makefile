@@ -5,7 +5,7 @@ EFFORT ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balancing.py http_clients.py metrics.py gossip.py datagram.py growth.py nacos.py))
+BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balancing.py http_clients.py metrics.py served.py gossip.py datagram.py growth.py nacos.py))
 
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
