@@ -9,7 +9,7 @@ import click
 
 __all__ = ["main"]
 
-_MODULES = {"explain": ".explain", "run": ".run", "simulate": ".simulate"}
+_MODULES = {"explain": ".explain", "page": ".page", "run": ".run", "simulate": ".simulate"}
 """Commands that are in a module of their own, which is imported when it is needed."""
 
 
