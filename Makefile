@@ -77,6 +77,7 @@ reference: $(STAMP)
 	$(BIN)/python tests/support/api_page.py docs/reference/api.md
 	$(BIN)/python tests/support/log_page.py docs/reference/log.md
 	$(BIN)/python tests/support/metrics_table.py docs/metrics.md
+	$(BIN)/python tests/support/settings_table.py docs/settings.md
 	$(BIN)/python tests/support/client_table.py docs/clients.md
 
 # About two minutes.

@@ -7,9 +7,7 @@ reported together, before anything is started.
 
 from __future__ import annotations
 
-import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -17,23 +15,14 @@ from typing import Any, cast
 
 import attrs
 
-from ..drivers.contract import DriverPlugin, FallbackPlugin, ReconfigurablePlugin
+from ..drivers.contract import DriverPlugin, ReconfigurablePlugin
 from ..drivers.environment import Environment
 from ..drivers.errors import SettingsError
-from ..drivers.kit.own_address import private_address
-from ..drivers.kit.validation import MAX_WEIGHT, Unusable, checked_host, checked_root_path
 from ..drivers.members import Compat, Instance
-from .plugins import find_plugin, known_plugins
-from .unknown_variables import tell_of_unknown_variables
+from .configuration.reading import MODE, Reading, read
+from .configuration.sources import CODE, ENVIRONMENT, Configuration, Source
 
-__all__ = ["Settings", "frozen", "named_plugins", "registration"]
-
-logger = logging.getLogger(__name__)
-
-_MODE = "GDD_SERVICE_DISCOVERY_MODE"
-_DEFAULT_MODE = "memberlist"
-_MAX_NAME_BYTES = 128
-_NO_NAME = re.compile(r"[\s/\"'`$<>(){}\[\]\\]|@@")
+__all__ = ["Settings", "frozen"]
 
 
 @attrs.frozen(init=False)
@@ -66,6 +55,8 @@ class Settings:
         compat: which generations of go-doudou find the service.
         leave_on_sigterm: whether a SIGTERM that nobody else handles has this process leave before it ends it.
         drain_time: seconds for which a process serves on at least when it drains, see `Registry.drain`.
+        manage_user: who may see the registry page; "" together with `manage_pass`: whoever asks from this machine.
+        configuration: where each value came from.
 
     Raises:
         SettingsError: a value is bad, a mode has no plugin, or there is something to register and no name or host.
@@ -83,6 +74,9 @@ class Settings:
     compat: Compat = Compat.BOTH
     leave_on_sigterm: bool = True
     drain_time: float = 2.0
+    manage_user: str = attrs.field(default="", repr=False)
+    manage_pass: str = attrs.field(default="", repr=False)
+    configuration: Configuration = attrs.field(default=Configuration(), repr=False, eq=False)
 
     def __init__(
         self,
@@ -99,6 +93,9 @@ class Settings:
         compat: Compat = Compat.BOTH,
         leave_on_sigterm: bool = True,
         drain_time: float = 2.0,
+        manage_user: str = "",
+        manage_pass: str = "",
+        configuration: Configuration | None = None,
         service: str = "",
         seeds: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
@@ -113,14 +110,16 @@ class Settings:
             "compat": compat,
             "leave_on_sigterm": leave_on_sigterm,
             "drain_time": drain_time,
+            "manage_user": manage_user,
+            "manage_pass": manage_pass,
+            "configuration": configuration or Configuration(),
         }
         if plugins is None:
             fields["service_name"] = service or service_name
-            read = Settings.from_env(
-                _said_in_code(fields, modes, seeds) | dict(variables or {}), register=bool(service or service_name)
-            )
-            modes, plugins, drivers = read.modes, read.plugins, read.drivers
-            fields = {name: getattr(read, name) for name in fields}
+            said = Source(CODE, _said_in_code(fields, modes, seeds) | dict(variables or {}))
+            found = Settings.of(read(Configuration((said,)), register=bool(service or service_name)))
+            modes, plugins, drivers = found.modes, found.plugins, found.drivers
+            fields = {name: getattr(found, name) for name in fields}
         self.__attrs_init__(tuple(modes), plugins, drivers or {}, **fields)
 
     def __attrs_post_init__(self) -> None:
@@ -140,13 +139,20 @@ class Settings:
         Raises:
             SettingsError: names every bad variable, its value and what is accepted.
         """
-        environment = Environment(os.environ if env is None else env)
-        plugins = named_plugins(environment)
-        fields: dict[str, Any] = registration(environment, plugins) if register else {"register": False}
-        drivers = {mode: plugin.read_settings(environment) for mode, plugin in plugins.items()}
-        environment.check()
-        tell_of_unknown_variables(environment, lambda: set(known_plugins()) - set(plugins))
-        return cls(modes=tuple(plugins), plugins=MappingProxyType(plugins), drivers=MappingProxyType(drivers), **fields)
+        source = Source(ENVIRONMENT, os.environ if env is None else env)
+        return cls.of(read(Configuration((source,)), register=register))
+
+    @classmethod
+    def of(cls, reading: Reading) -> Settings:
+        """What was read.
+
+        Raises:
+            SettingsError: as `from_env`.
+        """
+        reading.environment.check()
+        reading.tell_of_unknown()
+        plugins, drivers = MappingProxyType(dict(reading.plugins)), MappingProxyType(dict(reading.drivers))
+        return cls(tuple(plugins), plugins, drivers, configuration=reading.configuration, **reading.fields)
 
     def changed(self, changes: Mapping[str, str]) -> Settings:
         """These settings with some of the drivers' dynamic variables changed; an empty one returns to its default.
@@ -167,7 +173,11 @@ class Settings:
                 environment.problem(name, f"only at the start; variables that can change while it runs: {listed}")
         drivers = {mode: plugin.changed(self.drivers[mode], environment) for mode, plugin in dynamic.items()}
         environment.check()
-        return attrs.evolve(self, drivers=MappingProxyType({**self.drivers, **drivers}))
+        return attrs.evolve(
+            self,
+            drivers=MappingProxyType({**self.drivers, **drivers}),
+            configuration=self.configuration.changed(changes),
+        )
 
     def instance(self, data: Mapping[str, Any], registered_at: datetime) -> Instance | None:
         """What is to be registered with the metadata `data`; None if nothing is."""
@@ -185,112 +195,33 @@ class Settings:
         )
 
 
+_VARIABLES = {
+    "service_name": "GDD_SERVICE_NAME",
+    "register_host": "GDD_REGISTER_HOST",
+    "port": "GDD_PORT",
+    "root_path": "GDD_ROUTE_ROOT_PATH",
+    "weight": "GDD_WEIGHT",
+    "compat": "GDD_COMPAT",
+    "leave_on_sigterm": "GDD_LEAVE_ON_SIGTERM",
+    "drain_time": "GDD_DRAIN_TIME",
+    "manage_user": "GDD_MANAGE_USER",
+    "manage_pass": "GDD_MANAGE_PASS",
+}
+"""The variables of those fields that have an argument."""
+
+
 def _said_in_code(fields: Mapping[str, Any], modes: Sequence[str], seeds: Sequence[str]) -> dict[str, str]:
-    """The same as variables."""
-    return {
-        _MODE: ",".join((modes,) if isinstance(modes, str) else modes),
-        "GDD_SERVICE_NAME": fields["service_name"],
-        "GDD_REGISTER_HOST": fields["register_host"],
-        "GDD_PORT": str(fields["port"]),
-        "GDD_ROUTE_ROOT_PATH": fields["root_path"],
-        "GDD_WEIGHT": str(fields["weight"]),
-        "GDD_COMPAT": str(fields["compat"]),
-        "GDD_LEAVE_ON_SIGTERM": str(fields["leave_on_sigterm"]),
-        "GDD_DRAIN_TIME": f"{fields['drain_time']}s",
-        "GDD_MEM_SEED": ",".join((seeds,) if isinstance(seeds, str) else seeds),
+    """The arguments that are not as they were, as variables."""
+    defaults = attrs.fields_dict(Settings)
+    said = {
+        variable: f"{fields[name]}s" if name == "drain_time" else str(fields[name])
+        for name, variable in _VARIABLES.items()
+        if fields[name] != defaults[name].default
     }
-
-
-def named_plugins(environment: Environment) -> dict[str, DriverPlugin]:
-    """The plugins that the mode names, in its order."""
-    wanted = [item.lower() for item in environment.items(_MODE)] if environment.text(_MODE) else [_DEFAULT_MODE]
-    plugins: dict[str, DriverPlugin] = {}
-    named = False
-    for mode in dict.fromkeys(wanted):
-        plugin = find_plugin(mode)
-        if plugin is None:
-            listed = ", ".join(sorted(known_plugins()))
-            logger.warning("%s: there is no mode %r and it is skipped; the known ones are %s", _MODE, mode, listed)
-            continue
-        named = True
-        try:
-            plugins[mode] = plugin.load()
-        except SettingsError as error:
-            environment.problem(_MODE, str(error))
-    if not named:
-        environment.problem(_MODE, f"a comma list of {', '.join(sorted(known_plugins()))}")
-    return plugins
-
-
-def registration(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> dict[str, Any]:
-    """The fields of `Settings` that say what is registered."""
-    return {
-        "service_name": _service_name(environment),
-        "register_host": _register_host(environment, plugins),
-        "port": environment.integer("GDD_PORT", 6060, least=1, most=65535),
-        "root_path": _root_path(environment),
-        "weight": _weight(environment, plugins),
-        "compat": environment.choice("GDD_COMPAT", Compat.BOTH),
-        "leave_on_sigterm": environment.flag("GDD_LEAVE_ON_SIGTERM", True),
-        "drain_time": environment.duration("GDD_DRAIN_TIME", 2.0, positive=False),
-    }
-
-
-def _service_name(environment: Environment) -> str:
-    name = environment.text("GDD_SERVICE_NAME")
-    if not name:
-        environment.problem(
-            "GDD_SERVICE_NAME",
-            "the name under which others find this service; "
-            "a process that only calls others needs none: new_node(register=False)",
-        )
-    elif len(name.encode()) > _MAX_NAME_BYTES or not name.isprintable() or _NO_NAME.search(name):
-        environment.problem(
-            "GDD_SERVICE_NAME", f"up to {_MAX_NAME_BYTES} bytes without blanks, quotes, '/', '@@', '$' and brackets"
-        )
-    return name
-
-
-def _set_variable(environment: Environment, name: str, plugins: Mapping[str, DriverPlugin]) -> str:
-    """The variable itself, or if it is not set the one of a driver that stands in for it and is."""
-    fallbacks = [
-        cast(FallbackPlugin, plugin).fallbacks(environment).get(name, name)
-        for plugin in plugins.values()
-        if hasattr(plugin, "fallbacks")
-    ]
-    called_alike = name.removeprefix("GDD_")
-    fallbacks.sort(key=lambda fallback: not fallback.endswith(called_alike))
-    return next((variable for variable in (name, *fallbacks) if environment.text(variable)), name)
-
-
-def _register_host(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> str:
-    """The address of the service."""
-    name = _set_variable(environment, "GDD_REGISTER_HOST", plugins)
-    host = environment.text(name)
-    if not host:
-        return private_address()
-    try:
-        return checked_host(host.removeprefix("[").removesuffix("]"))
-    except Unusable:
-        environment.problem(name, "an IP address or a host name")
-        return ""
-
-
-def _root_path(environment: Environment) -> str:
-    """With one slash in front and none behind: Go clients append it to the address as it stands."""
-    path = environment.text("GDD_ROUTE_ROOT_PATH")
-    try:
-        usable = checked_root_path(path)
-    except Unusable:
-        usable = ""
-    if path.strip("/") != usable.strip("/") or re.search(r"[\s?#]", path):
-        environment.problem("GDD_ROUTE_ROOT_PATH", "a path such as /v1, without blanks, '?' and '#'")
-    return usable
-
-
-def _weight(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> int:
-    name = _set_variable(environment, "GDD_WEIGHT", plugins)
-    return max(0, environment.integer(name, 1, least=-MAX_WEIGHT, most=MAX_WEIGHT))
+    for variable, listed in ((MODE, modes), ("GDD_MEM_SEED", seeds)):
+        if listed:
+            said[variable] = ",".join((listed,) if isinstance(listed, str) else listed)
+    return said
 
 
 def frozen(data: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -8,15 +8,18 @@ from collections.abc import Callable, Collection, Iterable
 from ..drivers.environment import Environment
 from ..drivers.kit.validation import escaped
 
-__all__ = ["tell_of_unknown_variables"]
+__all__ = ["OF_A_SERVICE", "tell_of_unknown_variables", "unknown_variables"]
 
 logger = logging.getLogger(__name__)
 
 _PREFIX = "GDD_"
 _NEAR = 0.85
 
-_OF_A_SERVICE_NAMES = "SERVICE_NAME REGISTER_HOST PORT ROUTE_ROOT_PATH WEIGHT COMPAT LEAVE_ON_SIGTERM"
-_OF_A_SERVICE = frozenset(_PREFIX + name for name in _OF_A_SERVICE_NAMES.split())
+_OF_A_SERVICE_NAMES = """
+    SERVICE_NAME REGISTER_HOST NACOS_REGISTER_HOST PORT ROUTE_ROOT_PATH WEIGHT MEM_WEIGHT COMPAT LEAVE_ON_SIGTERM
+    DRAIN_TIME
+"""
+OF_A_SERVICE = frozenset(_PREFIX + name for name in _OF_A_SERVICE_NAMES.split())
 """What a process that only looks does not read."""
 
 _GO_DOUDOUS_OWN_NAMES = """
@@ -25,7 +28,7 @@ _GO_DOUDOUS_OWN_NAMES = """
     DB_CONN_MAX_LIFETIME DB_DRIVER DB_DSN DB_HOST DB_MAX_IDLE_CONNS DB_MAX_OPEN_CONNS DB_NAME DB_PASSWD DB_PORT
     DB_TABLE_PREFIX DB_USER ENABLE_RESPONSE_GZIP ENV ETCD_ENDPOINTS ETCD_LEASE FALLBACK_CONTENTTYPE GRACE_TIMEOUT
     GRPC_PORT HOST IDLE_TIMEOUT LOG_CALLER LOG_DISCARD LOG_FORMAT LOG_LEVEL LOG_PATH LOG_REQ_ENABLE LOG_STYLE
-    MANAGE_ENABLE MANAGE_PASS MANAGE_USER MEM_DEADTIMEOUT MEM_WHITELIST MODE NACOS_CONFIG_DATAID NACOS_CONFIG_FORMAT
+    MANAGE_ENABLE MEM_DEADTIMEOUT MEM_WHITELIST MODE NACOS_CONFIG_DATAID NACOS_CONFIG_FORMAT
     NACOS_CONFIG_GROUP READ_TIMEOUT RETRY_COUNT ROUTER_SAVE_MATCHED_ROUTE_PATH SERVICE_GROUP SERVICE_VERSION
     SQL_LOG_ENABLE STATS_FREQ TRACING_METRICS_ROOT WRITE_TIMEOUT ZK_DIRECTORY_PATTERN ZK_SEQUENCE ZK_SERVERS
 """
@@ -33,8 +36,9 @@ _GO_DOUDOUS_OWN = frozenset(_PREFIX + name for name in _GO_DOUDOUS_OWN_NAMES.spl
 """What go-doudou reads and this library does not: a file of variables may serve both."""
 
 
-def tell_of_unknown_variables(environment: Environment, other_modes: Callable[[], Iterable[str]]) -> None:
-    """Warn of each variable that nobody asked for and that is nearly called like one that somebody did.
+def unknown_variables(environment: Environment, other_modes: Callable[[], Iterable[str]]) -> dict[str, str | None]:
+    """Each variable that nobody asked for, and what it is nearly called like: "" for nothing, None if it is not meant
+    for this process: go-doudou's own, or of a mode that is not used.
 
     Args:
         environment: after everybody has read it.
@@ -42,12 +46,21 @@ def tell_of_unknown_variables(environment: Environment, other_modes: Callable[[]
     """
     unknown = environment.unknown(_PREFIX)
     others = [mode.upper() for mode in other_modes()] if unknown else []
-    unused: list[str] = []
+    found: dict[str, str | None] = {}
     for name in unknown:
         family = name.removeprefix(_PREFIX).partition("_")[0]
-        if name in _GO_DOUDOUS_OWN or name in _OF_A_SERVICE or any(mode.startswith(family) for mode in others):
-            unused.append(name)
-        elif near := _nearest(name, environment.known | _OF_A_SERVICE):
+        elsewhere = name in _GO_DOUDOUS_OWN or name in OF_A_SERVICE or any(mode.startswith(family) for mode in others)
+        found[name] = None if elsewhere else _nearest(name, environment.known | OF_A_SERVICE)
+    return found
+
+
+def tell_of_unknown_variables(environment: Environment, other_modes: Callable[[], Iterable[str]]) -> None:
+    """Warn of each variable that nobody asked for and that is nearly called like one that somebody did; see
+    `unknown_variables`.
+    """
+    unused: list[str] = []
+    for name, near in unknown_variables(environment, other_modes).items():
+        if near:
             logger.warning("%s is no variable of this library and does nothing: did you mean %s?", escaped(name), near)
         else:
             unused.append(name)

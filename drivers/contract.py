@@ -13,7 +13,7 @@ whose value is a `DriverPlugin`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .members import DriverStatus, Instance, Member, MemberState
@@ -21,11 +21,13 @@ from .members import DriverStatus, Instance, Member, MemberState
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
+    from .documented import Documented
     from .environment import Environment
 
 __all__ = [
     "AnnouncingDriver",
     "CheckingDriver",
+    "DescribingPlugin",
     "Driver",
     "DriverPlugin",
     "DriverStatus",
@@ -174,6 +176,14 @@ class DriverPlugin(Protocol):
 
     def create(self, settings: Any) -> Driver:
         """Make a driver from what `read_settings` returned. No I/O yet."""
+
+
+class DescribingPlugin(DriverPlugin, Protocol):
+    """A plugin that says what its variables mean. Without that they are listed by name alone, and their values are not
+    shown: they may be secret.
+    """
+
+    documented: Sequence[Documented]
 
 
 class FallbackPlugin(DriverPlugin, Protocol):

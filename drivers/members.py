@@ -130,6 +130,8 @@ class Member:
         dynamic_weight: whether `weight` is a load measurement of the gossip rather than a configured number.
         announced_weight: whether the process itself says its `weight`; else it is an entry in a registry, which
             somebody may have edited.
+        process: what it says of the process, for people: ``goVer``, ``gddVer``, ``buildUser`` and ``buildTime`` as
+            text, and ``memPort``, the port of its gossip. What it does not say is missing.
     """
 
     service: str
@@ -145,6 +147,7 @@ class Member:
     registered_at: datetime | None = None
     dynamic_weight: bool = False
     announced_weight: bool = False
+    process: Mapping[str, str | int] = attrs.field(default=NO_DATA, hash=False)
 
     def __reduce__(self) -> tuple[type[Member], tuple[Any, ...]]:
         # A mapping proxy cannot be pickled; a plain dictionary compares equal to it.

@@ -16,6 +16,7 @@ from .health import Health
 from .loads import Loads
 from .member_record import FIRST_GUESS, STARVED_AFTER, MemberRecord
 from .pick import Ended
+from .policy import HealthPolicy
 from .slow_start import KNOWN_WITHIN
 
 if TYPE_CHECKING:
@@ -135,6 +136,14 @@ class ServiceMemory:
     def advance(self, now: float) -> None:
         """What changes by time alone."""
         self.epoch += self.health.advance(now)
+        self._look_for_visits()
+
+    def change_policy(self, policy: HealthPolicy, now: float) -> None:
+        """These rules for who gets calls are in force from now on."""
+        for record in self.health.change_policy(policy, now):
+            record.back(self.median_cost(now, record), now)
+            self._show(record, now)
+        self.epoch += 1
         self._look_for_visits()
 
     def visit(self, now: float, starved: bool) -> Visit | None:

@@ -107,13 +107,13 @@ class RegisteredServer:
         self._thread.start()
 
     def drain_soon(self, then: Callable[[], None] = _nothing) -> bool:
-        """Have it leave and serve on; True if that was the first time. Without a lock and without waiting, for signal
-        handlers.
+        """Have it leave and serve on; True if that was the first time, and the registry was not stopped before. Without
+        a lock and without waiting, for signal handlers.
 
         Args:
             then: is called by the thread of this object when the time to serve on is over.
         """
-        if self._goes:
+        if self._goes or self._state is State.LEFT:
             return False
         self._goes, self._then = True, then
         self._told.put(True)
@@ -203,7 +203,9 @@ class RegisteredServer:
         if self._election is not None and self._state is State.DRAINING:
             self._election.resign()
             time.sleep(_TAKEN_OVER_WITHIN)  # or the service would be in nobody's view for a moment
-        if self._state is State.DRAINING or self._election is not None:
-            self.registry.drain(self._drain)
-            self._state = following(self._state, Event.SERVED_ON)
-        self._then()
+        try:
+            if self._state is State.DRAINING or self._election is not None:
+                self.registry.drain(self._drain)
+                self._state = following(self._state, Event.SERVED_ON)
+        finally:
+            self._then()  # a registry that was stopped has left already: whoever told us to go is still to be answered

@@ -176,4 +176,5 @@ def _merged(reports: Mapping[str, Member], state: MemberState) -> Member:
         registered_at=next((r.registered_at for r in reports.values() if r.registered_at is not None), None),
         dynamic_weight=weight.dynamic_weight,
         announced_weight=weight.announced_weight,
+        process=first.process or next((report.process for report in reports.values() if report.process), first.process),
     )

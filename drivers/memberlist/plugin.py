@@ -1,12 +1,18 @@
-"""The entry point of the mode ``memberlist``: this module is a `ReconfigurablePlugin` and a `FallbackPlugin`."""
+"""The entry point of the mode ``memberlist``: this module is a `ReconfigurablePlugin`, a `FallbackPlugin` and a
+`DescribingPlugin`.
+"""
 
 from collections.abc import Mapping
 
 from ..environment import Environment
 from .driver import MemberlistDriver
 from .settings import DYNAMIC, SECRET_KEY, MemberlistSettings, changed_settings, read_settings
+from .variables import DYNAMIC as DOCUMENTED_DYNAMIC
+from .variables import VARIABLES
 
-__all__ = ["changed", "create", "dynamic_variables", "fallbacks", "read_settings"]
+__all__ = ["changed", "create", "documented", "dynamic_variables", "fallbacks", "read_settings"]
+
+documented = (*VARIABLES, *DOCUMENTED_DYNAMIC)
 
 dynamic_variables = frozenset((*DYNAMIC, SECRET_KEY))
 changed = changed_settings

@@ -1,4 +1,4 @@
-"""The entry point of the mode ``nacos``: this module is a `DriverPlugin` and a `FallbackPlugin`."""
+"""The entry point of the mode ``nacos``: this module is a `FallbackPlugin` and a `DescribingPlugin`."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -6,8 +6,11 @@ from importlib.metadata import version
 from ..environment import Environment
 from .driver import NacosDriver
 from .settings import NacosSettings, read_settings
+from .variables import VARIABLES
 
-__all__ = ["create", "fallbacks", "read_settings"]
+__all__ = ["create", "documented", "fallbacks", "read_settings"]
+
+documented = VARIABLES
 
 # A mode that cannot run shall fail when the settings are read, with the other bad settings, not when it is started.
 # Asking for the release does not import the SDK; its package is called `v2`, as others may be.

@@ -1,9 +1,12 @@
-"""The entry point of the mode ``static``: this module is a `DriverPlugin`."""
+"""The entry point of the mode ``static``: this module is a `DescribingPlugin`."""
 
 from .driver import StaticDriver
 from .settings import StaticSettings, read_settings
+from .variables import VARIABLES
 
-__all__ = ["create", "read_settings"]
+__all__ = ["create", "documented", "read_settings"]
+
+documented = VARIABLES
 
 
 def create(settings: StaticSettings) -> StaticDriver:

@@ -46,6 +46,7 @@ _MODULES = {
     "pydoudou.contrib.servers": "For other servers: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.simulator": "Balancers and policies in virtual time: [simulations.md](../simulations.md).",
     "pydoudou.contrib.prometheus": "Metrics: [metrics.md](../metrics.md).",
+    "pydoudou.contrib.opentelemetry": "Traces and metrics: [opentelemetry.md](../opentelemetry.md).",
     "pydoudou.contrib.prometheus_sd": "Targets for Prometheus: [cli.md](../cli.md#sd).",
     "pydoudou.drivers.contract": "For a driver of your own, [third-party-drivers.md](../third-party-drivers.md).",
     "pydoudou.drivers.members": "The values that drivers report.",

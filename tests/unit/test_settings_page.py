@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import attrs
 import pytest
+from support import settings_table
 
-from pydoudou.discovery import settings as settings_module
+from pydoudou.discovery.configuration import reading
 from pydoudou.drivers.environment import Environment
 from pydoudou.drivers.memberlist import settings as memberlist_settings
 from pydoudou.drivers.nacos import settings as nacos_settings
@@ -111,16 +112,17 @@ def read_by(reader: Callable[[Environment], Any]) -> dict[str, Described]:
 
 def _read_registration(environment: Environment) -> None:
     """What `Settings.from_env` reads by itself, and what stands in for that, without what the drivers read."""
-    settings_module.named_plugins(environment)
-    both = settings_module.named_plugins(Environment({"GDD_SERVICE_DISCOVERY_MODE": "memberlist,nacos"}))
-    settings_module.registration(environment, both)
+    reading.named_plugins(environment)
+    both = reading.named_plugins(Environment({"GDD_SERVICE_DISCOVERY_MODE": "memberlist,nacos"}))
+    reading.own_fields(environment)
+    reading.registration(environment, both)
 
 
 @pytest.fixture(scope="module")
 def reads() -> dict[str, dict[str, Described]]:
     """What is read, by heading."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (settings_module, memberlist_settings):
+        for module in (reading, memberlist_settings):
             patch.setattr(module, "private_address", lambda: "192.168.0.1")
         return {
             "Registry": read_by(_read_registration),
@@ -128,6 +130,10 @@ def reads() -> dict[str, dict[str, Described]]:
             "nacos": read_by(nacos_settings.read_settings),
             "static": read_by(static_settings.read_settings),
         }
+
+
+def test_the_tables_of_the_page_are_current() -> None:
+    assert settings_table.with_tables(PAGE) == PAGE, "run make reference"
 
 
 def test_the_page_has_every_variable_once(reads: dict[str, dict[str, Described]]) -> None:

@@ -14,7 +14,7 @@ from support.scripted import ScriptedPlugin
 from support.scripted import settings as scripted_settings
 
 from pydoudou import Compat, Settings, SettingsError
-from pydoudou.discovery import settings as settings_module
+from pydoudou.discovery.configuration import reading
 
 ENOUGH = {"GDD_SERVICE_NAME": "orders", "GDD_REGISTER_HOST": "10.0.0.7"}
 
@@ -168,7 +168,7 @@ def test_a_bad_gossip_host_that_is_the_service_host_too_is_complained_about_once
 
 
 def test_a_process_that_only_looks_needs_no_service_name_and_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings_module, "private_address", lambda: pytest.fail("looked up an address"))
+    monkeypatch.setattr(reading, "private_address", lambda: pytest.fail("looked up an address"))
     settings = Settings.from_env({"GDD_MEM_HOST": "127.0.0.1"}, register=False)
     assert (settings.register, settings.service_name) == (False, "")
 
@@ -212,7 +212,7 @@ def test_the_weight_has_a_new_and_an_old_name_and_none_above_zero_means_dynamic(
 def test_the_host_is_looked_for_in_the_variables_of_the_modes_and_then_on_the_machine(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], host: str
 ) -> None:
-    monkeypatch.setattr(settings_module, "private_address", lambda: "192.168.9.9")
+    monkeypatch.setattr(reading, "private_address", lambda: "192.168.9.9")
     both = {"GDD_SERVICE_DISCOVERY_MODE": "memberlist,nacos", "GDD_NACOS_SERVER_ADDR": "127.0.0.1:8848"}
     assert read(**{"GDD_REGISTER_HOST": ""} | both | variables).register_host == host
 
@@ -237,7 +237,7 @@ def test_the_root_path_gets_one_slash_in_front_and_none_behind(path: str, normal
 def test_settings_may_be_said_in_code_without_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GDD_SERVICE_NAME", "of the environment")
     monkeypatch.setenv("GDD_MEM_SEED", "10.9.9.9")
-    monkeypatch.setattr(settings_module, "private_address", lambda: "192.168.9.9")
+    monkeypatch.setattr(reading, "private_address", lambda: "192.168.9.9")
     said = Settings(service="orders", port=8080, seeds=["10.0.0.1", "10.0.0.2:8000"])
     assert (said.service_name, said.port, said.register_host, said.register) == ("orders", 8080, "192.168.9.9", True)
     assert said.modes == ("memberlist",)
@@ -338,7 +338,7 @@ def test_a_variable_that_is_nearly_called_like_a_known_one_is_told_with_it(
 @pytest.mark.parametrize(
     "variables",
     [
-        {"GDD_BANNER": "off", "GDD_LOG_LEVEL": "debug", "GDD_MANAGE_USER": "admin", "GDD_HOST": ""},
+        {"GDD_BANNER": "off", "GDD_LOG_LEVEL": "debug", "GDD_MANAGE_ENABLE": "true", "GDD_HOST": ""},
         {"GDD_NACOS_SERVER_ADDR": "127.0.0.1:8848", "GDD_NACOS_REGISTER_HOST": "10.0.0.1"},
         {"GDD_STATIC_ORDERS": "http://10.0.0.1:80"},
         {"GDD_MEM_SEED": "10.0.0.1", "GDD_PORT": "80", "GDD_WEIGHT": "2"},
