@@ -11,7 +11,10 @@ import click
 __all__ = ["main"]
 
 _MODULES = {
-    **{name: f".{name}" for name in ("events", "explain", "members", "ping", "run", "sd", "simulate", "status")},
+    **{
+        name: f".{name}"
+        for name in ("doctor", "events", "explain", "members", "ping", "run", "sd", "simulate", "status")
+    },
     "services": ".members",
 }
 """Commands that are in a module of their own, which is imported when it is needed."""
