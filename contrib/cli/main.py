@@ -11,11 +11,17 @@ import click
 __all__ = ["main"]
 
 _MODULES = {
-    **{
-        name: f".{name}"
-        for name in ("doctor", "events", "explain", "members", "ping", "run", "sd", "simulate", "status")
-    },
+    "doctor": ".doctor",
+    "events": ".events",
+    "explain": ".explain",
+    "members": ".members",
+    "page": ".page",
+    "ping": ".ping",
+    "run": ".run",
+    "sd": ".sd",
     "services": ".members",
+    "simulate": ".simulate",
+    "status": ".status",
 }
 """Commands that are in a module of their own, which is imported when it is needed."""
 
