@@ -21,7 +21,7 @@ from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
 from support.waiting import eventually
 
-from pydoudou import MemberState, RegistrationError, Registry, RoundRobin
+from pydoudou import DiscoveryError, MemberState, RegistrationError, Registry, RoundRobin
 from pydoudou.contrib.servers.registrar.frames import VERSION, Frames, frame
 from pydoudou.contrib.servers.registrar.place import Held, Place
 
@@ -314,28 +314,34 @@ def test_where_nothing_is_writable_each_is_a_node_of_its_own(
         assert gossip_nodes(looking) == 3
 
 
-def test_without_a_descriptor_to_spare_no_registrar_is_started(
+def test_without_a_descriptor_to_spare_none_is_started_and_nothing_is_held(
     looking: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = sharing("orders", GDD_MEM_SEED=gossip_address(looking), GDD_PORT="7000")
+
+    def start() -> None:
+        with contextlib.suppress(OSError, DiscoveryError):  # for a node of its own there may be none either
+            worker.start()
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     spared = [socket.socket() for _ in range(8)]
-    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
-    fillers = [os.dup(0) for _ in range(highest)]  # no gaps below the limit
+    fillers = [os.dup(0) for _ in range(max(int(each.name) for each in Path("/proc/self/fd").iterdir()))]
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(fillers) + 1, hard))
         for each in spared:
-            each.close()  # the loop of the drivers takes three, and six more are too few for a process and its pipes
-        starting = threading.Thread(target=worker.start)
+            each.close()  # the loop of the drivers takes three; the others are too few for a process and its pipes
+        starting = threading.Thread(target=start)
         starting.start()
-        eventually(lambda: any("a node of its own" in message for message in caplog.messages), timeout=10)
+        eventually(lambda: any("Too many open files" in message for message in caplog.messages), timeout=10)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for filler in fillers:
             os.close(filler)
     starting.join(20)
     worker.stop()
-    assert any("Too many open files" in message for message in caplog.messages)
+    assert any("a node of its own" in message for message in caplog.messages)
+    with workers(looking, 1) as (later,):
+        assert later.status().registrar is not None
 
 
 FULL_DISK = """

@@ -41,8 +41,9 @@ logger = logging.getLogger(__name__)
 Key = tuple[str, str, int]
 
 _HELLO_WITHIN = 10.0
-_LOOK_EVERY = 1.0
-_ROUND_TRIPS_EVERY = 5
+_LOOK_EVERY = 2.5
+"""Seconds. What matters comes without a look."""
+_ROUND_TRIPS_EVERY = 2
 """Looks. Each of them changes a little with every ping, and none of it matters much."""
 
 
@@ -89,6 +90,7 @@ class Hub(Observer):
         self._on_left = left
         self._shared = shared
         self._successor = b""
+        self._successor_of: tuple[object, ...] = ()
         self._attendance = Attendance(time.monotonic())
         self._workers: dict[int, _Worker] = {}
         self._numbers = itertools.count(1)
@@ -316,10 +318,11 @@ class Hub(Observer):
 
     def _look_at_successor(self, status: RegistryStatus) -> None:
         registered = self._registry.registered
-        settings = resumed(self._registry.settings, status)
-        packed = pack(Start(settings, self._fingerprint, None if registered is None else registered.data))
-        if packed != self._successor:
-            self._successor = packed
+        known = (registered, *(backend.driver.address for backend in status.backends))
+        if known != self._successor_of:
+            settings = resumed(self._registry.settings, status)
+            self._successor = pack(Start(settings, self._fingerprint, None if registered is None else registered.data))
+            self._successor_of = known
             self._tell(self._successor_message())
 
     def _successor_message(self) -> Message:
