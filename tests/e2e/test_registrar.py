@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
+from support.server_processes import children
 from support.waiting import eventually
 
 from pydoudou import DiscoveryError, MemberState, RegistrationError, Registry, RoundRobin
@@ -185,6 +186,38 @@ def test_while_there_is_none_the_view_is_stale_and_says_so(looking: Registry, di
         eventually(lambda: "orders" in worker.status().stale)
         assert not worker.status().ready
         eventually(lambda: worker.status().ready and not worker.status().stale, timeout=20)
+
+
+FORKS = """
+import os, sys, time
+sys.path.insert(0, "{tests}")
+from support.registrars import sharing
+registry = sharing("orders", GDD_MEM_SEED="{seed}", GDD_PORT="7000", GDD_MEM_SUSPICION_MULT="20")
+registry.start()
+child = os.fork()
+if not child:
+    time.sleep(60)
+print(child, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_worker_that_is_killed_is_gone_although_its_own_children_have_its_socket(
+    looking: Registry, directory: Path
+) -> None:
+    program = FORKS.format(tests=Path(__file__).parents[1], seed=gossip_address(looking))
+    starts = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {program!r}])"
+    with subprocess.Popen([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True) as above:
+        assert above.stdout is not None
+        child = int(above.stdout.readline())
+        try:
+            eventually(lambda: ports(looking) == [7000])
+            (worker,) = children(above.pid)
+            above.kill()
+            os.kill(worker, signal.SIGKILL)
+            eventually(lambda: not ports(looking) and not registrars_of(directory), timeout=15)
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------

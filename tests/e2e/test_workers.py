@@ -49,6 +49,8 @@ def wsgi(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(said)))])
     return [said]
 
+time.sleep(float(os.environ.get("APPS_TAKE", "0")))
+
 async def plain(scope, receive, send):
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -146,6 +148,28 @@ def test_a_registrar_that_is_killed_is_replaced_and_no_worker_ever_sees_nobody(t
         assert [each for each in answers if each["users"] != [7001]] == []
         assert sorted(service.ports) == sorted([service.port, service.stays])
         assert gossip_nodes(service.looking) == 4
+
+
+# -- the only worker is replaced ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP], ids=["killed", "reloaded"])
+def test_the_only_worker_is_replaced_by_one_that_takes_its_time_and_the_service_stays(
+    how: signal.Signals, tmp_path: Path
+) -> None:
+    slow = {"APPS_TAKE": "1.5"}
+    with served(tmp_path, [*GUNICORN[:1], "--workers", "1", *GUNICORN[1:]], **slow) as service:
+        registrars, before = registrars_of(service.directory), children(service.process.pid)
+        with service.looking.watch("orders") as events:
+            for pid in before if how is signal.SIGKILL else [service.process.pid]:
+                os.kill(pid, how)
+            eventually(lambda: {*children(service.process.pid)}.isdisjoint(before), timeout=20)
+            assert service.ask()["pid"] not in before
+            eventually(lambda: service.ask()["registrar"] == registrars[0])
+            events.close()
+            assert [event for event in events if not event.member.state.present] == []
+        assert registrars_of(service.directory) == registrars
+        assert sorted(service.ports) == sorted([service.port, service.stays])
 
 
 # -- everybody is told to end ------------------------------------------------------------------------------------------

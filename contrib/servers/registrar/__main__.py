@@ -63,6 +63,7 @@ async def _serve(held: Held, start: Start) -> None:
         await hub.begin()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listening.serve, hub.serve)
+            tasks.start_soon(listening.keep_fresh)
             await hub.run()
             tasks.cancel_scope.cancel()
     except DiscoveryError as error:

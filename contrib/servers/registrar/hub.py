@@ -296,7 +296,10 @@ class Hub(Observer):
             self._tell(members(different))
 
     async def _look(self, *, with_round_trips: bool) -> None:
-        """See how the registry is doing; that nothing was missed of its view; and how far members are."""
+        """See how the registry is doing; that nothing was missed of its view; who has ended; how far members are."""
+        for worker in self._workers.values():
+            if worker.process is not None and not worker.process.lives:
+                worker.wire.end()  # a process that it has forked may have the socket still
         taken = self._events_taken
         status = await to_thread.run_sync(self._registry.status)
         if taken == self._events_taken and not self._events:
