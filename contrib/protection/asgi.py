@@ -19,10 +19,12 @@ from collections.abc import Callable
 import anyio
 from anyio.lowlevel import RunVar
 
+from ...drivers.kit import own_load
 from ..metrics.protection import BulkheadCounts
 from ..metrics.served import AsgiApp, Receive, Scope, Send
 from .checked import checked_count, checked_name, checked_seconds, checked_service
 from .limits import Limit, shared_by
+from .load import OwnLoad
 from .refusals import Refusal, no_place
 from .stores import Store
 
@@ -62,6 +64,8 @@ class Bulkhead:
         self._longest_wait = checked_seconds("longest_wait", longest_wait, zero=True)
         self._service, self._compatible = checked_service(service), compatible
         self._counts = BulkheadCounts(checked_name("name", name), workers)
+        self._load = OwnLoad(self._counts, workers)
+        own_load.add_source(self._load)
         self._places: RunVar[anyio.CapacityLimiter] = RunVar("places")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
