@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -15,9 +17,10 @@ from typing import Any
 import anyio
 import pytest
 from support.asgi_requests import ask
+from support.calls_while_draining import get
 from support.limited_caller import LimitedCaller
 from support.redis_server import RedisServer
-from support.server_processes import free_port
+from support.server_processes import free_port, kill_with_children
 from support.waiting import eventually
 
 from pydoudou.contrib.protection import asgi, wsgi
@@ -108,6 +111,50 @@ def test_a_limit_holds_across_stores_and_names_keep_limits_apart(kind: str, redi
             assert [one(), other(), one(), other()] == [200, 200, 429, 429]
         with asked("wsgi", RedisStore(redis.url, within=UNHURRIED), "3/h") as other:
             assert other() == 200
+
+
+SERVERS = {
+    "uvicorn": ("uvicorn", "--workers", "2", "--port", "{port}", "--log-level", "critical", "limited:for_asgi"),
+    "gunicorn": ("gunicorn", "--workers", "2", "--threads", "2", "--bind", "127.0.0.1:{port}", "limited:for_wsgi"),
+}
+APPS = """
+from pydoudou.contrib.protection import asgi, wsgi
+from pydoudou.contrib.protection.redis import RedisStore
+
+async def hello(scope, receive, send):
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body", "body": b"hello"}})
+
+def wsgi_hello(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+store = RedisStore("{url}", within=5.0)
+for_asgi = asgi.RateLimit(hello, "20/h", store=store)
+for_wsgi = wsgi.RateLimit(wsgi_hello, "20/h", store=store)
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_workers_of_a_server_share_a_limit(server: str, redis: RedisServer, tmp_path: Path) -> None:
+    program, *arguments = SERVERS[server]
+    pytest.importorskip(program)
+    (tmp_path / "limited.py").write_text(APPS.format(url=redis.url))
+    port = free_port()
+    command = [sys.executable, "-m", program, *(argument.format(port=port) for argument in arguments)]
+    statuses: Counter[int] = Counter()
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError):
+            statuses[get("127.0.0.1", port)] += 1
+        return sum(statuses.values()) >= 30
+
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            eventually(answers, timeout=40)
+        finally:
+            kill_with_children(process)
+    assert statuses == {200: 20, 429: 10}
 
 
 @pytest.mark.parametrize("when_down", ["open", "closed"])
