@@ -118,21 +118,24 @@ def test_as_go_doudou_a_refusal_is_429_and_no_more() -> None:
     anyio.run(run)
 
 
-def test_the_service_that_did_nothing_is_the_one_that_the_default_registry_registers() -> None:
+@pytest.mark.parametrize(("registered", "named"), [("stock_rest", "stock"), ("库存", None)])
+def test_the_service_that_did_nothing_is_the_one_that_the_default_registry_registers(
+    registered: str, named: str | None
+) -> None:
     async def full(scope: Any, receive: Any, send: Any) -> None:
         refused = await ask(app)
-        named.append(refused.headers.get("x-doudou-not-processed"))
+        said.append(refused.headers.get("x-doudou-not-processed"))
 
-    named: list[str | None] = []
+    said: list[str | None] = []
     app = asgi.Bulkhead(full, 1, 0)
     anyio.run(ask, app)
-    own = settings(ScriptedPlugin(), register=True, service_name="stock_rest", register_host="127.0.0.1")
+    own = settings(ScriptedPlugin(), register=True, service_name=registered, register_host="127.0.0.1")
     pydoudou.new_node(settings=own)
     try:
         anyio.run(ask, app)
     finally:
         pydoudou.shutdown()
-    assert named == [None, "stock"]
+    assert said == [None, named]
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["in its place", "while it waits"])
