@@ -29,10 +29,10 @@ from .waiting import eventually
 __all__ = ["SETUPS", "Served", "Setup", "served"]
 
 _PLAIN = """
-import pathlib
+import os, pathlib
 
 def mark():
-    pathlib.Path("answered").touch()
+    pathlib.Path(f"answered-{os.getpid()}").touch()
 
 def wsgi(environ, start_response):
     mark()
@@ -157,6 +157,7 @@ SETUPS = {
     "uvicorn": Setup(f"{_UVICORN} wrapped:asgi"),
     "uvicorn, FastAPI": Setup(f"{_UVICORN} on_fastapi:app", needs=("fastapi",)),
     "uvicorn, Django": Setup(f"{_UVICORN} django_asgi:application", needs=("django",)),
+    "uvicorn --workers": Setup(f"{_UVICORN} --workers 2 wrapped:asgi", replaces=True),
     "uvicorn --workers under run": Setup(f"{_UVICORN} --workers 2 plain:asgi", run=True, replaces=True),
     "gunicorn sync": _gunicorn("plain:wsgi"),
     "gunicorn sync, preloaded": _gunicorn("--preload plain:wsgi"),
@@ -198,6 +199,7 @@ class Served:
         process: the server, or ``pydoudou run`` of it.
         port: the server's.
         stays: the port of the second member.
+        folder: where it runs.
         answered_first: whether the server had answered when it came into the view; nothing before it did.
     """
 
@@ -207,6 +209,7 @@ class Served:
     process: subprocess.Popen[bytes]
     port: int
     stays: int
+    folder: Path
     answered_first: list[bool]
 
     def ports(self) -> list[int]:
@@ -220,12 +223,18 @@ class Served:
             (parent,) = children(parent)
         return [child for child in children(parent) if not _tracks_resources(child)]
 
+    def all_answer(self, workers: int) -> bool:
+        """Whether there are so many, and each of them has answered; asks once more."""
+        get("127.0.0.1", self.port)
+        present = self.workers()
+        return len(present) == workers and all((self.folder / f"answered-{worker}").exists() for worker in present)
+
 
 def _tracks_resources(process: int) -> bool:
     """Whether it is multiprocessing's own."""
     try:
         return b"resource_tracker" in Path(f"/proc/{process}/cmdline").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
@@ -248,14 +257,14 @@ def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
         seed = gossip_address(looking)
         stays = stack.enter_context(HttpMember("stays")).member().port
         stack.enter_context(gossiping("orders", **gossip, GDD_MEM_SEED=seed, GDD_PORT=str(stays)))
-        answered_first = stack.enter_context(_watched(looking, port, folder / "answered"))
+        answered_first = stack.enter_context(_watched(looking, port, folder))
         own = {"GDD_MEM_SEED": seed, "PYTHONPATH": str(folder)}
         if not setup.run:
             own |= {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port)}
         command = _command(setup, port)
         process = stack.enter_context(subprocess.Popen(command, env=os.environ | gossip | own, cwd=folder))
         stack.callback(kill_with_children, process)
-        running = Served(setup, looking, seed, process, port, stays, answered_first)
+        running = Served(setup, looking, seed, process, port, stays, folder, answered_first)
         eventually(lambda: running.ports() == sorted([port, stays]), timeout=25)
         assert get("127.0.0.1", port) == 200
         yield running
@@ -269,8 +278,8 @@ def _command(setup: Setup, port: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _watched(looking: Registry, port: int, answered: Path) -> Iterator[list[bool]]:
-    """Whether the file was there when the port came into the view, each time that it did."""
+def _watched(looking: Registry, port: int, folder: Path) -> Iterator[list[bool]]:
+    """Whether somebody had answered when the port came into the view, each time that it did."""
     seen: list[bool] = []
     watch = looking.watch("orders")
 
@@ -280,7 +289,7 @@ def _watched(looking: Registry, port: int, answered: Path) -> Iterator[list[bool
             if event.member.port == port:
                 came, present = event.member.state.present and not present, event.member.state.present
                 if came:
-                    seen.append(answered.exists())
+                    seen.append(any(folder.glob("answered*")))
 
     thread = threading.Thread(target=look)
     thread.start()
