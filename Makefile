@@ -5,7 +5,7 @@ EFFORT ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balancing.py http_clients.py metrics.py gossip.py datagram.py growth.py nacos.py))
+BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balancing.py http_clients.py metrics.py served.py gossip.py datagram.py growth.py nacos.py))
 
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
@@ -78,6 +78,7 @@ reference: $(STAMP)
 	$(BIN)/python tests/support/log_page.py docs/reference/log.md
 	$(BIN)/python tests/support/metrics_table.py docs/metrics.md
 	$(BIN)/python tests/support/settings_table.py docs/settings.md
+	$(BIN)/python tests/support/file_reading.py docs/settings.md
 	$(BIN)/python tests/support/client_table.py docs/clients.md
 
 # About two minutes.
