@@ -10,14 +10,13 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 
-from pydoudou import Registry
+from pydoudou import MemberEvent, Registry
 
 from .calls_while_draining import get
 from .gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
@@ -25,28 +24,33 @@ from .http_members import HttpMember
 from .peers import locate
 from .server_processes import children, free_port, kill_with_children
 from .waiting import eventually
+from .watched import watched
 
-__all__ = ["SETUPS", "Served", "Setup", "served"]
+__all__ = ["SETUPS", "Served", "Setup", "command_of", "served", "written"]
 
 _PLAIN = """
-import os, pathlib
+import os, pathlib, time
+
+STATUS = int(os.environ.get("STATUS", "200"))
 
 def mark():
     pathlib.Path(f"answered-{os.getpid()}").touch()
 
 def wsgi(environ, start_response):
     mark()
-    start_response("200 OK", [("Content-Length", "2")])
+    start_response(f"{STATUS} Said", [("Content-Length", "2")])
     return [b"ok"]
 
 async def asgi(scope, receive, send):
     if scope["type"] == "http":
         mark()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.start", "status": STATUS, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
     elif scope["type"] == "lifespan":
         for _ in range(2):
-            await send({"type": (await receive())["type"] + ".complete"})
+            message = await receive()
+            time.sleep(float(os.environ.get("STARTUP", "0")))
+            await send({"type": message["type"] + ".complete"})
 """
 _MODULES = {
     "plain": _PLAIN,
@@ -72,7 +76,7 @@ async def ok():
 """,
     "on_flask": """
 from flask import Flask
-from plain import mark
+from plain import STATUS, mark
 from pydoudou.contrib.flask import Doudou
 
 app = Flask(__name__)
@@ -80,7 +84,7 @@ app = Flask(__name__)
 @app.route("/", methods=["GET", "POST"])
 def ok():
     mark()
-    return "ok"
+    return "ok", STATUS
 
 Doudou(app)
 """,
@@ -241,14 +245,7 @@ def _tracks_resources(process: int) -> bool:
 @contextlib.contextmanager
 def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
     """The server of this name, registered; killed at the end if it still runs. `variables` are for all three."""
-    setup = SETUPS[name]
-    for library in setup.needs:
-        if importlib.util.find_spec(library) is None:
-            pytest.skip(f"{library} is not installed")
-    for module, text in _MODULES.items():
-        (folder / f"{module}.py").write_text(text)
-    if setup.hooks:
-        (folder / "gunicorn.conf.py").write_text(_HOOKS)
+    setup = written(name, folder)
     # What is killed is to be seen by the others; where nothing is, a busy machine is to make nobody suspect.
     gossip = variables | (FAST_GOSSIP if setup.replaces and not setup.run else FAST_GOSSIP | NEVER_SUSPECTED)
     port = free_port()
@@ -261,7 +258,7 @@ def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
         own = {"GDD_MEM_SEED": seed, "PYTHONPATH": str(folder)}
         if not setup.run:
             own |= {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port)}
-        command = _command(setup, port)
+        command = command_of(setup, port, port)
         process = stack.enter_context(subprocess.Popen(command, env=os.environ | gossip | own, cwd=folder))
         stack.callback(kill_with_children, process)
         running = Served(setup, looking, seed, process, port, stays, folder, answered_first)
@@ -270,10 +267,24 @@ def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
         yield running
 
 
-def _command(setup: Setup, port: int) -> list[str]:
+def written(name: str, folder: Path) -> Setup:
+    """The set-up of this name, with its programs in the folder. Skips the test where something is not installed."""
+    setup = SETUPS[name]
+    for library in setup.needs:
+        if importlib.util.find_spec(library) is None:
+            pytest.skip(f"{library} is not installed")
+    for module, text in _MODULES.items():
+        (folder / f"{module}.py").write_text(text)
+    if setup.hooks:
+        (folder / "gunicorn.conf.py").write_text(_HOOKS)
+    return setup
+
+
+def command_of(setup: Setup, port: int, registered: int) -> list[str]:
+    """What starts it on a port; behind ``pydoudou run`` with the port that is registered."""
     program, *arguments = setup.command.format(port=port).split()
     binary = locate("http-go") / "peer" if program == "peer" else Path(sys.executable).with_name(program)
-    before = [sys.executable, "-m", "pydoudou", "run", "--service", "orders", "--port", str(port), "--"]
+    before = [sys.executable, "-m", "pydoudou", "run", "--service", "orders", "--port", str(registered), "--"]
     return [*(before if setup.run else []), str(binary), *arguments]
 
 
@@ -281,20 +292,14 @@ def _command(setup: Setup, port: int) -> list[str]:
 def _watched(looking: Registry, port: int, folder: Path) -> Iterator[list[bool]]:
     """Whether somebody had answered when the port came into the view, each time that it did."""
     seen: list[bool] = []
-    watch = looking.watch("orders")
+    present = False
 
-    def look() -> None:
-        present = False
-        for event in watch:
-            if event.member.port == port:
-                came, present = event.member.state.present and not present, event.member.state.present
-                if came:
-                    seen.append(any(folder.glob("answered*")))
+    def told(event: MemberEvent) -> None:
+        nonlocal present
+        if event.member.port == port:
+            came, present = event.member.state.present and not present, event.member.state.present
+            if came:
+                seen.append(any(folder.glob("answered*")))
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with watched(looking, "orders", told):
         yield seen
-    finally:
-        watch.close()
-        thread.join()
