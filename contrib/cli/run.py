@@ -12,7 +12,7 @@ import click
 
 import pydoudou
 
-from ..servers import RegisteredServer
+from ..servers import Check, RegisteredServer
 from ..servers.child import Child
 from ..servers.registered_above import marked
 
@@ -20,6 +20,8 @@ __all__ = ["run"]
 
 _CANNOT_BE_RUN, _NOT_FOUND = 126, 127
 """What shells exit with."""
+_ANSWERS_ALREADY = 0.5
+"""Seconds."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -58,7 +60,10 @@ def run(
         variables["GDD_PORT"] = str(port)
     try:
         registry = pydoudou.Registry(pydoudou.Settings.from_env({**variables, "GDD_LEAVE_ON_SIGTERM": "false"}))
-        server = RegisteredServer(registry, path, scheme="https" if https else "http", drain=drain)
+        scheme = "https" if https else "http"
+        # Whoever answers before the program was started has its port.
+        check = Check(registry.settings.register_host, registry.settings.port, path, scheme, timeout=_ANSWERS_ALREADY)
+        server = RegisteredServer(registry, path, scheme=scheme, drain=drain, doubtful=not check.problem())
     except (pydoudou.SettingsError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     sys.exit(_run(registry, server, command, marked(variables, registry.settings)))
