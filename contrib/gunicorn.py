@@ -1,12 +1,13 @@
-"""gunicorn's workers, one of which registers the service: in ``gunicorn.conf.py``
+"""gunicorn's workers, which are one member together: in ``gunicorn.conf.py``
 
 ::
 
     from pydoudou.contrib.gunicorn import post_worker_init, worker_exit
 
-Each worker has a registry of its own, its default one, so that it can call others. One of them, which holds a lock,
-registers once the server answers; when it ends, another one takes over. At SIGTERM all of them serve on until everybody
-has heard that the service goes; then gunicorn's own handler is called.
+Each worker has a registry of its own, its default one, so that it can call others; they share one node, a process that
+the first of them starts (`servers.registrar`). The service is registered once it answers, and stays registered when a
+worker is replaced. At SIGTERM all of them serve on until everybody has heard that the service goes; then gunicorn's own
+handler is called.
 
 What is registered, and with whom, are the variables GDD_*; GDD_PORT is the port that gunicorn binds. It answers
 when ``/`` has a status below 500.
@@ -22,7 +23,7 @@ import attrs
 from ..discovery import default_registry
 from ..discovery.registry import Registry
 from ..discovery.settings import Settings
-from .servers.election import Election
+from .servers.registrar import shared
 from .servers.server import RegisteredServer
 from .servers.signals import DrainFirst
 
@@ -33,7 +34,6 @@ __all__ = ["post_worker_init", "worker_exit"]
 class _Worker:
     registry: Registry
     server: RegisteredServer
-    election: Election
 
 
 _worker: _Worker | None = None
@@ -49,11 +49,10 @@ def post_worker_init(worker: Any) -> None:
     """
     global _worker
     # SIGTERM is ours, and has to be answered by more than leaving.
-    settings = attrs.evolve(Settings.from_env(), leave_on_sigterm=False)
+    settings = shared(attrs.evolve(Settings.from_env(), leave_on_sigterm=False))
     registry = default_registry.new_node(settings=settings, announce=False)
-    election = Election(settings.service_name, settings.port)
-    server = RegisteredServer(registry, election=election)
-    _worker = _Worker(registry, server, election)
+    server = RegisteredServer(registry)
+    _worker = _Worker(registry, server)
     loop = getattr(worker, "loop", None)
     if loop is not None and hasattr(worker, "handle_exit_signal"):  # the class asgi, whose handlers are asyncio's
 
@@ -73,5 +72,4 @@ def worker_exit(server: Any, worker: Any) -> None:
     if _worker is not None:
         _worker.registry.stop()  # first: it ends a drain that still waits
         _worker.server.stop()
-        _worker.election.resign()
         _worker = None

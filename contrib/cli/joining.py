@@ -27,21 +27,29 @@ class Joining:
     seeds: Sequence[str]
     wait: float
 
-    @contextlib.contextmanager
-    def registry(self) -> Iterator[pydoudou.Registry]:
-        """A registry that registers nothing, with the settings of the environment and the seeds of the options.
+    def settings(self) -> pydoudou.Settings:
+        """Those of a process that registers nothing: of the environment, and the seeds of the options.
 
         Raises:
-            click.ClickException: what is set is wrong (exit code 2), or it cannot join (1).
+            click.UsageError: what is set is wrong (exit code 2).
         """
         variables = dict(os.environ)
         if self.seeds:
             variables["GDD_MEM_SEED"] = ",".join(self.seeds)
             variables.setdefault("GDD_SERVICE_DISCOVERY_MODE", "memberlist")
         try:
-            registry = pydoudou.Registry(pydoudou.Settings.from_env(variables, register=False))
+            return pydoudou.Settings.from_env(variables, register=False)
         except pydoudou.SettingsError as error:
             raise click.UsageError(str(error)) from error
+
+    @contextlib.contextmanager
+    def registry(self) -> Iterator[pydoudou.Registry]:
+        """A registry with these settings that has joined, and leaves at the end.
+
+        Raises:
+            click.ClickException: what is set is wrong (exit code 2), or it cannot join (1).
+        """
+        registry = pydoudou.Registry(self.settings())
         try:
             registry.start()
         except pydoudou.DiscoveryError as error:

@@ -2,7 +2,8 @@
 process, and leaves collectors like ours out. So the values are written to such files as well, every few seconds.
 
 Only where ``PROMETHEUS_MULTIPROC_DIR`` is set. Counters and histograms of all workers are added up, those that have
-ended included; of gauges the greatest counts, because every worker sees the same members, but for calls in flight.
+ended included; of gauges the greatest counts, because every worker sees the same members, but for calls in flight and
+the places of bulkheads.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ Told = tuple[Family, dict[str, str], float | Durations]
 WRITTEN_EVERY = 5.0
 """Seconds; Prometheus scrapes every 15 or more as a rule."""
 
-_SUMS = frozenset({"pydoudou_attempts_in_flight"})
+_SUMS = frozenset(
+    {
+        "pydoudou_attempts_in_flight",
+        "pydoudou_bulkhead_in_flight",
+        "pydoudou_bulkhead_places",
+        "pydoudou_bulkhead_waiting",
+    }
+)
 _Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
