@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 import urllib.request
 from pathlib import Path
@@ -230,7 +231,8 @@ def test_the_django_project_is_registered_under_either_server(server: str, tmp_p
             f"127.0.0.1:{port}",
         ],
     }[server]
-    with gossiping() as registry:
+    # A short path: a Unix socket stands in it.
+    with tempfile.TemporaryDirectory() as runtime, gossiping() as registry:
         seed = registry.status().backends[0].driver.address
         environment = FAST_GOSSIP | {"GDD_SERVICE_NAME": "orders", "GDD_PORT": port, "GDD_MEM_SEED": seed}
         environment |= {
