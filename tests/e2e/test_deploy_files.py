@@ -237,7 +237,7 @@ def test_the_django_project_is_registered_under_either_server(server: str, tmp_p
         environment = FAST_GOSSIP | {"GDD_SERVICE_NAME": "orders", "GDD_PORT": port, "GDD_MEM_SEED": seed}
         environment |= {
             "PATH": "/usr/bin:/bin",
-            "XDG_RUNTIME_DIR": str(tmp_path),
+            "XDG_RUNTIME_DIR": runtime,
             "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
         }
         program = [sys.executable, "-m", *command]
