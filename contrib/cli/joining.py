@@ -12,6 +12,9 @@ import click
 
 import pydoudou
 
+from ...discovery.configuration.reading import read
+from ...discovery.configuration.sources import CODE, ENVIRONMENT, Configuration, Source
+
 __all__ = ["Joining", "joining_options"]
 
 
@@ -27,18 +30,24 @@ class Joining:
     seeds: Sequence[str]
     wait: float
 
+    def configuration(self) -> Configuration:
+        """Where values come from: the options, then the environment."""
+        environment = Source(ENVIRONMENT, os.environ)
+        if not self.seeds:
+            return Configuration((environment,))
+        said = {"GDD_MEM_SEED": ",".join(self.seeds)}
+        if not os.environ.get("GDD_SERVICE_DISCOVERY_MODE"):
+            said["GDD_SERVICE_DISCOVERY_MODE"] = "memberlist"
+        return Configuration((Source(CODE, said), environment))
+
     def settings(self) -> pydoudou.Settings:
-        """Those of a process that registers nothing: of the environment, and the seeds of the options.
+        """Those of a process that registers nothing.
 
         Raises:
             click.UsageError: what is set is wrong (exit code 2).
         """
-        variables = dict(os.environ)
-        if self.seeds:
-            variables["GDD_MEM_SEED"] = ",".join(self.seeds)
-            variables.setdefault("GDD_SERVICE_DISCOVERY_MODE", "memberlist")
         try:
-            return pydoudou.Settings.from_env(variables, register=False)
+            return pydoudou.Settings.of(read(self.configuration(), register=False))
         except pydoudou.SettingsError as error:
             raise click.UsageError(str(error)) from error
 

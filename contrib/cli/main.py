@@ -11,6 +11,7 @@ import click
 __all__ = ["main"]
 
 _MODULES = {
+    "doctor": ".doctor",
     "events": ".events",
     "explain": ".explain",
     "members": ".members",
