@@ -121,10 +121,11 @@ class ServiceState:
 
     @health.setter
     def health(self, policy: HealthPolicy) -> None:
-        if policy is not self.memory.health.policy:
+        if policy is not self.memory.health.policy and policy != self.memory.health.policy:
+            now = self.now()
             with self._lock:
-                self.memory.health.policy = policy
-                self.memory.epoch += 1
+                self._untold += self.memory.settle(now)  # of the time before the change, by the rules of that time
+                self.memory.change_policy(policy, now)
 
     def share(self, snapshot: Snapshot) -> tuple[Sharing, int, float]:
         """Who of `snapshot` gets calls, and how many; the epoch that this is of, and when it may be otherwise."""

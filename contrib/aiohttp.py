@@ -245,7 +245,7 @@ class _Exchange:
         self, request: aiohttp.ClientRequest, service: CalledService[_Origin], connectors: _Connectors
     ) -> None:
         self.request, self.service, self.asked, self._connectors = request, service, request.url, connectors
-        self._before = request.server_hostname, request.response_class
+        self._before = request.server_hostname, request.response_class, request.headers
         self._timer: asyncio.Timeout | None = None
         self.call = service.call(request.method, request.url, _replayable(request.body), monotonic())
 
@@ -253,6 +253,9 @@ class _Exchange:
         """The request is to go to the member of this attempt."""
         request, self.member = self.request, attempt.member
         request.url = self._url(attempt.member)
+        if attempt.watched is not None:
+            request.headers = request.headers.copy()  # which an attempt beside this one has too
+            request.headers.update(attempt.watched.headers)
         if request.proxy is not None:
             request.proxy = request.proxy_auth = request.proxy_headers = None
         if self.scheme == "https" and request.server_hostname is None:
@@ -262,7 +265,7 @@ class _Exchange:
     def restore(self) -> None:
         """The request is what it was: another middleware may use it once more."""
         request, request.url = self.request, self.asked
-        request.server_hostname, request.response_class = self._before
+        request.server_hostname, request.response_class, request.headers = self._before
 
     async def in_time(self, attempt: Pick, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """The answer, within the limits of the attempt."""

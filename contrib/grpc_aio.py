@@ -70,8 +70,8 @@ class DiscoveryChannel(grpc.aio.Channel):  # type: ignore[misc]
     ) -> None:
         def make(target: str, secrets: Any, chosen: Sequence[tuple[str, Any]]) -> Any:
             if secrets is None:
-                return grpc.aio.insecure_channel(target, chosen, compression, interceptors)
-            return grpc.aio.secure_channel(target, secrets, chosen, compression, interceptors)
+                return grpc.aio.insecure_channel(target, chosen, compression, interceptors=interceptors)
+            return grpc.aio.secure_channel(target, secrets, chosen, compression, interceptors=interceptors)
 
         chosen = given_policy(policy, attempts, deadline)
         self._members = Members(service, balancer, chosen, logger, make, credentials, options, idempotent)

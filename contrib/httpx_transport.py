@@ -272,7 +272,10 @@ class _Exchange:
         extensions["timeout"] = timeout
         if scheme == "https":
             extensions.setdefault("sni_hostname", service.host)
-        return internals.copied(request, internals.moved(request.url, origin), extensions)
+        made = internals.copied(request, internals.moved(request.url, origin), extensions)
+        if attempt.watched is not None:
+            made.headers.update(attempt.watched.headers)
+        return made
 
     def incoming(self, attempt: Pick, sent: Any, response: Any, body: type[Any]) -> Any:
         """The member's response to what was sent, in the caller's terms."""

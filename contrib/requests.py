@@ -154,6 +154,8 @@ class _Outgoing(requests.PreparedRequest):
         # requests sends no Host header of its own, and urllib3 would send the address of the member. One that the
         # caller set wins, and stands first too.
         self.headers = outgoing_headers(original.headers, self.asked.netloc.rpartition("@")[2])
+        if attempt.watched is not None:
+            self.headers.update(attempt.watched.headers)
 
 
 class DiscoveryAdapter(HTTPAdapter):

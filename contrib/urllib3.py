@@ -226,6 +226,9 @@ class _Members:
                     response = None
                 if attempt.delay:
                     sleep(attempt.delay)
+                if attempt.watched is not None:
+                    for name, value in attempt.watched.headers.items():
+                        sent[name] = value  # in the place of the last attempt's
                 pool, root = self._pool(attempt)
                 response = pool.urlopen(
                     method,

@@ -130,6 +130,8 @@ class Member:
         dynamic_weight: whether `weight` is a load measurement of the gossip rather than a configured number.
         announced_weight: whether the process itself says its `weight`; else it is an entry in a registry, which
             somebody may have edited.
+        process: what it says of the process, for people: ``goVer``, ``gddVer``, ``buildUser`` and ``buildTime`` as
+            text, and ``memPort``, the port of its gossip. What it does not say is missing.
     """
 
     service: str
@@ -145,6 +147,7 @@ class Member:
     registered_at: datetime | None = None
     dynamic_weight: bool = False
     announced_weight: bool = False
+    process: Mapping[str, str | int] = attrs.field(default=NO_DATA, hash=False)
 
     def __reduce__(self) -> tuple[type[Member], tuple[Any, ...]]:
         # A mapping proxy cannot be pickled; a plain dictionary compares equal to it.
@@ -249,6 +252,8 @@ class DriverStatus:
         address: ``host:port`` under which other drivers of this kind reach this one; "" if they do not.
         counters: what happened since the start, by the name of a `Metric`.
         gauges: what is so at present, by the name of a `Metric`.
+        registrar: the process that is the node of this one and of others of its host; None if none is.
+        own_node: why this process is a node of its own although it was to share one; "" if it shares one, or was not.
     """
 
     mode: str
@@ -258,6 +263,8 @@ class DriverStatus:
     address: str = ""
     counters: Mapping[str, int] = attrs.field(factory=dict, hash=False)
     gauges: Mapping[str, float] = attrs.field(factory=dict, hash=False)
+    registrar: int | None = None
+    own_node: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, as JSON takes them."""

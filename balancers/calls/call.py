@@ -11,7 +11,7 @@ from ...drivers.errors import CircuitOpen, NoMemberAvailable
 from ...drivers.members import Member, Outcome, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
-from .policy import CONNECT_BUDGET, IDEMPOTENT_METHODS, CallPolicy, Move, after_answer, after_failure, status_moves
+from .policy import CONNECT_BUDGET, CallPolicy, Move, after_answer, after_failure, status_moves
 from .retry_after import NOT_PROCESSED, retry_after
 from .trail import Attempt, reason_of
 from .urls import without_secrets
@@ -40,19 +40,20 @@ class Call:
         replayable: whether the body can be sent a second time.
         started: when the call began.
         log: where a move is told, at level INFO.
+
+    Attributes:
+        begun: attempts so far.
     """
 
     __slots__ = (
         "_attempt_timeout",
         "_balancer",
-        "_begun",
         "_breaker",
         "_budget_left",
         "_hedged",
         "_left",
         "_lent",
         "_log",
-        "_method",
         "_permit",
         "_policy",
         "_present",
@@ -62,7 +63,9 @@ class Call:
         "_shared",
         "_tried",
         "_until",
-        "_url",
+        "begun",
+        "method",
+        "url",
     )
 
     _shared: SharedCalls
@@ -79,11 +82,11 @@ class Call:
         log: logging.Logger,
     ) -> None:
         self._policy, self._balancer, self._log = policy, balancer, log
-        self._method, self._url, self._replayable = method, url, replayable
+        self.method, self.url, self._replayable = method, url, replayable
         self._until = started + (CONNECT_BUDGET if policy.deadline is None else policy.deadline)
         self._attempt_timeout = None if "attempt_timeout" in policy.dry_run else policy.attempt_timeout
         self._tried: list[Member] = []
-        self._begun = self._repeats = 0
+        self.begun = self._repeats = 0
         self._present: Pick | None = None
         self._permit: object | None = None
         self._hedged = False
@@ -120,14 +123,14 @@ class Call:
         seconds = now - present.started
         in_time = reached is Reached.TIMED_OUT and not self._had_its_time(seconds)
         outcome = Outcome(present.member, reached, seconds=seconds, callers_time=in_time)
-        move = after_failure(outcome, self._method, self._replayable)
+        move = after_failure(outcome, self._policy, self.method, self._replayable)
         if in_time and self._policy.attempt_timeout is not None and self._attempt_timeout is None:
             self._dry_run("attempt_timeout", seconds >= self._policy.attempt_timeout)
         present.done(outcome, last=False)
         following = self._following(present, outcome, move, reason_of(error), error, now)
         if following is None:
-            would = after_failure(outcome, self._method, True)
-            if move is Move.STAY and would is not move and self._begun < self._policy.attempts:
+            would = after_failure(outcome, self._policy, self.method, True)
+            if move is Move.STAY and would is not move and self.begun < self._policy.attempts:
                 error.add_note("It was not sent to another member: its body cannot be sent twice.")
             self._end(False, now)
             self._leave(present, f"{reached} ({reason_of(error)})", outcome)
@@ -155,10 +158,10 @@ class Call:
         seconds = now - present.started if head is None else head[1]
         outcome = Outcome(present.member, Reached.ANSWERED, status, seconds, seconds, False, wait)
         named = header(NOT_PROCESSED) if status == 503 else None
-        move = after_answer(outcome, self._policy, self._method, self._replayable, named)
+        move = after_answer(outcome, self._policy, self.method, self._replayable, named)
         if move.rule in self._policy.dry_run:
-            self._dry_run(move.rule, self._begun < self._policy.attempts and now < self._until)
-            by_status = status_moves(outcome, self._policy, self._method, self._replayable)
+            self._dry_run(move.rule, self.begun < self._policy.attempts and now < self._until)
+            by_status = status_moves(outcome, self._policy, self.method, self._replayable)
             move = by_status if by_status.rule not in self._policy.dry_run else Move.STAY
         following = self._following(present, outcome, move, str(status), None, now)
         if following is not None:
@@ -172,9 +175,9 @@ class Call:
     def hedge_after(self, now: float) -> float | None:
         """Seconds from now after which `hedge` may give a second attempt beside the present one; None: never."""
         hedge, present = self._policy.hedge, self._present
-        if hedge is None or present is None or self._hedged or self._begun >= self._policy.attempts:
+        if hedge is None or present is None or self._hedged or self.begun >= self._policy.attempts:
             return None
-        if not self._replayable or self._method not in IDEMPOTENT_METHODS:
+        if not self._replayable or self.method not in self._policy.idempotent_methods:
             return None
         usual = self._shared.head_quantile(hedge.quantile, hedge.least_answers)
         return None if usual is None or present.started + usual >= self._until else present.started + usual - now
@@ -182,7 +185,7 @@ class Call:
     def hedge(self, now: float) -> Pick | None:
         """A second attempt beside the present one, at a member that was not tried; None if it is not worth it."""
         hedge, policy = self._policy.hedge, self._policy
-        if hedge is None or self._hedged or self._begun >= policy.attempts or self._until <= now:
+        if hedge is None or self._hedged or self.begun >= policy.attempts or self._until <= now:
             return None
         self._hedged = True
         if not self._shared.hedge(now, policy.retry_ratio, policy.retry_reserve, hedge.most_extra):
@@ -240,7 +243,7 @@ class Call:
     ) -> Pick | None:
         """The attempt that follows one with this outcome, limited and paid for; None if the call stays."""
         self._settle_loan()
-        if move is Move.STAY or self._begun >= self._policy.attempts or self._until <= now:
+        if move is Move.STAY or self.begun >= self._policy.attempts or self._until <= now:
             return None
         if move.repeats:
             if self._ready is None:
@@ -265,8 +268,8 @@ class Call:
         if self._log.isEnabledFor(logging.INFO):
             self._log.info(
                 "%s %s: %s %s (%s), trying %s",
-                self._method,
-                without_secrets(str(self._url)),
+                self.method,
+                without_secrets(str(self.url)),
                 outcome.member.address,
                 outcome.reached,
                 reason,
@@ -279,7 +282,7 @@ class Call:
         random = self._balancer.random
         pick = self._begin(self._tried)
         if pick is not None:
-            jitter = random.random() * (FIRST_JITTER if move is Move.UNSENT and self._begun == 1 else JITTER)
+            jitter = random.random() * (FIRST_JITTER if move is Move.UNSENT and self.begun == 1 else JITTER)
             return pick, jitter if now + jitter < self._until else 0.0
         if not self._ready:
             return None, 0.0
@@ -312,8 +315,8 @@ class Call:
         tried, started = self._tried, now + delay
         if not self._repeats or all(pick.member.key != member.key for member in tried):
             tried.append(pick.member)
-        self._begun += 1
-        most = self._policy.attempts - self._begun + 1
+        self.begun += 1
+        most = self._policy.attempts - self.begun + 1
         if len(pick.eligible) - len(tried) + 1 < most:
             keys = {member.key for member in tried}
             most = max(1, min(most, 1 + sum(member.key not in keys for member in pick.eligible)))

@@ -19,6 +19,7 @@ from .given_policy import UNSAID
 from .origins import Origins
 from .override import overriding
 from .policy import CallPolicy
+from .watching import watched
 
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
@@ -113,6 +114,7 @@ class CalledService(Generic[T]):
         if pick.view is not self.view:
             self.view = pick.view
             self._changed(staying(self.balancer.members()))
+        pick.watched = watched(call, pick)
         return pick
 
     def after(self, call: Call, attempt: Pick, error: BaseException, now: float) -> Pick | None:
@@ -121,8 +123,10 @@ class CalledService(Generic[T]):
         if reached is None:
             attempt.cancel()
             call.cancelled(now)
+            _tell(call, attempt, None, error=error)
             return None
         following = call.next(attempt, reached, error, now)
+        _tell(call, attempt, following, error=error)
         if following is None:
             with contextlib.suppress(AttributeError):
                 error.attempts = call.trail  # type: ignore[attr-defined]
@@ -141,7 +145,9 @@ class CalledService(Generic[T]):
             Exception: the library's own, if the answer missed the deadline; it is to be closed as well.
         """
         if attempt.answered(status, now):
-            return call.answered(attempt, status, header, now)
+            following = call.answered(attempt, status, header, now)
+            _tell(call, attempt, following, status)
+            return following
         raise self._errors.timed_out(f"the answer came after {call.timeout}", request=request)
 
     def hedge(self, call: Call, now: float) -> Pick | None:
@@ -151,14 +157,18 @@ class CalledService(Generic[T]):
         goes to `after`.
         """
         try:
-            return call.hedge(now)
+            pick = call.hedge(now)
         except DiscoveryError:
             return None
+        if pick is not None:
+            pick.watched = watched(call, pick)
+        return pick
 
     def lost(self, call: Call, attempt: Pick, error: BaseException | None, now: float) -> None:
         """Of two attempts this one ended with `error` while the other is under way, or was given up (None)."""
         reached = None if error is None else self._errors.reached(error)
         call.lost(attempt, reached, error, now)
+        _tell(call, attempt, None, error=error)
 
     def wait(self, now: float) -> None:
         """Wait for the first answer if there is time for it; whatever it is, the pick that follows tells."""
@@ -189,3 +199,14 @@ class CalledService(Generic[T]):
             return any(True for _ in self.balancer.members())
         except DiscoveryError:
             return False
+
+
+def _tell(
+    call: Call, attempt: Pick, following: Pick | None, status: int | None = None, error: BaseException | None = None
+) -> None:
+    """Tell who watches an attempt how it ended, and of the one that follows it."""
+    one, attempt.watched = attempt.watched, None
+    if one is not None:
+        one.ended(status, error)
+        if following is not None:
+            following.watched = watched(call, following)

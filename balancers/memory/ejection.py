@@ -15,6 +15,9 @@
 7. Who comes back is held to be as fast as the others: an average full of failures would keep it out for half a minute
    more.
 
+8. *Other rules* hold at once: who is out by one that is off now is back, and so is whoever is out beyond a smaller
+   part that may be; the time that is left is at most what the longest ejection may take.
+
 Rules in a dry run go the same way in a second `Ejections`, of which nobody asks who is out.
 """
 
@@ -178,6 +181,30 @@ class Ejections:
         if len(self.out) > _MANY:
             self.due = max(self.due, now + _MANY_EVERY)
 
+    def change_policy(self, before: HealthPolicy, policy: HealthPolicy, now: float) -> list[MemberRecord]:
+        """These rules are in force from now on in place of those `before`; returns the members that come back
+        because of it.
+        """
+        back = [
+            record
+            for record, ejection in self.out.items()
+            if getattr(policy, ejection.rule) is None or policy.acts(ejection.rule) is not self.acts
+        ]
+        for record in back:
+            self._bring_back(record, now)
+        for ejection in self.out.values():
+            ejection.until = min(ejection.until, ejection.since + policy.ejected_at_most)
+        too_many = self.counted_out() - int(policy.most_ejected * self.sharing)
+        if policy.most_ejected < before.most_ejected and too_many > 0:
+            away = [(ejection.until, record) for record, ejection in self.out.items() if self.is_out(record)]
+            away.sort(key=lambda item: item[0])
+            for _, record in away[:too_many]:
+                self._bring_back(record, now)
+                back.append(record)
+        self.full = False
+        self.advance(now)
+        return back
+
     def probe(self, now: float) -> MemberRecord | None:
         """A member that the next call is to try; None if none waits for that."""
         while self.trials:
@@ -285,8 +312,11 @@ class Ejections:
             why = ejection.why.removeprefix(_AGAIN)
             self._put_out(record, history, ejection.rule, _AGAIN + why, now, policy)
             return False
+        self._bring_back(record, now)
+        return True
+
+    def _bring_back(self, record: MemberRecord, now: float) -> None:
         del self.out[record]
         self._histories.setdefault(record, _History()).back_since = now
         self.counts["returns"] += 1
         self.changed = True
-        return True

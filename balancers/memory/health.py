@@ -53,7 +53,7 @@ class Health:
         random: for the length of ejections, from 0 to below 1.
         doubt: why this process should not judge others; "" if it may.
         callers: who calls, for zones.
-        policy: the rules in force.
+        policy: the rules in force; `change_policy` changes them.
         counts: what has happened, by name.
         doubted: the last reason for which a failure was not held against a member, and when; None if there was none.
         ejections: who is out.
@@ -80,7 +80,7 @@ class Health:
     _late_until: float = -math.inf
     _again_at: float = math.inf
     _slow_limit: float = math.inf
-    _median: float = 0.0
+    _median: float = math.inf
     median_due: float = -math.inf
 
     def __attrs_post_init__(self) -> None:
@@ -153,20 +153,24 @@ class Health:
         self.tried_out.forget(record)
         self.young.pop(record, None)
 
-    def watch_latency(self, now: float, latencies: Callable[[], list[float]]) -> None:
-        """Set the limit above which members are slow, once a second; `latencies` gives those of a sample, sorted."""
-        factor = self.policy.slow_factor
-        if now < self.median_due:
-            return
+    def watch_latency(self, now: float, latencies: Sequence[float]) -> None:
+        """Set the limit above which members are slow by the latencies of a sample of them, sorted; once a second."""
         self.median_due = now + _MEDIAN_EVERY
-        if factor is None:
-            return
-        found = latencies()
-        self._slow_limit = math.inf
-        if len(found) > _LEAST_OTHERS:
-            # That of the others: who is asked about is above it, so that it is the same as without the largest.
-            self._median = found[(len(found) - 1) // 2]
-            self._slow_limit = factor * self._median
+        # That of the others: who is asked about is above it, so that it is the same as without the largest.
+        many = len(latencies)
+        self._median = latencies[(many - 1) // 2] if many > _LEAST_OTHERS else math.inf
+        self._set_slow_limit()
+
+    def change_policy(self, policy: HealthPolicy, now: float) -> list[MemberRecord]:
+        """These rules are in force from now on; returns the members that come back because of it."""
+        before, self.policy = self.policy, policy
+        self.median_due = -math.inf
+        self._set_slow_limit()
+        back = self.ejections.change_policy(before, policy, now)
+        self.tried_out.change_policy(before, policy, now)
+        self._look_for_due()
+        self._changed()
+        return back
 
     def share(self, base: Sharing, records: Sequence[MemberRecord], now: float) -> Sharing:
         """Who gets calls, and how many, of those who share the traffic by state and weight; sets `due`."""
@@ -269,6 +273,10 @@ class Health:
             return ""
         taken = (record.latency or 0.0) * 1000
         return f"{taken:.0f} ms on average, where the others take {self._median * 1000:.0f} ms"
+
+    def _set_slow_limit(self) -> None:
+        factor = self.policy.slow_factor
+        self._slow_limit = math.inf if factor is None else factor * self._median
 
     def _look_for_due(self) -> None:
         self.due = min(self._again_at, self.ejections.due, self.tried_out.due)

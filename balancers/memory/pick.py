@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -16,7 +16,7 @@ from .verdict import says_well
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
 
-__all__ = ["LATE_AFTER", "Ended", "Pick", "Told"]
+__all__ = ["LATE_AFTER", "Ended", "Pick", "Told", "Watched"]
 
 Answered = tuple[float, bool]
 """What is told of an answer that says nothing against the member, when nobody else listens: the seconds to its head,
@@ -45,6 +45,23 @@ class Told(Protocol):
         """A call is over, with the outcome of its last attempt."""
 
 
+class Watched(Protocol):
+    """An attempt that is watched.
+
+    Attributes:
+        headers: what the request carries to the member besides its own.
+    """
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def ended(self, status: int | None, error: BaseException | None) -> None:
+        """The head of an answer came, with this status, or the attempt failed with an error.
+
+        Neither: it was given up, because another one was answered first.
+        """
+
+
 class Pick:
     """One attempt at a member: a balancer's `begin` gives it, `done` or `cancel` ends it.
 
@@ -64,6 +81,7 @@ class Pick:
         answer_limit: seconds until the head of the answer has to be there; None without a deadline.
         delay: seconds that the client waits before it sends this attempt.
         retry_after: seconds that the answer asks to wait, set before `ended`; None if it does not say.
+        watched: what is to carry to the member, and to be told of the end, of an attempt that a tracer watches.
     """
 
     __slots__ = (
@@ -85,6 +103,7 @@ class Pick:
         "retry_after",
         "started",
         "view",
+        "watched",
     )
 
     def __init__(
@@ -109,6 +128,7 @@ class Pick:
         self.delay = self.before = 0.0
         self.retry_after: float | None = None
         self._head: tuple[int, float] | None = None
+        self.watched: Watched | None = None
 
     @property
     def why(self) -> str:

@@ -16,6 +16,7 @@ from .health import Health
 from .loads import Loads
 from .member_record import FIRST_GUESS, STARVED_AFTER, MemberRecord
 from .pick import Ended
+from .policy import HealthPolicy
 from .slow_start import KNOWN_WITHIN
 
 if TYPE_CHECKING:
@@ -125,7 +126,10 @@ class ServiceMemory:
                 if guessed and record.learned:
                     self._has_learned(record, now)
         if now >= health.median_due:
-            health.watch_latency(now, self._latencies)
+            latencies = sorted(record.latency for record in self._sample() if record.latency is not None)
+            health.watch_latency(now, latencies)
+            if latencies:
+                loads.compare_with(latencies[(len(latencies) - 1) // 2], now)
         if now >= health.due:
             self.advance(now)
         elif health.ejections.trials:
@@ -135,6 +139,14 @@ class ServiceMemory:
     def advance(self, now: float) -> None:
         """What changes by time alone."""
         self.epoch += self.health.advance(now)
+        self._look_for_visits()
+
+    def change_policy(self, policy: HealthPolicy, now: float) -> None:
+        """These rules for who gets calls are in force from now on."""
+        for record in self.health.change_policy(policy, now):
+            record.back(self.median_cost(now, record), now)
+            self._show(record, now)
+        self.epoch += 1
         self._look_for_visits()
 
     def visit(self, now: float, starved: bool) -> Visit | None:
@@ -230,9 +242,6 @@ class ServiceMemory:
 
     def __len__(self) -> int:
         return len(self._records)
-
-    def _latencies(self) -> list[float]:
-        return sorted(record.latency for record in self._sample() if record.latency is not None)
 
     def _sample(self) -> Iterable[MemberRecord]:
         every = max(1, len(self._records) // _SAMPLE)

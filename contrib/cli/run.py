@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 
 import click
 
@@ -13,6 +14,7 @@ import pydoudou
 
 from ..servers import RegisteredServer
 from ..servers.child import Child
+from ..servers.registered_above import marked
 
 __all__ = ["run"]
 
@@ -59,17 +61,19 @@ def run(
         server = RegisteredServer(registry, path, scheme="https" if https else "http", drain=drain)
     except (pydoudou.SettingsError, ValueError) as error:
         raise click.UsageError(str(error)) from error
-    sys.exit(_run(registry, server, command))
+    sys.exit(_run(registry, server, command, marked(variables, registry.settings)))
 
 
-def _run(registry: pydoudou.Registry, server: RegisteredServer, command: tuple[str, ...]) -> int:
+def _run(
+    registry: pydoudou.Registry, server: RegisteredServer, command: tuple[str, ...], environment: Mapping[str, str]
+) -> int:
     """The code to exit with."""
 
     def leave_first(number: int) -> bool:
         return server.drain_soon(lambda: child.send(number))
 
     try:
-        child = Child(command, leave_first)
+        child = Child(command, leave_first, environment)
     except OSError as error:
         click.echo(f"pydoudou: {command[0]!r} cannot be run: {error.strerror}", err=True)
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_BE_RUN

@@ -35,16 +35,19 @@ class Source:
         registry: None for the default one, whichever runs. It is not held.
         most_services: with rows of their own.
         begins: is called when a driver of the registry begins to serve, in a process that was forked too; quick.
+        more: observers of an exporter's own.
 
     Attributes:
         served: the requests that this process answers.
     """
 
-    def __init__(self, registry: Registry | None, most_services: int, begins: Callable[[], None]) -> None:
+    def __init__(
+        self, registry: Registry | None, most_services: int, begins: Callable[[], None], *more: Observer
+    ) -> None:
         self._registry = None if registry is None else ref(registry)
         self._most_services = most_services
         self._calls = CallCounts(most_services)
-        self._observers = (self._calls, _Beginning(begins))
+        self._observers = (self._calls, _Beginning(begins), *more)
         self.served = ServedCounts()
         _sources.add(self)
 

@@ -15,7 +15,7 @@ import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["FORWARDED", "Child"]
 
@@ -41,12 +41,13 @@ class Child:
     Args:
         command: the program and its arguments.
         first: is called with SIGTERM the first time it comes, in place of sending it on.
+        environment: its variables.
 
     Raises:
         OSError: the program cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], first: Callable[[int], bool]) -> None:
+    def __init__(self, command: Sequence[str], first: Callable[[int], bool], environment: Mapping[str, str]) -> None:
         self._first = first
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._before = {number: signal.signal(number, self._heard) for number in (*FORWARDED, signal.SIGCHLD)}
@@ -54,7 +55,8 @@ class Child:
         # signals from us alone, so that one for the whole group begins the drain and not the end.
         self._at_terminal = sys.stdin is not None and sys.stdin.isatty()
         try:
-            self._process = subprocess.Popen(command, process_group=None if self._at_terminal else 0)
+            group = None if self._at_terminal else 0
+            self._process = subprocess.Popen(command, process_group=group, env=environment)
         except BaseException:
             self._take_back()
             raise

@@ -10,6 +10,8 @@ import attrs
 
 from ...discovery import default_registry
 from ...discovery.settings import Settings
+from .registered_above import registered_above
+from .registrar import among_workers
 from .server import RegisteredServer
 from .signals import DrainFirst
 
@@ -24,10 +26,13 @@ async def serving(
     check: str = "/",
     scheme: str = "http",
     drain: float | None = None,
-) -> AsyncIterator[RegisteredServer]:
+    on_sigterm: bool = True,
+) -> AsyncIterator[RegisteredServer | None]:
     """The process's default registry for as long as the block runs; registered once the server answers.
 
-    SIGTERM has it leave and serve on before the server's own handler is called, where there is one.
+    SIGTERM has it leave and serve on before the server's own handler is called, where there is one. Behind
+    `pydoudou run`, which registers the server and drains it, the registry only looks, and there is no
+    `RegisteredServer`.
 
     Args:
         data: the metadata to register; flat, with text for keys.
@@ -35,6 +40,7 @@ async def serving(
         check: the path that is asked, at the advertised address; any status below 500 will do.
         scheme: http or https.
         drain: seconds to serve on after leaving; None: as `Registry.drain`.
+        on_sigterm: False leaves the signal to the caller.
 
     Raises:
         SettingsError: names every variable that cannot be used.
@@ -42,12 +48,17 @@ async def serving(
         DiscoveryError: as `Registry.start`.
     """
     # SIGTERM is ours, and has to be answered by more than leaving.
-    chosen = attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False)
-    registry = await default_registry.new_node_async(data, settings=chosen, announce=False)
+    chosen = among_workers(attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False))
+    above = registered_above(chosen)
+    registry = await default_registry.new_node_async(data, settings=chosen, register=not above, announce=False)
     try:
+        if above:
+            yield None
+            return
         server = RegisteredServer(registry, check, scheme=scheme, drain=drain)
         drain_first = DrainFirst(server)
-        drain_first.set()
+        if on_sigterm:
+            drain_first.set()
         server.start()
         try:
             yield server

@@ -6,14 +6,20 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
-from .server import RegisteredServer
-
-__all__ = ["DrainFirst"]
+__all__ = ["DrainFirst", "Drains"]
 
 logger = logging.getLogger(__name__)
+
+
+class Drains(Protocol):
+    """What leaves before it ends."""
+
+    def drain_soon(self, then: Callable[[], None]) -> bool:
+        """Leave, serve on, and call `then`; False, and nothing, if that has begun before or there is nothing to do."""
 
 
 class DrainFirst:
@@ -27,13 +33,13 @@ class DrainFirst:
         number: which signal.
     """
 
-    def __init__(self, server: RegisteredServer, number: int = signal.SIGTERM) -> None:
+    def __init__(self, server: Drains, number: int = signal.SIGTERM) -> None:
         self._server, self._number = server, number
         self._before: Any = None
         self._set = False
 
-    def set(self) -> bool:
-        """Take the place of the handler; whether that was possible."""
+    def set(self, otherwise: int = logging.WARNING) -> bool:
+        """Take the place of the handler; whether that was possible. If not, that is logged, as `otherwise` says."""
         before = signal.getsignal(self._number)
         if threading.current_thread() is not threading.main_thread():
             reason = "this is not the main thread"
@@ -43,7 +49,8 @@ class DrainFirst:
             signal.signal(self._number, self)
             self._before, self._set = before, True
             return True
-        logger.warning(
+        logger.log(
+            otherwise,
             "%s ends this server without leaving first, because %s: run it under `pydoudou run`",
             signal.Signals(self._number).name,
             reason,

@@ -49,10 +49,13 @@ Key = tuple[str, str, int]
 
 @attrs.define(eq=False, repr=False)
 class _Service:
-    """What is reported and what is shown of one service; `shown` is kept in the order of the addresses."""
+    """What is reported and what is shown of one service; `shown` is kept in the order of the addresses, and `since` is
+    when each member came into its state.
+    """
 
     records: dict[Address, MemberRecord] = attrs.Factory(dict)
     shown: dict[Address, Member] = attrs.Factory(dict)
+    since: dict[Address, float] = attrs.Factory(dict)
     in_order: bool = True
 
 
@@ -261,7 +264,7 @@ class MergedView:
             before = service.shown.get(address)
             if member != before:
                 changed[name] = None
-                _show(service, address, member)
+                _show(service, address, member, now)
                 events += _events(before, member, record)
         self._publish(changed)
         for name in touched:
@@ -286,7 +289,9 @@ class MergedView:
             alive = tuple(member for member in members if member.state is MemberState.ALIVE)
             before = name in self._snapshots
             if members:
-                self._snapshots[name] = Snapshot(name, members, alive or members, self._stale(members))
+                self._snapshots[name] = Snapshot(
+                    name, members, alive or members, self._stale(members), MappingProxyType(service.since)
+                )
             else:
                 self._snapshots.pop(name, None)
             if before is not bool(members):
@@ -300,12 +305,15 @@ class MergedView:
         return any(source.authoritative for source in self._sources.values())
 
 
-def _show(service: _Service, address: Address, member: Member | None) -> None:
+def _show(service: _Service, address: Address, member: Member | None, now: float) -> None:
+    before = service.shown.get(address)
     if member is None:
-        del service.shown[address]
+        del service.shown[address], service.since[address]
         return
-    if address not in service.shown:
+    if before is None:
         service.in_order = False
+    if before is None or before.state is not member.state:
+        service.since[address] = now
     service.shown[address] = member
 
 

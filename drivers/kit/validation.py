@@ -36,6 +36,7 @@ __all__ = [
     "checked_member",
     "checked_name",
     "checked_port",
+    "checked_process",
     "checked_root_path",
     "checked_scheme",
     "checked_weight",
@@ -56,6 +57,7 @@ MAX_DYNAMIC_WEIGHT = 8
 """The largest weight that a node measures of itself; go-doudou's and ours are 0 to 8."""
 
 _MAX_PATH_BYTES = 1024
+_PROCESS = ("goVer", "gddVer", "buildUser", "buildTime")
 _MAX_DEPTH = 4
 _SHOWN = 80
 
@@ -98,6 +100,7 @@ def checked_member(
     data: Any = NO_DATA,
     node: Any = "",
     registered_at: datetime | None = None,
+    process: Mapping[str, str | int] = NO_DATA,
     left_out: Callable[[Unusable], None] = _ignored,
 ) -> Member:
     """A member made of values that anybody may have written.
@@ -105,6 +108,7 @@ def checked_member(
     Args:
         weight: clamped, see `checked_weight`; None for one that nobody gave.
         data: unusable items are left out, and `left_out` is told of each.
+        process: see `checked_process`.
 
     Raises:
         Unusable: nobody could call such a member, or its name must not be shown.
@@ -123,6 +127,7 @@ def checked_member(
         registered_at,
         dynamic_weight,
         announced_weight,
+        process,
     )
 
 
@@ -266,6 +271,20 @@ def checked_data(raw: Any, left_out: Callable[[Unusable], None] = _ignored) -> M
         else:
             kept[key] = value
     return kept
+
+
+def checked_process(raw: Mapping[str, Any], gossip_port: int = 0) -> Mapping[str, str | int]:
+    """What a process says of itself for people to read, under go-doudou's names: text that can be printed, and no more
+    than a line of it. `gossip_port` is 0 for a process that does not gossip.
+    """
+    kept: dict[str, str | int] = {
+        name: value
+        for name in _PROCESS
+        if isinstance(value := raw.get(name), str) and value and len(value) <= _SHOWN and value.isprintable()
+    }
+    if gossip_port:
+        kept["memPort"] = gossip_port
+    return kept or NO_DATA
 
 
 def _is_usable(value: Any, depth: int = _MAX_DEPTH) -> bool:

@@ -25,7 +25,7 @@ from ..errors import MetadataTooLarge, RegistrationError
 from ..kit.flat_metadata import check_flat, largest_keys
 from ..kit.runtime import RUNTIME
 from ..kit.service_names import is_grpc, plain_name, rest_name
-from ..kit.validation import Unusable, checked_member
+from ..kit.validation import Unusable, checked_member, checked_process
 from ..members import Compat, Instance, Member
 from .protocol.config import META_MAX_BYTES
 
@@ -158,8 +158,9 @@ class NodeMetadata:
     unusable: tuple[Unusable, ...] = ()
 
 
-def decode_members(blob: bytes, *, host: str, node: str) -> NodeMetadata:
-    """What a node offers. `host` is its gossip address, under which v1 services are reached; `node` its name.
+def decode_members(blob: bytes, *, host: str, node: str, port: int = 0) -> NodeMetadata:
+    """What a node offers. `host` is its gossip address, under which v1 services are reached, `port` that of its gossip,
+    and `node` its name.
 
     Never raises: peers send what they like.
     """
@@ -167,7 +168,7 @@ def decode_members(blob: bytes, *, host: str, node: str) -> NodeMetadata:
         return NodeMetadata()
     try:
         fields = _decode_json(blob) if blob[:1] == b"{" else _decode_msgpack(blob)
-        return _read(fields, host, node)
+        return _read(fields, host, node, port)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgpack.UnpackException):
         return NodeMetadata(readable=False)
 
@@ -209,13 +210,14 @@ def _bytes_again(value: Any) -> Any:
     return value
 
 
-def _read(fields: Any, host: str, node: str) -> NodeMetadata:
+def _read(fields: Any, host: str, node: str, port: int) -> NodeMetadata:
     fields = _map(fields)
     v1 = _map(fields.get("_meta"))
     weight = _integer((v1 if "weight" in v1 else fields).get("weight"))
     data = _bytes_again(_map(fields.get("data")))
     registered_at = _decode_time(fields.get("registerAt") or v1.get("registerAt"))
-    found = _Found(host, node, registered_at, weight if weight > 0 else 1, data)
+    process = checked_process(v1 or fields, port)
+    found = _Found(host, node, registered_at, weight if weight > 0 else 1, data, process)
     services = fields.get("serviceInfo") or ()
     if len(services) > MAX_SERVICES:
         found.unusable.append(Unusable("service", f"{len(services)} services of one node; {MAX_SERVICES} are taken"))
@@ -237,6 +239,7 @@ class _Found:
     registered_at: datetime | None
     weight: int
     data: Mapping[str, Any]
+    process: Mapping[str, str | int]
     members: dict[str, Member] = attrs.Factory(dict)
     unusable: list[Unusable] = attrs.Factory(list)
 
@@ -256,6 +259,7 @@ class _Found:
                 data=_bytes_again(fields.get("data")) or self.data,
                 node=self.node,
                 registered_at=self.registered_at,
+                process=self.process,
                 left_out=self.unusable.append,
             )
         except Unusable as unusable:

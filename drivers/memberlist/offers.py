@@ -31,6 +31,7 @@ class _Offer:
 
     meta: bytes
     host: str
+    port: int
     metadata: NodeMetadata
     members: tuple[Member, ...]
 
@@ -76,7 +77,7 @@ class Offers:
             del self._by_node[node.name]
             self._forget(node.name, before.members)
             return [attrs.evolve(member, state=state) for member in before.members]
-        if before is not None and before.meta == node.meta and before.host == node.host:
+        if before is not None and (before.meta, before.host, before.port) == (node.meta, node.host, node.port):
             metadata, gone = before.metadata, []
         else:
             metadata = self._decode(node)
@@ -87,7 +88,7 @@ class Offers:
             gone = [attrs.evolve(member, state=MemberState.LEFT) for member in lost]
             self._at.update(((member.host, member.port), node.name) for member in metadata.members)
         members = _present(metadata, node, state)
-        self._by_node[node.name] = _Offer(node.meta, node.host, metadata, members)
+        self._by_node[node.name] = _Offer(node.meta, node.host, node.port, metadata, members)
         return [*gone, *members]
 
     def _forget(self, node: str, members: Iterable[Member]) -> None:
@@ -96,7 +97,7 @@ class Offers:
                 del self._at[member.host, member.port]
 
     def _decode(self, node: Node) -> NodeMetadata:
-        metadata = decode_members(node.meta, host=node.host, node=node.name)
+        metadata = decode_members(node.meta, host=node.host, node=node.name, port=node.port)
         self.decoded += 1
         if not metadata.readable:
             self.unreadable += 1

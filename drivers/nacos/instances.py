@@ -15,7 +15,7 @@ from ..errors import MetadataTooLarge
 from ..kit.flat_metadata import as_text, largest_keys
 from ..kit.runtime import RUNTIME
 from ..kit.service_names import is_grpc, rest_name
-from ..kit.validation import Unusable, checked_member
+from ..kit.validation import Unusable, checked_member, checked_process
 from ..members import Instance, Member, MemberState
 from .service_names import ServiceName
 
@@ -143,6 +143,7 @@ def decode_members(listed: ServiceList, name: str, unusable: Callable[[Unusable]
                 data={key: value for key, value in metadata.items() if key not in _OURS},
                 node=instance.key,
                 registered_at=_time(metadata.get("registerAt", "")),
+                process=checked_process(metadata),
                 left_out=unusable,
             )
         except Unusable as error:

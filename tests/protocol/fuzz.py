@@ -8,8 +8,9 @@ label), so that what is behind those layers is reached. Datagrams go to `packet_
 or cut at random places. One seed gives one run, and a failure prints the input.
 
 A few streams are dense: much memory of few bytes, compressed or not. Some of those, and a few of the others, are
-weighed: what unfinished connections take, as Python counts what it allocates, is no more than the node says that they
-hold, and that is no more than it may be. When a connection is over nothing may count as held.
+weighed: what unfinished connections take, allocated by Python or written into the pages of dictionaries, is no more
+than the node says that they hold, and that is no more than it may be. When a connection is over nothing may count as
+held.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import collections
 import itertools
 import math
+import mmap
 import random
 import re
 import resource
@@ -25,9 +27,11 @@ import sys
 import time
 import traceback
 import tracemalloc
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from unittest import mock
 from zlib import crc32
 
 import attrs
@@ -69,8 +73,10 @@ _EDGES = bytes.fromhex("00 01 1f 7f 80 90 9f a0 bf c0 c1 c4 cf d3 d9 db dd df f4
 _NUMBERS = (0, 1, -1, 127, 128, 255, 256, 65_535, 65_536, 2**31, 2**32 - 2**16, 2**32 - 1, 2**32, 2**63 - 1, -(2**63))
 _CLASSES = (*vars(wire).values(), *vars(stream_messages).values())
 _FIELDS = tuple(sorted({name for each in _CLASSES for name in getattr(each, "declared", ())} | {b"Algo", b"Buf"}))
-_DENSE_SHARE, _LONGEST_DENSE, _INFLATED_BYTES = 0.01, 60_000, 2 * 1024 * 1024
-_WEIGHED_SHARE, _WEIGHED_OF_DENSE = 0.005, 0.25
+_DENSE_SHARE, _LONGEST_DENSE = 0.01, 60_000
+_INFLATING_SHARE_OF_DENSE, _INFLATED_BYTES = 0.15, 2 * 1024 * 1024
+_WEIGHED_SHARE, _WEIGHED_OF_DENSE = 0.005, 0.5
+_STEPS_TO_INFLATE = 300
 _CROWD, _CROWD_MAY_HOLD = 30, 4 * 1024 * 1024
 _UNCOUNTED_BYTES = 256 * 1024
 """What a connection may take beyond what it counts: objects and decoders, some 60 KB, and the members it told of."""
@@ -219,7 +225,9 @@ class Fuzzer:
     def _weigh(self, setup: Setup, data: bytes) -> None:
         crowd = self._random.random() < 0.2
         swim = setup.start(self._seed, _CROWD_MAY_HOLD if crowd else MAX_HELD_BYTES)
-        weigh(swim, data, _CROWD if crowd else 1, _CROWD_MAY_HOLD if crowd else MAX_HELD_BYTES)
+        # What is inflated takes most in the middle of it, where other connections have their turn.
+        steps = self._random.randrange(_STEPS_TO_INFLATE) if self._random.random() < 0.5 else None
+        weigh(swim, data, _CROWD if crowd else 1, _CROWD_MAY_HOLD if crowd else MAX_HELD_BYTES, steps)
         self.report.weighed += 1
 
     def _slow(self, setup: Setup, data: bytes, feed: Callable[[Swim, float], Fed], took: float) -> None:
@@ -252,7 +260,7 @@ class Fuzzer:
     def _dense(self) -> bytes:
         """Few bytes that stand for much memory, and are not at their end."""
         rng = self._random
-        if rng.random() < 0.03:
+        if rng.random() < _INFLATING_SHARE_OF_DENSE:
             return self._inflating
         size = int(math.exp(rng.uniform(math.log(100), math.log(_LONGEST_DENSE))))
         unit = rng.choice((*_UNITS, rng.randbytes(rng.randrange(1, 6))))
@@ -408,23 +416,45 @@ def feed_stream(swim: Swim, data: bytes, cuts: tuple[int, ...], now: float) -> F
     return Fed(longest, most)
 
 
-def weigh(swim: Swim, data: bytes, connections: int, may_hold: int) -> None:
+class _Pages(mmap.mmap):
+    """Memory that the allocator knows nothing of, with a note of how much of it was written."""
+
+    living: ClassVar[weakref.WeakSet[_Pages]] = weakref.WeakSet()
+    written = 0
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.living.add(self)
+        self.written = max(self.written, key.stop)
+
+    @classmethod
+    def written_bytes(cls) -> int:
+        """Of all that are still held."""
+        return sum(pages.written for pages in cls.living)
+
+
+def weigh(swim: Swim, data: bytes, connections: int, may_hold: int, steps: int | None = None) -> None:
     """Have so many connections write `data` and wait, and compare what they take with what the node says that they
     hold.
+
+    Args:
+        steps: how many the node takes with each after that; None: all that it can.
 
     Raises:
         AssertionError: they take more than that, or hold more than they may.
     """
     exchanges = []
+    _Pages.living.clear()
     tracemalloc.start()
     try:
-        for number in range(connections):
-            exchange = swim.accept((f"10.7.{number}.1", 7946), 0.0)
-            exchanges.append(exchange)
-            drive(exchange, 0.0)
-            exchange.received(data, 0.0)
-            drive(exchange, 0.0)
-        taken, peak = tracemalloc.get_traced_memory()
+        with mock.patch.object(mmap, "mmap", _Pages):
+            for number in range(connections):
+                exchange = swim.accept((f"10.7.{number}.1", 7946), 0.0)
+                exchanges.append(exchange)
+                drive(exchange, 0.0)
+                exchange.received(data, 0.0)
+                drive(exchange, 0.0, steps=steps)
+        taken, peak = (size + _Pages.written_bytes() for size in tracemalloc.get_traced_memory())
     finally:
         tracemalloc.stop()
     held = _held(swim)

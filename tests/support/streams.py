@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +24,13 @@ def _plainly(function: Call, *arguments: Any) -> Any:
     return function(*arguments)
 
 
-def drive(exchange: StreamExchange, now: float, call: Call = _plainly) -> bytes:
-    """Take every step that needs nothing from the peer; returns what was written. `call` makes the calls that an event
-    loop makes, so that a test can measure them; `Compute` is not among them, that happens in a thread.
+def drive(exchange: StreamExchange, now: float, call: Call = _plainly, *, steps: int | None = None) -> bytes:
+    """Take every step that needs nothing from the peer, or so many of them; returns what was written. `call` makes the
+    calls that an event loop makes, so that a test can measure them; `Compute` is not among them, that happens in a
+    thread.
     """
     written = []
-    while True:
+    for _ in itertools.count() if steps is None else range(steps):
         match call(exchange.next_step, now):
             case Send(data):
                 written.append(data)
@@ -37,7 +39,8 @@ def drive(exchange: StreamExchange, now: float, call: Call = _plainly) -> bytes:
             case Pause():
                 pass
             case Receive() | Close():
-                return b"".join(written)
+                break
+    return b"".join(written)
 
 
 def serve(exchange: StreamExchange, data: bytes, now: float, *, cut: int = 0) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 
 NEVER_UNASKED = [
     *("grpc", "v2", "google.protobuf", "aiohttp", "pydantic", "requests", "httpx", "rich", "click"),
-    *("httpx2", "urllib3", "prometheus_client"),
+    *("httpx2", "urllib3", "prometheus_client", "opentelemetry", "pydoudou.contrib.metrics", "throttled", "redis"),
     "pydoudou.contrib.simulator",
 ]
 LOOPBACK = {"GDD_MEM_HOST": "127.0.0.1", "GDD_MEM_BIND": "127.0.0.1", "GDD_MEM_PORT": "0"}
@@ -96,6 +96,7 @@ def test_what_httpx_and_httpx2_share_imports_neither_of_them(used: str, other: s
         *((name, name) for name in ("requests", "httpx", "httpx2", "aiohttp", "urllib3", "grpc")),
         ("grpc_aio", "grpc"),
         ("prometheus", "prometheus_client"),
+        ("opentelemetry", "opentelemetry"),
     ],
 )
 def test_a_module_whose_library_is_not_installed_says_what_to_install(

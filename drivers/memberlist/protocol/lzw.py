@@ -116,7 +116,7 @@ def _inflate(data: bytes | memoryview, piece_bytes: int) -> Iterator[tuple[bytes
             continue
         elif code == _END:
             if out:
-                yield bytes(out), 0
+                yield bytes(out), max(longest, end) + _TABLE_BYTES  # which stays until it is asked for more
             return
         elif code < next_code:
             entry = history[starts[code] : starts[code] + sizes[code]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import math
@@ -24,6 +25,7 @@ BAD: list[tuple[str, Any, str]] = [
     *[("deadline", value, TIMES) for value in (0, -1, math.inf, math.nan, "2", True)],
     *[("attempt_timeout", value, TIMES) for value in (0, -0.5, math.inf, "1", False)],
     *[("retry_on", value, "a set of statuses from 400 to 599") for value in (503, {200}, {429}, {"503"}, {600}, None)],
+    *[("idempotent_methods", value, "a set of methods") for value in ("POST", {b"POST"}, {""}, {"GET POST"}, None)],
     *[("retry_ratio", value, NUMBER) for value in (-0.1, math.nan, math.inf, "0.2")],
     *[("retry_reserve", value, NUMBER) for value in (-1, math.inf, None)],
     ("breaker", True, "a CircuitBreaker, or None"),
@@ -90,7 +92,11 @@ def test_nothing_but_a_policy_overrides_a_policy() -> None:
 
 def service(policy: CallPolicy) -> CalledService[str]:
     members = [Member("orders", "10.0.0.1", port) for port in (1, 2, 3)]
-    errors = ClientErrors(LookupError, TimeoutError, lambda error: Reached.UNCONNECTED)
+
+    def failed(message: str, *, request: object) -> Exception:
+        return LookupError(message)
+
+    errors = ClientErrors(failed, failed, lambda error: Reached.UNCONNECTED)
     log = logging.getLogger("pydoudou.tests")
     return CalledService("orders", reporting(InOrder(*members), "orders"), policy, errors, str, log, lambda _: None)
 
@@ -111,6 +117,74 @@ def test_the_clients_policy_holds_and_may_be_changed_at_run_time() -> None:
     assert attempts(called) == 3
     called.policy = CallPolicy(attempts=1)
     assert attempts(called) == 1
+
+
+CHANGES: list[tuple[dict[str, Any], int]] = [
+    ({"attempts": 2}, 2),
+    ({"deadline": 0.5}, 2),
+    ({"retry_on": ()}, 1),
+    ({"retry_ratio": 0.0, "retry_reserve": 0.0}, 1),
+    ({"dry_run": {"retry_on"}}, 1),
+    ({"dry_run": {"budget"}, "retry_ratio": 0.0, "retry_reserve": 0.0}, 3),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES, ids=lambda value: str(value))
+def test_every_rule_that_is_changed_at_run_time_holds_for_the_next_call_and_so_does_its_return(
+    change: dict[str, Any], expected: int
+) -> None:
+    called = service(CallPolicy())
+
+    def tried() -> int:
+        """How many attempts a call makes that every member answers with 503 after 0.3 s."""
+        call = called.call("GET", "http://orders/", True, 0.0)
+        attempt: Any = called.first(call, None, 0.0)
+        count = 0
+        with contextlib.suppress(LookupError):  # an answer that came after the deadline
+            while attempt is not None:
+                count += 1
+                attempt = called.answered(call, attempt, 503, lambda _name: None, None, attempt.started + 0.3)
+        return count
+
+    assert tried() == 3
+    called.policy = called.policy.change(**change)
+    assert tried() == expected
+    called.policy = CallPolicy()
+    assert tried() == 3
+
+
+def test_the_time_of_an_attempt_can_be_changed_and_taken_away_at_run_time() -> None:
+    called = service(CallPolicy(attempt_timeout=0.5))
+
+    def limit() -> float | None:
+        return called.first(called.call("GET", "http://orders/", True, 0.0), None, 0.0).answer_limit
+
+    assert limit() == 0.5
+    for change, expected in (({"attempt_timeout": 0.2}, 0.2), ({"dry_run": {"attempt_timeout"}}, None)):
+        called.policy = called.policy.change(**change)
+        assert limit() == expected
+    called.policy = CallPolicy()
+    assert limit() is None
+
+
+def test_a_breaker_can_be_switched_on_and_off_at_run_time() -> None:
+    pytest.importorskip("interlock")
+    called = service(CallPolicy(attempts=1))
+    for _ in range(10):
+        assert attempts(called) == 1
+    breaking = CallPolicy(attempts=1, breaker=pydoudou.CircuitBreaker())
+    called.policy = breaking
+    for _ in range(6):
+        assert attempts(called) == 1
+    with pytest.raises(LookupError, match="circuit breaker"):
+        attempts(called)
+    called.policy = breaking.change(dry_run={"breaker"})
+    assert attempts(called) == 1
+    called.policy = CallPolicy(attempts=1)
+    assert attempts(called) == 1
+    called.policy = breaking
+    with pytest.raises(LookupError, match="circuit breaker"):
+        attempts(called)
 
 
 def test_calls_in_a_block_follow_its_policy_and_the_inner_one_wins() -> None:

@@ -525,6 +525,157 @@ def test_a_rule_that_is_switched_off_does_nothing(world: World, balancer: RoundR
     assert world.row(1).status == "in"
 
 
+def much_slower(world: World, balancer: RoundRobin, seconds: int = 15) -> None:
+    """One member takes six times as long as the others for so many seconds."""
+    for _ in range(seconds):
+        for _ in world.members:
+            pick = balancer.begin()
+            world.end(pick, seconds=0.3 if pick.member.port == 1 else 0.05)
+        world.now += 1.0
+    world.row(1)
+
+
+def fails_in_a_row(world: World, balancer: RoundRobin) -> None:
+    world.fail(balancer, 1, 5)
+
+
+def fails_too_often(world: World, balancer: RoundRobin) -> None:
+    for _ in range(5):
+        world.fail(balancer, 1, 3, status=200)
+        world.fail(balancer, 1, 1)
+
+
+EJECTING = {"consecutive": fails_in_a_row, "success_ratio": fails_too_often, "slow_factor": much_slower}
+TAKEN_OUT = pytest.mark.parametrize("rule", EJECTING)
+
+
+@TAKEN_OUT
+@pytest.mark.parametrize("how", ["off", "dry run", "nobody may be out"])
+def test_a_rule_that_is_switched_off_lets_go_of_whom_it_took_out(
+    world: World, balancer: RoundRobin, rule: str, how: str
+) -> None:
+    EJECTING[rule](world, balancer)
+    assert world.row(1).status == "ejected"
+    changes: dict[str, dict[str, Any]] = {
+        "off": {rule: None},
+        "dry run": {"dry_run": {rule}},
+        "nobody may be out": {"most_ejected": 0.0},
+    }
+    balancer.health = balancer.health.change(**changes[how])
+    assert world.row(1).status == "in"
+    assert world.ports(balancer, 40)[1] == 10
+    EJECTING[rule](world, balancer)
+    assert world.row(1).status == "in"
+
+
+@TAKEN_OUT
+@pytest.mark.parametrize("off", ["off", "dry run"])
+def test_a_rule_that_is_switched_on_takes_out_whom_it_has_to(
+    world: World, balancer: RoundRobin, rule: str, off: str
+) -> None:
+    only = HealthPolicy().change(**{other: None for other in EJECTING if other != rule})
+    balancer.health = only.change(**({rule: None} if off == "off" else {"dry_run": {rule}}))
+    EJECTING[rule](world, balancer)
+    assert world.row(1).status == "in"
+    balancer.health = only
+    assert not world.row(1).reason
+    world.now += 15.0
+    EJECTING[rule](world, balancer)
+    assert world.row(1).status == "ejected"
+
+
+@TAKEN_OUT
+def test_a_change_of_other_rules_leaves_out_who_is_out(world: World, balancer: RoundRobin, rule: str) -> None:
+    EJECTING[rule](world, balancer)
+    others: dict[str, Any] = {name: None for name in EJECTING if name != rule}
+    balancer.health = balancer.health.change(**others, panic=None, zone=False, slow_start=None)
+    assert world.row(1).status == "ejected"
+
+
+def test_a_change_of_other_rules_does_not_begin_the_seconds_of_a_slow_member_anew(
+    world: World, balancer: RoundRobin
+) -> None:
+    much_slower(world, balancer, 9)
+    balancer.health = balancer.health.change(zone=False)
+    much_slower(world, balancer, 4)
+    assert world.row(1).status == "ejected"
+
+
+def test_another_factor_holds_for_the_next_answer(world: World, balancer: RoundRobin) -> None:
+    balancer.health = HealthPolicy(slow_factor=100.0)
+    much_slower(world, balancer)
+    balancer.health = HealthPolicy(slow_factor=2.0)
+    much_slower(world, balancer, 12)
+    assert world.row(1).status == "ejected"
+
+
+def test_other_times_hold_for_who_is_out_already(world: World, balancer: RoundRobin) -> None:
+    balancer.health = HealthPolicy(ejected_for=100.0)
+    fails_in_a_row(world, balancer)
+    assert world.row(1).ejected_for > 40.0
+    balancer.health = HealthPolicy(ejected_at_most=5.0)
+    assert world.row(1).ejected_for <= 5.0
+    world.now += 5.0
+    assert world.call(balancer).port == 1
+
+
+def test_with_fewer_that_may_be_out_the_next_to_come_back_is_back() -> None:
+    world = World(8)
+    balancer = RoundRobin("orders", world)
+    for port in (1, 2, 3):
+        world.fail(balancer, port, 5)
+        world.now += 0.001
+    times = {port: world.row(port).ejected_for for port in (1, 2, 3)}
+    balancer.health = balancer.health.change(most_ejected=0.3)
+    assert {port for port in times if world.row(port).status == "in"} == {min(times, key=times.__getitem__)}
+    balancer.health = balancer.health.change(most_ejected=0.5)
+    for port in (1, 2, 3, 4):
+        world.fail(balancer, port, 5)
+    assert all(world.row(port).status == "ejected" for port in (1, 2, 3, 4))
+
+
+def test_an_equal_policy_changes_nothing(world: World, balancer: RoundRobin) -> None:
+    world.call(balancer)
+    epoch = world.state.memory.epoch
+    balancer.health = HealthPolicy()
+    assert world.state.memory.epoch == epoch
+
+
+def test_without_slow_start_a_new_member_has_its_share_at_once(world: World, balancer: RoundRobin) -> None:
+    world.call(balancer)
+    world.now += 60.0
+    world.show(*world.members, Member("orders", "10.0.0.1", 5))
+    assert world.ports(balancer, 20)[5] < 3
+    for switched in (HealthPolicy(slow_start=None), HealthPolicy(slow_start_least=1.0)):
+        balancer.health = switched
+        assert world.ports(balancer, 100)[5] == 20
+        assert math.isinf(world.state.memory.due) or switched.slow_start is not None
+        balancer.health = HealthPolicy()
+        assert world.ports(balancer, 20)[5] < 4
+
+
+def test_without_panic_only_those_who_are_not_out_get_calls(world: World, balancer: RoundRobin) -> None:
+    fails_in_a_row(world, balancer)
+    world.fail(balancer, 2, 5)
+    world.show(*world.members[:3])
+    assert set(collections.Counter(balancer.pick().port for _ in range(40))) == {1, 2, 3}
+    balancer.health = HealthPolicy(panic=None)
+    assert set(collections.Counter(balancer.pick().port for _ in range(40))) == {3}
+    balancer.health = HealthPolicy()
+    assert set(collections.Counter(balancer.pick().port for _ in range(40))) == {1, 2, 3}
+
+
+def test_without_zones_all_are_called() -> None:
+    world = zoned(one="a", two="a", three="b", four="b")
+    world.given = Callers("a", {"a": 1, "b": 1})
+    balancer = RoundRobin("orders", world)
+    assert set(world.ports(balancer, 40)) == {1, 2}
+    balancer.health = HealthPolicy(zone=False)
+    assert set(world.ports(balancer, 40)) == {1, 2, 3, 4}
+    balancer.health = HealthPolicy()
+    assert set(world.ports(balancer, 40)) == {1, 2}
+
+
 def test_nothing_grows_over_many_calls_and_changes_of_members() -> None:
     world = World(20)
     balancer = LeastLatency("orders", world, random=random.Random(7))

@@ -173,3 +173,38 @@ def test_a_signal_has_it_drain_and_then_calls_the_handler_that_was_there(
         signal.signal(signal.SIGUSR2, before)
         registered.stop()
         registry.stop()
+
+
+def test_a_signal_after_the_registry_was_stopped_is_still_answered_by_the_handler_that_was_there(
+    plugin: ScriptedPlugin, server: HttpMember
+) -> None:
+    registry = held_back(plugin, server.member().port)
+    registered = RegisteredServer(registry)
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
+    drain_first = DrainFirst(registered, signal.SIGUSR2)
+    try:
+        registered.start()
+        eventually(lambda: registered.status().state is State.REGISTERED)
+        assert drain_first.set()
+        registry.stop()
+        os.kill(os.getpid(), signal.SIGUSR2)
+        eventually(lambda: heard == [signal.SIGUSR2])
+        drain_first.take_back()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+        registered.stop()
+
+
+def test_a_signal_after_the_registry_was_stopped_before_anything_answered_is_not_swallowed(
+    plugin: ScriptedPlugin, server: HttpMember
+) -> None:
+    registry = held_back(plugin, server.member().port)
+    registry.stop()
+    registered = RegisteredServer(registry)
+    registered.start()
+    try:
+        eventually(lambda: registered.status().state is State.LEFT)
+        assert not registered.drain_soon()
+    finally:
+        registered.stop()

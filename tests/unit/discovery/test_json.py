@@ -56,6 +56,7 @@ def test_a_member_is_told_with_all_its_fields() -> None:
         "registered_at": "2024-02-03T04:05:06+00:00",
         "dynamic_weight": False,
         "announced_weight": False,
+        "process": {},
         "base_url": "http://[::1]:80",
     }
 

@@ -78,6 +78,20 @@ def agreed(scene: Scene) -> Scene:
     return scene
 
 
+def test_the_view_knows_since_when_a_member_is_in_its_state(scene: Scene) -> None:
+    host, address = "10.0.0.1", ("10.0.0.1", 6060)
+    scene.hears("fast", ALIVE, member(host))
+    seen = scene.view.snapshot("orders")
+    assert seen.since == {address: 1000.0}
+    scene.passes(5)
+    scene.hears("fast", ALIVE, member(host, weight=3.0))
+    assert seen.since == {address: 1000.0}
+    scene.hears("fast", SUSPECT, member(host))
+    assert scene.view.snapshot("orders").since == {address: 1005.0}
+    scene.hears("fast", FAILED, member(host))
+    assert seen.since == {}
+
+
 # -- 1: any driver can add ---------------------------------------------------------------------------------------------
 
 

@@ -91,6 +91,20 @@ def test_a_v2_node_offers_its_service_under_the_plain_name_at_the_listed_address
     assert (member.service, member.host, member.port) == ("svc", "10.0.0.1", 6060)
 
 
+def test_a_node_says_how_it_was_built_and_where_it_gossips() -> None:
+    (member,) = decode_members(bytes.fromhex(V2), host="10.0.0.5", node="n", port=7946).members
+    assert member.process == {"goVer": "go1.21", "gddVer": "v2.5.13", "memPort": 7946}
+    (member,) = decode_members(encode_instance(instance(), runtime="py3.11"), host="h", node="n").members
+    assert member.process == {"goVer": "py3.11"}
+
+
+def test_what_nobody_should_read_of_a_process_is_left_out() -> None:
+    told = {"goVer": "go\x1b[2J", "gddVer": "v" * 1000, "buildUser": 7, "buildTime": "2024"}
+    blob = msgpack.packb({"_meta": {"service": "svc", "port": 80, **told}}, use_bin_type=False)
+    (member,) = decode_members(blob, host="10.0.0.5", node="n").members
+    assert member.process == {"buildTime": "2024"}
+
+
 def test_a_grpc_service_keeps_its_suffix_and_has_its_scheme() -> None:
     service = {"host": "10.0.0.1", "name": "svc_grpc", "port": 50051, "routeRootPath": "", "type": "grpc"}
     blob = msgpack.packb({"serviceInfo": [service], "weight": 1}, use_bin_type=False)

@@ -40,8 +40,9 @@ def test_other_metadata_and_another_address_are_decoded(offers: Offers) -> None:
     offers.observe(node())
     offers.observe(node(service="payments"))
     offers.observe(attrs.evolve(node(service="payments"), host="10.0.0.2"))
-    assert offers.decoded == 3
-    assert {member.service for member in offers} == {"payments"}
+    offers.observe(attrs.evolve(node(service="payments"), host="10.0.0.2", port=7947))
+    assert offers.decoded == 4
+    assert [(member.service, member.process["memPort"]) for member in offers] == [("payments", 7947)]
 
 
 def test_what_a_node_no_longer_offers_has_left(offers: Offers) -> None:

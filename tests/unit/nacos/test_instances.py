@@ -106,12 +106,19 @@ def decoded(
 
 
 def test_an_instance_becomes_a_member() -> None:
-    metadata = {"rootPath": "/v1", "weight": "9", "zone": "a", "registerAt": "2026-01-02T05:04:05+0200"}
+    metadata = {
+        "rootPath": "/v1",
+        "weight": "9",
+        "zone": "a",
+        "registerAt": "2026-01-02T05:04:05+0200",
+        "goVer": "go1.22",
+    }
     found = decoded(listed(weight=2.5, metadata=metadata))
     assert found is not None
     assert (found.service, found.base_url, found.weight) == ("orders", "http://10.0.0.7:6060/v1", 2.5)
     assert (dict(found.data), found.node, found.state) == ({"zone": "a"}, "k", MemberState.ALIVE)
     assert found.registered_at == datetime(2026, 1, 2, 5, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+    assert found.process == {"goVer": "go1.22"}
 
 
 def test_an_unhealthy_instance_is_a_suspect_and_a_disabled_one_is_not_there() -> None:
