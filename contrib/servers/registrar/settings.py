@@ -18,8 +18,10 @@ from ....discovery.settings import Settings
 
 __all__ = ["fingerprint", "pack", "unpack"]
 
-_OF_ONE_PROCESS = frozenset({"name", "plugins", "leave_on_sigterm"})
-"""A gossip node's own name is drawn at random in every process. Members of a cluster may differ in these."""
+_OF_ONE_PROCESS = frozenset({"name", "plugins", "leave_on_sigterm", "configuration"})
+"""A gossip node's own name is drawn at random in every process. Members of a cluster may differ in these, and where a
+value was found says nothing.
+"""
 
 
 def pack(settings: Settings) -> bytes:
