@@ -42,6 +42,7 @@ unit: $(STAMP)
 # little of the same.
 long: fuzz
 	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_servers_that_do_not_answer.py tests/e2e/test_frameworks.py tests/e2e/test_cycles.py tests/interop/test_go_consumer.py --numprocesses 2 --dist loadfile
+	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_frameworks.py tests/interop/test_remote_configuration.py --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
