@@ -5,7 +5,7 @@ EFFORT ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balancing.py http_clients.py metrics.py gossip.py datagram.py growth.py nacos.py))
+BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balancing.py http_clients.py metrics.py served.py gossip.py datagram.py growth.py nacos.py))
 
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
@@ -41,7 +41,7 @@ unit: $(STAMP)
 # What could go on for ever, for about an hour: simulated clusters and fuzzing. `make test` and `make fuzz-minute` do a
 # little of the same.
 long: fuzz
-	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers_under_run.py --numprocesses 2 --dist loadfile
+	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_frameworks.py --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -78,6 +78,7 @@ reference: $(STAMP)
 	$(BIN)/python tests/support/log_page.py docs/reference/log.md
 	$(BIN)/python tests/support/metrics_table.py docs/metrics.md
 	$(BIN)/python tests/support/settings_table.py docs/settings.md
+	$(BIN)/python tests/support/file_reading.py docs/settings.md
 	$(BIN)/python tests/support/client_table.py docs/clients.md
 
 # The pictures of docs/page.md, in about two minutes; needs chromium.

@@ -12,7 +12,8 @@ class LeastLatency(TwoChoices):
     """Picks the one of two members whose peak EWMA of the time to an answer, times the calls in flight and this one,
     is smaller for its weight (Finagle's and linkerd's balancer).
 
-    A failure counts as an answer after 5 seconds. Outcomes come from those that begin with `begin` or `call`, as all
+    A failure counts as an answer after 5 seconds. Who takes five times as long as the others at least is chosen only
+    if a few more draws find nobody else. Outcomes come from those that begin with `begin` or `call`, as all
     clients do; `pick` alone leaves no trace.
     """
 
@@ -31,3 +32,9 @@ class LeastLatency(TwoChoices):
             one *= weights[second]
             other *= weights[first]
         return first if one <= other else second
+
+    def bad(self, table: Candidates, place: int) -> bool:
+        loads = table.loads
+        if table.places is not None:
+            place = table.places[place]
+        return loads.costs[place] > loads.far_above and loads.averages[place] > loads.far_above

@@ -56,7 +56,8 @@ class Probing:
         return [
             driver
             for driver in self.drivers
-            if driver.probing is not None and (driver.mode in member.sources or not member.sources)
+            if driver.probing is not None
+            and (len(self.drivers) == 1 or driver.mode in member.sources or not member.sources)
         ]
 
     def _probe(self, member: Member) -> None:

@@ -19,6 +19,7 @@ from ..drivers.contract import DriverPlugin, ReconfigurablePlugin
 from ..drivers.environment import Environment
 from ..drivers.errors import SettingsError
 from ..drivers.members import Compat, Instance
+from .configuration.loading import load_configuration
 from .configuration.reading import MODE, Reading, read
 from .configuration.sources import CODE, ENVIRONMENT, Configuration, Source
 
@@ -141,6 +142,25 @@ class Settings:
         """
         source = Source(ENVIRONMENT, os.environ if env is None else env)
         return cls.of(read(Configuration((source,)), register=register))
+
+    @classmethod
+    def load(
+        cls,
+        env: Mapping[str, str] | None = None,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        register: bool = True,
+    ) -> Settings:
+        """As `from_env`, with the files that go-doudou reads: what the environment does not say,
+        ``app-{env}-local.yml`` may, and so on to ``.env``. Nothing is put into the environment of the process.
+
+        Args:
+            directory: where the files are; None for the current folder.
+
+        Raises:
+            SettingsError: as `from_env`; or a file cannot be read, and the message names it and the line.
+        """
+        return cls.of(read(load_configuration(os.environ if env is None else env, directory), register=register))
 
     @classmethod
     def of(cls, reading: Reading) -> Settings:

@@ -97,6 +97,16 @@ class RegistryStatus:
         """Whether every backend is ready, and what is to be registered is."""
         return self.running and self.presence == "running" and all(backend.ready for backend in self.backends)
 
+    @property
+    def registrar(self) -> int | None:
+        """The process that is the node of this one and of other workers of its host; None if this one is one itself."""
+        return next((each.driver.registrar for each in self.backends if each.driver.registrar is not None), None)
+
+    @property
+    def own_node(self) -> str:
+        """Why this process is a node of its own although it was to share one; "" if it shares one, or was not."""
+        return next((each.driver.own_node for each in self.backends if each.driver.own_node), "")
+
     def to_dict(self) -> dict[str, Any]:
         """All fields and `ready`, of the types that JSON takes as they are."""
         return {
@@ -108,6 +118,8 @@ class RegistryStatus:
             "backends": [backend.to_dict() for backend in self.backends],
             "doubt": self.doubt,
             "presence": self.presence,
+            "registrar": self.registrar,
+            "own_node": json_value(self.own_node),
         }
 
 

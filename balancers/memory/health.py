@@ -153,14 +153,12 @@ class Health:
         self.tried_out.forget(record)
         self.young.pop(record, None)
 
-    def watch_latency(self, now: float, latencies: Callable[[], list[float]]) -> None:
-        """Set the limit above which members are slow, once a second; `latencies` gives those of a sample, sorted."""
-        if now < self.median_due:
-            return
+    def watch_latency(self, now: float, latencies: Sequence[float]) -> None:
+        """Set the limit above which members are slow by the latencies of a sample of them, sorted; once a second."""
         self.median_due = now + _MEDIAN_EVERY
-        found = latencies() if self.policy.slow_factor is not None else []
         # That of the others: who is asked about is above it, so that it is the same as without the largest.
-        self._median = found[(len(found) - 1) // 2] if len(found) > _LEAST_OTHERS else math.inf
+        many = len(latencies)
+        self._median = latencies[(many - 1) // 2] if many > _LEAST_OTHERS else math.inf
         self._set_slow_limit()
 
     def change_policy(self, policy: HealthPolicy, now: float) -> list[MemberRecord]:

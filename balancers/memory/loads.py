@@ -8,7 +8,7 @@ is kept as it was at one common moment. That moment is moved on now and then, be
 from __future__ import annotations
 
 from array import array
-from math import exp
+from math import exp, inf
 
 __all__ = ["DECAY_SECONDS", "Loads"]
 
@@ -16,26 +16,46 @@ DECAY_SECONDS = 10.0
 
 _MOVED_ON_AFTER = 1000.0
 
+_FAR_ABOVE = 5.0
+"""So many times the usual time is far above it: as much as ejects a member that stays so slow (`HealthPolicy`)."""
+
 
 class Loads:
     """Of each place that a member has here:
 
     Attributes:
         pending: its calls in flight.
-        costs: its peak EWMA times the calls in flight and one more, in seconds times a factor that is the same for all.
+        averages: its peak EWMA, in seconds times a factor that is the same for all.
+        costs: the same times the calls in flight and one more.
         punished: the places of members that come after the others, with the time until when.
+
+    And of all:
+
+    Attributes:
+        far_above: an average above this is far above what the members usually take.
     """
 
-    __slots__ = ("_averages", "_free", "_punished_looked_at", "_since", "costs", "move_on_at", "pending", "punished")
+    __slots__ = (
+        "_free",
+        "_punished_looked_at",
+        "_since",
+        "averages",
+        "costs",
+        "far_above",
+        "move_on_at",
+        "pending",
+        "punished",
+    )
 
     def __init__(self) -> None:
         self.pending: list[int] = []
         self.costs = array("d")
-        self._averages = array("d")
+        self.averages = array("d")
         self.punished: dict[int, float] = {}
         self._free: list[int] = []
         self._since, self.move_on_at = 0.0, _MOVED_ON_AFTER
         self._punished_looked_at = 0.0
+        self.far_above = inf
 
     def place(self) -> int:
         """A place for one member more."""
@@ -43,31 +63,36 @@ class Loads:
             return self._free.pop()
         self.pending.append(0)
         self.costs.append(0.0)
-        self._averages.append(0.0)
+        self.averages.append(0.0)
         return len(self.pending) - 1
 
     def leave(self, place: int) -> None:
         """The place is another's from now on."""
-        self.pending[place], self.costs[place], self._averages[place] = 0, 0.0, 0.0
+        self.pending[place], self.costs[place], self.averages[place] = 0, 0.0, 0.0
         self.punished.pop(place, None)
         self._free.append(place)
 
     def begin(self, place: int, pending: int) -> None:
         """One call more: so many are in flight."""
         self.pending[place] = pending
-        self.costs[place] = self._averages[place] * (pending + 1)
+        self.costs[place] = self.averages[place] * (pending + 1)
 
     def show(self, place: int, ewma: float, stamp: float, pending: int) -> None:
         """The peak EWMA at `place` is this, as of `stamp`, and so many calls are in flight."""
-        average = self._averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
+        average = self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
         self.pending[place] = pending
         self.costs[place] = average * (pending + 1)
+
+    def compare_with(self, usual: float, now: float) -> None:
+        """So many seconds is what answers of the members take at present."""
+        self.far_above = _FAR_ABOVE * usual * exp((now - self._since) / DECAY_SECONDS)
 
     def outdated(self, now: float) -> bool:
         """Whether all have to be shown anew, because the common moment has been moved on."""
         if -_MOVED_ON_AFTER < now - self._since < _MOVED_ON_AFTER:
             return False
         self._since, self.move_on_at = now, now + _MOVED_ON_AFTER
+        self.far_above = inf  # until it is known again
         return True
 
     def forgive(self, now: float) -> None:

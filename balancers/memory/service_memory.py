@@ -126,7 +126,10 @@ class ServiceMemory:
                 if guessed and record.learned:
                     self._has_learned(record, now)
         if now >= health.median_due:
-            health.watch_latency(now, self._latencies)
+            latencies = sorted(record.latency for record in self._sample() if record.latency is not None)
+            health.watch_latency(now, latencies)
+            if latencies:
+                loads.compare_with(latencies[(len(latencies) - 1) // 2], now)
         if now >= health.due:
             self.advance(now)
         elif health.ejections.trials:
@@ -239,9 +242,6 @@ class ServiceMemory:
 
     def __len__(self) -> int:
         return len(self._records)
-
-    def _latencies(self) -> list[float]:
-        return sorted(record.latency for record in self._sample() if record.latency is not None)
 
     def _sample(self) -> Iterable[MemberRecord]:
         every = max(1, len(self._records) // _SAMPLE)

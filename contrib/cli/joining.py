@@ -12,6 +12,9 @@ import click
 
 import pydoudou
 
+from ...discovery.configuration.reading import read
+from ...discovery.configuration.sources import CODE, ENVIRONMENT, Configuration, Source
+
 __all__ = ["Joining", "joining_options"]
 
 
@@ -27,21 +30,35 @@ class Joining:
     seeds: Sequence[str]
     wait: float
 
+    def configuration(self) -> Configuration:
+        """Where values come from: the options, then the environment."""
+        environment = Source(ENVIRONMENT, os.environ)
+        if not self.seeds:
+            return Configuration((environment,))
+        said = {"GDD_MEM_SEED": ",".join(self.seeds)}
+        if not os.environ.get("GDD_SERVICE_DISCOVERY_MODE"):
+            said["GDD_SERVICE_DISCOVERY_MODE"] = "memberlist"
+        return Configuration((Source(CODE, said), environment))
+
+    def settings(self) -> pydoudou.Settings:
+        """Those of a process that registers nothing.
+
+        Raises:
+            click.UsageError: what is set is wrong (exit code 2).
+        """
+        try:
+            return pydoudou.Settings.of(read(self.configuration(), register=False))
+        except pydoudou.SettingsError as error:
+            raise click.UsageError(str(error)) from error
+
     @contextlib.contextmanager
     def registry(self) -> Iterator[pydoudou.Registry]:
-        """A registry that registers nothing, with the settings of the environment and the seeds of the options.
+        """A registry with these settings that has joined, and leaves at the end.
 
         Raises:
             click.ClickException: what is set is wrong (exit code 2), or it cannot join (1).
         """
-        variables = dict(os.environ)
-        if self.seeds:
-            variables["GDD_MEM_SEED"] = ",".join(self.seeds)
-            variables.setdefault("GDD_SERVICE_DISCOVERY_MODE", "memberlist")
-        try:
-            registry = pydoudou.Registry(pydoudou.Settings.from_env(variables, register=False))
-        except pydoudou.SettingsError as error:
-            raise click.UsageError(str(error)) from error
+        registry = pydoudou.Registry(self.settings())
         try:
             registry.start()
         except pydoudou.DiscoveryError as error:

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
@@ -20,18 +20,12 @@ from ...drivers.errors import DiscoveryError, RegistryStateError
 from .check import Check
 from .states import Event, State, following
 
-if TYPE_CHECKING:  # it needs fcntl, which not every system has
-    from .election import Election
-
 __all__ = ["RegisteredServer", "ServerStatus"]
 
 logger = logging.getLogger(__name__)
 
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 1.0
-_STAND_AGAIN_AFTER = 0.2
-_TAKEN_OVER_WITHIN = 0.4
-"""Seconds after which another process has registered in the place of one that leaves alone."""
 _JOIN_WITHIN = 5.0
 
 
@@ -67,8 +61,6 @@ class RegisteredServer:
         path: what is asked whether the server answers; any status below 500 will do.
         scheme: http or https.
         drain: seconds to serve on after leaving; None: as `Registry.drain`.
-        election: which of several processes registers. Whoever does not stands for it again and again, and serves on
-            for as long as the one that does.
         warn_after: seconds without an answer after which that is told, once.
 
     Raises:
@@ -82,7 +74,6 @@ class RegisteredServer:
         *,
         scheme: str = "http",
         drain: float | None = None,
-        election: Election | None = None,
         warn_after: float = 10.0,
     ) -> None:
         settings = registry.settings
@@ -91,12 +82,10 @@ class RegisteredServer:
         self.registry = registry
         self._check = Check(settings.register_host, settings.port, path, scheme)
         self._drain = drain
-        self._election = election
         self._warn_after = warn_after
         self._state = State.STARTING
         self._asked = 0
         self._problem = ""
-        self._waits = False
         self._told: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._goes = False
         self._then: Callable[[], None] = _nothing
@@ -153,13 +142,13 @@ class RegisteredServer:
         while self._state is not State.REGISTERED:
             self._problem = self._attempt()
             if self._problem:
-                if not warned and not self._waits and time.monotonic() - began >= self._warn_after:
+                if not warned and time.monotonic() - began >= self._warn_after:
                     warned = True
                     self._warn(time.monotonic() - began)
                 try:
                     return self._told.get(timeout=wait)
                 except queue.Empty:
-                    wait = min(2 * wait, _STAND_AGAIN_AFTER if self._waits else _LONGEST_WAIT)
+                    wait = min(2 * wait, _LONGEST_WAIT)
         return None
 
     def _attempt(self) -> str:
@@ -170,10 +159,6 @@ class RegisteredServer:
             if problem:
                 return problem
             self._state = following(self._state, Event.ANSWERED)
-        if self._election is not None and (problem := self._election.problem()):
-            self._waits = True
-            return problem
-        self._waits = False
         if self._goes:
             return "it was told to go before it was registered"
         try:
@@ -200,11 +185,8 @@ class RegisteredServer:
 
     def _take_leave(self) -> None:
         self._state = following(self._state, Event.TOLD_TO_GO)
-        if self._election is not None and self._state is State.DRAINING:
-            self._election.resign()
-            time.sleep(_TAKEN_OVER_WITHIN)  # or the service would be in nobody's view for a moment
         try:
-            if self._state is State.DRAINING or self._election is not None:
+            if self._state is State.DRAINING:
                 self.registry.drain(self._drain)
                 self._state = following(self._state, Event.SERVED_ON)
         finally:

@@ -11,6 +11,7 @@ import attrs
 from ...discovery import default_registry
 from ...discovery.settings import Settings
 from .registered_above import registered_above
+from .registrar import among_workers
 from .server import RegisteredServer
 from .signals import DrainFirst
 
@@ -47,7 +48,7 @@ async def serving(
         DiscoveryError: as `Registry.start`.
     """
     # SIGTERM is ours, and has to be answered by more than leaving.
-    chosen = attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False)
+    chosen = among_workers(attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False))
     above = registered_above(chosen)
     registry = await default_registry.new_node_async(data, settings=chosen, register=not above, announce=False)
     try:

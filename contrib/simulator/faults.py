@@ -1,4 +1,4 @@
-"""What can be wrong with members: with one of them for a third of the time, or with all of them all the time."""
+"""What can be wrong with members: with one or two of them for a third of the time, or with all of them all the time."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Fault:
         failing: the share of the attempts that fail without the member's doing any work.
         failures: in which ways they do, each as often as the others. TIMED_OUT is no answer at all.
         restarts: whether the member registers anew when the fault begins.
+        second: what the second member has meanwhile; None if it is spared.
     """
 
     name: str
@@ -42,23 +43,39 @@ class Fault:
     failing: float = 0.0
     failures: tuple[Failure, ...] = ()
     restarts: bool = False
+    second: Fault | None = None
+
+    def of(self, place: int) -> Fault | None:
+        """What the member at this place has; None if it is spared."""
+        if self.everybody or place == 0:
+            return self
+        return self.second if place == 1 else None
 
 
 UNDISTURBED = Fault("none", "nothing is wrong")
+
+_SLOW = Fault("slow", "one member is 10 times as slow", slowdown=lambda _since: 10.0)
+_REFUSING = Fault("refusing", "one member refuses connections at once", failing=1.0, failures=(Reached.UNCONNECTED,))
 
 FAULTS = {
     fault.name: fault
     for fault in (
         UNDISTURBED,
-        Fault("slow", "one member is 10 times as slow", slowdown=lambda _since: 10.0),
+        _SLOW,
         Fault(
             "cold",
             "one member restarts, 5 times as slow, and is as fast as ever 10 s later",
             slowdown=_cold,
             restarts=True,
         ),
-        Fault("refusing", "one member refuses connections at once", failing=1.0, failures=(Reached.UNCONNECTED,)),
+        _REFUSING,
         Fault("silent", "one member takes requests and answers none", failing=1.0, failures=(Reached.TIMED_OUT,)),
+        attrs.evolve(
+            _SLOW,
+            name="two",
+            summary="one member is 10 times as slow, and another one refuses connections at once",
+            second=_REFUSING,
+        ),
         Fault(
             "random",
             "every member fails 1 % of its calls all the time: 503 at once, or a broken connection",

@@ -107,7 +107,7 @@ class Simulation:
         work, luck = chance(seed, "work"), chance(seed, "luck")
         members = self.registry.snapshot(SERVICE).members
         self._members = {
-            member.key: (place, SimulatedMember(load, fault if fault.everybody or not place else None, work, luck))
+            member.key: (place, SimulatedMember(load, fault.of(place), work, luck))
             for place, member in enumerate(members)
         }
         self._service: CalledService[str] = CalledService(

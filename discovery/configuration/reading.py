@@ -17,6 +17,7 @@ from ...drivers.kit.validation import MAX_WEIGHT, Unusable, checked_host, checke
 from ...drivers.members import Compat
 from ..plugins import find_plugin, known_plugins
 from ..unknown_variables import OF_A_SERVICE, tell_of_unknown_variables, unknown_variables
+from .files import named_env
 from .sources import Configuration
 
 __all__ = ["MODE", "Reading", "named_plugins", "own_fields", "read", "registration"]
@@ -73,7 +74,7 @@ def read(configuration: Configuration, *, register: bool) -> Reading:
         register: False for a process that only calls others, and reads nothing of what is registered.
     """
     values = configuration.values()
-    environment = Environment(values)
+    environment = Environment(values, configuration.file_of)
     plugins = named_plugins(environment)
     fields: dict[str, Any] = {"register": register, **own_fields(environment)}
     if register:
@@ -84,6 +85,7 @@ def read(configuration: Configuration, *, register: bool) -> Reading:
 
 def own_fields(environment: Environment) -> dict[str, Any]:
     """The fields of `Settings` that every process has, whether it registers anything or not."""
+    named_env(environment)
     user, password = environment.text(_USER), environment.text(_PASS)
     if bool(user) != bool(password):
         environment.problem(_PASS if user else _USER, f"a value, because {_USER if user else _PASS} is set")

@@ -8,6 +8,12 @@ __all__ = ["VARIABLES"]
 
 VARIABLES = (
     Documented(
+        "GDD_ENV",
+        "`dev`",
+        "text",
+        "whose files are read, where files are: see [Files](#files). Read from the environment of the process only",
+    ),
+    Documented(
         "GDD_SERVICE_DISCOVERY_MODE",
         "`memberlist`",
         "list",

@@ -74,7 +74,7 @@ def gunicorn(worker_class: str, folder: Path) -> Iterator[tuple[Registry, subpro
         process = stack.enter_context(subprocess.Popen(command, env=os.environ | FAST_GOSSIP | variables, cwd=folder))
         stack.callback(kill_with_children, process)
         eventually(lambda: sorted(ports(looking)) == sorted([port, stays]), timeout=25)
-        eventually(lambda: gossip_nodes(looking) == 2 + WORKERS, timeout=25)
+        eventually(lambda: gossip_nodes(looking) == 3, timeout=25)
         assert get("127.0.0.1", port) == 200
         yield looking, process, port, stays
 
@@ -113,7 +113,7 @@ def test_workers_are_replaced_and_the_service_stays_registered(how: signal.Signa
                     eventually(lambda: len(now := children(process.pid)) == 3 and not {*now} & {*before}, timeout=20)
             calls.assert_only_cut_off(len(before) if how is signal.SIGKILL else 0)
             assert calls.answered
-            eventually(lambda: gossip_nodes(looking) == 2 + WORKERS, timeout=20)
+            eventually(lambda: gossip_nodes(looking) == 3, timeout=20)
             watch.close()
             gone = [event for event in watch if event.member.port == port and not event.member.state.present]
             assert gone == []

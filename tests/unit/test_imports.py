@@ -12,7 +12,7 @@ import pytest
 
 NEVER_UNASKED = [
     *("grpc", "v2", "google.protobuf", "aiohttp", "pydantic", "requests", "httpx", "rich", "click"),
-    *("httpx2", "urllib3", "prometheus_client", "opentelemetry", "pydoudou.contrib.metrics"),
+    *("httpx2", "urllib3", "prometheus_client", "opentelemetry", "pydoudou.contrib.metrics", "throttled", "redis"),
     "pydoudou.contrib.simulator",
 ]
 LOOPBACK = {"GDD_MEM_HOST": "127.0.0.1", "GDD_MEM_BIND": "127.0.0.1", "GDD_MEM_PORT": "0"}

@@ -118,6 +118,29 @@ def test_the_faster_member_is_picked_and_the_more_in_flight_the_less() -> None:
     assert [pick.member.port for pick in held] == [2, 2, 2, 1]
 
 
+@pytest.mark.parametrize("weights", [(1, 1, 1, 1), (1, 3, 2, 1)])
+def test_of_two_bad_members_neither_is_picked_while_there_are_others(weights: tuple[float, ...]) -> None:
+    world = Timed(*weights)
+    balancer = LeastLatency("orders", world, random=random.Random(1))
+    world.teach(balancer, m1=0.005, m2=0.005, m3=0.005, m4=0.005)
+    world.now += 1.0
+    world.teach(balancer, m1=0.005, m2=0.005, m3=0.1, m4=0.005)
+    world.begin(balancer, 4).done(Outcome(world.members[3], Reached.UNCONNECTED))
+    balancer.begin().cancel()
+    found = ports(balancer, 2000)
+    assert found[3] + found[4] <= 10
+    assert min(found[1], found[2]) > 500
+
+
+def test_where_all_members_are_slower_than_they_were_each_gets_calls() -> None:
+    world = Timed(1, 1, 1, 1)
+    balancer = LeastLatency("orders", world, random=random.Random(1))
+    world.teach(balancer, m1=0.005, m2=0.005, m3=0.005, m4=0.005)
+    world.now += 1.0
+    world.teach(balancer, m1=0.5, m2=0.5, m3=0.5, m4=0.5)
+    assert min(ports(balancer, 400).values()) > 50
+
+
 def test_a_slower_answer_counts_at_once_and_a_faster_one_little_by_little() -> None:
     world = Timed(1, 1)
     balancer = LeastLatency("orders", world)

@@ -53,6 +53,14 @@ def test_the_same_seed_brings_the_same_calls_and_the_same_work_to_every_balancer
     assert sorted(one.seconds) == pytest.approx(sorted(other.seconds))
 
 
+def test_two_members_can_have_a_fault_each() -> None:
+    found = run("two", load=Load(members=4, workers=1000, rate=200.0, seconds=30.0))
+    # One refuses, which takes a millisecond; as many calls take ten times as long at the other one.
+    expected = found.calls * (1 / 4) * (10 / 25)
+    assert found.errors == pytest.approx(expected, rel=0.1)
+    assert sum(seconds > 0.25 for seconds in found.seconds) == pytest.approx(expected, rel=0.15)
+
+
 def test_a_fault_befalls_one_member_for_a_third_of_the_time() -> None:
     found = run("refusing")
     assert found.errors / found.calls == pytest.approx((1 / 4) * (10 / 25), rel=0.1)
@@ -144,7 +152,7 @@ def test_a_load_that_cannot_be_is_refused(fields: dict[str, float], message: str
 
 
 def test_an_unknown_fault_or_balancer_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(ValueError, match="fault is 'bored'; accepted: none, slow, cold, refusing, silent, random"):
+    with pytest.raises(ValueError, match="fault is 'bored'; accepted: none, slow, cold, refusing, silent, two, random"):
         simulate("bored", "RoundRobin")
     with pytest.raises(ValueError, match="balancer is 'Sticky'; accepted: RoundRobin"):
         simulate("slow", "Sticky")
