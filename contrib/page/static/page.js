@@ -123,7 +123,7 @@ function fill(node, row) {
       text("div", "small line", [row.buildUser, row.buildTime].filter(Boolean).join(", ")));
   }
   if (!before || JSON.stringify(before.data) !== JSON.stringify(row.data)) {
-    const entries = Object.entries(row.data), few = entries.slice(0, 3);
+    const entries = Object.entries(row.data), few = entries.slice(0, 2);
     part.chips.replaceChildren(...few.map(([key, value]) => text("span", "chip", `${key}=${said(value)}`)));
     if (entries.length > few.length) part.chips.append(text("span", "small", `+${entries.length - few.length}`));
   }
