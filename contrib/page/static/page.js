@@ -305,6 +305,13 @@ function backends() {
       const told = [each.message, each.authoritative ? "" : `not authoritative: ${each.reason}`, each.error && `stopped by ${each.error}`];
       parts.push(card(state, name + each.mode, facts.join(" · "), told.filter(Boolean).join("; ")));
     }
+    const remote = registry.configuration;
+    if (remote) {
+      const state = remote.refused.length || !remote.connected ? "suspect" : "up";
+      const facts = [remote.connected ? "connected" : "not connected", remote.names.join(", ")];
+      const told = [remote.message, ...remote.refused.map((each) => `refused: ${each}`)];
+      parts.push(card(state, `${name}configuration from ${remote.kind}`, facts.filter(Boolean).join(" · "), told.filter(Boolean).join("; ")));
+    }
     if (registry.doubt) parts.push(text("p", "doubt", `${name}in doubt about itself: ${registry.doubt}`));
     nodes.push(plural(registry.services, "service") + (registry.name ? ` in ${registry.name}` : ""));
   }
