@@ -22,6 +22,7 @@ from support.server_processes import free_port
 from support.waiting import eventually
 
 PROGRAM = Path(__file__).parents[1] / "support" / "page_program.py"
+MANUAL = Path(__file__).parents[2] / "docs" / "page.md"
 PAGE = "/go-doudou/registry"
 FIXED = {
     "GDD_SERVICE_DISCOVERY_MODE": "static",
@@ -146,3 +147,26 @@ def test_what_cannot_be_is_said_in_a_line(arguments: list[str], code: int, told:
     assert process.returncode == code
     assert told in errors
     assert "Traceback" not in output + errors
+
+
+# -- the manual --------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_manual_runs_and_its_server_ends_although_a_page_is_open(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```", MANUAL.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (tmp_path / "example.py").write_text(example, "utf-8")
+    port = str(free_port())
+    variables = FAST_GOSSIP | {"GDD_SERVICE_NAME": "orders", "GDD_PORT": port, "GDD_DRAIN_TIME": "100ms"}
+    command = ("-m", "uvicorn", "--app-dir", str(tmp_path), "--port", port, "example:app")
+    with program(*command, **variables) as process:
+        url = f"http://127.0.0.1:{port}"
+        eventually(lambda: _rows(url), 30)
+        with httpx.Client(timeout=30) as client, client.stream("GET", f"{url}/go-doudou/registry.events") as stream:
+            lines = stream.iter_lines()
+            assert next(line for line in lines if line.startswith("data:"))
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(httpx.HTTPError):
+                for _ in lines:
+                    pass
+        _, errors = process.communicate(timeout=20)
+    assert "Traceback" not in errors
