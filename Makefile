@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balan
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint long parity fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers clean
+.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -81,6 +81,10 @@ reference: $(STAMP)
 	$(BIN)/python tests/support/settings_table.py docs/settings.md
 	$(BIN)/python tests/support/file_reading.py docs/settings.md
 	$(BIN)/python tests/support/client_table.py docs/clients.md
+
+# The pictures of docs/page.md, in about two minutes; needs chromium.
+screenshots: $(STAMP)
+	$(BIN)/python tests/support/screenshots.py docs
 
 # About two minutes.
 simulations: $(STAMP)

@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import prometheus_client
 import pytest
 from support.commands import Terminal, environment, pydoudou, running
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
+from support.prometheus import prometheus
 from support.waiting import eventually
 
 from pydoudou import Registry
@@ -348,3 +350,30 @@ def test_sd_into_a_folder_that_is_not_there_is_a_clear_error(seed: str, tmp_path
     assert str(out) in done.stderr
     assert "No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_real_prometheus_scrapes_the_targets_while_they_are_there(seed: str, tmp_path: Path) -> None:
+    out = tmp_path / "targets.json"
+    found = [{"files": [str(out)], "refresh_interval": "1s"}]
+    server, thread = prometheus_client.start_http_server(0, "127.0.0.1")
+    try:
+        with (
+            running("sd", "--out", str(out), "--seed", seed, **FAST_GOSSIP),
+            prometheus(tmp_path, file_sd_configs=found) as ask,
+        ):
+            scraped = {"GDD_PORT": str(server.server_port), "GDD_MEM_NAME": "carts-1", "GDD_MEM_SEED": seed}
+            with gossiping("carts", **scraped):
+                eventually(lambda: ask("up == 1"), 30)
+                ((labels, _),) = ask("up == 1")
+            assert labels.items() >= {
+                ("service_id", "carts"),
+                ("hostname", "carts-1"),
+                ("base_url", f"http://127.0.0.1:{server.server_port}"),
+                ("instance", f"127.0.0.1:{server.server_port}"),
+            }
+            eventually(lambda: not ask('up{service_id="carts"}'), 30)
+            assert {labels["service_id"] for labels, _ in ask("up == 0")} == {"orders", "users"}
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
