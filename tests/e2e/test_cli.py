@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from support.waiting import eventually
 from pydoudou import Registry
 
 ONE_SERVICE = {"GDD_SERVICE_DISCOVERY_MODE": "static", "GDD_STATIC_ORDERS": "http://10.0.0.1:80,http://10.0.0.2:80"}
+MANUAL = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 MARKUP = "[red]users[/red]"
 EVIL = "evil\x1b[31m\u202e"
 
@@ -233,7 +235,7 @@ def test_a_reader_that_goes_ends_even_what_would_wait_for_ever(command: tuple[st
 
 def test_a_head_behind_it_is_no_traceback(seed: str) -> None:
     command = f"exec 3>&1; {{ python -m pydoudou members --seed {seed}; echo $? >&3; }} | head -1"
-    path = f"{Path(os.sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # type: ignore[attr-defined]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command],
         env=environment(PATH=path, **FAST_GOSSIP),
@@ -377,3 +379,48 @@ def test_a_real_prometheus_scrapes_the_targets_while_they_are_there(seed: str, t
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+# -- completion --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("pydoudou s", {"sd", "services", "simulate", "status"}),
+        ("pydoudou members --w", {"--watch", "--wait"}),
+        ("pydoudou doctor --", {"--json", "--seed", "--wait", "--help"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(line: str, offered: set[str]) -> None:
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_PYDOUDOU_COMPLETE": "bash_complete"}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "pydoudou"],
+        env=environment(**asked),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert offered <= {answer.partition(",")[2] for answer in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_of_the_manual_can_be_told_how(shell: str) -> None:
+    assert f"_PYDOUDOU_COMPLETE={shell}_source" in MANUAL
+    done = subprocess.run(
+        [Path(sys.executable).parent / "pydoudou"],
+        env=environment(_PYDOUDOU_COMPLETE=f"{shell}_source"),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert "_PYDOUDOU_COMPLETE" in done.stdout
+
+
+def test_the_manual_names_every_command() -> None:
+    commands = pydoudou("--help").stdout.partition("Commands:")[2].split("\n  ")
+    names = {line.split()[0] for line in commands if line.strip() and not line.startswith(" ")}
+    assert len(names) > 10
+    assert {name for name in names if f"`pydoudou {name}" not in MANUAL and f"`{name}`" not in MANUAL} == set()

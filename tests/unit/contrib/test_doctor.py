@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -207,3 +208,11 @@ def test_a_check_that_hangs_or_fails_is_a_finding_and_keeps_no_other_from_being_
 
 def test_all_checks_have_names_of_their_own() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS)
+
+
+def test_the_manual_lists_every_kind_of_finding() -> None:
+    root = Path(__file__).parents[3]
+    sources = "".join(path.read_text("utf-8") for path in (root / "contrib/cli/doctor").glob("*.py"))
+    kinds = {*re.findall(r'Finding\(\s*"([a-z-]+)"', sources), "workers-name", "workers-port"}
+    page = (root / "docs/cli.md").read_text("utf-8").partition("| `kind` |")[2].partition("\n\n")[0]
+    assert {kind for row in page.splitlines() for kind in re.findall(r"`([a-z-]+)`", row.split("|")[1])} == kinds
