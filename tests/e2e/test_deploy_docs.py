@@ -82,17 +82,10 @@ def test_at_sigterm_a_service_leaves_with_the_pages_handler_and_without_any(own_
                 assert next(iter(watch)).member.state is MemberState.LEFT
 
 
-def test_the_variables_of_the_pods_are_settings() -> None:
-    (manifest,) = blocks("deploy/containers.md", "yaml")
-    assert "publishNotReadyAddresses: true" in manifest.partition("---")[0]
-    variables = dict(re.findall(r"\{name: (GDD_\w+), value: \"?(.*?)\"?\}", manifest))
-    variables |= dict.fromkeys(re.findall(r"name: (GDD_\w+)\n\s+valueFrom: .*status\.podIP", manifest), "10.1.2.3")
-    settings = Settings.from_env(variables)
-    assert settings.drivers["memberlist"].seeds == (("gossip", 7946),)
-    assert (settings.register_host, settings.port) == ("10.1.2.3", 8080)
+SERVERS = ("docker", "one-machine", "servers", "gunicorn", "uvicorn", "django", "celery")
 
 
-@pytest.mark.parametrize("page", ["deploy/containers.md", "deploy/one-machine.md", "deploy/servers.md"])
+@pytest.mark.parametrize("page", [f"deploy/{name}.md" for name in SERVERS])
 def test_the_variables_of_the_commands_are_settings(page: str) -> None:
     variables = {
         name: value for console in blocks(page, "console") for name, value in re.findall(r"\b(GDD_\w+)=(\S+)", console)

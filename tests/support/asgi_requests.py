@@ -23,8 +23,12 @@ async def ask(app: Any, answer: AsgiAnswer | None = None, **scope: Any) -> AsgiA
     """Ask for ``/``; `scope` overrides what a server says of the request. The answer is filled as it comes."""
     said = AsgiAnswer() if answer is None else answer
 
+    came: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not came:
+            await anyio.sleep_forever()
+        return came.pop()
 
     async def send(message: Any) -> None:
         await anyio.lowlevel.checkpoint()

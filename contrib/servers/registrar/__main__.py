@@ -1,4 +1,4 @@
-"""The registrar: ``python -m pydoudou.contrib.servers.registrar LOCK LISTENER``, settings at its standard input.
+"""The registrar: ``python -m pydoudou.contrib.servers.registrar LOCK LISTENER PLACE``, settings at its standard input.
 
 Workers start it (`starting`); nobody else has a reason to.
 """
@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from functools import partial
+from pathlib import Path
 
 import anyio
 import attrs
@@ -38,7 +39,7 @@ _HELLO_WITHIN = 1.0
 
 def main() -> None:
     """Serve the workers of this host until the last one is gone."""
-    held = Held(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])))
+    held = Held(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), Path(sys.argv[3]))
     settings = attrs.evolve(unpack(sys.stdin.buffer.read()), leave_on_sigterm=False)
     if os.fork():
         os._exit(0)

@@ -35,10 +35,17 @@ def frame(message: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError, ValueError: something in it cannot be sent.
     """
-    payload: bytes = msgpack.packb(message, unicode_errors="surrogatepass")
+    payload: bytes = msgpack.packb(message, default=_plain, unicode_errors="surrogatepass")
     if len(payload) > LONGEST:
         raise ValueError(f"a message of {len(payload)} bytes; the longest one has {LONGEST}")
     return _LENGTH.pack(len(payload)) + payload
+
+
+def _plain(value: object) -> object:
+    """What MessagePack does not know, as something that it does."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{value!r}, of the type {type(value).__name__}, cannot be sent")
 
 
 class Frames:

@@ -301,7 +301,7 @@ class Hub(Observer):
             ]
             self._tell_members([*now.values(), *gone])
         state = state_of(status)
-        if state != self._state:
+        if state != self._state or with_round_trips:  # now and then unchanged, for who hears nothing thinks us frozen
             self._state = state
             self._tell(state.to_message())
         if with_round_trips:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -32,7 +31,6 @@ class Listening:
 
     def __init__(self, held: Held) -> None:
         self._held: Held | None = held
-        self._path = Path(held.listener.getsockname())
         held.listener.setblocking(False)
 
     async def serve(self, handle: Callable[[Wire, int], Coroutine[Any, Any, None]]) -> None:
@@ -61,7 +59,8 @@ class Listening:
         """Take no more, and let another registrar stand. Safe to call twice."""
         held, self._held = self._held, None
         if held is not None:
-            self._path.unlink(missing_ok=True)
+            for suffix in (".sock", ".lock"):
+                held.place.with_suffix(suffix).unlink(missing_ok=True)
             os.close(held.lock)
             anyio.notify_closing(held.listener)
             held.listener.close()

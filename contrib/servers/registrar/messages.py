@@ -116,7 +116,7 @@ def member_of(plain: Mapping[str, Any]) -> Member:
 def _plain(member: Member) -> dict[str, Any]:
     fields = {name: getattr(member, name) for name in _MEMBER_FIELDS}
     at = member.registered_at
-    return {**fields, "data": dict(member.data), "registered_at": None if at is None else at.isoformat()}
+    return {**fields, "registered_at": None if at is None else at.isoformat()}
 
 
 def plain_error(error: Exception) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -32,10 +33,12 @@ class Held:
     Attributes:
         lock: the descriptor of the locked file.
         listener: the socket that workers connect to.
+        place: the path of both, without what tells them apart.
     """
 
     lock: int
     listener: socket.socket
+    place: Path
 
     def close(self) -> None:
         """Let go of both in this process."""
@@ -69,7 +72,8 @@ class Place:
         """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.connect(str(self.socket))
+            with _short(self.socket) as path:
+                connection.connect(path)
         except (FileNotFoundError, ConnectionRefusedError):
             connection.close()
             return None
@@ -79,7 +83,8 @@ class Place:
         return connection
 
     def hold(self) -> Held | None:
-        """The lock, and a socket that takes connections from now on; None if somebody else has the lock.
+        """The lock, and a socket that takes connections from now on; None if somebody else has the lock, or has just
+        let go of it.
 
         Raises:
             OSError: the file or the socket cannot be made.
@@ -87,6 +92,8 @@ class Place:
         lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._is_the_file_of(lock):
+                raise BlockingIOError
         except BlockingIOError:
             os.close(lock)
             return None
@@ -96,13 +103,21 @@ class Place:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.socket.unlink(missing_ok=True)  # left behind by one that was killed; nobody else may make another
-            listener.bind(str(self.socket))
+            with _short(self.socket) as path:
+                listener.bind(path)
             listener.listen(_BACKLOG)
         except BaseException:
             listener.close()
             os.close(lock)
             raise
-        return Held(lock, listener)
+        return Held(lock, listener, self.lock.with_suffix(""))
+
+    def _is_the_file_of(self, lock: int) -> bool:
+        """Whether the file was not removed while we waited for its lock, by a registrar that ended."""
+        try:
+            return os.path.samestat(self.lock.stat(), os.fstat(lock))
+        except FileNotFoundError:
+            return False
 
     @staticmethod
     def note_holder(lock: int, text: str) -> None:
@@ -118,6 +133,16 @@ class Place:
         except OSError:
             text = ""
         return text or "another process"
+
+
+@contextlib.contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Another name for a socket: the kernel takes no longer ones than 107 bytes, and directories may be longer."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
 
 
 def _directory() -> Path:

@@ -41,6 +41,8 @@ _MOST_PROBED = 1024
 _MOST_BREAKS = 5
 _BREAKS_WITHIN = 30.0
 _TOLD_WITHIN = 10.0
+_SILENT_FOR = 20.0
+"""Seconds. A registrar says something every five."""
 
 
 @attrs.define(eq=False)
@@ -122,7 +124,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
                     found.wire.send({"kind": "ask", "service": service, "wanted": True})
                 begun = False
                 while True:
-                    message = await found.wire.receive()
+                    message = await self._receive(found.wire)
                     self._take(message, sink)
                     if message["kind"] == "members" and not begun:  # the state came before them
                         begun = True
@@ -136,6 +138,14 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
                 reply.arrived.set()
             self._replies.clear()
         return ended
+
+    @staticmethod
+    async def _receive(wire: Wire) -> Message:
+        try:
+            with anyio.fail_after(_SILENT_FOR):
+                return await wire.receive()
+        except TimeoutError as error:
+            raise BrokenWire(f"it has said nothing for {_SILENT_FOR:g} s") from error
 
     async def _begin(self, task_status: TaskStatus[None]) -> None:
         """Register with this registrar what the one before it had, and count as started."""

@@ -128,7 +128,7 @@ def _run(held: Held, packed: bytes) -> None:
     own end, neither this process nor one that starts in its place.
     """
     keep = (held.lock, held.listener.fileno())
-    command = [sys.executable, "-m", __package__, *map(str, keep)]
+    command = [sys.executable, "-m", __package__, *map(str, keep), str(held.place)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=keep, start_new_session=True
     ) as process:
