@@ -14,6 +14,7 @@ _MODULES = {
     "doctor": ".doctor",
     "events": ".events",
     "explain": ".explain",
+    "leave": ".leave",
     "members": ".members",
     "page": ".page",
     "ping": ".ping",

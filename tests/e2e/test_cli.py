@@ -127,10 +127,11 @@ def test_status_is_ready_or_says_why_not(seed: str) -> None:
 def test_status_shows_the_nodes_of_the_gossip(seed: str) -> None:
     done = pydoudou("status", "--nodes", "--seed", seed, "--json", **FAST_GOSSIP)
     nodes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {node["node"] for node in nodes if not node["observer"]} == {"orders-1", MARKUP, EVIL}
-    assert {node["state"] for node in nodes} == {"alive"}
-    (observer,) = [node for node in nodes if node["observer"]]
-    assert observer["address"]
+    assert {node["node"]: (node["state"], node["services"]) for node in nodes} == {
+        "orders-1": ("alive", ["orders"]),
+        MARKUP: ("alive", ["users"]),
+        EVIL: ("alive", []),
+    }
 
 
 @pytest.mark.parametrize("node", ["orders-1", "its address"])
@@ -149,6 +150,19 @@ def test_nothing_of_this_stays_behind(cluster: Registry, seed: str) -> None:
     assert pydoudou("services", "--seed", seed, **FAST_GOSSIP).returncode == 0
     eventually(lambda: gossip_nodes(cluster) == 3)
     assert {member.service for member in cluster.members()} == {"orders", "users"}
+
+
+def test_they_run_beside_a_service_that_has_the_same_environment(seed: str) -> None:
+    with gossiping() as reserved:
+        port = gossip_address(reserved).rpartition(":")[2]
+    own = {"GDD_MEM_NAME": "carts-1", "GDD_MEM_PORT": port, "GDD_MEM_SEED": seed}
+    with gossiping("carts", GDD_PORT="6063", **own) as carts:
+        for command in (("members",), ("status", "--nodes")):
+            done = pydoudou(*command, **FAST_GOSSIP | own)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert "carts" in done.stdout
+        assert carts.status().ready
+        assert carts.status().backends[0].driver.counters["name_conflicts"] == 0
 
 
 # -- terminals ---------------------------------------------------------------------------------------------------------
