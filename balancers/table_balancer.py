@@ -25,6 +25,8 @@ from ..discovery.subscription import Subscription
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
 from .balancer import Excluded, Random
+from .calls.policy import CallPolicy
+from .default_policy import default_policy
 from .derived import Derived
 from .memory.chain import Sharing, last_resort
 from .memory.pick import Pick
@@ -219,6 +221,10 @@ class TableBalancer(Generic[T]):
     def random(self) -> Random:
         """Where chance comes from."""
         return self._random
+
+    def default_policy(self) -> CallPolicy:
+        """The policy of calls whose client was given none, as the variables of the registry say."""
+        return default_policy(self._registry)
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""

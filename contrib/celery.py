@@ -9,8 +9,8 @@
 
 Each process that runs tasks has the default registry from its start to its end, in every pool: the children that
 prefork makes, which inherit nothing; the worker itself for threads, gevent and solo. It looks, and registers nothing,
-and SIGTERM stays Celery's. With whom it looks are the variables GDD_*; ``GDD_MEM_PORT`` and ``GDD_MEM_NAME`` must not
-be set to one value for all processes.
+and SIGTERM stays Celery's. The processes of a host share one node (`servers.registrar`). With whom it looks are the
+variables GDD_*.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ..discovery import default_registry
 from ..discovery.registry import Registry
 from ..discovery.settings import Settings
 from ..drivers.errors import DiscoveryError
+from .servers.registrar import shared
 
 __all__ = ["connect"]
 
@@ -75,7 +76,7 @@ def _new_node() -> None:
     global _registry
     try:
         settings = _settings or Settings.from_env(register=False)
-        _registry = default_registry.new_node(settings=attrs.evolve(settings, register=False))
+        _registry = default_registry.new_node(settings=shared(attrs.evolve(settings, register=False)))
     except DiscoveryError as error:
         logger.error("tasks of this process find no services: %s", error)
 

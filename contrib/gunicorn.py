@@ -1,12 +1,13 @@
-"""gunicorn's workers, one of which registers the service: in ``gunicorn.conf.py``
+"""gunicorn's workers, which are one member together: in ``gunicorn.conf.py``
 
 ::
 
     from pydoudou.contrib.gunicorn import post_worker_init, worker_exit
 
-Each worker has a registry of its own, its default one, so that it can call others. One of them, which holds a lock,
-registers once the server answers; when it ends, another one takes over. At SIGTERM all of them serve on until everybody
-has heard that the service goes; then gunicorn's own handler is called.
+Each worker has a registry of its own, its default one, so that it can call others; they share one node, a process that
+the first of them starts (`servers.registrar`). The service is registered once it answers, and stays registered when a
+worker is replaced. At SIGTERM all of them serve on until everybody has heard that the service goes; then gunicorn's own
+handler is called.
 
 What is registered, and with whom, are the variables GDD_*; GDD_PORT is the port that gunicorn binds. It answers
 when ``/`` has a status below 500.
@@ -14,7 +15,10 @@ when ``/`` has a status below 500.
 
 from __future__ import annotations
 
+import math
 import signal
+import time
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -22,18 +26,23 @@ import attrs
 from ..discovery import default_registry
 from ..discovery.registry import Registry
 from ..discovery.settings import Settings
-from .servers.election import Election
+from ..drivers.errors import RegistryStateError
+from .servers.registered_above import registered_above
+from .servers.registrar import shared
 from .servers.server import RegisteredServer
 from .servers.signals import DrainFirst
 
 __all__ = ["post_worker_init", "worker_exit"]
 
 
+_SAME_SIGNAL_WITHIN = 1.0
+"""Seconds: systemd tells every process of a unit to end, and gunicorn tells its workers again."""
+
+
 @attrs.frozen
 class _Worker:
     registry: Registry
-    server: RegisteredServer
-    election: Election
+    server: RegisteredServer | None
 
 
 _worker: _Worker | None = None
@@ -45,26 +54,64 @@ def post_worker_init(worker: Any) -> None:
 
     Raises:
         SettingsError: names every variable that cannot be used.
+        RegistryStateError: the master runs a node that registers the service.
         DiscoveryError: as `Registry.start`.
     """
     global _worker
+    _refuse_node_of_master()
     # SIGTERM is ours, and has to be answered by more than leaving.
     settings = attrs.evolve(Settings.from_env(), leave_on_sigterm=False)
-    registry = default_registry.new_node(settings=settings, announce=False)
-    election = Election(settings.service_name, settings.port)
-    server = RegisteredServer(registry, election=election)
-    _worker = _Worker(registry, server, election)
-    loop = getattr(worker, "loop", None)
+    if registered_above(settings):
+        settings = attrs.evolve(settings, register=False)
+        _worker = _Worker(default_registry.new_node(settings=shared(settings)), None)
+        return
+    registry = default_registry.new_node(settings=shared(settings), announce=False)
+    server = RegisteredServer(registry)
+    _worker = _Worker(registry, server)
+    _drain_first(worker, server)
+    server.start()
+
+
+def _refuse_node_of_master() -> None:
+    """It would be registered before any worker answers, and still be while they end."""
+    inherited = default_registry.current()
+    if inherited is not None and inherited.inherited and inherited.settings.register:
+        raise RegistryStateError(
+            "pydoudou.new_node() was called in gunicorn's master, before it forked: take the call out of the module of "
+            "the application, for the line in gunicorn.conf.py has every worker do what it is for"
+        )
+
+
+class _Drains:
+    """`RegisteredServer.drain_soon`, for which a second SIGTERM within a second is the first one, which came twice."""
+
+    def __init__(self, server: RegisteredServer) -> None:
+        self._server = server
+        self._told_at = -math.inf
+        self._over = False
+
+    def drain_soon(self, then: Callable[[], None]) -> bool:
+        def when_over() -> None:
+            self._over = True
+            then()
+
+        if self._server.drain_soon(when_over):
+            self._told_at = time.monotonic()
+            return True
+        return not self._over and time.monotonic() - self._told_at < _SAME_SIGNAL_WITHIN
+
+
+def _drain_first(worker: Any, server: RegisteredServer) -> None:
+    drains, loop = _Drains(server), getattr(worker, "loop", None)
     if loop is not None and hasattr(worker, "handle_exit_signal"):  # the class asgi, whose handlers are asyncio's
 
         def drain_first() -> None:
-            if not server.drain_soon(lambda: loop.call_soon_threadsafe(worker.handle_exit_signal)):
+            if not drains.drain_soon(lambda: loop.call_soon_threadsafe(worker.handle_exit_signal)):
                 worker.handle_exit_signal()
 
         loop.add_signal_handler(signal.SIGTERM, drain_first)
     else:
-        DrainFirst(server).set()
-    server.start()
+        DrainFirst(drains).set()
 
 
 def worker_exit(server: Any, worker: Any) -> None:
@@ -72,6 +119,6 @@ def worker_exit(server: Any, worker: Any) -> None:
     global _worker
     if _worker is not None:
         _worker.registry.stop()  # first: it ends a drain that still waits
-        _worker.server.stop()
-        _worker.election.resign()
+        if _worker.server is not None:
+            _worker.server.stop()
         _worker = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
@@ -19,6 +19,8 @@ from ..discovery.registry import Registry
 from ..drivers.members import Outcome, Reached, json_value
 from .metrics.calls import BUCKETS, MOST_SERVICES, OTHERS
 from .metrics.families import FAMILIES, Family
+from .metrics.protection import protection_readings
+from .metrics.reading import Reading
 from .metrics.source import Source
 
 __all__ = ["Instruments", "instrument_name"]
@@ -71,7 +73,7 @@ class Instruments:
         threading.Thread(target=self._look, name="pydoudou instruments", daemon=True).start()
 
     def _look(self) -> None:
-        self._add({family for family, _, _ in self._source.read() if family.name.startswith(_OURS)})
+        self._add({family for family, _, _ in self._readings() if family.name.startswith(_OURS)})
 
     def _add(self, families: Iterable[Family]) -> None:
         for family in families:
@@ -96,9 +98,13 @@ class Instruments:
             self._told.add(family)
             return self._values.get(family, [])
 
+    def _readings(self) -> Iterator[Reading]:
+        yield from self._source.read()
+        yield from protection_readings()
+
     def _read(self) -> dict[Family, list[Observation]]:
         sums: dict[tuple[Family, tuple[str, ...]], float] = {}
-        for family, labels, value in self._source.read():
+        for family, labels, value in self._readings():
             if isinstance(value, (int, float)) and family.name.startswith(_OURS):
                 sums[family, labels] = sums.get((family, labels), 0) + value
         found: dict[Family, list[Observation]] = {}

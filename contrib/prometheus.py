@@ -30,6 +30,7 @@ from ..discovery.registry import Registry
 from ..drivers.members import json_value
 from .metrics.calls import BUCKETS, GO_BUCKETS, MOST_SERVICES, Durations
 from .metrics.families import FAMILIES, TUTORIAL_NAMES, Family
+from .metrics.protection import protection_readings
 from .metrics.reading import Reading
 from .metrics.served import AsgiApp, Route, ServedAsgi, ServedWsgi, WsgiApp
 from .metrics.source import Source
@@ -169,6 +170,8 @@ class _Collector(Collector):
                 named = {"registry": _text(metrics.name)} if metrics.name else {}
                 named |= zip(family.labels, map(_text, labels), strict=True)
                 yield family, named, value
+        for family, labels, value in _summed(protection_readings()):
+            yield family, dict(zip(family.labels, labels, strict=True)), value
 
 
 _lock = threading.RLock()

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..drivers.kit.log_fields import fields
 from ..drivers.kit.log_limit import RateLimitedLog
 from ..drivers.members import Member
 from .supervised_driver import SupervisedDriver
@@ -56,7 +57,8 @@ class Probing:
         return [
             driver
             for driver in self.drivers
-            if driver.probing is not None and (driver.mode in member.sources or not member.sources)
+            if driver.probing is not None
+            and (len(self.drivers) == 1 or driver.mode in member.sources or not member.sources)
         ]
 
     def _probe(self, member: Member) -> None:
@@ -68,4 +70,12 @@ class Probing:
             try:
                 driver.probing.probe(member)
             except Exception as error:
-                self._log.warning("probe", "the %s driver could not probe a member: %r", driver.mode, error)
+                self._log.warning(
+                    "probe",
+                    "the %s driver could not probe a member: %r",
+                    driver.mode,
+                    error,
+                    extra=partial(
+                        fields, service=member.service, member=member.address, backend=driver.mode, reason=error
+                    ),
+                )

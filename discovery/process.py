@@ -76,7 +76,8 @@ def inherited_error() -> RegistryStateError:
     """What every use of a registry in a forked child raises."""
     return RegistryStateError(
         "the registry was started before fork() and its threads stayed in the parent process: "
-        "call pydoudou.new_node() in the worker itself (gunicorn: in the post_fork hook)"
+        "call pydoudou.new_node() in the worker itself, after the fork; for gunicorn add to gunicorn.conf.py, in place "
+        "of that call: from pydoudou.contrib.gunicorn import post_worker_init, worker_exit"
     )
 
 

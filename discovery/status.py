@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from ..drivers.members import DriverStatus, json_value
+from .configuration.remote import RemoteStatus
 from .merging.snapshot import Snapshot
 
 __all__ = ["BackendStatus", "RegistryStatus", "explanation", "running_status"]
@@ -80,6 +81,7 @@ class RegistryStatus:
         presence: ``running``; ``held back`` before `Registry.announce`, ``draining`` and ``left`` in and after
             `Registry.drain`; ``stopped``.
         doubt: why this process should not judge others at present, see `Registry.doubt`; "" if it may.
+        configuration: how the configuration that a server keeps is doing; None if there is none.
         snapshots: what was counted: the members of all services that are known. Not part of the JSON.
     """
 
@@ -91,11 +93,22 @@ class RegistryStatus:
     doubt: str = ""
     presence: str = "stopped"
     snapshots: tuple[Snapshot, ...] = attrs.field(default=(), repr=False)
+    configuration: RemoteStatus | None = None
 
     @property
     def ready(self) -> bool:
         """Whether every backend is ready, and what is to be registered is."""
         return self.running and self.presence == "running" and all(backend.ready for backend in self.backends)
+
+    @property
+    def registrar(self) -> int | None:
+        """The process that is the node of this one and of other workers of its host; None if this one is one itself."""
+        return next((each.driver.registrar for each in self.backends if each.driver.registrar is not None), None)
+
+    @property
+    def own_node(self) -> str:
+        """Why this process is a node of its own although it was to share one; "" if it shares one, or was not."""
+        return next((each.driver.own_node for each in self.backends if each.driver.own_node), "")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields and `ready`, of the types that JSON takes as they are."""
@@ -108,16 +121,25 @@ class RegistryStatus:
             "backends": [backend.to_dict() for backend in self.backends],
             "doubt": self.doubt,
             "presence": self.presence,
+            "configuration": None if self.configuration is None else self.configuration.to_dict(),
+            "registrar": self.registrar,
+            "own_node": json_value(self.own_node),
         }
 
 
 def running_status(
-    snapshots: Sequence[Snapshot], backends: tuple[BackendStatus, ...], doubt: str, presence: str
+    snapshots: Sequence[Snapshot],
+    backends: tuple[BackendStatus, ...],
+    doubt: str,
+    presence: str,
+    configuration: RemoteStatus | None,
 ) -> RegistryStatus:
     """The status of a registry that runs."""
     members = sum(len(snapshot.members) for snapshot in snapshots)
     stale = tuple(snapshot.service for snapshot in snapshots if snapshot.stale)
-    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, presence, tuple(snapshots))
+    return RegistryStatus(
+        True, len(snapshots), members, stale, backends, doubt, presence, tuple(snapshots), configuration
+    )
 
 
 def explanation(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import attrs
@@ -47,26 +47,36 @@ def parse_duration(text: str, bare_unit: float) -> float:
 
 @attrs.frozen
 class Problem:
-    """One variable that cannot be used."""
+    """One variable that cannot be used.
+
+    Attributes:
+        source: the file that has it; "" for the environment.
+    """
 
     name: str
     value: str | None
     accepted: str
+    source: str = ""
 
     def __str__(self) -> str:
         name = self.name if self.name.isprintable() else ascii(self.name)
         shown = "is not set" if self.value is None else f"is {self.value!r}"
-        return f"{name} {shown}; accepted: {self.accepted}"
+        where = f" in {self.source}" if self.source else ""
+        return f"{name} {shown}{where}; accepted: {self.accepted}"
 
 
 class Environment:
     """Typed reads of a mapping of variables; bad values are collected in `problems`.
 
     Every read returns its default for a bad value, so that reading goes on and all problems come out together.
+
+    Args:
+        source_of: where the value of a variable was found, to be told with what is wrong with it; "" needs no telling.
     """
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
+    def __init__(self, variables: Mapping[str, str], source_of: Callable[[str], str] = lambda _: "") -> None:
         self._variables = variables
+        self._source_of = source_of
         self.problems: list[Problem] = []
         self._asked_for: set[str] = set()
         self._prefixes: set[str] = set()
@@ -74,7 +84,7 @@ class Environment:
     def problem(self, name: str, accepted: str, value: str | None = None) -> None:
         """Record that the variable `name` is unusable; `value` defaults to what it holds."""
         held = value if value is not None else self._variables.get(name)
-        problem = Problem(name, held, accepted)
+        problem = Problem(name, held, accepted, self._source_of(name))
         unreadable = any(each.name == name and each.accepted == _UTF8 for each in self.problems)
         if problem not in self.problems and not unreadable:
             self.problems.append(problem)
@@ -84,7 +94,9 @@ class Environment:
         if self.problems:
             lines = "\n".join(f"  - {problem}" for problem in self.problems)
             count = len(self.problems)
-            raise SettingsError(f"{count} setting{'s' if count > 1 else ''} cannot be used:\n{lines}")
+            error = SettingsError(f"{count} setting{'s' if count > 1 else ''} cannot be used:\n{lines}")
+            error.problems = tuple(self.problems)
+            raise error
 
     @property
     def known(self) -> frozenset[str]:

@@ -252,6 +252,8 @@ class DriverStatus:
         address: ``host:port`` under which other drivers of this kind reach this one; "" if they do not.
         counters: what happened since the start, by the name of a `Metric`.
         gauges: what is so at present, by the name of a `Metric`.
+        registrar: the process that is the node of this one and of others of its host; None if none is.
+        own_node: why this process is a node of its own although it was to share one; "" if it shares one, or was not.
     """
 
     mode: str
@@ -261,6 +263,8 @@ class DriverStatus:
     address: str = ""
     counters: Mapping[str, int] = attrs.field(factory=dict, hash=False)
     gauges: Mapping[str, float] = attrs.field(factory=dict, hash=False)
+    registrar: int | None = None
+    own_node: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, as JSON takes them."""

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...drivers.errors import NoMemberAvailable
+from ...drivers.kit.log_fields import fields
 from ...drivers.members import Member, Outcome, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
-from .policy import CONNECT_BUDGET, IDEMPOTENT_METHODS, CallPolicy, Move, after_answer, after_failure, status_moves
+from .policy import CONNECT_BUDGET, CallPolicy, Move, after_answer, after_failure, status_moves
 from .retry_after import NOT_PROCESSED, retry_after
 from .trail import Attempt, reason_of
 from .urls import without_secrets
@@ -122,13 +123,13 @@ class Call:
         seconds = now - present.started
         in_time = reached is Reached.TIMED_OUT and not self._had_its_time(seconds)
         outcome = Outcome(present.member, reached, seconds=seconds, callers_time=in_time)
-        move = after_failure(outcome, self.method, self._replayable)
+        move = after_failure(outcome, self._policy, self.method, self._replayable)
         if in_time and self._policy.attempt_timeout is not None and self._attempt_timeout is None:
             self._dry_run("attempt_timeout", seconds >= self._policy.attempt_timeout)
         present.done(outcome, last=False)
         following = self._following(present, outcome, move, reason_of(error), error, now)
         if following is None:
-            would = after_failure(outcome, self.method, True)
+            would = after_failure(outcome, self._policy, self.method, True)
             if move is Move.STAY and would is not move and self.begun < self._policy.attempts:
                 error.add_note("It was not sent to another member: its body cannot be sent twice.")
             self._end(False, now)
@@ -176,7 +177,7 @@ class Call:
         hedge, present = self._policy.hedge, self._present
         if hedge is None or present is None or self._hedged or self.begun >= self._policy.attempts:
             return None
-        if not self._replayable or self.method not in IDEMPOTENT_METHODS:
+        if not self._replayable or self.method not in self._policy.idempotent_methods:
             return None
         usual = self._shared.head_quantile(hedge.quantile, hedge.least_answers)
         return None if usual is None or present.started + usual >= self._until else present.started + usual - now
@@ -273,6 +274,7 @@ class Call:
                 outcome.reached,
                 reason,
                 pick.member.address,
+                extra=fields(service=pick.member.service, member=outcome.member.address, reason=reason),
             )
         return pick
 

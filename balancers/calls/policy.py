@@ -6,7 +6,8 @@ The rules, the same for every client:
    that it did nothing (HTTP/2 REFUSED_STREAM, or rule 5): it moves if the body can be sent twice, for a part of it may
    be gone. A generator cannot: its second run is empty, and an empty body sent in its place is worse than an error.
 2. Something was sent and the connection broke before an answer came: the member may have acted. The call moves if
-   acting twice is harmless (an idempotent method, RFC 9110 section 9.2.2) and the body can be sent twice.
+   acting twice is harmless (an idempotent method, RFC 9110 section 9.2.2, unless the policy names others) and the body
+   can be sent twice.
 3. The policy's time for an attempt is over and no answer began: as 2. A timeout that is shorter than that, or of a
    policy that has none, is the caller's: it is final. The caller said how long the answer is worth waiting for, the
    member may be at work still, and asking the next one as well doubles the load when there is already too much of it.
@@ -80,6 +81,18 @@ def _checked_statuses(instance: object, attribute: attrs.Attribute[Any], value: 
         )
 
 
+def _as_methods(value: Any) -> Any:
+    methods = _as_frozenset(value)
+    if isinstance(methods, frozenset):
+        return frozenset(method.upper() if isinstance(method, str) else method for method in methods)
+    return methods
+
+
+def _checked_methods(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, frozenset) or not all(isinstance(method, str) and method.isalpha() for method in value):
+        raise ValueError(f"idempotent_methods is {value!r}; accepted: a set of methods, such as IDEMPOTENT_METHODS")
+
+
 def _checked_rules(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, frozenset) or not value <= RULES:
         raise ValueError(f"dry_run is {value!r}; accepted: a set of {', '.join(sorted(RULES))}")
@@ -95,6 +108,8 @@ class CallPolicy:
             timeouts decide, and connecting takes `CONNECT_BUDGET` at most.
         attempt_timeout: from the start of an attempt to the head of its answer. None: what is left of the deadline.
         retry_on: the statuses that move an idempotent call.
+        idempotent_methods: the methods whose calls may be made twice: those of RFC 9110. A POST belongs to them where
+            the service does nothing twice, because the request carries a key by which it knows it, say.
         retry_ratio: retries allowed per call, over ten seconds and all clients of the service.
         retry_reserve: retries allowed per second besides, however few calls there are.
         breaker: the circuit breaker; None: there is none.
@@ -114,6 +129,9 @@ class CallPolicy:
     attempt_timeout: float | None = attrs.field(default=None, validator=seconds(optional=True), kw_only=True)
     retry_on: frozenset[int] = attrs.field(
         default=RETRY_ON, converter=_as_frozenset, validator=_checked_statuses, kw_only=True
+    )
+    idempotent_methods: frozenset[str] = attrs.field(
+        default=IDEMPOTENT_METHODS, converter=_as_methods, validator=_checked_methods, kw_only=True
     )
     retry_ratio: float = attrs.field(default=0.2, validator=a_number(0), kw_only=True)
     retry_reserve: float = attrs.field(default=1.0, validator=a_number(0), kw_only=True)
@@ -171,7 +189,7 @@ class Move(enum.Enum):
         return {Move.REFUSED: "not_processed", Move.STATUS: "retry_on"}.get(self, "")
 
 
-def after_failure(outcome: Outcome, method: str, replayable: bool) -> Move:
+def after_failure(outcome: Outcome, policy: CallPolicy, method: str, replayable: bool) -> Move:
     """What an attempt that was not answered allows, by rules 1 to 3.
 
     Args:
@@ -181,7 +199,7 @@ def after_failure(outcome: Outcome, method: str, replayable: bool) -> Move:
         return Move.UNSENT
     if outcome.reached is Reached.REFUSED:
         return Move.REFUSED if replayable else Move.STAY
-    if not replayable or method not in IDEMPOTENT_METHODS or outcome.callers_time:
+    if not replayable or method not in policy.idempotent_methods or outcome.callers_time:
         return Move.STAY
     return {Reached.BROKEN: Move.BROKEN, Reached.TIMED_OUT: Move.TIMED_OUT}.get(outcome.reached, Move.STAY)
 
@@ -204,7 +222,7 @@ def after_answer(outcome: Outcome, policy: CallPolicy, method: str, replayable: 
 
 def status_moves(outcome: Outcome, policy: CallPolicy, method: str, replayable: bool) -> Move:
     """What an answer allows by its status alone, rule 4."""
-    may = replayable and outcome.status in policy.retry_on and method in IDEMPOTENT_METHODS
+    may = replayable and outcome.status in policy.retry_on and method in policy.idempotent_methods
     return Move.STATUS if may else Move.STAY
 
 

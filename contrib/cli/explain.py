@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-import pydoudou
-
 from ...balancers.explaining import explain_service
 from ...discovery.explanation import MemberExplanation, ServiceExplanation
+from .arrivals import wait_for_members
 from .joining import Joining, joining_options
 
 __all__ = ["explain"]
@@ -33,7 +31,7 @@ def explain(service: str, as_json: bool, joining: Joining) -> None:
     It joins to look only, and knows what a process knows that has just begun.
     """
     with joining.registry() as registry:
-        _wait_for_members(registry, service, joining.wait)
+        wait_for_members(registry, service, joining.wait)
         found = explain_service(registry, registry.snapshot(service))
         if not found.members:
             raise click.ClickException(registry.explain(service))
@@ -49,18 +47,6 @@ def explain(service: str, as_json: bool, joining: Joining) -> None:
     else:
         for line in (*found.members, found.call):
             print(line, flush=True)
-
-
-def _wait_for_members(registry: pydoudou.Registry, service: str, seconds: float) -> None:
-    """Return as soon as a member is known, or the time is over."""
-    with registry.watch(service) as events:
-        if registry.members(service):
-            return
-        over = threading.Timer(seconds, events.close)
-        over.daemon = True
-        over.start()
-        next(events, None)
-        over.cancel()
 
 
 def _table(found: ServiceExplanation) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 
@@ -9,7 +10,23 @@ import click
 
 __all__ = ["main"]
 
-_MODULES = {"explain": ".explain", "run": ".run", "simulate": ".simulate"}
+_MODULES = {
+    "doctor": ".doctor",
+    "events": ".events",
+    "explain": ".explain",
+    "keygen": ".keys",
+    "keys": ".keys",
+    "leave": ".leave",
+    "members": ".members",
+    "page": ".page",
+    "ping": ".ping",
+    "run": ".run",
+    "sd": ".sd",
+    "services": ".members",
+    "settings": ".settings",
+    "simulate": ".simulate",
+    "status": ".status",
+}
 """Commands that are in a module of their own, which is imported when it is needed."""
 
 
@@ -30,6 +47,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="pydoudou")
 def main() -> None:
     """Service registration and discovery: SWIM gossip, Nacos, or both at once."""
+    logging.basicConfig(level=logging.WARNING, format="pydoudou: %(message)s")
 
 
 @main.command()

@@ -24,7 +24,8 @@ class Family:
 
     Attributes:
         name: as it stands in queries; that of a histogram without ``_bucket``, ``_sum`` and ``_count``.
-        labels: besides ``registry``, which only those have whose `Metrics` was given a name.
+        labels: besides ``registry``, which only those have whose `Metrics` was given a name. Bulkheads and limits are
+            of the process, and have none.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Family:
 
 _SERVICE = ("service",)
 _BACKEND = ("backend",)
+_NAME = ("name",)
 
 _FAMILIES = (
     # the registry
@@ -116,6 +118,24 @@ _FAMILIES = (
     Family("pydoudou_panics_total", "counter", "times that this began", _SERVICE),
     Family("pydoudou_failures_in_doubt_total", "counter", "failures held against nobody, in self-doubt", _SERVICE),
     Family("pydoudou_dry_run_total", "counter", "what a rule in a dry run would have done", ("service", "rule")),
+    # what keeps a server from more than it can do
+    Family("pydoudou_bulkhead_places", "gauge", "requests that may be under way at once", _NAME),
+    Family("pydoudou_bulkhead_in_flight", "gauge", "requests that hold a place", _NAME),
+    Family("pydoudou_bulkhead_waiting", "gauge", "requests that wait for one", _NAME),
+    Family("pydoudou_bulkhead_entered_total", "counter", "requests that got a place", _NAME),
+    Family("pydoudou_bulkhead_refused_total", "counter", "requests that got none", _NAME),
+    Family(
+        "pydoudou_limit_decisions_total",
+        "counter",
+        "requests of a rate limit: passed, refused, or open or closed without an answer of its store",
+        ("name", "decision"),
+    ),
+    Family(
+        "pydoudou_limit_store_failures_total",
+        "counter",
+        "times that its store was asked and did not tell: down, slow, or nonsense",
+        ("name", "failure"),
+    ),
     # as go-doudou's services name it
     Family(
         "goresilience_command_execution_duration_seconds",

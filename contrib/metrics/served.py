@@ -14,7 +14,7 @@ from .calls import Durations
 from .families import FAMILIES
 from .reading import Reading
 
-__all__ = ["AsgiApp", "Route", "ServedAsgi", "ServedCounts", "ServedWsgi", "WsgiApp"]
+__all__ = ["AsgiApp", "ClosedBody", "Route", "ServedAsgi", "ServedCounts", "ServedWsgi", "WsgiApp"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -123,10 +123,10 @@ class ServedWsgi:
         except BaseException:
             done()
             raise
-        return _Body(body, done)
+        return ClosedBody(body, done)
 
 
-class _Body:
+class ClosedBody:
     """The body of an answer, and what is to be done when it is closed."""
 
     def __init__(self, body: Iterable[bytes], done: Callable[[], None]) -> None:

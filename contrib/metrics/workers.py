@@ -2,7 +2,8 @@
 process, and leaves collectors like ours out. So the values are written to such files as well, every few seconds.
 
 Only where ``PROMETHEUS_MULTIPROC_DIR`` is set. Counters and histograms of all workers are added up, those that have
-ended included; of gauges the greatest counts, because every worker sees the same members, but for calls in flight.
+ended included; of gauges the greatest counts, because every worker sees the same members, but for calls in flight and
+the places of bulkheads.
 """
 
 from __future__ import annotations
@@ -12,10 +13,8 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
 
-from prometheus_client import values
-
+from ..prometheus_internals import NUMBERS_ARE_KNOWN, Number, adds_up_processes, number
 from .calls import BUCKETS, Durations
 from .families import Family
 
@@ -29,7 +28,14 @@ Told = tuple[Family, dict[str, str], float | Durations]
 WRITTEN_EVERY = 5.0
 """Seconds; Prometheus scrapes every 15 or more as a rule."""
 
-_SUMS = frozenset({"pydoudou_attempts_in_flight"})
+_SUMS = frozenset(
+    {
+        "pydoudou_attempts_in_flight",
+        "pydoudou_bulkhead_in_flight",
+        "pydoudou_bulkhead_places",
+        "pydoudou_bulkhead_waiting",
+    }
+)
 _Key = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
@@ -42,23 +48,22 @@ class Workers:
 
     def __init__(self, read: Callable[[], Iterable[Told]]) -> None:
         self._read = read
-        self._kept: dict[_Key, Any] = {}
+        self._kept: dict[_Key, Number] = {}
         self._lock = threading.Lock()
         self._failed = False
         self._process = 0
-
-    @staticmethod
-    def wanted() -> bool:
-        """Whether prometheus_client adds up processes here; it looked at the environment when it was imported."""
-        value_class: Any = values.ValueClass
-        return value_class is not values.MutexValue
 
     def begin(self) -> None:
         """Write from now on, in this process; does nothing if that has begun, or nobody adds up.
 
         Not before there is something to tell: a thread in a process that is still to be forked would be in its way.
         """
-        if self._process != os.getpid() and self.wanted():
+        if self._process == os.getpid():
+            return
+        if not NUMBERS_ARE_KNOWN and "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            self._process = os.getpid()
+            logger.warning("this release of prometheus_client is not known: the metrics of workers are not added up")
+        elif adds_up_processes():
             self._process, self._lock, self._failed = os.getpid(), threading.Lock(), False
             atexit.register(self.write)
             threading.Thread(target=self._keep_writing, name="pydoudou metrics of workers", daemon=True).start()
@@ -94,16 +99,13 @@ class Workers:
             if key[0] == "gauge":
                 self._kept[key].set(0.0)
 
-    def _set(self, family: Family, sample: str, labels: dict[str, str], number: float) -> _Key:
+    def _set(self, family: Family, sample: str, labels: dict[str, str], value: float) -> _Key:
         kind = "unknown" if family.kind == "untyped" else family.kind
         key = (kind, sample, tuple(labels.items()))
         kept = self._kept.get(key)
         if kept is None:
-            make: Any = values.ValueClass
             name = family.name.removesuffix("_total") if kind == "counter" else family.name
             mode = "livesum" if family.name in _SUMS else "livemax"
-            kept = self._kept[key] = make(
-                kind, name, sample, tuple(labels), tuple(labels.values()), family.help, multiprocess_mode=mode
-            )
-        kept.set(float(number))
+            kept = self._kept[key] = number(kind, name, sample, labels, family.help, mode)
+        kept.set(float(value))
         return key

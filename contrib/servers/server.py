@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import logging
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from ...discovery.registry import Registry
 from ...drivers.errors import DiscoveryError, RegistryStateError
+from ...drivers.kit.log_fields import fields
 from .check import Check
 from .states import Event, State, following
-
-if TYPE_CHECKING:  # it needs fcntl, which not every system has
-    from .election import Election
 
 __all__ = ["RegisteredServer", "ServerStatus"]
 
@@ -29,9 +28,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 1.0
-_STAND_AGAIN_AFTER = 0.2
-_TAKEN_OVER_WITHIN = 0.4
-"""Seconds after which another process has registered in the place of one that leaves alone."""
+_BELIEVED_AFTER = 3.0
+"""Seconds after which an answer counts that the application has not seen: a proxy or a layer around it gave it."""
 _JOIN_WITHIN = 5.0
 
 
@@ -67,9 +65,9 @@ class RegisteredServer:
         path: what is asked whether the server answers; any status below 500 will do.
         scheme: http or https.
         drain: seconds to serve on after leaving; None: as `Registry.drain`.
-        election: which of several processes registers. Whoever does not stands for it again and again, and serves on
-            for as long as the one that does.
         warn_after: seconds without an answer after which that is told, once.
+        doubtful: what answers may be another process, which has the port that this one is to fail to open. It is
+            believed when `recognise` was told of the check, or this process still lives three seconds later.
 
     Raises:
         ValueError: the path or the scheme cannot be used, or the registry registers nothing.
@@ -82,21 +80,22 @@ class RegisteredServer:
         *,
         scheme: str = "http",
         drain: float | None = None,
-        election: Election | None = None,
         warn_after: float = 10.0,
+        doubtful: bool = False,
     ) -> None:
         settings = registry.settings
         if not settings.register:
             raise ValueError("the registry registers nothing: its settings say register=False")
         self.registry = registry
-        self._check = Check(settings.register_host, settings.port, path, scheme)
+        agent = f"pydoudou/{secrets.token_hex(8)}"
+        self._check = Check(settings.register_host, settings.port, path, scheme, agent=agent)
         self._drain = drain
-        self._election = election
         self._warn_after = warn_after
+        self._doubtful = doubtful
+        self._began = 0.0
         self._state = State.STARTING
         self._asked = 0
         self._problem = ""
-        self._waits = False
         self._told: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._goes = False
         self._then: Callable[[], None] = _nothing
@@ -131,6 +130,16 @@ class RegisteredServer:
         """Whether it leaves, or has: a server closes the connections of its clients then."""
         return self._goes
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether it wants to be told of the requests that the application gets: until it has seen its own."""
+        return self._doubtful
+
+    def recognise(self, agent: str) -> None:
+        """The application of this process was asked by a client that calls itself so."""
+        if agent == self._check.agent:
+            self._doubtful = False
+
     def status(self) -> ServerStatus:
         """How it is doing; from any thread."""
         return ServerStatus(self._state, self._check.url, self._asked, self._problem)
@@ -149,17 +158,18 @@ class RegisteredServer:
 
     def _register(self) -> bool | None:
         """Until it is registered, or told something else first: True to leave, False to end."""
-        wait, began, warned = _FIRST_WAIT, time.monotonic(), False
+        wait, warned = _FIRST_WAIT, False
+        self._began = time.monotonic()
         while self._state is not State.REGISTERED:
             self._problem = self._attempt()
             if self._problem:
-                if not warned and not self._waits and time.monotonic() - began >= self._warn_after:
+                if not warned and time.monotonic() - self._began >= self._warn_after:
                     warned = True
-                    self._warn(time.monotonic() - began)
+                    self._warn(time.monotonic() - self._began)
                 try:
                     return self._told.get(timeout=wait)
                 except queue.Empty:
-                    wait = min(2 * wait, _STAND_AGAIN_AFTER if self._waits else _LONGEST_WAIT)
+                    wait = min(2 * wait, _LONGEST_WAIT)
         return None
 
     def _attempt(self) -> str:
@@ -167,13 +177,12 @@ class RegisteredServer:
         if self._state is State.STARTING:
             self._asked += 1
             problem = self._check.problem()
+            if not problem and self._doubtful and time.monotonic() - self._began < _BELIEVED_AFTER:
+                problem = "what answers there is another process"
             if problem:
                 return problem
+            self._doubtful = False
             self._state = following(self._state, Event.ANSWERED)
-        if self._election is not None and (problem := self._election.problem()):
-            self._waits = True
-            return problem
-        self._waits = False
         if self._goes:
             return "it was told to go before it was registered"
         try:
@@ -196,15 +205,13 @@ class RegisteredServer:
             self._asked,
             seconds,
             self._problem,
+            extra=fields(service=settings.service_name, reason=self._problem),
         )
 
     def _take_leave(self) -> None:
         self._state = following(self._state, Event.TOLD_TO_GO)
-        if self._election is not None and self._state is State.DRAINING:
-            self._election.resign()
-            time.sleep(_TAKEN_OVER_WITHIN)  # or the service would be in nobody's view for a moment
         try:
-            if self._state is State.DRAINING or self._election is not None:
+            if self._state is State.DRAINING:
                 self.registry.drain(self._drain)
                 self._state = following(self._state, Event.SERVED_ON)
         finally:

@@ -11,6 +11,7 @@ import attrs
 from ...discovery import default_registry
 from ...discovery.settings import Settings
 from .registered_above import registered_above
+from .registrar import among_workers
 from .server import RegisteredServer
 from .signals import DrainFirst
 
@@ -31,7 +32,8 @@ async def serving(
 
     SIGTERM has it leave and serve on before the server's own handler is called, where there is one. Behind
     `pydoudou run`, which registers the server and drains it, the registry only looks, and there is no
-    `RegisteredServer`.
+    `RegisteredServer`. Whoever uses this tells that server of requests (`RegisteredServer.recognise`) while it is
+    doubtful.
 
     Args:
         data: the metadata to register; flat, with text for keys.
@@ -47,14 +49,14 @@ async def serving(
         DiscoveryError: as `Registry.start`.
     """
     # SIGTERM is ours, and has to be answered by more than leaving.
-    chosen = attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False)
+    chosen = among_workers(attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False))
     above = registered_above(chosen)
     registry = await default_registry.new_node_async(data, settings=chosen, register=not above, announce=False)
     try:
         if above:
             yield None
             return
-        server = RegisteredServer(registry, check, scheme=scheme, drain=drain)
+        server = RegisteredServer(registry, check, scheme=scheme, drain=drain, doubtful=True)
         drain_first = DrainFirst(server)
         if on_sigterm:
             drain_first.set()

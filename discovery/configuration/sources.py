@@ -53,6 +53,11 @@ class Configuration:
                 return source.name if source.values[name].strip() else DEFAULT
         return DEFAULT
 
+    def file_of(self, name: str) -> str:
+        """The source of this variable if it has to be named, where a value stands that nobody can see from outside."""
+        source = self.source_of(name)
+        return "" if source in (ENVIRONMENT, CODE, DEFAULT) else source
+
     def changed(self, changes: Mapping[str, str]) -> Configuration:
         """With what a program has changed since, which counts before everything else."""
         sources, said = self.sources, dict(changes)

@@ -172,9 +172,14 @@ def _merged(reports: Mapping[str, Member], state: MemberState) -> Member:
         state=state,
         data=first.data or next((report.data for report in reports.values() if report.data), first.data),
         node=first.node,
-        sources=tuple(reports),
+        sources=_sources(reports),
         registered_at=next((r.registered_at for r in reports.values() if r.registered_at is not None), None),
         dynamic_weight=weight.dynamic_weight,
         announced_weight=weight.announced_weight,
         process=first.process or next((report.process for report in reports.values() if report.process), first.process),
     )
+
+
+def _sources(reports: Mapping[str, Member]) -> tuple[str, ...]:
+    """The modes that report it; of a driver that passes on what another registry found, those that did there."""
+    return tuple(dict.fromkeys(name for mode, report in reports.items() for name in report.sources or (mode,)))

@@ -12,7 +12,8 @@ import os
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import attrs
 
@@ -74,21 +75,26 @@ class Outside:
     def _codec(self) -> PacketCodec:
         return PacketCodec(self.config, Keyring(self.keys), os.urandom)
 
-    def ping(self, address: Address, *, size_bytes: int = 0) -> float:
+    def ping(self, address: Address, node: str = "", *, size_bytes: int = 0) -> float:
         """Seconds until the ack to a datagram came, which was sent up to three times.
 
         Args:
             address: an IP address and a port.
+            node: the name of whom it is for; whoever is there answers without one.
             size_bytes: how long the datagram is to be at least.
 
         Raises:
             Unanswered: none came.
         """
         codec, asked = self._codec, _number()
-        datagram = codec.wrap(_padded(Ping(asked).encode(), size_bytes - codec.overhead))
+        datagram = codec.wrap(_padded(Ping(asked, node).encode(), size_bytes - codec.overhead))
         with _datagrams(address[0]) as datagrams:
+            try:
+                datagrams.connect(address)  # so that the system tells if nobody listens there
+            except OSError as error:
+                raise Unanswered(Why.UNREACHABLE, _said(error)) from None
             began = time.monotonic()
-            for kind, body, _, now in self._exchange(datagrams, codec, datagram, address):
+            for kind, body, _, now in self._exchange(datagrams, codec, partial(datagrams.send, datagram)):
                 if kind == MessageType.ACK and Ack.decode(body).seq_no == asked:
                     return now - began
         raise Unanswered(Why.SILENT)
@@ -110,14 +116,17 @@ class Outside:
             port = datagrams.getsockname()[1]
             question = IndirectPing(_number(), self.config.dialect.encode_host(host), port, name, nack=True)
             with contextlib.suppress(Unanswered):
-                for kind, body, source, _ in self._exchange(datagrams, codec, codec.wrap(question.encode()), address):
+                ask = partial(datagrams.sendto, codec.wrap(question.encode()), address)
+                for kind, body, source, _ in self._exchange(datagrams, codec, ask):
                     if kind == MessageType.PING and (ping := Ping.decode(body)).node == name:
                         datagrams.sendto(codec.wrap(Ack(ping.seq_no).encode()), source)
                         return True
         return False
 
-    def ping_over_stream(self, address: Address) -> float:
+    def ping_over_stream(self, address: Address, node: str = "") -> float:
         """Seconds that it took to connect, to ask and to be answered over TCP.
+
+        Args: as those of `ping`.
 
         Raises:
             Unanswered: no ack came, and why.
@@ -131,7 +140,7 @@ class Outside:
             ) from None
         with connection:
             try:
-                message = self._asked(connection, began + self.within)
+                message = self._asked(connection, node, began + self.within)
             except TimeoutError:
                 raise Unanswered(Why.SILENT) from None
             except OSError:
@@ -149,11 +158,11 @@ class Outside:
             return connection.recv(_SHOWN_BYTES).startswith(b"HTTP/")
         return False
 
-    def _asked(self, connection: socket.socket, over: float) -> Message:
+    def _asked(self, connection: socket.socket, node: str, over: float) -> Message:
         """What a ping over this connection is answered with."""
         codec, received = self._codec, b""
         reader = StreamReader(codec, accepted=False)
-        connection.sendall(framed(codec, Ping(_number()).encode(), dialled=True))
+        connection.sendall(framed(codec, Ping(_number(), node).encode(), dialled=True))
         while reader.message is None:
             connection.settimeout(max(1e-3, over - time.monotonic()))
             data = connection.recv(_READ_BYTES)
@@ -167,14 +176,14 @@ class Outside:
         return reader.message
 
     def _exchange(
-        self, datagrams: socket.socket, codec: PacketCodec, question: bytes, address: Address
+        self, datagrams: socket.socket, codec: PacketCodec, ask: Callable[[], int]
     ) -> Iterator[tuple[int, bytes, Address, float]]:
-        """Send the question, again if nothing comes of it, and give out what can be read until the time is over."""
+        """Ask, again if nothing comes of it, and give out what can be read until the time is over."""
         sealed = False
         over = time.monotonic() + self.within
         for left in reversed(range(_TRIES)):
             try:
-                datagrams.sendto(question, address)
+                ask()
                 while (wait := over - left * self.within / _TRIES - time.monotonic()) > 0:
                     datagrams.settimeout(wait)
                     data, source = datagrams.recvfrom(_READ_BYTES)

@@ -20,8 +20,9 @@ from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember
 from support.server_processes import children, free_port, kill_with_children
 from support.waiting import eventually
+from support.watched import watched
 
-from pydoudou import Registry, RoundRobin
+from pydoudou import MemberEvent, Registry, RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
 
 pytest.importorskip("gunicorn")
@@ -74,7 +75,7 @@ def gunicorn(worker_class: str, folder: Path) -> Iterator[tuple[Registry, subpro
         process = stack.enter_context(subprocess.Popen(command, env=os.environ | FAST_GOSSIP | variables, cwd=folder))
         stack.callback(kill_with_children, process)
         eventually(lambda: sorted(ports(looking)) == sorted([port, stays]), timeout=25)
-        eventually(lambda: gossip_nodes(looking) == 2 + WORKERS, timeout=25)
+        eventually(lambda: gossip_nodes(looking) == 3, timeout=25)
         assert get("127.0.0.1", port) == 200
         yield looking, process, port, stays
 
@@ -97,9 +98,9 @@ def test_its_workers_are_one_member_and_no_call_fails_while_they_are_told_to_end
 def test_workers_are_replaced_and_the_service_stays_registered(how: signal.Signals, tmp_path: Path) -> None:
     with gunicorn("gthread", tmp_path) as (looking, process, port, stays):
         transport = DiscoveryTransport(balancer=lambda name: RoundRobin(name, looking))
-        with httpx.Client(transport=transport, timeout=5.0) as client:
+        seen: list[MemberEvent] = []
+        with httpx.Client(transport=transport, timeout=5.0) as client, watched(looking, "orders", seen.append):
             with (
-                looking.watch("orders") as watch,
                 CalledEverySoOften(lambda: client.get("http://orders/").status_code) as calls,
             ):
                 before = children(process.pid)
@@ -113,8 +114,7 @@ def test_workers_are_replaced_and_the_service_stays_registered(how: signal.Signa
                     eventually(lambda: len(now := children(process.pid)) == 3 and not {*now} & {*before}, timeout=20)
             calls.assert_only_cut_off(len(before) if how is signal.SIGKILL else 0)
             assert calls.answered
-            eventually(lambda: gossip_nodes(looking) == 2 + WORKERS, timeout=20)
-            watch.close()
-            gone = [event for event in watch if event.member.port == port and not event.member.state.present]
+            eventually(lambda: gossip_nodes(looking) == 3, timeout=20)
+            gone = [event for event in seen if event.member.port == port and not event.member.state.present]
             assert gone == []
         assert sorted(ports(looking)) == sorted([port, stays])

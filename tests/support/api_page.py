@@ -42,7 +42,16 @@ _MODULES = {
     "pydoudou.contrib.fastapi": "A FastAPI application as a service: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.starlette": "A Starlette application as a service: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.asgi": "Any ASGI application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.flask": "A Flask application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.django": "A Django project as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.wsgi": "Any WSGI application as a service: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.hypercorn": "hypercorn in process: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.celery": "Services called from Celery's tasks: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.gunicorn": "Hooks for gunicorn's configuration: [servers.md](../deploy/servers.md).",
+    "pydoudou.contrib.protection.asgi": "Places and rates for ASGI applications: [protection.md](../protection.md).",
+    "pydoudou.contrib.protection.wsgi": "The same for WSGI applications.",
+    "pydoudou.contrib.protection.memory": "Rate limits of one process.",
+    "pydoudou.contrib.protection.redis": "Rate limits of all processes.",
     "pydoudou.contrib.servers": "For other servers: [servers.md](../deploy/servers.md).",
     "pydoudou.contrib.simulator": "Balancers and policies in virtual time: [simulations.md](../simulations.md).",
     "pydoudou.contrib.prometheus": "Metrics: [metrics.md](../metrics.md).",
@@ -54,8 +63,8 @@ _MODULES = {
     **{
         f"pydoudou.drivers.kit.{room}": ""
         for room in (
-            *("backoff", "cancellation", "first_attempt", "flat_metadata", "listing", "log_limit", "loop_thread"),
-            *("own_address", "refusals", "service_names", "validation"),
+            *("backoff", "cancellation", "first_attempt", "flat_metadata", "listing", "log_fields"),
+            *("log_limit", "loop_thread", "own_address", "refusals", "service_names", "validation"),
         )
     },
 }
@@ -64,7 +73,7 @@ _NAMES = {
     "pydoudou.balancers.own_call": ["OwnCall"],
     "pydoudou.balancers.memory.pick": ["Pick"],
     "pydoudou.discovery.explanation": ["MemberExplanation", "ServiceExplanation"],
-    "pydoudou.contrib.servers": ["RegisteredServer", "ServerStatus", "State", "Check", "DrainFirst"],
+    "pydoudou.contrib.servers": ["RegisteredServer", "ServerStatus", "State", "Check", "DrainFirst", "CalledServer"],
     "pydoudou.contrib.simulator": ["simulate", "Simulation", "Load", "Fault", "Row"],
 }
 """Of these modules not all names that others import are for programs, or they are constants of another module."""

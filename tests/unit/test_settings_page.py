@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import attrs
 import pytest
 from support import settings_table
+from support.file_reading import without_tables
 
 from pydoudou.discovery.configuration import reading
 from pydoudou.drivers.environment import Environment
@@ -21,6 +22,7 @@ from pydoudou.drivers.static import settings as static_settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+VARIABLES = without_tables(PAGE)
 NAME = re.compile(r"\bGDD_[A-Z0-9_]*?(?:[A-Z0-9]\b|_<SERVICE>)")
 PLACEHOLDERS = re.compile(r"GDD_(STATIC|FILE)(_.*)?")
 """Variables of examples: any service's address, and those of the driver in the manual."""
@@ -71,7 +73,8 @@ class Recorder(Environment):
         return super().integer(name, default, least=least, most=most)
 
     def number(self, name: str, default: float, *, least: float, most: float) -> float:
-        raise NotImplementedError("the page has no such variable yet")
+        self.read[name] = Described(f"{default:g}", "number")
+        return super().number(name, default, least=least, most=most)
 
     def duration(self, name: str, default: float, *, bare_unit: float = 1.0, positive: bool = True) -> float:
         unit = {1.0: "s", 1e-3: "ms"}[bare_unit]
@@ -92,9 +95,10 @@ class Recorder(Environment):
 def sections() -> dict[str, dict[str, Described]]:
     """The rows of the page, by heading and name."""
     found: dict[str, dict[str, Described]] = {}
-    for heading, text in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL):
+    for heading, text in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", VARIABLES, flags=re.MULTILINE | re.DOTALL):
         rows = re.findall(r"^\| `(GDD_\S+)` \| (.*?) \| (.*?) \| .* \|$", text, flags=re.MULTILINE)
-        found[heading] = {name: Described(default, kind) for name, default, kind in rows}
+        if rows:
+            found[heading] = {name: Described(default, kind) for name, default, kind in rows}
     return found
 
 
@@ -178,7 +182,7 @@ def test_no_module_of_the_package_names_a_variable_that_the_page_has_not() -> No
 )
 def test_no_page_of_the_manual_names_a_variable_that_does_not_exist(page: Path) -> None:
     known = {name for section in sections().values() for name in section}
-    named = set(NAME.findall(page.read_text(encoding="utf-8")))
+    named = set(NAME.findall(without_tables(page.read_text(encoding="utf-8"))))
     assert {name for name in named - known if not PLACEHOLDERS.fullmatch(name)} == set()
 
 

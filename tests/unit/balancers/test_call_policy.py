@@ -25,6 +25,7 @@ BAD: list[tuple[str, Any, str]] = [
     *[("deadline", value, TIMES) for value in (0, -1, math.inf, math.nan, "2", True)],
     *[("attempt_timeout", value, TIMES) for value in (0, -0.5, math.inf, "1", False)],
     *[("retry_on", value, "a set of statuses from 400 to 599") for value in (503, {200}, {429}, {"503"}, {600}, None)],
+    *[("idempotent_methods", value, "a set of methods") for value in ("POST", {b"POST"}, {""}, {"GET POST"}, None)],
     *[("retry_ratio", value, NUMBER) for value in (-0.1, math.nan, math.inf, "0.2")],
     *[("retry_reserve", value, NUMBER) for value in (-1, math.inf, None)],
     ("breaker", True, "a CircuitBreaker, or None"),

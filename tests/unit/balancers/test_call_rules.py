@@ -95,6 +95,15 @@ def test_a_policy_says_which_statuses_move() -> None:
     assert Calling(policy).answered(503) is None
 
 
+def test_a_policy_says_which_methods_may_be_repeated() -> None:
+    policy = CallPolicy(idempotent_methods={"post"})
+    assert policy.idempotent_methods == {"POST"}
+    for method, moves in (("POST", True), ("GET", False)):
+        assert (Calling(policy, method=method).answered(503) is not None) is moves
+        assert (Calling(policy, method=method).failed(Reached.BROKEN) is not None) is moves
+        assert Calling(policy, method=method).failed(Reached.UNCONNECTED) is not None, "nothing was sent"
+
+
 def test_an_answer_stays_if_the_body_cannot_be_sent_again() -> None:
     assert Calling(method="PUT", replayable=False).answered(503) is None
 

@@ -1,5 +1,4 @@
-"""What is used of httpx, urllib3 and requests that is not public is there in the installed releases, and does what it
-is taken for."""
+"""What is used of other libraries and is not public is in the installed releases, and does what it is taken for."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from requests.structures import CaseInsensitiveDict
 from support.http_members import HttpMember, half_an_answer
 from urllib3.exceptions import ProtocolError
 
-from pydoudou.contrib import requests_internals, urllib3_internals
+from pydoudou.contrib import prometheus_internals, requests_internals, urllib3_internals
 from pydoudou.contrib.httpx_internals import Internals, is_idle, refused
 from pydoudou.contrib.urllib3_internals import tell_end
 
@@ -44,6 +43,10 @@ def test_httpx_has_the_parts_of_a_url_and_tells_which_pools_are_idle(library: An
 def test_urllib3_has_keys_for_its_pools_and_tells_when_a_response_ends() -> None:
     assert urllib3_internals.POOLS_HAVE_KEYS
     assert urllib3_internals.RESPONSES_TELL
+
+
+def test_prometheus_client_makes_numbers_that_are_added_up() -> None:
+    assert prometheus_internals.NUMBERS_ARE_KNOWN
 
 
 def test_requests_keeps_its_headers_in_a_store() -> None:

@@ -27,6 +27,7 @@ from pydoudou import CallPolicy, CircuitBreaker, DriverStatus, HealthPolicy, Mem
 from pydoudou.balancers.calls.call import Call
 from pydoudou.balancers.service_state import state_of
 from pydoudou.contrib.metrics.families import of_driver
+from pydoudou.contrib.metrics.protection import BulkheadCounts, LimitCounts
 from pydoudou.contrib.prometheus import Metrics
 from pydoudou.discovery import default_registry
 from pydoudou.drivers.members import Metric, MetricKind, Outcome, Reached
@@ -547,6 +548,9 @@ def test_what_is_told_has_the_names_kinds_and_labels_of_the_table(
     call.next(call.first(now), Reached.BROKEN, ConnectionResetError(), now)
     assert orders.state is not None
     orders.state.calls.count("dry_run_budget")
+    bulkhead, limit = BulkheadCounts("one", 5), LimitCounts("one")
+    limit.decide("open")
+    limit.fail("down")
     declared = {family.name: family for family in every_family()}
     found = set()
     for family in read_openmetrics(openmetrics.generate_latest(collectors).decode()):
@@ -554,7 +558,9 @@ def test_what_is_told_has_the_names_kinds_and_labels_of_the_table(
             name = re.sub("_(bucket|sum|count)$", "", sample.name) if family.type == "histogram" else sample.name
             kind = {"unknown": "untyped"}.get(family.type, family.type)
             assert declared[name].kind == kind
-            assert {*declared[name].labels, "registry"} == set(sample.labels) - {"le"}
+            of_registry = re.match("pydoudou_(bulkhead|limit)_", name) is None
+            assert {*declared[name].labels, *(["registry"] * of_registry)} == set(sample.labels) - {"le"}
             found.add(name)
+    assert bulkhead.in_flight == 0
     missing = set(declared) - found
     assert {name for name in missing if not re.match("pydoudou_(memberlist|nacos)_", name)} == set()

@@ -18,6 +18,18 @@ def test_a_member_is_a_target_with_the_labels_of_go_doudou_prometheus_sd() -> No
     ]
 
 
+def test_what_a_process_says_of_how_it_was_built_has_labels_of_its_own() -> None:
+    process = {"goVer": "go1.21", "gddVer": "v1.3.7", "buildUser": "ci", "buildTime": "today", "memPort": 7946}
+    (group,) = target_groups([Member("orders", "10.0.0.1", 6060, process=process)])
+    assert group["labels"].items() >= {
+        ("go_ver", "go1.21"),
+        ("godoudou_ver", "v1.3.7"),
+        ("build_user", "ci"),
+        ("build_time", "today"),
+    }
+    assert len(group["labels"]) == 7
+
+
 def test_metadata_become_no_labels() -> None:
     data = {"__address__": "evil:80", "__metrics_path__": "/secrets", "job": "ours", "zone": "a"}
     (group,) = target_groups([Member("orders", "10.0.0.1", 6060, data=data, node="__param_target")])

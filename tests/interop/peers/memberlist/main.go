@@ -8,6 +8,7 @@
 //	                                   send NODE MSG | sendtcp NODE MSG | sendaddr HOST:PORT MSG
 //	                                   broadcast MSG | ping NODE
 //	                                   rotate KEY | addkey KEY | usekey KEY | removekey KEY
+//	                                   call SERVICE EVERY | calls | endcalls
 //
 // Payload arguments may be given as hex:<hex>, b64:<base64> or rep:<count>:<text>;
 // anything else is taken literally. Keys accept hex:, b64: or raw text.
@@ -453,6 +454,7 @@ func main() {
 		}
 		return out
 	}
+	var calls *caller
 	run := func(line string) (obj, error) {
 		parts := strings.SplitN(line, " ", 3)
 		arg := func(i int) string {
@@ -539,6 +541,26 @@ func main() {
 			}
 			rtt, err := m.Ping(n.Name, &net.UDPAddr{IP: n.Addr, Port: int(n.Port)})
 			return obj{"rtt_us": rtt.Microseconds()}, err
+		case "call": // the service's members, at this interval
+			every, err := time.ParseDuration(arg(2))
+			if err != nil {
+				return nil, err
+			}
+			if calls != nil {
+				return nil, errors.New("it calls already")
+			}
+			calls = newCaller(m, arg(1), every)
+			return nil, nil
+		case "calls", "endcalls":
+			if calls == nil {
+				return nil, errors.New("it calls nobody")
+			}
+			if parts[0] == "calls" {
+				return calls.counts(), nil
+			}
+			ended := calls.end()
+			calls = nil
+			return ended, nil
 		case "addkey", "usekey", "removekey", "rotate":
 			if c.Keyring == nil {
 				return nil, errors.New("encryption is not enabled")

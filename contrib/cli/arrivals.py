@@ -1,0 +1,51 @@
+"""Waiting for what a registry finds out when it has just begun to look."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import click
+
+import pydoudou
+
+from ...discovery.merging.events import MemberEvent
+from ...discovery.observer import Observer
+
+__all__ = ["nobody", "wait_for_members"]
+
+_QUIET = 0.1
+"""Members are all there when none has come for so many seconds: backends report them in batches."""
+
+
+class _Arrivals(Observer):
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def member_changed(self, event: MemberEvent) -> None:
+        self.event.set()
+
+
+def wait_for_members(registry: pydoudou.Registry, service: str | None, seconds: float) -> tuple[pydoudou.Member, ...]:
+    """The members of a service, or of all; as soon as they are known, and none if that takes longer than `seconds`."""
+    arrivals, over = _Arrivals(), time.monotonic() + seconds
+    registry.add_observer(arrivals)
+    try:
+        found = registry.members(service)
+        while (left := over - time.monotonic()) > 0:
+            came = arrivals.event.wait(min(left, _QUIET) if found else left)
+            if found and not came:
+                break
+            arrivals.event.clear()
+            found = registry.members(service)
+        return found
+    finally:
+        registry.remove_observer(arrivals)
+
+
+def nobody(registry: pydoudou.Registry, service: str | None) -> click.ClickException:
+    """The error that says why there are no members."""
+    if service is not None:
+        return click.ClickException(registry.explain(service))
+    said = "; ".join(map(str, registry.status().backends))
+    return click.ClickException(f"no members of any service: {said}")

@@ -1,0 +1,93 @@
+"""What the kernel tells of other processes: who is at the other end of a socket, and whose children they are (Linux).
+
+A process number may be given again to another process; with the time of its start it means one process for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Collection
+from pathlib import Path
+
+import attrs
+
+__all__ = ["Process", "peer", "younger_siblings"]
+
+_CREDENTIALS = struct.Struct("iII")
+
+
+@attrs.frozen
+class Process:
+    """One process of this machine.
+
+    Attributes:
+        began: when, in the kernel's ticks since its own start.
+        parent: the number of its parent when it was looked at.
+        program: the file that it executes; "" if that is not known.
+    """
+
+    pid: int
+    began: int
+    parent: int
+    program: str = ""
+
+    @classmethod
+    def of(cls, pid: int) -> Process | None:
+        """It as it is now; None if it has ended, or cannot be looked at."""
+        try:
+            # The name of the program comes first, in brackets, and may hold anything.
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            if fields[0] in (b"Z", b"X"):
+                return None
+            parent, began = int(fields[1]), int(fields[19])
+        except (OSError, IndexError, ValueError):
+            return None
+        program = ""
+        with contextlib.suppress(OSError):
+            program = str(Path(f"/proc/{pid}/exe").readlink())
+        return cls(pid, began, parent, program)
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        now = Process.of(self.pid)
+        return now is not None and now.began == self.began
+
+
+def peer(connection: socket.socket) -> int:
+    """The number of the process at the other end of a Unix socket, which belongs to the same user.
+
+    Raises:
+        PermissionError: it belongs to another user.
+        OSError: the system does not tell.
+    """
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        raise OSError("this system does not tell who is at the other end of a socket")
+    pid, user, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
+    if user != os.geteuid():
+        raise PermissionError(f"process {pid} at the other end of the socket belongs to user {user}")
+    return int(pid)
+
+
+def younger_siblings(process: Process, known: Collection[int]) -> list[Process]:
+    """Children of the same parent that are younger, execute the same program and are not `known`: those that a server
+    has started in the place of `process`.
+    """
+    found: list[Process] = []
+    parent = Process.of(process.parent)
+    if parent is None or parent.began > process.began:
+        return found
+    for children in Path(f"/proc/{parent.pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            numbers = [int(number) for number in children.read_text().split()]
+            candidates = [Process.of(number) for number in numbers if number not in known and number != os.getpid()]
+            found += [
+                each
+                for each in candidates
+                if each is not None and each.began >= process.began and each.program == process.program
+            ]
+    return found

@@ -1,0 +1,309 @@
+"""The driver of a process that shares a node with others of its host: what the registrar tells, it reports.
+
+Merging, snapshots, subscriptions, balancers and events are those of every other driver. When the socket breaks, the
+last view stays and is stale, until a registrar stands again; that one has `detection_bound` seconds to find everybody
+whom the last one knew. Where none can be had, a registrar runs within this process, for this process: a node of its
+own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import attrs
+from anyio.abc import TaskStatus
+
+from ....discovery.settings import Settings
+from ....drivers.contract import AnnouncingDriver, CheckingDriver, ProbingDriver, Sink, SubscribingDriver
+from ....drivers.errors import RegistrationError
+from ....drivers.members import DRAINING, DriverStatus, Instance, Member, MemberState
+from .frames import BadFrame, Message
+from .messages import RegistrarState, error_of, member_of
+from .own_node import registrar_of_its_own
+from .sharing import MODE
+from .starting import CannotShare, Found, find
+from .wire import BrokenWire, Wire
+
+__all__ = ["Relay"]
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, str, int]
+
+_PROBE_AGAIN_AFTER = 0.5
+_MOST_PROBED = 1024
+_MOST_BREAKS = 5
+_BREAKS_WITHIN = 30.0
+_TOLD_WITHIN = 10.0
+_SILENT_FOR = 20.0
+"""Seconds. A registrar says something every five."""
+
+
+@attrs.define(eq=False)
+class _Reply:
+    arrived: anyio.Event = attrs.Factory(anyio.Event)
+    error: Exception | None = None
+
+
+class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
+    """Reports what a registrar tells.
+
+    Args:
+        settings: those of the node that is shared.
+    """
+
+    detection_bound = 30.0
+    """Seconds that a new registrar has to find those whom the last one knew."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._instance: Instance | None = None
+        self._drains = False
+        self._started = False
+        self._found: Found | None = None
+        self._successor = b""
+        self._own_node = ""
+        self._state = RegistrarState(message="no registrar yet")
+        self._members: dict[Key, Member] = {}
+        self._round_trips: dict[Key, float] = {}
+        self._wanted: dict[str | None, anyio.Event] = {}
+        self._replies: dict[int, _Reply] = {}
+        self._numbers = itertools.count(1)
+        self._probed: dict[Key, float] = {}
+
+    # -- a life --------------------------------------------------------------------------------------------------------
+
+    async def run(self, sink: Sink, instance: Instance | None, *, task_status: TaskStatus[None]) -> None:
+        """See `Driver.run`."""
+        self._instance = instance
+        serves = instance is not None or self.registers_later
+        settings = self._settings if serves else attrs.evolve(self._settings, register=False)
+        breaks: list[float] = []
+        while True:
+            problem = ""
+            if len(breaks) >= _MOST_BREAKS:
+                problem = f"the registrar ended {len(breaks)} times within {_BREAKS_WITHIN:g} s"
+            async with self._registrar(settings, serves, problem) as found:
+                ended = await self._follow(found, sink, task_status)
+            now = time.monotonic()
+            breaks = [*(at for at in breaks if now - at < _BREAKS_WITHIN), now]
+            logger.info("the registrar, process %d, is gone: %s", found.pid, ended)
+            sink.authoritative(False, f"the registrar, process {found.pid}, is gone: {ended}")
+            sink.observe([attrs.evolve(member, state=MemberState.FAILED) for member in self._members.values()])
+            if self._drains:  # whoever stays starts another one
+                await anyio.sleep_forever()
+
+    @contextlib.asynccontextmanager
+    async def _registrar(self, settings: Settings, serves: bool, problem: str) -> AsyncIterator[Found]:
+        """One that is shared, or one of this process alone if there is a problem with that."""
+        found = None
+        if not problem:
+            try:
+                found = await find(settings, serves, self._successor)
+            except CannotShare as error:
+                problem = str(error)
+        self._own_node = problem
+        if found is not None:
+            with contextlib.closing(found.wire):
+                yield found
+        else:
+            logger.warning("this process is a node of its own, and shares none with others of its host: %s", problem)
+            async with registrar_of_its_own(settings) as found:
+                yield found
+
+    async def _follow(self, found: Found, sink: Sink, task_status: TaskStatus[None]) -> str:
+        """Take in what this registrar tells; returns why it ended."""
+        self._found, ended = found, ""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(found.wire.send_forever)
+                for service in self._wanted:
+                    found.wire.send({"kind": "ask", "service": service, "wanted": True})
+                begun = False
+                while True:
+                    message = await self._receive(found.wire)
+                    self._take(message, sink)
+                    if message["kind"] == "members" and not begun:  # the state came before them
+                        begun = True
+                        tasks.start_soon(self._begin, task_status)
+        except* (BrokenWire, BadFrame, KeyError, TypeError, ValueError) as broken:
+            ended = str(broken.exceptions[0])
+        finally:
+            self._found = None
+            for reply in self._replies.values():
+                reply.error = RegistrationError("the registrar is gone, and another one will stand in a moment")
+                reply.arrived.set()
+            self._replies.clear()
+        return ended
+
+    @staticmethod
+    async def _receive(wire: Wire) -> Message:
+        try:
+            with anyio.fail_after(_SILENT_FOR):
+                return await wire.receive()
+        except TimeoutError as error:
+            raise BrokenWire(f"it has said nothing for {_SILENT_FOR:g} s") from error
+
+    async def _begin(self, task_status: TaskStatus[None]) -> None:
+        """Register with this registrar what the one before it had, and count as started."""
+        if self._instance is not None and not self._drains:
+            try:
+                await self._register(self._instance, first=True)
+            except RegistrationError as error:
+                if not self._started:
+                    raise
+                logger.warning("%s is not registered: %s", self._instance.service, error)
+        if not self._started:
+            self._started = True
+            task_status.started()
+
+    # -- what the registrar tells --------------------------------------------------------------------------------------
+
+    def _take(self, message: Message, sink: Sink) -> None:
+        match message["kind"]:
+            case "members":
+                self._take_members([member_of(plain) for plain in message["members"]], bool(message["whole"]), sink)
+            case "state":
+                self._state = RegistrarState.of_message(message)
+                sink.authoritative(self._state.authoritative, self._state.reason)
+            case "successor":
+                self._successor = message["packed"]
+            case "round_trips":
+                self._round_trips |= {(service, host, port): each for service, host, port, each in message["seconds"]}
+            case "answered":
+                if (answered := self._wanted.get(message["service"])) is not None:
+                    answered.set()
+            case "reply":
+                if (reply := self._replies.pop(message["number"], None)) is not None:
+                    reply.error = None if message["error"] is None else error_of(message["error"])
+                    reply.arrived.set()
+
+    def _take_members(self, members: list[Member], whole: bool, sink: Sink) -> None:
+        reported: list[Member] = []
+        for member in members:
+            before = self._members.get(member.key)
+            if before is not None and before.node != member.node:
+                reported.append(attrs.evolve(before, state=MemberState.LEFT))
+            reported.append(member)
+        if whole:
+            self._members, self._round_trips = {}, {}
+        for member in members:
+            if member.state.present:
+                self._members[member.key] = member
+            else:
+                self._members.pop(member.key, None)
+                self._round_trips.pop(member.key, None)
+        # Those that are there come first: a member whose node has another name is never gone.
+        sink.observe(sorted(reported, key=lambda member: not member.state.present))
+
+    # -- what a registry has it do -------------------------------------------------------------------------------------
+
+    async def subscribe(self, service: str | None) -> None:
+        """See `SubscribingDriver.subscribe`."""
+        answered = self._wanted[service] = anyio.Event()
+        if self._found is not None:
+            self._found.wire.send({"kind": "ask", "service": service, "wanted": True})
+            await answered.wait()
+
+    async def unsubscribe(self, service: str | None) -> None:
+        """See `SubscribingDriver.unsubscribe`: the registrar has its backends do it, unless others ask."""
+        if (answered := self._wanted.pop(service, None)) is not None:
+            answered.set()
+        if self._found is not None:
+            self._found.wire.send({"kind": "ask", "service": service, "wanted": False})
+
+    async def update(self, instance: Instance) -> None:
+        """See `Driver.update`. That this process drains is not told the others: it need not be so for the service."""
+        if instance.data.get("state") == DRAINING:
+            self._drains = True
+            return
+        before, self._instance = self._instance, instance
+        try:
+            await self._register(instance, first=before is None)
+        except BaseException:
+            self._instance = before
+            raise
+
+    async def _register(self, instance: Instance, *, first: bool) -> None:
+        await self._request({"kind": "register", "data": dict(instance.data), "first": first})
+
+    async def leave(self) -> None:
+        """See `Driver.leave`: one that drains waits until the service has left, or knows that it need not. One that
+        just ends is missed, and replaced.
+        """
+        if self._drains and self._found is not None:
+            with contextlib.suppress(RegistrationError):
+                await self._request({"kind": "leave"})
+
+    async def _request(self, message: Message) -> None:
+        """Returns when it is done.
+
+        Raises:
+            DiscoveryError: what it has come to.
+        """
+        if self._found is None:
+            raise RegistrationError("there is no registrar at the moment, and another one will stand soon")
+        number = next(self._numbers)
+        reply = self._replies[number] = _Reply()
+        try:
+            self._send({**message, "number": number}, self._found.wire)
+            await reply.arrived.wait()
+        finally:
+            self._replies.pop(number, None)
+        if reply.error is not None:
+            raise reply.error
+
+    @staticmethod
+    def _send(message: dict[str, Any], wire: Wire) -> None:
+        try:
+            wire.send(message)
+        except (TypeError, ValueError) as error:
+            raise RegistrationError(f"the metadata cannot be sent to the registrar: {error}") from error
+
+    def propagation_time(self) -> float:
+        """See `AnnouncingDriver.propagation_time`: the registrar says when it is over, this is how long is waited."""
+        return _TOLD_WITHIN
+
+    def probe(self, member: Member) -> None:
+        """See `ProbingDriver.probe`; the registrar is asked twice a second at most for each member."""
+        now = time.monotonic()
+        if self._found is None or now - self._probed.get(member.key, -_PROBE_AGAIN_AFTER) < _PROBE_AGAIN_AFTER:
+            return
+        if len(self._probed) >= _MOST_PROBED:
+            self._probed.clear()
+        self._probed[member.key] = now
+        self._found.wire.send({"kind": "probe", "member": list(member.key)})
+
+    def round_trip(self, member: Member) -> float | None:
+        """See `ProbingDriver.round_trip`."""
+        return self._round_trips.get(member.key)
+
+    def doubt(self) -> str:
+        """See `ProbingDriver.doubt`."""
+        return self._state.doubt
+
+    def status(self) -> DriverStatus:
+        """See `Driver.status`: that of the registrar."""
+        found, state = self._found, self._state
+        own = bool(self._own_node)
+        if found is None:
+            message = "no registrar at the moment"
+        elif own:
+            message = f"a node of its own, because {self._own_node}; {state.message}"
+        else:
+            message = f"process {found.pid}: {state.message}"
+        return DriverStatus(
+            MODE,
+            found is not None and state.ready,
+            message,
+            state.nodes,
+            state.address,
+            registrar=None if found is None or own else found.pid,
+            own_node=self._own_node,
+        )

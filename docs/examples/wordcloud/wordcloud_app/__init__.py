@@ -1,0 +1,1 @@
+"""The word cloud system: five services that find each other with pydoudou."""

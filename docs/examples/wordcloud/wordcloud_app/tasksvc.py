@@ -1,0 +1,142 @@
+"""wordcloud-tasksvc: what was uploaded, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends
+from pydantic import BaseModel, Field
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from .app import make_app
+from .database import Status, Task, User, connect
+from .errors import BizError
+
+sessions = connect()
+app = make_app("wordcloud-tasksvc")
+
+
+def session() -> Iterator[Session]:
+    """The database, for one request."""
+    with sessions() as opened:
+        yield opened
+
+
+Db = Annotated[Session, Depends(session)]
+
+
+class NewTask(BaseModel):
+    """What was uploaded."""
+
+    userId: int
+    srcUrl: str = Field(min_length=1, max_length=512)
+    lang: str = Field(min_length=1, max_length=8)
+    top: int = 0
+
+
+class Success(BaseModel):
+    """A picture of it is there."""
+
+    taskId: int
+    imgUrl: str = Field(max_length=512)
+
+
+class Failure(BaseModel):
+    """None is, and why."""
+
+    taskId: int
+    error: str
+
+
+class Order(BaseModel):
+    """By what a list is sorted."""
+
+    col: Literal["id", "create_at", "status"] = "id"
+    sort: Literal["asc", "desc"] = "desc"
+
+
+class Page(BaseModel):
+    """Which part of a list."""
+
+    orders: list[Order] = [Order()]
+    pageNo: int = 1
+    size: int = 10
+
+
+class Filter(BaseModel):
+    """Whose tasks; 0 for everybody's."""
+
+    userId: int = 0
+
+
+class Query(BaseModel):
+    """What of the list of tasks."""
+
+    filter: Filter = Filter()
+    page: Page = Page()
+
+
+@app.post("/task/save")
+def save(db: Db, task: NewTask) -> dict[str, int]:
+    """The task's id; the same one however often it is saved."""
+    known = db.scalar(select(Task).where(Task.src_url == task.srcUrl))
+    if known is None:
+        known = Task(src_url=task.srcUrl, user_id=task.userId, lang=task.lang, top=task.top, status=Status.PROCESSING)
+        db.add(known)
+        try:
+            db.commit()
+        except IntegrityError as error:
+            db.rollback()
+            known = db.scalar(select(Task).where(Task.src_url == task.srcUrl))  # the same request, at the same time
+            if known is None:
+                raise BizError(406, "user not found" if db.get(User, task.userId) is None else str(error)) from error
+    return {"data": known.id}
+
+
+@app.post("/task/success")
+def success(db: Db, done: Success) -> dict[str, str]:
+    """It succeeded."""
+    return _end(db, done.taskId, status=Status.SUCCESS, img_url=done.imgUrl, error="")
+
+
+@app.post("/task/fail")
+def fail(db: Db, failed: Failure) -> dict[str, str]:
+    """It failed; one that has succeeded stays so."""
+    return _end(db, failed.taskId, status=Status.FAILED, error=failed.error[:655])
+
+
+def _end(db: Session, task: int, **fields: Any) -> dict[str, str]:
+    if db.get(Task, task) is None:
+        raise BizError(406, "task not found")
+    db.execute(update(Task).where(Task.id == task, Task.status != Status.SUCCESS).values(**fields))
+    db.commit()
+    return {"data": "OK"}
+
+
+@app.post("/task/page")
+def page(db: Db, query: Query) -> dict[str, Any]:
+    """A part of the list of tasks."""
+    chosen = select(Task).where(Task.delete_at.is_(None))
+    if query.filter.userId:
+        chosen = chosen.where(Task.user_id == query.filter.userId)
+    total = db.scalar(select(func.count()).select_from(chosen.subquery())) or 0
+    size = min(max(query.page.size, 1), 100)
+    number = max(query.page.pageNo, 1)
+    columns = [getattr(Task, order.col) for order in query.page.orders]
+    orders = [
+        column.desc() if order.sort == "desc" else column
+        for column, order in zip(columns, query.page.orders, strict=True)
+    ]
+    found = db.scalars(chosen.order_by(*orders).offset((number - 1) * size).limit(size))
+    return {
+        "data": {
+            "items": [task.to_dict() for task in found],
+            "pageNo": number,
+            "pageSize": size,
+            "total": total,
+            "hasNext": number * size < total,
+        }
+    }

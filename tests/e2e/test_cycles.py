@@ -1,0 +1,227 @@
+"""Whoever starts and stops an integration again and again keeps no thread, no descriptor and no file of it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from support.effort import EFFORT
+from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
+from support.served import served
+from support.server_processes import children, free_port
+from support.waiting import eventually, eventually_async
+
+from pydoudou import Registry, Settings
+
+CYCLES = 20 if EFFORT > 1 else 3
+
+
+def ok(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+async def asynchronous(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        for _ in range(2):
+            await send({"type": (await receive())["type"] + ".complete"})
+    else:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+# -- one cycle of each, served until the block has ended ---------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def on_uvicorn(app: Any, port: int) -> Iterator[None]:
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@contextlib.contextmanager
+def asgi(settings: Settings) -> Iterator[None]:
+    from pydoudou.contrib.asgi import Registered
+
+    with on_uvicorn(Registered(asynchronous, settings=settings), settings.port):
+        yield
+
+
+@contextlib.contextmanager
+def starlette(settings: Settings) -> Iterator[None]:
+    from starlette.applications import Starlette
+
+    from pydoudou.contrib.starlette import lifespan
+
+    with on_uvicorn(Starlette(lifespan=lifespan(settings=settings)), settings.port):
+        yield
+
+
+@contextlib.contextmanager
+def fastapi(settings: Settings) -> Iterator[None]:
+    from fastapi import FastAPI
+
+    from pydoudou.contrib.fastapi import lifespan
+
+    with on_uvicorn(FastAPI(lifespan=lifespan(settings=settings)), settings.port):
+        yield
+
+
+@contextlib.contextmanager
+def hypercorn(settings: Settings) -> Iterator[None]:
+    from hypercorn.config import Config
+
+    from pydoudou.contrib.hypercorn import serve
+
+    over = threading.Event()
+    config = Config.from_mapping(bind=[f"127.0.0.1:{settings.port}"], loglevel="critical")
+
+    async def told() -> None:
+        await eventually_async(over.is_set, within=60)
+
+    serving = functools.partial(serve, asynchronous, config, shutdown_trigger=told, settings=settings, drain=0)
+    thread = threading.Thread(target=anyio.run, args=(serving,))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(20)
+
+
+@contextlib.contextmanager
+def on_waitress(app: Any, server: Any, port: int) -> Iterator[None]:
+    import waitress
+
+    listening = waitress.create_server(app, listen=f"127.0.0.1:{port}", map={})
+    thread = threading.Thread(target=listening.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.stop()
+        listening.trigger.pull_trigger(listening.close)
+        thread.join(20)
+        listening.task_dispatcher.shutdown()
+
+
+@contextlib.contextmanager
+def wsgi(settings: Settings) -> Iterator[None]:
+    from pydoudou.contrib.wsgi import Registered
+
+    app = Registered(ok, settings=settings)
+    with on_waitress(app, app.server, settings.port):
+        yield
+
+
+@contextlib.contextmanager
+def flask(settings: Settings) -> Iterator[None]:
+    from flask import Flask
+
+    from pydoudou.contrib.flask import Doudou
+
+    app = Flask("served")
+    Doudou(app, settings=settings)
+    with on_waitress(app, app.extensions["doudou"], settings.port):
+        yield
+
+
+@contextlib.contextmanager
+def celery(settings: Settings) -> Iterator[None]:
+    from celery import signals
+
+    from pydoudou.contrib.celery import connect
+
+    connect(settings)
+    signals.worker_process_init.send(sender=None)
+    try:
+        yield
+    finally:
+        signals.worker_process_shutdown.send(sender=None, pid=os.getpid(), exitcode=0)
+
+
+SERVERS = {"asgi": ("uvicorn",), "starlette": ("uvicorn", "starlette"), "fastapi": ("uvicorn", "fastapi")}
+SERVERS |= {"hypercorn": ("hypercorn",), "wsgi": ("waitress",), "flask": ("waitress", "flask"), "celery": ("celery",)}
+
+
+def held(*folders: Path) -> tuple[int, int, list[str], object]:
+    """Threads, descriptors, files and the handler."""
+    files = sorted(str(path) for folder in folders for path in folder.rglob("*"))
+    return (
+        threading.active_count(),
+        len(list(Path("/proc/self/fd").iterdir())),
+        files,
+        signal.getsignal(signal.SIGTERM),
+    )
+
+
+@pytest.fixture
+def looking() -> Iterator[Registry]:
+    """Somebody else, who looks."""
+    with gossiping(**NEVER_SUSPECTED) as registry:
+        yield registry
+
+
+@pytest.mark.parametrize("name", list(SERVERS))
+def test_start_and_stop_again_and_again_keep_nothing(
+    name: str, looking: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for library in SERVERS[name]:
+        if importlib.util.find_spec(library) is None:
+            pytest.skip(f"{library} is not installed")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    cycle: Callable[[Settings], contextlib.AbstractContextManager[None]] = globals()[name]
+    variables = {"GDD_SERVICE_NAME": "orders", "GDD_MEM_SEED": gossip_address(looking), "GDD_DRAIN_TIME": "0"}
+
+    def once() -> None:
+        port = free_port()
+        with cycle(Settings.from_env(FAST_GOSSIP | NEVER_SUSPECTED | variables | {"GDD_PORT": str(port)})):
+            eventually(lambda: gossip_nodes(looking) == 2, timeout=20)
+            if name != "celery":
+                eventually(lambda: [member.port for member in looking.members("orders")] == [port], timeout=20)
+        eventually(lambda: gossip_nodes(looking) == 1 and not looking.members("orders"), timeout=20)
+
+    once()  # what is imported and made once
+    before = held(tmp_path)
+    for _ in range(CYCLES):
+        once()
+    eventually(lambda: held(tmp_path) == before)
+
+
+def test_workers_of_gunicorn_that_are_replaced_again_and_again_keep_nothing(tmp_path: Path) -> None:
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+
+    def of_the_master(process: int) -> tuple[int, list[str]]:
+        return len(list(Path(f"/proc/{process}/fd").iterdir())), sorted(str(path) for path in runtime.rglob("*"))
+
+    with served("gunicorn gthread", tmp_path, XDG_RUNTIME_DIR=str(runtime)) as running:
+        master = running.process.pid
+        eventually(lambda: len(running.workers()) == 4, timeout=20)
+        nodes = gossip_nodes(running.looking)
+        before = of_the_master(master)
+        for _ in range(CYCLES):
+            old = {*children(master)}
+            running.process.send_signal(signal.SIGHUP)
+            eventually(lambda old=old: len(now := {*running.workers()}) == 4 and not now & old, timeout=30)
+        eventually(lambda: of_the_master(master) == before)
+        eventually(lambda: gossip_nodes(running.looking) <= max(nodes, 6), timeout=30)
+        assert running.ports() == sorted([running.port, running.stays])

@@ -1,0 +1,67 @@
+"""Every server that a service may run on: it is one member while it answers, and neither its end nor a worker that is
+killed costs a caller anything. What the signal does to each by itself differs; that nobody calls any more when it comes
+does not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from support.calls_while_draining import CalledEverySoOften, calls_of_both_kinds, get
+from support.effort import EFFORT
+from support.served import SETUPS, Served, served
+from support.waiting import eventually
+
+from pydoudou import RoundRobin
+from pydoudou.contrib.httpx import DiscoveryTransport
+
+IN_EVERY_RUN = [
+    "uvicorn, FastAPI",
+    "uvicorn --workers",
+    "gunicorn gthread, preloaded",
+    "gunicorn, Flask",
+    "waitress, Django",
+    "hypercorn in process",
+    "granian under run",
+    "Go under run",
+]
+"""A third, one of each way to be registered and of each framework; `make long` has all."""
+
+
+def replace_a_worker(running: Served) -> None:
+    """Kill one under calls that may be repeated, and wait until another one answers in its place."""
+    transport = DiscoveryTransport(balancer=lambda name: RoundRobin(name, running.looking))
+    workers = 4 if "gunicorn" in running.setup.command else 2
+    eventually(lambda: running.all_answer(workers), timeout=20)
+    before = running.workers()
+    with httpx.Client(transport=transport, timeout=5.0) as client:
+        with CalledEverySoOften(lambda: client.get("http://orders/").status_code) as calls:
+            os.kill(before[0], signal.SIGKILL)
+            eventually(lambda: before[0] not in running.workers())
+            eventually(lambda: running.all_answer(workers), timeout=20)
+        calls.assert_only_cut_off(1)
+        assert calls.answered
+
+
+@pytest.mark.parametrize("name", list(SETUPS) if EFFORT > 1 else IN_EVERY_RUN)
+def test_a_server_is_one_member_while_it_answers_and_nothing_that_happens_to_it_costs_a_call(
+    name: str, tmp_path: Path
+) -> None:
+    with served(name, tmp_path) as running:
+        if running.setup.replaces:
+            replace_a_worker(running)
+        assert running.ports() == sorted([running.port, running.stays])
+        with calls_of_both_kinds(running.looking):
+            time.sleep(0.3)  # calls while nothing happens, on connections that are kept
+            running.process.send_signal(signal.SIGTERM)
+            eventually(lambda: running.ports() == [running.stays])
+            assert get("127.0.0.1", running.port) == 200
+            assert running.process.wait(15) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+            time.sleep(0.2)  # calls when it is gone
+        assert running.ports() == [running.stays]
+        assert running.answered_first == [True]

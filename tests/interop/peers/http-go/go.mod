@@ -1,0 +1,3 @@
+module pydoudou.test/http-go
+
+go 1.21

@@ -1,0 +1,77 @@
+"""A process that sends requests to an application with a limit in Redis, at a steady rate.
+
+``python limited_caller.py URL RATE REQUESTS PER_SECOND`` says ``ready``, waits for a line, asks, and says what became
+of its requests as ``result``. There is no server in it: what is measured is the limit.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.asgi_requests import ask
+from support.driven import Driven
+
+__all__ = ["LimitedCaller"]
+
+WITHIN = 5.0
+"""Seconds for Redis: a busy machine is no reason for a request to pass uncounted, here."""
+
+
+class LimitedCaller(Driven):
+    """The other end."""
+
+    def __init__(self, url: str, rate: str, requests: int, per_second: float) -> None:
+        command: Sequence[str] = [sys.executable, __file__, url, rate, str(requests), str(per_second)]
+        super().__init__("caller", command)
+        self.wait("ready", lambda event: event["event"] == "ready", timeout=30)
+
+    def call(self) -> None:
+        """Have it begin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def result(self) -> dict[str, int]:
+        """How many answers had which status, when it has asked."""
+        found = self.wait("result", lambda event: event["event"] == "result", timeout=40)
+        return {status: int(found.get(status, 0)) for status in ("200", "429", "503")}
+
+
+async def _hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def _call(url: str, rate: str, requests: int, per_second: float) -> Counter[str]:
+    from pydoudou.contrib.protection.asgi import RateLimit
+    from pydoudou.contrib.protection.redis import RedisStore
+
+    app = RateLimit(_hello, rate, store=RedisStore(url, within=WITHIN), key=lambda scope: "everybody")
+    print(json.dumps({"event": "ready"}), flush=True)
+    await anyio.to_thread.run_sync(sys.stdin.readline)
+    statuses: Counter[str] = Counter()
+
+    async def call() -> None:
+        statuses[str((await ask(app)).status)] += 1
+
+    async with anyio.create_task_group() as tasks:
+        began = time.monotonic()
+        for number in range(requests):
+            await anyio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+            tasks.start_soon(call)
+    return statuses
+
+
+if __name__ == "__main__":
+    said = anyio.run(_call, sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    print(json.dumps({"event": "result", **said}), flush=True)
