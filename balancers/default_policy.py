@@ -10,6 +10,8 @@ from .calls.policy import CallPolicy
 
 __all__ = ["default_policy"]
 
+_NOTHING_SAID = CallDefaults()
+
 
 def default_policy(registry: object) -> CallPolicy:
     """The one that holds now.
@@ -18,7 +20,7 @@ def default_policy(registry: object) -> CallPolicy:
         registry: whose settings count; None for the process's default one.
     """
     asked = default_registry.current() if registry is None else registry
-    return _made(asked.settings.calls if isinstance(asked, Registry) else CallDefaults())
+    return _made(asked.settings.calls if isinstance(asked, Registry) else _NOTHING_SAID)
 
 
 @functools.lru_cache(maxsize=64)
