@@ -14,7 +14,7 @@ VARIABLES = frozenset(
 )
 
 
-@attrs.frozen(cache_hash=True)  # every call looks a policy up by it
+@attrs.frozen
 class CallDefaults:
     """As the arguments of `CallPolicy` of the same names, which have the same defaults; 0 seconds are none at all."""
 
