@@ -41,7 +41,7 @@ unit: $(STAMP)
 # What could go on for ever, for about an hour: simulated clusters and fuzzing. `make test` and `make fuzz-minute` do a
 # little of the same.
 long: fuzz
-	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_frameworks.py --numprocesses 2 --dist loadfile
+	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_frameworks.py tests/e2e/test_registrar.py --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
