@@ -245,8 +245,9 @@ class Hub(Observer):
 
     async def _ask(self, worker: _Worker, service: str | None, wanted: bool) -> None:
         if wanted:
-            await self._asked.ask(service, worker.number)
-            self._tell_events()  # what the answer brought comes before the word that it is there
+            found = await self._asked.ask(service, worker.number)
+            self._tell_events()
+            self._tell_members(found)  # before the word that they are there; their events may be on the way yet
             worker.wire.send({"kind": "answered", "service": service})
         else:
             self._asked.ask_no_more(service, worker.number)
