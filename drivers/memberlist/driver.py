@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import assert_never
 
 import anyio
@@ -19,6 +20,7 @@ from ..errors import JoinError, SettingsError
 from ..kit import own_load
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
+from ..kit.log_fields import fields
 from ..kit.log_limit import RateLimitedLog
 from ..kit.refusals import Refusals
 from ..kit.validation import Unusable, printable
@@ -166,13 +168,13 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
             await attempted.wait()
             return
         self._join = f"no answer of all seeds within {_FIRST_ATTEMPT_TIMEOUT:g} s; still trying"
-        self._logger.warning("%s in the background", self._join)
+        self._logger.warning("%s in the background", self._join, extra=_fields(self._join))
 
     async def _join_and_keep_trying(self, attempted: anyio.Event) -> None:
         try:
             await self._try_to_join()
         except JoinError as error:
-            self._logger.warning("%s; trying again in the background", error)
+            self._logger.warning("%s; trying again in the background", error, extra=_fields(error))
             attempted.set()
             await self._keep_trying_to_join()
         else:
@@ -198,7 +200,7 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
             await anyio.sleep(delay)
             with contextlib.suppress(JoinError):
                 await self._try_to_join()
-                self._logger.info("%s", self._join)
+                self._logger.info("%s", self._join, extra=_fields())
                 return
 
     @property
@@ -229,7 +231,9 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
     async def leave(self) -> None:
         """See `Driver.leave`."""
         if self._node is not None and not await self._node.leave(_LEAVE_WITHIN):
-            self._logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
+            self._logger.warning(
+                "left without knowing that the others heard it within %g s", _LEAVE_WITHIN, extra=_fields()
+            )
 
     def propagation_time(self) -> float:
         """See `AnnouncingDriver.propagation_time`: as many rounds of gossip as one message is sent in."""
@@ -283,6 +287,9 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
                         printable(node.name),
                         bracketed(other[0]),
                         other[1],
+                        extra=partial(
+                            fields, node=node.name, backend=self.mode, source=f"{bracketed(other[0])}:{other[1]}"
+                        ),
                     )
                 case MergeEnded() | RemoteState() | UserMessage() | PingCompleted() | Problem():
                     pass
@@ -323,7 +330,9 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
         if unusable is not None:
             self._refusals.note(node.name, unusable)
             return
-        self._log.warning("metadata", "the metadata of %s cannot be read: %r", printable(node.name), node.meta[:80])
+        extra = partial(fields, node=node.name, backend=self.mode)
+        text = printable(node.name)
+        self._log.warning("metadata", "the metadata of %s cannot be read: %r", text, node.meta[:80], extra=extra)
 
     def status(self) -> DriverStatus:
         """See `Driver.status`."""
@@ -353,3 +362,7 @@ def _what_to_set(error: CannotListen) -> str:
     if error.port_taken:
         return f"{error}; set GDD_MEM_PORT to another port, or to 0 for any free one"
     return f"GDD_MEM_BIND: {error}"
+
+
+def _fields(reason: object = "") -> dict[str, str]:
+    return fields(backend="memberlist", reason=reason)
