@@ -13,7 +13,7 @@ whose value is a `DriverPlugin`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .members import DriverStatus, Instance, Member, MemberState
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AnnouncingDriver",
     "CheckingDriver",
+    "ConfigurationPlugin",
+    "ConfigurationSource",
     "DescribingPlugin",
     "Driver",
     "DriverPlugin",
@@ -169,6 +171,26 @@ class ProbingDriver(abc.ABC):
         """
 
 
+class ConfigurationSource(abc.ABC):
+    """Texts that a server keeps, followed for as long as the registry runs. Called on its event loop."""
+
+    @abc.abstractmethod
+    async def follow(
+        self, told: Callable[[Mapping[str, str | None]], Awaitable[None]], *, task_status: TaskStatus[None]
+    ) -> None:
+        """Serve until cancelled: tell of all texts by their names, None for one that is not there, and again whenever
+        one has changed. `task_status.started()` is called once that was told, or one attempt was made; errors from the
+        network never end it later.
+
+        Raises:
+            DiscoveryError: before that, where the start is to fail without the server.
+        """
+
+    @abc.abstractmethod
+    def status(self) -> DriverStatus:
+        """How it is doing; quick, without waiting, and without raising."""
+
+
 class DriverPlugin(Protocol):
     """What an entry point of the group ``pydoudou.drivers`` names."""
 
@@ -177,6 +199,13 @@ class DriverPlugin(Protocol):
 
     def create(self, settings: Any) -> Driver:
         """Make a driver from what `read_settings` returned. No I/O yet."""
+
+
+class ConfigurationPlugin(DriverPlugin, Protocol):
+    """A plugin whose backend keeps configuration as well."""
+
+    def configuration(self, settings: Any, names: Sequence[str], group: str) -> ConfigurationSource:
+        """What follows these texts of a group; `settings` is what `read_settings` returned."""
 
 
 class DescribingPlugin(DriverPlugin, Protocol):

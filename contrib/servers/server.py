@@ -18,6 +18,7 @@ import attrs
 
 from ...discovery.registry import Registry
 from ...drivers.errors import DiscoveryError, RegistryStateError
+from ...drivers.kit.log_fields import fields
 from .check import Check
 from .states import Event, State, following
 
@@ -204,6 +205,7 @@ class RegisteredServer:
             self._asked,
             seconds,
             self._problem,
+            extra=fields(service=settings.service_name, reason=self._problem),
         )
 
     def _take_leave(self) -> None:

@@ -110,6 +110,44 @@ def test_a_failed_calls_hint_finds_its_way_to_the_gossip(looking: Registry) -> N
         eventually(lambda: worker.round_trip(member) is not None, timeout=15)
 
 
+def test_one_session_with_a_nacos_server_serves_all_of_them() -> None:
+    pytest.importorskip("v2.nacos")
+    from support.scripted_nacos import ScriptedNacos
+
+    with ScriptedNacos() as server, contextlib.ExitStack() as stack:
+        server.offer("fine", "10.0.0.1")
+        variables = {"GDD_SERVICE_DISCOVERY_MODE": "nacos", "GDD_NACOS_SERVER_ADDR": server.address}
+        both = [stack.enter_context(sharing("orders", GDD_PORT="7000", **variables)) for _ in range(2)]
+        held = [stack.enter_context(registry.subscribe("fine")) for registry in both]
+        for subscription in held:
+            assert subscription.wait(10)
+            assert [member.host for member in subscription.snapshot().members] == ["10.0.0.1"]
+        assert len(server.listed("orders")) == 1
+        assert server.connections == 1
+        server.offer("fine", "10.0.0.2")
+        for subscription in held:
+            eventually(lambda subscription=subscription: len(subscription.snapshot().members) == 2)
+        held[0].close()
+        server.withdraw("fine", "10.0.0.1")
+        eventually(lambda: [member.host for member in held[1].snapshot().members] == ["10.0.0.2"])
+
+
+def test_where_the_metrics_of_processes_are_added_up_the_registrar_tells_those_of_the_gossip(
+    looking: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("prometheus_client")
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
+    added_up = CollectorRegistry()
+    MultiProcessCollector(added_up, path=str(folder))
+    with workers(looking, 1):
+        eventually(lambda: added_up.get_sample_value("pydoudou_memberlist_packets_received_total"), timeout=15)
+
+
 def test_the_node_ends_when_the_last_one_has_drained(looking: Registry, directory: Path) -> None:
     with workers(looking, 2, GDD_DRAIN_TIME="0.3s") as both:
         eventually(lambda: ports(looking) == [7000])

@@ -19,8 +19,10 @@ from ....discovery.status import RegistryStatus
 
 __all__ = ["Start", "fingerprint", "pack", "resumed", "unpack"]
 
-_OF_ONE_PROCESS = frozenset({"name", "plugins", "leave_on_sigterm"})
-"""A gossip node's own name is drawn at random in every process. Members of a cluster may differ in these."""
+_OF_ONE_PROCESS = frozenset({"name", "plugins", "leave_on_sigterm", "configuration"})
+"""A gossip node's own name is drawn at random in every process. Members of a cluster may differ in these, and where a
+value was found says nothing.
+"""
 
 
 @attrs.frozen
