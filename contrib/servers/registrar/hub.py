@@ -28,6 +28,7 @@ from ....drivers.errors import RegistrationError
 from ....drivers.members import Member, MemberState
 from .asked import Asked
 from .attendance import Attendance
+from .counted import Counted
 from .frames import VERSION, Message, frame
 from .messages import RegistrarState, members, plain_error, registrar_hello
 from .processes import Process, younger_siblings
@@ -94,6 +95,7 @@ class Hub(Observer):
         self._round_trips: dict[Key, float] = {}
         self._registered = False
         self._asked = Asked(registry)
+        self._counted = Counted(registry)
         self._look_at = 0.0
         self._wake: Callable[[], None] = _nothing
 
@@ -306,6 +308,9 @@ class Hub(Observer):
             self._tell(state.to_message())
         if with_round_trips:
             self._look_at_round_trips()
+            workers = tuple(self._workers.values())
+            for worker, message in zip(workers, self._counted.messages(status, len(workers)), strict=True):
+                worker.wire.send(message)
 
     def _look_at_round_trips(self) -> None:
         seconds = {key: self._registry.round_trip(member) for key, member in self._members.items()}

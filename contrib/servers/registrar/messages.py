@@ -11,6 +11,7 @@ A registrar says, besides its hello or that it ``refused``:
 - ``members`` that are new or have changed or gone, all of them first
 - ``state``: how it and its backends are doing
 - ``round_trips``: how long members take to answer the gossip
+- ``counted``: what its drivers count, for metrics
 """
 
 from __future__ import annotations
