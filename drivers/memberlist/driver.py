@@ -17,6 +17,7 @@ from anyio.abc import TaskStatus
 
 from ..contract import AnnouncingDriver, CheckingDriver, ProbingDriver, ReconfigurableDriver, Sink
 from ..errors import JoinError, SettingsError
+from ..kit import own_load
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
 from ..kit.log_fields import fields
@@ -109,7 +110,8 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
         self._node_scope = anyio.CancelScope(shield=True)
         settings, started = self._settings, False
         config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_instance(instance))
-        hooks = Hooks(load=LoadMeter() if config.weight_interval else None, user_data=False)
+        load = LoadMeter() if config.weight_interval else None
+        hooks = Hooks(load=load, headroom=own_load.headroom, user_data=False)
         self._node = GossipNode(
             config,
             bind=settings.bind,

@@ -215,6 +215,11 @@ class GossipNode:
             await self._left.wait()
         return self.swim.left
 
+    def report_left(self, name: str, incarnation: int) -> None:
+        """Tell everybody that the node of that name has left: see `Swim.report_left`."""
+        self.swim.report_left(name, incarnation, self._clock())
+        self._flush()
+
     async def rejoin(self, seeds: Sequence[Address]) -> int:
         """Take part again after `leave`; see `join`."""
         self.swim.rejoin(self._clock())
