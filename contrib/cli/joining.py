@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -15,6 +16,9 @@ import pydoudou
 from ...discovery.configuration.loading import load_configuration
 from ...discovery.configuration.reading import read
 from ...discovery.configuration.sources import ENVIRONMENT, Configuration
+
+if TYPE_CHECKING:
+    from .gossip import Census
 
 __all__ = ["Joining", "joining_options", "loaded"]
 
@@ -45,10 +49,13 @@ class Joining:
     Attributes:
         seeds: ``host:port`` of gossip nodes; empty: those of the environment.
         wait: seconds.
+        stays: whether the process is there to stay, under the name and the port of the environment; else it has a name
+            that is made up, and any port: a service with the same environment may run beside it.
     """
 
     seeds: Sequence[str]
     wait: float
+    stays: bool = False
 
     def configuration(self) -> Configuration:
         """Where values come from: the options, then the environment, and then the files of the current folder.
@@ -70,8 +77,11 @@ class Joining:
         Raises:
             click.UsageError: what is set is wrong (exit code 2).
         """
+        configuration = self.configuration()
+        if not self.stays:
+            configuration = configuration.changed({"GDD_MEM_NAME": "", "GDD_MEM_PORT": "0"})
         try:
-            return pydoudou.Settings.of(read(self.configuration(), register=False))
+            return pydoudou.Settings.of(read(configuration, register=False))
         except pydoudou.SettingsError as error:
             raise click.UsageError(str(error)) from error
 
@@ -91,6 +101,24 @@ class Joining:
             yield registry
         finally:
             registry.stop()
+
+    @contextlib.contextmanager
+    def census(self) -> Iterator[Census]:
+        """All nodes of the gossip, the dead among them; meanwhile one more, which only looks.
+
+        Raises:
+            click.ClickException: what is set is wrong, or names no seed (2), or none answers (1).
+        """
+        from .gossip import census, gossip_settings
+
+        settings = gossip_settings(self.settings())
+        if not settings.seeds:
+            raise click.UsageError("whose nodes? Name a gossip node to join: --seed HOST:PORT, or GDD_MEM_SEED")
+        try:
+            with census(settings, max(1.0, self.wait)) as seen:
+                yield seen
+        except pydoudou.DiscoveryError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def joining_options(command: Callable[..., None]) -> Callable[..., None]:

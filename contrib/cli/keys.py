@@ -14,15 +14,14 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
 
 import attrs
 import click
 
 from ...drivers.memberlist.outside import Outside, Unanswered, Why
 from ...drivers.memberlist.protocol.addresses import Address
-from ...drivers.memberlist.settings import SECRET_KEY, MemberlistSettings
-from .gossip import GossipNode, gossip_nodes, ip_addresses
+from ...drivers.memberlist.settings import SECRET_KEY
+from .gossip import SeenNode, gossip_settings, ip_addresses
 from .joining import Joining, joining_options
 from .output import Column, Output, Row, output_option
 
@@ -64,7 +63,7 @@ def plan(after: str | None, output: Output) -> None:
     value has to be on every node, by a restart or by Registry.reconfigure, before the next one is on any: `keys check`
     tells. It prints keys: keep it from logs.
     """
-    present = _written(_settings(Joining((), 0.0)).keys)
+    present = _written(gossip_settings(Joining((), 0.0).settings()).keys)
     steps = _steps(present, after)
     rows = [
         Row((str(number), value, _STEPS[number]), {"step": number, "value": value, "meaning": _STEPS[number]})
@@ -113,11 +112,11 @@ def check(timeout: float, output: Output, joining: Joining) -> None:
     Keys are called by their place and a few digits that are made of them. The exit code is 0 if every node reads every
     key, so that any of them may become the first one.
     """
-    settings = _settings(joining)
+    settings = gossip_settings(joining.settings())
     if not settings.keys:
         raise click.UsageError(f"{SECRET_KEY} is not set: there are no keys to look for")
-    with joining.registry() as registry:
-        nodes = [node for node in gossip_nodes(registry) if not node.observer and node.state in ("alive", "suspect")]
+    with joining.census() as seen:
+        nodes = [node for node in seen.nodes if node.state in ("alive", "suspect")]
     asked = [(node, key) for node in nodes for key in settings.keys]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         answers = list(threads.map(lambda pair: _knows(Outside(settings.config, (pair[1],), timeout), pair[0]), asked))
@@ -136,9 +135,9 @@ def check(timeout: float, output: Output, joining: Joining) -> None:
 class _Found:
     """Which node knows which key."""
 
-    nodes: Sequence[GossipNode]
+    nodes: Sequence[SeenNode]
     keys: Sequence[bytes]
-    answers: dict[tuple[GossipNode, bytes], str]
+    answers: dict[tuple[SeenNode, bytes], str]
 
     @property
     def all_read(self) -> bool:
@@ -146,7 +145,7 @@ class _Found:
         said = set(self.answers.values()) - {_GONE}
         return bool(said) and said <= {_WRITES, _READS}
 
-    def row(self, node: GossipNode) -> Row:
+    def row(self, node: SeenNode) -> Row:
         """What is known of a node, which answers no key at all if it cannot be reached."""
         said = [self.answers[node, key] for key in self.keys]
         if set(said) == {_NOT}:
@@ -173,7 +172,7 @@ class _Found:
         return lines
 
 
-def _knows(asking: Outside, node: GossipNode) -> str:
+def _knows(asking: Outside, node: SeenNode) -> str:
     """What a node does with the one key of `asking`: an answer under another one is an answer, and shows that it was
     read.
     """
@@ -200,18 +199,6 @@ def _without_answer(asking: Outside, address: Address, why: Why) -> str:
         except Unanswered as unanswered:
             return _GONE if unanswered.why is Why.UNREACHABLE else _NOT
     return _NOT
-
-
-def _settings(joining: Joining) -> MemberlistSettings:
-    """Those of the gossip.
-
-    Raises:
-        click.UsageError: the mode has none, or what is set is wrong.
-    """
-    settings = joining.settings()
-    if "memberlist" not in settings.drivers:
-        raise click.UsageError(f"keys are for the gossip, and the mode is {', '.join(settings.modes)}")
-    return cast(MemberlistSettings, settings.drivers["memberlist"])
 
 
 def _new_key(size: int) -> str:

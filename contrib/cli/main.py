@@ -16,6 +16,7 @@ _MODULES = {
     "explain": ".explain",
     "keygen": ".keys",
     "keys": ".keys",
+    "leave": ".leave",
     "members": ".members",
     "page": ".page",
     "ping": ".ping",

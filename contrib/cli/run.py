@@ -14,7 +14,7 @@ import click
 import pydoudou
 
 from ...discovery.configuration.reading import read
-from ..servers import RegisteredServer
+from ..servers import Check, RegisteredServer
 from ..servers.child import Child
 from ..servers.registered_above import marked
 from .joining import loaded
@@ -23,6 +23,8 @@ __all__ = ["run"]
 
 _CANNOT_BE_RUN, _NOT_FOUND = 126, 127
 """What shells exit with."""
+_ANSWERS_ALREADY = 0.5
+"""Seconds."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -69,7 +71,10 @@ def run(
     try:
         settings = pydoudou.Settings.of(read(found.changed(options), register=True))
         registry = pydoudou.Registry(attrs.evolve(settings, leave_on_sigterm=False))
-        server = RegisteredServer(registry, path, scheme="https" if https else "http", drain=drain)
+        scheme = "https" if https else "http"
+        # Whoever answers before the program was started has its port.
+        check = Check(settings.register_host, settings.port, path, scheme, timeout=_ANSWERS_ALREADY)
+        server = RegisteredServer(registry, path, scheme=scheme, drain=drain, doubtful=not check.problem())
     except (pydoudou.SettingsError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     sys.exit(_run(registry, server, command, marked(variables, registry.settings)))

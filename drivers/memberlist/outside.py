@@ -89,7 +89,10 @@ class Outside:
         codec, asked = self._codec, _number()
         datagram = codec.wrap(_padded(Ping(asked, node).encode(), size_bytes - codec.overhead))
         with _datagrams(address[0]) as datagrams:
-            datagrams.connect(address)  # so that the system tells if nobody listens there
+            try:
+                datagrams.connect(address)  # so that the system tells if nobody listens there
+            except OSError as error:
+                raise Unanswered(Why.UNREACHABLE, _said(error)) from None
             began = time.monotonic()
             for kind, body, _, now in self._exchange(datagrams, codec, partial(datagrams.send, datagram)):
                 if kind == MessageType.ACK and Ack.decode(body).seq_no == asked:

@@ -7,18 +7,22 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import prometheus_client
 import pytest
 from support.commands import Terminal, environment, pydoudou, running
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
+from support.prometheus import prometheus
 from support.waiting import eventually
 
 from pydoudou import Registry
 
 ONE_SERVICE = {"GDD_SERVICE_DISCOVERY_MODE": "static", "GDD_STATIC_ORDERS": "http://10.0.0.1:80,http://10.0.0.2:80"}
+MANUAL = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 MARKUP = "[red]users[/red]"
 EVIL = "evil\x1b[31m\u202e"
 
@@ -123,10 +127,11 @@ def test_status_is_ready_or_says_why_not(seed: str) -> None:
 def test_status_shows_the_nodes_of_the_gossip(seed: str) -> None:
     done = pydoudou("status", "--nodes", "--seed", seed, "--json", **FAST_GOSSIP)
     nodes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {node["node"] for node in nodes if not node["observer"]} == {"orders-1", MARKUP, EVIL}
-    assert {node["state"] for node in nodes} == {"alive"}
-    (observer,) = [node for node in nodes if node["observer"]]
-    assert observer["address"]
+    assert {node["node"]: (node["state"], node["services"]) for node in nodes} == {
+        "orders-1": ("alive", ["orders"]),
+        MARKUP: ("alive", ["users"]),
+        EVIL: ("alive", []),
+    }
 
 
 @pytest.mark.parametrize("node", ["orders-1", "its address"])
@@ -145,6 +150,19 @@ def test_nothing_of_this_stays_behind(cluster: Registry, seed: str) -> None:
     assert pydoudou("services", "--seed", seed, **FAST_GOSSIP).returncode == 0
     eventually(lambda: gossip_nodes(cluster) == 3)
     assert {member.service for member in cluster.members()} == {"orders", "users"}
+
+
+def test_they_run_beside_a_service_that_has_the_same_environment(seed: str) -> None:
+    with gossiping() as reserved:
+        port = gossip_address(reserved).rpartition(":")[2]
+    own = {"GDD_MEM_NAME": "carts-1", "GDD_MEM_PORT": port, "GDD_MEM_SEED": seed}
+    with gossiping("carts", GDD_PORT="6063", **own) as carts:
+        for command in (("members",), ("status", "--nodes")):
+            done = pydoudou(*command, **FAST_GOSSIP | own)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert "carts" in done.stdout
+        assert carts.status().ready
+        assert carts.status().backends[0].driver.counters["name_conflicts"] == 0
 
 
 # -- terminals ---------------------------------------------------------------------------------------------------------
@@ -231,7 +249,7 @@ def test_a_reader_that_goes_ends_even_what_would_wait_for_ever(command: tuple[st
 
 def test_a_head_behind_it_is_no_traceback(seed: str) -> None:
     command = f"exec 3>&1; {{ python -m pydoudou members --seed {seed}; echo $? >&3; }} | head -1"
-    path = f"{Path(os.sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # type: ignore[attr-defined]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command],
         env=environment(PATH=path, **FAST_GOSSIP),
@@ -348,3 +366,75 @@ def test_sd_into_a_folder_that_is_not_there_is_a_clear_error(seed: str, tmp_path
     assert str(out) in done.stderr
     assert "No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_real_prometheus_scrapes_the_targets_while_they_are_there(seed: str, tmp_path: Path) -> None:
+    out = tmp_path / "targets.json"
+    found = [{"files": [str(out)], "refresh_interval": "1s"}]
+    server, thread = prometheus_client.start_http_server(0, "127.0.0.1")
+    try:
+        with (
+            running("sd", "--out", str(out), "--seed", seed, **FAST_GOSSIP),
+            prometheus(tmp_path, file_sd_configs=found) as ask,
+        ):
+            scraped = {"GDD_PORT": str(server.server_port), "GDD_MEM_NAME": "carts-1", "GDD_MEM_SEED": seed}
+            with gossiping("carts", **scraped):
+                eventually(lambda: ask("up == 1"), 30)
+                ((labels, _),) = ask("up == 1")
+            assert labels.items() >= {
+                ("service_id", "carts"),
+                ("hostname", "carts-1"),
+                ("base_url", f"http://127.0.0.1:{server.server_port}"),
+                ("instance", f"127.0.0.1:{server.server_port}"),
+            }
+            eventually(lambda: not ask('up{service_id="carts"}'), 30)
+            assert {labels["service_id"] for labels, _ in ask("up == 0")} == {"orders", "users"}
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+# -- completion --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("pydoudou s", {"sd", "services", "simulate", "status"}),
+        ("pydoudou members --w", {"--watch", "--wait"}),
+        ("pydoudou doctor --", {"--json", "--seed", "--wait", "--help"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(line: str, offered: set[str]) -> None:
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_PYDOUDOU_COMPLETE": "bash_complete"}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "pydoudou"],
+        env=environment(**asked),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert offered <= {answer.partition(",")[2] for answer in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_of_the_manual_can_be_told_how(shell: str) -> None:
+    assert f"_PYDOUDOU_COMPLETE={shell}_source" in MANUAL
+    done = subprocess.run(
+        [Path(sys.executable).parent / "pydoudou"],
+        env=environment(_PYDOUDOU_COMPLETE=f"{shell}_source"),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert "_PYDOUDOU_COMPLETE" in done.stdout
+
+
+def test_the_manual_names_every_command() -> None:
+    commands = pydoudou("--help").stdout.partition("Commands:")[2].split("\n  ")
+    names = {line.split()[0] for line in commands if line.strip() and not line.startswith(" ")}
+    assert len(names) > 10
+    assert {name for name in names if f"`pydoudou {name}" not in MANUAL and f"`{name}`" not in MANUAL} == set()

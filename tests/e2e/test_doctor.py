@@ -8,6 +8,7 @@ import base64
 import json
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -209,6 +210,17 @@ def test_with_everything_wrong_it_says_everything() -> None:
     for name in ("GDD_NACOS_SERVER_ADDR", "telepathy", "service-link"):
         assert name in told
     assert "short" not in told
+
+
+def test_on_a_machine_without_a_network_it_says_so() -> None:
+    elsewhere = ["unshare", "--net"]
+    if subprocess.run([*elsewhere, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a network of its own needs root and unshare of util-linux")
+    done = pydoudou("doctor", "--json", "--seed", "10.0.0.1:7946", enter=elsewhere)
+    assert (done.returncode, done.stderr) == (1, "")
+    found = {row["kind"]: row["remedy"] for row in map(json.loads, done.stdout.splitlines())}
+    assert found.keys() == {"no-network", "loopback-advertised", "seed-unreachable"}
+    assert "interface" in found["no-network"]
 
 
 def test_a_terminal_shows_how_far_it_is_and_then_the_findings() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ from prometheus_client import multiprocess
 from prometheus_client.parser import text_string_to_metric_families
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember, reset
+from support.prometheus import Ask, prometheus
 from support.waiting import eventually
 
 from pydoudou import CallPolicy, CircuitBreaker, CircuitOpen, Registry, RoundRobin, Settings
@@ -37,7 +37,6 @@ QUERIES = [
     *re.findall(r"^\| [^|`]+ \| `(.*)` \|$", TEXT, re.MULTILINE),
     *"".join(re.findall(r"^```promql\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)).splitlines(),
 ]
-Labels = dict[str, str]
 
 
 @pytest.fixture
@@ -278,44 +277,10 @@ def test_a_folder_that_is_not_there_is_said_once_by_each_worker_and_ends_nothing
 
 
 @pytest.fixture
-def ask(port: int, tmp_path: Path) -> Iterator[Callable[[str], list[tuple[Labels, float]]]]:
+def ask(port: int, tmp_path: Path) -> Iterator[Ask]:
     """What a Prometheus that scrapes `port` answers to a query."""
-    binary = shutil.which("prometheus")
-    if binary is None:
-        pytest.skip("there is no prometheus on this machine: apt-get install prometheus")
-    target = f"127.0.0.1:{port}"
-    config = tmp_path / "prometheus.yml"
-    scraped = {"job_name": "pydoudou", "scrape_interval": "1s", "static_configs": [{"targets": [target]}]}
-    config.write_text(json.dumps({"scrape_configs": [scraped]}), "utf-8")
-    with HttpMember() as reserved:
-        own = reserved.port  # free again by the time it is used
-    command = [
-        binary,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{own}",
-        "--log.level=warn",
-    ]
-
-    def answer(query: str) -> list[tuple[Labels, float]]:
-        url = f"http://127.0.0.1:{own}/api/v1/query?" + urllib.parse.urlencode({"query": query})
-        try:
-            with urllib.request.urlopen(url, timeout=5) as said:
-                result = json.load(said)["data"]["result"]
-        except ConnectionError:
-            return []
-        except urllib.error.URLError as error:
-            if isinstance(error, urllib.error.HTTPError) and error.code != 503:  # it is starting
-                raise
-            return []
-        return [(found["metric"], float(found["value"][1])) for found in result]
-
-    with subprocess.Popen(command, cwd=tmp_path) as process:
-        try:
-            yield answer
-        finally:
-            process.terminate()
-            process.wait(20)
+    with prometheus(tmp_path, static_configs=[{"targets": [f"127.0.0.1:{port}"]}]) as answer:
+        yield answer
 
 
 PANELS = (
@@ -338,7 +303,7 @@ async def nobody_listens(message: Any) -> None:
 
 
 def test_a_prometheus_scrapes_it_and_answers_the_queries_of_the_manual_and_of_the_tutorial(
-    collectors: prometheus_client.CollectorRegistry, ask: Callable[[str], list[tuple[Labels, float]]]
+    collectors: prometheus_client.CollectorRegistry, ask: Ask
 ) -> None:
     assert len(QUERIES) == 11
     with HttpMember() as member, calling(member) as registry:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 import pyte
@@ -29,10 +29,11 @@ def environment(**variables: str) -> dict[str, str]:
     return ours | variables
 
 
-def pydoudou(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A command that has ended, run in a pipe."""
+def pydoudou(*arguments: str, enter: Sequence[str] = (), **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command that has ended, run in a pipe; `enter` is a command that runs the rest of its line elsewhere."""
+    command = [*enter, *COMMAND, *arguments]
     return subprocess.run(
-        [*COMMAND, *arguments], env=environment(**variables), capture_output=True, text=True, timeout=50, check=False
+        command, env=environment(**variables), capture_output=True, text=True, timeout=50, check=False
     )
 
 
@@ -98,6 +99,10 @@ class Terminal:
     def read_on(self, within: float = 0.1) -> None:
         """Read what comes meanwhile."""
         self._read(within)
+
+    def write(self, text: str) -> None:
+        """Type this."""
+        os.write(self._mine, text.encode())
 
     def end(self, timeout: float = 20.0) -> int:
         """Read until the command ends; its exit code."""
