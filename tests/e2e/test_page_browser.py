@@ -93,7 +93,8 @@ def see(page: Any, names: list[str]) -> None:
 
 
 def renderer_bytes(page: Any) -> int:
-    """What the process that draws this page has for itself."""
+    """What the process that draws this page has for itself, when its garbage is collected."""
+    page.context.new_cdp_session(page).send("HeapProfiler.collectGarbage")
     session = page.context.browser.new_browser_cdp_session()
     processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
     session.detach()
@@ -327,7 +328,7 @@ def test_five_thousand_members_stay_usable(opened: Callable[..., Any]) -> None:
         first_row = time.perf_counter() - began
         expect(page.locator("#count")).to_have_text("first 1,000 of 5,000 members")
         updates, seen = [], []
-        for number in range(5):
+        for number in range(3):
             began = time.perf_counter()
             plugin.report(member("10.20.0.2", "service-00", node=f"changed-{number}"))
             page.wait_for_function(THERE, arg=f"changed-{number}", timeout=SLOW)

@@ -44,7 +44,12 @@ function make(tag, className = "", ...inside) {
   node.append(...inside);
   return node;
 }
-function put(node, text) { if (node.textContent !== text) node.textContent = text; return node; }
+function put(node, text) {
+  const only = node.childNodes.length === 1 ? node.firstChild : null;
+  if (only && only.nodeType === Node.TEXT_NODE) { if (only.data !== text) only.data = text; }
+  else if (node.textContent !== text) node.textContent = text;
+  return node;
+}
 function text(tag, className, value) { return put(make(tag, className), visible(value)); }
 function shape(state) {
   const svg = document.createElementNS(SVG, "svg"), use = document.createElementNS(SVG, "use");
@@ -133,6 +138,15 @@ function fill(node, row) {
   ages(node);
 }
 
+// Only the ages that are seen go on: a thousand of them would have the whole table laid out anew every second.
+const near = new Set();
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const node = shown.get(Number(entry.target.dataset.id));
+    if (entry.isIntersecting && node) { near.add(node); ages(node); } else near.delete(node);
+  }
+}, { rootMargin: "100px" });
+
 function ages(node) {
   const row = node.row, since = registered(row);
   // An ejection is ours, and says when it ends; the age is that of what the backends say.
@@ -208,15 +222,21 @@ function groupOf(row) {
 function nodeOf(id) {
   let node = shown.get(id);
   if (!node) {
-    node = rowNode(id); shown.set(id, node); fill(node, rows.get(id));
+    node = rowNode(id); shown.set(id, node); fill(node, rows.get(id)); watcher.observe(node.tr);
     if (fresh.delete(id)) arrived(node);
   }
   return node;
 }
 
+function forget(id) {
+  const node = shown.get(id);
+  if (node) { watcher.unobserve(node.tr); near.delete(node); }
+  rows.delete(id); shown.delete(id); open.delete(id); fresh.delete(id);
+}
+
 function arrange(most = Infinity) {
   const focus = document.activeElement, parts = [], kept = new Set(order);
-  for (const id of [...rows.keys()]) if (!kept.has(id)) { rows.delete(id); shown.delete(id); open.delete(id); }
+  for (const id of [...rows.keys()]) if (!kept.has(id)) forget(id);
   for (const group of groups.values()) group.ids = [];
   for (const id of order.slice(0, most)) {
     const group = groupOf(rows.get(id));
@@ -384,7 +404,8 @@ function announce() {
 function ask(name, value) {
   if (value) wish.set(name, value); else wish.delete(name);
   history.replaceState(null, "", wish.size ? "?" + wish : location.pathname);
-  head(); rows.clear(); shown.clear(); groups.clear(); fresh.clear(); order = []; first = true;
+  head(); for (const id of [...rows.keys()]) forget(id);
+  groups.clear(); order = []; first = true;
   connect();
 }
 
@@ -474,7 +495,7 @@ function disconnect() {
 document.addEventListener("visibilitychange", () => { if (document.hidden) disconnect(); else connect(); });
 setInterval(() => {
   if (document.hidden || !summary) return;
-  for (const node of shown.values()) if (node.row) ages(node);
+  for (const node of near) ages(node);
   picture();
 }, 1000);
 
