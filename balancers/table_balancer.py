@@ -188,7 +188,7 @@ class TableBalancer(Generic[T]):
     @property
     def calls(self) -> SharedCalls:
         """What the calls of the service share; this balancer's own while the service has no members."""
-        state = self.state
+        state = self._derived.state or self.state
         return self._own_calls if state is None else state.calls
 
     @property

@@ -40,6 +40,7 @@ __all__ = [
     "ProbingDriver",
     "ReconfigurableDriver",
     "ReconfigurablePlugin",
+    "ResumablePlugin",
     "Sink",
     "SubscribingDriver",
 ]
@@ -221,6 +222,15 @@ class FallbackPlugin(DriverPlugin, Protocol):
     def fallbacks(self, environment: Environment) -> Mapping[str, str]:
         """The names of the driver's own variables, by the registry's that they stand in for: ``GDD_REGISTER_HOST`` and
         ``GDD_WEIGHT``. Of several modes the first one's counts, but for a variable that is called alike.
+        """
+
+
+class ResumablePlugin(DriverPlugin, Protocol):
+    """A plugin whose driver can take the place of one whose process was killed."""
+
+    def resumed(self, settings: Any, address: str) -> Any:
+        """`settings` of a driver that is to others the same as the one that had them, and was reached at `address`
+        (`DriverStatus.address`).
         """
 
 

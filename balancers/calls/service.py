@@ -146,7 +146,8 @@ class CalledService(Generic[T]):
         """
         if attempt.answered(status, now):
             following = call.answered(attempt, status, header, now)
-            _tell(call, attempt, following, status)
+            if attempt.watched is not None:
+                _tell(call, attempt, following, status)
             return following
         raise self._errors.timed_out(f"the answer came after {call.timeout}", request=request)
 

@@ -6,16 +6,40 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import click
 
 import pydoudou
 
+from ...discovery.configuration.loading import load_configuration
 from ...discovery.configuration.reading import read
-from ...discovery.configuration.sources import CODE, ENVIRONMENT, Configuration, Source
+from ...discovery.configuration.sources import ENVIRONMENT, Configuration
 
-__all__ = ["Joining", "joining_options"]
+if TYPE_CHECKING:
+    from .gossip import Census
+
+__all__ = ["Joining", "joining_options", "loaded"]
+
+
+def loaded(directory: str | None = None) -> Configuration:
+    """The environment, and the files of a folder, of which it tells on standard error if there are any.
+
+    Args:
+        directory: None for the current one.
+
+    Raises:
+        click.UsageError: one cannot be read.
+    """
+    try:
+        found = load_configuration(os.environ, directory)
+    except pydoudou.SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    files = [source.name for source in found.sources if source.name != ENVIRONMENT]
+    if files:
+        click.echo(f"pydoudou: settings from {', '.join(files)} in {found.directory}", err=True)
+    return found
 
 
 @attrs.frozen
@@ -25,20 +49,27 @@ class Joining:
     Attributes:
         seeds: ``host:port`` of gossip nodes; empty: those of the environment.
         wait: seconds.
+        stays: whether the process is there to stay, under the name and the port of the environment; else it has a name
+            that is made up, and any port: a service with the same environment may run beside it.
     """
 
     seeds: Sequence[str]
     wait: float
+    stays: bool = False
 
     def configuration(self) -> Configuration:
-        """Where values come from: the options, then the environment."""
-        environment = Source(ENVIRONMENT, os.environ)
+        """Where values come from: the options, then the environment, and then the files of the current folder.
+
+        Raises:
+            click.UsageError: a file cannot be read.
+        """
+        found = loaded()
         if not self.seeds:
-            return Configuration((environment,))
+            return found
         said = {"GDD_MEM_SEED": ",".join(self.seeds)}
-        if not os.environ.get("GDD_SERVICE_DISCOVERY_MODE"):
+        if not found.values().get("GDD_SERVICE_DISCOVERY_MODE"):
             said["GDD_SERVICE_DISCOVERY_MODE"] = "memberlist"
-        return Configuration((Source(CODE, said), environment))
+        return found.changed(said)
 
     def settings(self) -> pydoudou.Settings:
         """Those of a process that registers nothing.
@@ -46,8 +77,11 @@ class Joining:
         Raises:
             click.UsageError: what is set is wrong (exit code 2).
         """
+        configuration = self.configuration()
+        if not self.stays:
+            configuration = configuration.changed({"GDD_MEM_NAME": "", "GDD_MEM_PORT": "0"})
         try:
-            return pydoudou.Settings.of(read(self.configuration(), register=False))
+            return pydoudou.Settings.of(read(configuration, register=False))
         except pydoudou.SettingsError as error:
             raise click.UsageError(str(error)) from error
 
@@ -67,6 +101,24 @@ class Joining:
             yield registry
         finally:
             registry.stop()
+
+    @contextlib.contextmanager
+    def census(self) -> Iterator[Census]:
+        """All nodes of the gossip, the dead among them; meanwhile one more, which only looks.
+
+        Raises:
+            click.ClickException: what is set is wrong, or names no seed (2), or none answers (1).
+        """
+        from .gossip import census, gossip_settings
+
+        settings = gossip_settings(self.settings())
+        if not settings.seeds:
+            raise click.UsageError("whose nodes? Name a gossip node to join: --seed HOST:PORT, or GDD_MEM_SEED")
+        try:
+            with census(settings, max(1.0, self.wait)) as seen:
+                yield seen
+        except pydoudou.DiscoveryError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def joining_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,19 +7,16 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import cast
 
 import click
 
-import pydoudou
-
 from ...drivers.memberlist.outside import Outside, Unanswered
-from ...drivers.memberlist.protocol.addresses import Address
-from ...drivers.memberlist.settings import MemberlistSettings, parse_seed
-from ...drivers.members import bracketed
-from .gossip import gossip_nodes, ip_addresses, outside
+from ...drivers.memberlist.protocol.addresses import Address, shown
+from ...drivers.memberlist.settings import parse_seed
+from .gossip import gossip_settings, ip_addresses, outside
 from .joining import Joining, joining_options
 from .output import Column, Output, Row, output_option
+from .progress import progress
 
 __all__ = ["ping"]
 
@@ -52,12 +49,12 @@ def ping(node: str, count: int, timeout: float, output: Output, joining: Joining
     name, addresses, asking = _found(node, timeout, joining)
     answered = True
     rows = []
-    for address in addresses:
-        where = f"{bracketed(address[0])}:{address[1]}"
-        for kind, ask in (("udp", asking.ping), ("tcp", asking.ping_over_stream)):
-            row, well = _asked(f"{where} {kind}", partial(ask, address, name), count)
-            rows.append(row)
-            answered &= well
+    with progress("pinging", 2 * len(addresses) * count) as step:
+        for address in addresses:
+            for kind, ask in (("udp", asking.ping), ("tcp", asking.ping_over_stream)):
+                row, well = _asked(f"{shown(address)} {kind}", partial(ask, address, name), count, step)
+                rows.append(row)
+                answered &= well
     output.table(_COLUMNS, rows)
     sys.exit(0 if answered else 1)
 
@@ -68,22 +65,12 @@ def _found(node: str, timeout: float, joining: Joining) -> tuple[str, list[Addre
         address = parse_seed(node) if ":" in node else None
     except ValueError:
         address = None
+    asking = outside(gossip_settings(joining.settings()), timeout)
     if address is not None:
-        asking = outside(_settings(joining.settings()), timeout)
         return "", _resolved(address), asking
-    with joining.registry() as registry:
-        nodes = {each.name: each for each in gossip_nodes(registry)}
-        asking = outside(_settings(registry.settings), timeout)
-    if node not in nodes:
-        others = ", ".join(each.name for each in list(nodes.values())[:10] if not each.observer) or "none"
-        raise click.ClickException(f"no node is called {node!r}; the nodes here are: {others}. HOST:PORT works as well")
-    return node, _resolved((nodes[node].host, nodes[node].port)), asking
-
-
-def _settings(settings: pydoudou.Settings) -> MemberlistSettings:
-    if "memberlist" not in settings.drivers:
-        raise click.UsageError(f"pings are for gossip nodes, and the mode is {', '.join(settings.modes)}")
-    return cast(MemberlistSettings, settings.drivers["memberlist"])
+    with joining.census() as seen:
+        found = seen.node(node)
+    return node, _resolved((found.host, found.port)), asking
 
 
 def _resolved(address: Address) -> list[Address]:
@@ -93,7 +80,7 @@ def _resolved(address: Address) -> list[Address]:
         raise click.ClickException(f"{address[0]} cannot be resolved: {error}") from error
 
 
-def _asked(what: str, ask: Callable[[], float], count: int) -> tuple[Row, bool]:
+def _asked(what: str, ask: Callable[[], float], count: int, step: Callable[[], None]) -> tuple[Row, bool]:
     """A row on so many pings, and whether the last one was answered."""
     took: list[float] = []
     why = ""
@@ -105,6 +92,7 @@ def _asked(what: str, ask: Callable[[], float], count: int) -> tuple[Row, bool]:
         except Unanswered as unanswered:
             why = str(unanswered)
             break
+        step()
     least, median = (min(took), statistics.median(took)) if took else (None, None)
     fields = {"to": what, "sent": len(took) + bool(why), "answered": len(took), "least_seconds": least}
     cells = (what, f"{len(took)} of {len(took) + bool(why)}", _milliseconds(least), _milliseconds(median), why)

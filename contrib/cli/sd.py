@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
+import attrs
 import click
 
 import pydoudou
@@ -43,7 +44,7 @@ def sd(out: Path, joining: Joining) -> None:
     seed.
     """
     changes = _Changes()
-    with interruptible(), joining.registry() as registry:
+    with interruptible(), attrs.evolve(joining, stays=True).registry() as registry:
         registry.add_observer(changes)
         found = wait_for_members(registry, None, joining.wait)
         if found or not out.exists() or registry.status().ready:

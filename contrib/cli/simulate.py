@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ...balancers.calls.policy import CallPolicy
 from ..simulator import BALANCERS, CALLERS_POLICY, FAULTS, NO_EJECTION, Fault, Load, Row, Simulation, row
 from ..simulator.faults import UNDISTURBED
 from .policy_option import policy_from
+from .progress import progress
 
 __all__ = ["simulate"]
 
@@ -85,7 +85,10 @@ def simulate(
     console = Console()
     # Lines that are printed to the same terminal would be torn by it.
     shown = not (as_json and console.is_terminal)
-    with _progress(runs * math.ceil(seconds), shown=shown) as tick, _printer(console, as_json, load, seed) as show:
+    with (
+        progress("simulating", runs * math.ceil(seconds), shown=shown) as tick,
+        _printer(console, as_json, load, seed) as show,
+    ):
 
         def run(fault: Fault, balancer: str) -> Simulation:
             simulation = Simulation(fault, balancer, policy, load, seed)
@@ -108,17 +111,6 @@ def _rows(faults: Sequence[str], balancers: Sequence[str], run: Callable[[Fault,
 
 
 # -- what is shown ----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _progress(steps: int, *, shown: bool) -> Iterator[Callable[[], None]]:
-    """How far it is, on a terminal, for as long as it takes; to be called for every step."""
-    screen = Console(stderr=True)
-    columns = (TextColumn("simulating"), BarColumn(), TimeRemainingColumn())
-    unseen = not (shown and screen.is_terminal)
-    with Progress(*columns, console=screen, transient=True, disable=unseen, redirect_stdout=False) as progress:
-        task = progress.add_task("", total=steps)
-        yield lambda: progress.advance(task)
 
 
 @contextlib.contextmanager

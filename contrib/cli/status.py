@@ -8,14 +8,15 @@ import click
 
 from ...discovery.status import BackendStatus, RegistryStatus
 from .arrivals import wait_for_members
-from .gossip import GossipNode, gossip_nodes
+from .gossip import SeenNode
 from .joining import Joining, joining_options
 from .output import Column, Output, Row, output_option
 
 __all__ = ["status"]
 
+_WAIT = 1.0
 _BACKENDS = (Column("backend"), Column("is"), Column("nodes", right=True), Column("what it says"))
-_NODES = (Column("node"), Column("state"), Column("address"))
+_NODES = (Column("node"), Column("state"), Column("address"), Column("services"))
 
 
 @click.command()
@@ -29,15 +30,17 @@ def status(nodes: bool, output: Output, joining: Joining) -> None:
 
     The exit code is 1 if one of them is not ready.
     """
+    if nodes:
+        with joining.census() as seen:
+            output.table(_NODES, [_node(node) for node in seen.nodes if node.state != "left"])
+        return
     with joining.registry() as registry:
-        wait_for_members(registry, None, min(joining.wait, 1.0))
+        wait_for_members(registry, None, min(joining.wait, _WAIT))
         said = registry.status()
-        if nodes:
-            output.table(_NODES, [_node(node) for node in gossip_nodes(registry)])
-        elif output.as_json:
-            output.json(said.to_dict())
-        else:
-            _show(said, output)
+    if output.as_json:
+        output.json(said.to_dict())
+    else:
+        _show(said, output)
     sys.exit(0 if said.ready else 1)
 
 
@@ -55,6 +58,7 @@ def _backend(backend: BackendStatus) -> Row:
     return Row((backend.mode, ready, f"{backend.driver.nodes}", says.removeprefix(", ")), backend.to_dict())
 
 
-def _node(node: GossipNode) -> Row:
-    fields = {"node": node.name, "address": node.address, "state": node.state, "observer": node.observer}
-    return Row((f"{node.name} (this observer)" if node.observer else node.name, node.state, node.address), fields)
+def _node(node: SeenNode) -> Row:
+    services = tuple(dict.fromkeys(member.service for member in node.members))
+    fields = {"node": node.name, "state": node.state, "address": node.address, "services": services}
+    return Row((node.name, node.state, node.address, ", ".join(services)), fields)

@@ -49,14 +49,12 @@ class Remote:
     """Where configuration is kept.
 
     Attributes:
-        kind: ``nacos``.
-        plugin: what follows it.
-        settings: of the plugin.
+        kind: ``nacos``, the mode whose plugin follows it.
+        settings: what the plugin has read.
         names: of the texts, the one that counts most first.
     """
 
     kind: str
-    plugin: ConfigurationPlugin = attrs.field(repr=False, eq=False)
     settings: Any = attrs.field(repr=False)
     names: tuple[str, ...]
     group: str
@@ -64,7 +62,7 @@ class Remote:
 
     def source(self) -> ConfigurationSource:
         """What follows it; not started."""
-        return self.plugin.configuration(self.settings, self.names, self.group)
+        return _plugin(self.kind).configuration(self.settings, self.names, self.group)
 
     def is_source(self, source: Source) -> bool:
         """Whether this source is one of its texts."""
@@ -89,15 +87,20 @@ def read_remote(environment: Environment) -> Remote | None:
         return None
     if not names:
         environment.problem(_DATA_IDS, f"the data ids of the configuration, because {_TYPE} is {_NACOS}")
-    plugin = find_plugin(_NACOS)
     try:
-        loaded = cast(ConfigurationPlugin, plugin.load()) if plugin is not None else None
+        settings = _plugin(kind).read_settings(environment)
     except SettingsError as error:
         environment.problem(_TYPE, str(error))
-        loaded = None
-    if loaded is None:
         return None
-    return Remote(_NACOS, loaded, loaded.read_settings(environment), names, group, form)
+    return Remote(kind, settings, names, group, form)
+
+
+def _plugin(kind: str) -> ConfigurationPlugin:
+    """What follows configuration of this kind. Raises `SettingsError` if it is not installed."""
+    found = find_plugin(kind)
+    if found is None:
+        raise SettingsError(f"no installed package offers {kind!r}")
+    return cast(ConfigurationPlugin, found.load())
 
 
 def without_remote(configuration: Configuration, remote: Remote) -> Configuration:
@@ -161,14 +164,14 @@ class Followed:
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
         """As `ConfigurationSource.follow`."""
-        await self._source.follow(self._told, task_status=task_status)
+        await self._source.follow(self.told, task_status=task_status)
 
     def status(self) -> RemoteStatus:
         """Quick, from any thread."""
         source: DriverStatus = self._source.status()
         return RemoteStatus(self._remote.kind, source.ready, source.message, self._names, self._refused)
 
-    async def _told(self, texts: Mapping[str, str | None]) -> None:
+    async def told(self, texts: Mapping[str, str | None]) -> None:
         """Go on with what can be used of these texts."""
         refused: list[str] = []
         wanted: dict[str, dict[str, str]] = {}

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from support.waiting import eventually
 from pydoudou import Registry
 
 ONE_SERVICE = {"GDD_SERVICE_DISCOVERY_MODE": "static", "GDD_STATIC_ORDERS": "http://10.0.0.1:80,http://10.0.0.2:80"}
+MANUAL = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
 MARKUP = "[red]users[/red]"
 EVIL = "evil\x1b[31m\u202e"
 
@@ -125,10 +127,11 @@ def test_status_is_ready_or_says_why_not(seed: str) -> None:
 def test_status_shows_the_nodes_of_the_gossip(seed: str) -> None:
     done = pydoudou("status", "--nodes", "--seed", seed, "--json", **FAST_GOSSIP)
     nodes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {node["node"] for node in nodes if not node["observer"]} == {"orders-1", MARKUP, EVIL}
-    assert {node["state"] for node in nodes} == {"alive"}
-    (observer,) = [node for node in nodes if node["observer"]]
-    assert observer["address"]
+    assert {node["node"]: (node["state"], node["services"]) for node in nodes} == {
+        "orders-1": ("alive", ["orders"]),
+        MARKUP: ("alive", ["users"]),
+        EVIL: ("alive", []),
+    }
 
 
 @pytest.mark.parametrize("node", ["orders-1", "its address"])
@@ -147,6 +150,19 @@ def test_nothing_of_this_stays_behind(cluster: Registry, seed: str) -> None:
     assert pydoudou("services", "--seed", seed, **FAST_GOSSIP).returncode == 0
     eventually(lambda: gossip_nodes(cluster) == 3)
     assert {member.service for member in cluster.members()} == {"orders", "users"}
+
+
+def test_they_run_beside_a_service_that_has_the_same_environment(seed: str) -> None:
+    with gossiping() as reserved:
+        port = gossip_address(reserved).rpartition(":")[2]
+    own = {"GDD_MEM_NAME": "carts-1", "GDD_MEM_PORT": port, "GDD_MEM_SEED": seed}
+    with gossiping("carts", GDD_PORT="6063", **own) as carts:
+        for command in (("members",), ("status", "--nodes")):
+            done = pydoudou(*command, **FAST_GOSSIP | own)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert "carts" in done.stdout
+        assert carts.status().ready
+        assert carts.status().backends[0].driver.counters["name_conflicts"] == 0
 
 
 # -- terminals ---------------------------------------------------------------------------------------------------------
@@ -233,7 +249,7 @@ def test_a_reader_that_goes_ends_even_what_would_wait_for_ever(command: tuple[st
 
 def test_a_head_behind_it_is_no_traceback(seed: str) -> None:
     command = f"exec 3>&1; {{ python -m pydoudou members --seed {seed}; echo $? >&3; }} | head -1"
-    path = f"{Path(os.sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # type: ignore[attr-defined]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command],
         env=environment(PATH=path, **FAST_GOSSIP),
@@ -377,3 +393,48 @@ def test_a_real_prometheus_scrapes_the_targets_while_they_are_there(seed: str, t
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+# -- completion --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("pydoudou s", {"sd", "services", "simulate", "status"}),
+        ("pydoudou members --w", {"--watch", "--wait"}),
+        ("pydoudou doctor --", {"--json", "--seed", "--wait", "--help"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(line: str, offered: set[str]) -> None:
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_PYDOUDOU_COMPLETE": "bash_complete"}
+    done = subprocess.run(
+        [Path(sys.executable).parent / "pydoudou"],
+        env=environment(**asked),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert offered <= {answer.partition(",")[2] for answer in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_of_the_manual_can_be_told_how(shell: str) -> None:
+    assert f"_PYDOUDOU_COMPLETE={shell}_source" in MANUAL
+    done = subprocess.run(
+        [Path(sys.executable).parent / "pydoudou"],
+        env=environment(_PYDOUDOU_COMPLETE=f"{shell}_source"),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert "_PYDOUDOU_COMPLETE" in done.stdout
+
+
+def test_the_manual_names_every_command() -> None:
+    commands = pydoudou("--help").stdout.partition("Commands:")[2].split("\n  ")
+    names = {line.split()[0] for line in commands if line.strip() and not line.startswith(" ")}
+    assert len(names) > 10
+    assert {name for name in names if f"`pydoudou {name}" not in MANUAL and f"`{name}`" not in MANUAL} == set()

@@ -20,7 +20,7 @@ from pydoudou.drivers.memberlist.protocol.events import (
     NodeUpdated,
     Problem,
 )
-from pydoudou.drivers.memberlist.protocol.messages import IndirectPing, Ping
+from pydoudou.drivers.memberlist.protocol.messages import Dead, IndirectPing, Ping, Suspect
 from pydoudou.drivers.memberlist.protocol.packet import PacketCodec
 
 KEY, OTHER_KEY = bytes(range(16)), bytes(range(16, 32))
@@ -345,6 +345,29 @@ def test_a_node_that_leaves_is_gone_on_both_sides_and_remembered_as_left() -> No
     assert [event.node.state for event in world.events("peer", NodeLeft)] == [State.LEFT]
     world.run(10.0)
     assert world.events("peer", NodeSuspected) == []
+
+
+def test_of_a_suspect_and_of_a_stranger_it_can_be_told_that_they_have_left() -> None:
+    lone = Lone()
+    lone.knows("peer", "lost")
+    lone.hear(Suspect(1, "lost", "peer"))
+    lone.packets()
+    for name in ("lost", "stranger"):
+        lone.swim.report_left(name, 3, lone.now)
+    assert lone.node("lost").state is State.LEFT
+    lone.run(2.0)
+    told = {(report.node, report.incarnation, report.reporter) for _, report in lone.sent(Dead)}
+    assert told == {("lost", 3, "lost"), ("stranger", 3, "stranger")}
+
+
+@pytest.mark.parametrize("name", ["me", "peer"])
+def test_of_a_node_that_is_alive_nobody_is_told_that_it_has_left(name: str) -> None:
+    lone = Lone()
+    lone.knows("peer")
+    with pytest.raises(ValueError, match="is alive"):
+        lone.swim.report_left(name, 9, lone.now)
+    lone.run(2.0)
+    assert lone.sent(Dead) == []
 
 
 def test_a_node_alone_has_nobody_to_tell_that_it_leaves() -> None:

@@ -100,6 +100,10 @@ class Terminal:
         """Read what comes meanwhile."""
         self._read(within)
 
+    def write(self, text: str) -> None:
+        """Type this."""
+        os.write(self._mine, text.encode())
+
     def end(self, timeout: float = 20.0) -> int:
         """Read until the command ends; its exit code."""
         over = time.monotonic() + timeout

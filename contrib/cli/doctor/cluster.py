@@ -10,27 +10,16 @@ import attrs
 import pydoudou
 
 from ....drivers.errors import DiscoveryError
-from ....drivers.memberlist.protocol.addresses import shown
 from ....drivers.memberlist.settings import MemberlistSettings
-from ..arrivals import wait_for_members
-from ..gossip import GossipNode, gossip_nodes
+from ..gossip import SeenNode, census
 from .seeds import Seeds
 from .situation import Finding, Situation
 
-__all__ = ["Seen", "look_at_gossip", "look_at_seen"]
+__all__ = ["look_at_gossip", "look_at_seen"]
 
-_WAIT = 1.0
+_WITHIN = 10.0
 _CLOCKS_APART = 60.0
 _NAMED = 5
-
-
-@attrs.frozen
-class Seen:
-    """A cluster as an observer sees it."""
-
-    nodes: Sequence[GossipNode]
-    members: Sequence[pydoudou.Member]
-    now: datetime
 
 
 def look_at_gossip(situation: Situation) -> Iterator[Finding]:
@@ -42,38 +31,30 @@ def look_at_gossip(situation: Situation) -> Iterator[Finding]:
     yield from seeds.look()
     if not seeds.answering:
         return
-    variables = dict(situation.values) | {
-        "GDD_SERVICE_DISCOVERY_MODE": "memberlist",
-        "GDD_MEM_SEED": ",".join(map(shown, seeds.answering)),
-        **{"GDD_MEM_NAME": "", "GDD_MEM_PORT": "0", "GDD_MEM_JOIN": "", "GDD_MEM_LOG_DISABLE": "true"},
-    }
     try:
-        settings = pydoudou.Settings.from_env(variables, register=False)
-    except DiscoveryError:
-        return  # what is wrong with the variables is a finding of `variables`
-    with pydoudou.Registry(settings) as registry:
-        wait_for_members(registry, None, _WAIT)
-        status = registry.status()
-        if not status.ready:
-            yield Finding(
-                "not-joined",
-                f"the seeds answer, and joining fails: {status.backends[0].driver.message}",
-                "the message says why; the settings of the gossip have to be the same on all nodes",
-            )
-            return
-        nodes = [node for node in gossip_nodes(registry) if not node.observer]
-        seen = Seen(nodes, registry.members(), datetime.now(UTC))
-    yield from look_at_seen(situation, gossip, seen)
+        with census(attrs.evolve(gossip, seeds=tuple(seeds.answering)), _WITHIN) as joined:
+            nodes = joined.nodes
+    except DiscoveryError as error:
+        yield Finding(
+            "not-joined",
+            f"the seeds answer, and joining fails: {error}",
+            "the message says why; the settings of the gossip have to be the same on all nodes",
+        )
+        return
+    yield from look_at_seen(situation, gossip, nodes, datetime.now(UTC))
 
 
-def look_at_seen(situation: Situation, gossip: MemberlistSettings, seen: Seen) -> Iterator[Finding]:
+def look_at_seen(
+    situation: Situation, gossip: MemberlistSettings, nodes: Sequence[SeenNode], now: datetime
+) -> Iterator[Finding]:
     """What the others make impossible, and what is wrong with them."""
-    present = [node for node in seen.nodes if node.state in ("alive", "suspect")]
-    own = _already_running(situation, gossip, seen)
-    yield from _name_taken(situation, gossip, [node for node in present if node.name not in own])
-    yield from _port_taken(situation, gossip, [node for node in present if node.name not in own])
-    yield from _address_taken(situation, seen.members)
-    yield from _clocks_apart(seen)
+    present = [node for node in nodes if node.state in ("alive", "suspect")]
+    others = [node for node in present if not _is_this_service(situation, gossip, node)]
+    members = [member for node in present for member in node.members]
+    yield from _name_taken(situation, others)
+    yield from _port_taken(gossip, others)
+    yield from _address_taken(situation, members)
+    yield from _clocks_apart(members, now)
     suspects = [node.name for node in present if node.state == "suspect"]
     if suspects:
         named = ", ".join(map(repr, suspects[:_NAMED])) + (" and others" if len(suspects) > _NAMED else "")
@@ -84,17 +65,14 @@ def look_at_seen(situation: Situation, gossip: MemberlistSettings, seen: Seen) -
         )
 
 
-def _already_running(situation: Situation, gossip: MemberlistSettings, seen: Seen) -> frozenset[str]:
-    """The names of the nodes that may be this very service: it runs already, and somebody looks after it."""
-    service, host, port = situation.service
-    offering = {member.node for member in seen.members if member.key == (service, host, port)}
-    if not situation.registers and not gossip.any_port:
-        here = (gossip.config.advertise_host, gossip.port)
-        offering |= {node.name for node in seen.nodes if (node.host, node.port) == here}
-    return frozenset(offering)
+def _is_this_service(situation: Situation, gossip: MemberlistSettings, node: SeenNode) -> bool:
+    """Whether this node may be the very process that is to be looked after: it runs already."""
+    if situation.registers:
+        return situation.service in [member.key for member in node.members]
+    return not gossip.any_port and (node.host, node.port) == (gossip.config.advertise_host, gossip.port)
 
 
-def _name_taken(situation: Situation, gossip: MemberlistSettings, others: Sequence[GossipNode]) -> Iterator[Finding]:
+def _name_taken(situation: Situation, others: Sequence[SeenNode]) -> Iterator[Finding]:
     name = situation.said("GDD_MEM_NAME")
     for node in others:
         if name and node.name == name:
@@ -105,7 +83,7 @@ def _name_taken(situation: Situation, gossip: MemberlistSettings, others: Sequen
             )
 
 
-def _port_taken(situation: Situation, gossip: MemberlistSettings, others: Sequence[GossipNode]) -> Iterator[Finding]:
+def _port_taken(gossip: MemberlistSettings, others: Sequence[SeenNode]) -> Iterator[Finding]:
     for node in others:
         if not gossip.any_port and (node.host, node.port) == (gossip.config.advertise_host, gossip.port):
             yield Finding(
@@ -127,10 +105,10 @@ def _address_taken(situation: Situation, members: Sequence[pydoudou.Member]) -> 
             )
 
 
-def _clocks_apart(seen: Seen) -> Iterator[Finding]:
+def _clocks_apart(members: Sequence[pydoudou.Member], now: datetime) -> Iterator[Finding]:
     ahead = {
-        member.node: (member.registered_at - seen.now).total_seconds()
-        for member in seen.members
+        member.node: (member.registered_at - now).total_seconds()
+        for member in members
         if member.registered_at is not None
     }
     for node, seconds in ahead.items():

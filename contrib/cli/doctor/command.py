@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterator
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ..joining import Joining, joining_options
 from ..output import Output, output_option
+from ..progress import progress
 from .cluster import look_at_gossip
 from .machine import look_at_clock, look_at_container, look_at_network, look_at_port, look_at_workers
 from .nacos import look_at_nacos
@@ -45,24 +42,14 @@ def doctor(output: Output, joining: Joining) -> None:
     """
     logging.getLogger("pydoudou").setLevel(logging.CRITICAL)  # what is logged here are the findings, less well said
     situation = Situation.of(joining.configuration())
-    with _progress(len(CHECKS)) as ended:
-        found = findings_of(CHECKS, situation, ended)
+    with progress("looking", len(CHECKS)) as step:
+        found = findings_of(CHECKS, situation, lambda check: step())
     if output.as_json:
         for finding in found:
             output.json(finding.to_dict())
     else:
         _show(found, situation, output)
     sys.exit(1 if found else 0)
-
-
-@contextlib.contextmanager
-def _progress(checks: int) -> Iterator[Callable[[Check], None]]:
-    """How many of the checks are over, on a terminal, for as long as it takes."""
-    screen = Console(stderr=True)
-    columns = (TextColumn("looking"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
-        task = progress.add_task("", total=checks)
-        yield lambda check: progress.advance(task)
 
 
 def _show(found: list[Finding], situation: Situation, output: Output) -> None:

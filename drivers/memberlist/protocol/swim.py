@@ -28,7 +28,7 @@ from .gossip import Gossiper
 from .hint import Hints
 from .hooks import Hooks
 from .membership import Lifecycle, Membership
-from .messages import Ack, Alive, Ping
+from .messages import Ack, Alive, Dead, Ping, State
 from .node_list import NodeRecord, Roster
 from .packet_receiver import PacketReceiver
 from .probe import Prober
@@ -325,6 +325,25 @@ class Swim:
         """Take part again after a leave (Go's cannot)."""
         self._context.enter(now)
         self._membership.return_after_leave()
+
+    def report_left(self, name: str, incarnation: int, now: float) -> None:
+        """Tell everybody that a node has left which cannot say so any more, as of that incarnation. Whoever holds it
+        alive or suspect drops it at once; the node itself contradicts, should it be there after all.
+
+        We need not know it: whoever joins is not told of those that are suspect.
+
+        Raises:
+            ValueError: it is alive, as far as we know, or this node itself.
+        """
+        self._context.enter(now)
+        node = self._roster.get(name)
+        if node is not None and node.state is State.ALIVE:
+            raise ValueError(f"{name[:80]!r} is alive")
+        report = Dead(incarnation, name, name)
+        if node is not None:
+            self._membership.dead(report)
+        if node is None or node.gone:
+            self._context.broadcasts.queue(report.encode(), name)
 
     # -- seams for tests and simulations -------------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,13 +13,13 @@ import pytest
 from support.doctor import only, situation
 
 from pydoudou import Member
-from pydoudou.contrib.cli.doctor.cluster import Seen, look_at_seen
+from pydoudou.contrib.cli.doctor.cluster import look_at_seen
 from pydoudou.contrib.cli.doctor.command import CHECKS
 from pydoudou.contrib.cli.doctor.machine import look_at_clock, look_at_container, look_at_workers
 from pydoudou.contrib.cli.doctor.running import findings_of
 from pydoudou.contrib.cli.doctor.situation import Check, Finding, Situation
 from pydoudou.contrib.cli.doctor.variables import look_at_variables
-from pydoudou.contrib.cli.gossip import GossipNode
+from pydoudou.contrib.cli.gossip import SeenNode
 
 HEALTHY = {
     **{"GDD_SERVICE_NAME": "carts", "GDD_PORT": "6063", "GDD_REGISTER_HOST": "10.0.0.3"},
@@ -129,30 +130,28 @@ def test_a_clock_that_cannot_be_right(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- what an observer has seen -----------------------------------------------------------------------------------------
 
 
-def node(name: str, host: str, state: str = "alive", port: int = 7946) -> GossipNode:
-    return GossipNode(name, host, port, state, False)
+def node(name: str, host: str, state: str = "alive", *members: Member) -> SeenNode:
+    return SeenNode(name, host, 7946, state, 1, members)
 
 
-def seen(*members: Member, nodes: Iterable[GossipNode] = ()) -> Seen:
-    return Seen(
-        [node("orders-1", "10.0.0.1"), *nodes], [Member("orders", "10.0.0.1", 6061, node="orders-1"), *members], NOW
-    )
+ORDERS = node("orders-1", "10.0.0.1", "alive", Member("orders", "10.0.0.1", 6061, node="orders-1"))
 
 
-def found(cluster: Seen, **variables: str) -> list[Finding]:
+def found(*nodes: SeenNode, **variables: str) -> list[Finding]:
     looking = healthy(**variables)
     assert looking.gossip is not None
-    return [*look_at_seen(looking, looking.gossip, cluster)]
+    return [*look_at_seen(looking, looking.gossip, [ORDERS, *nodes], NOW)]
 
 
 def test_of_others_that_are_well_nothing_is_found() -> None:
-    assert found(seen()) == []
+    assert found() == []
 
 
 def test_a_member_of_the_future_has_another_clock() -> None:
-    def registered(seconds: float) -> Seen:
+    def registered(seconds: float) -> SeenNode:
         at = NOW + timedelta(seconds=seconds)
-        return seen(Member("users", "10.0.0.2", 6062, node="users-1", registered_at=at))
+        member = Member("users", "10.0.0.2", 6062, node="users-1", registered_at=at)
+        return node("users-1", "10.0.0.2", "alive", member)
 
     assert found(registered(10)) == []
     finding = only(found(registered(300)))
@@ -161,7 +160,7 @@ def test_a_member_of_the_future_has_another_clock() -> None:
 
 
 def test_nodes_that_do_not_answer_are_named() -> None:
-    finding = only(found(seen(nodes=[node("users-1", "10.0.0.2", "suspect"), node("old", "10.0.0.4", "dead")])))
+    finding = only(found(node("users-1", "10.0.0.2", "suspect"), node("old", "10.0.0.4", "dead")))
     assert finding.kind == "nodes-suspect"
     assert "1 of 2 nodes" in finding.problem
     assert "'users-1'" in finding.problem
@@ -170,15 +169,16 @@ def test_nodes_that_do_not_answer_are_named() -> None:
 
 def test_a_name_is_free_again_when_its_node_is_dead() -> None:
     other = node("carts-1", "10.0.0.9", "dead")
-    assert found(seen(nodes=[other]), GDD_MEM_NAME="carts-1") == []
+    assert found(other, GDD_MEM_NAME="carts-1") == []
     alive = node("carts-1", "10.0.0.9")
-    assert only(found(seen(nodes=[alive]), GDD_MEM_NAME="carts-1")).kind == "name-taken"
+    assert only(found(alive, GDD_MEM_NAME="carts-1")).kind == "name-taken"
 
 
 def test_what_runs_already_with_these_settings_is_no_stranger() -> None:
     running = Member("carts", "10.0.0.3", 6063, node="carts-1")
     variables = {"GDD_MEM_NAME": "carts-1", "GDD_MEM_PORT": "7946"}
-    assert found(seen(running, nodes=[node("carts-1", "10.0.0.3")]), **variables) == []
+    assert found(node("carts-1", "10.0.0.3", "alive", running), **variables) == []
+    assert [each.kind for each in found(node("carts-1", "10.0.0.3"), **variables)] == ["name-taken", "port-taken"]
 
 
 # -- running them ------------------------------------------------------------------------------------------------------
@@ -207,3 +207,11 @@ def test_a_check_that_hangs_or_fails_is_a_finding_and_keeps_no_other_from_being_
 
 def test_all_checks_have_names_of_their_own() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS)
+
+
+def test_the_manual_lists_every_kind_of_finding() -> None:
+    root = Path(__file__).parents[3]
+    sources = "".join(path.read_text("utf-8") for path in (root / "contrib/cli/doctor").glob("*.py"))
+    kinds = {*re.findall(r'Finding\(\s*"([a-z-]+)"', sources), "workers-name", "workers-port"}
+    page = (root / "docs/cli.md").read_text("utf-8").partition("| `kind` |")[2].partition("\n\n")[0]
+    assert {kind for row in page.splitlines() for kind in re.findall(r"`([a-z-]+)`", row.split("|")[1])} == kinds
