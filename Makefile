@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balan
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint long parity fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers clean
+.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -41,7 +41,8 @@ unit: $(STAMP)
 # What could go on for ever, for about an hour: simulated clusters and fuzzing. `make test` and `make fuzz-minute` do a
 # little of the same.
 long: fuzz
-	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_frameworks.py --numprocesses 2 --dist loadfile
+	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_servers_that_do_not_answer.py tests/e2e/test_frameworks.py tests/e2e/test_cycles.py tests/interop/test_go_consumer.py --numprocesses 2 --dist loadfile
+	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_frameworks.py tests/interop/test_remote_configuration.py --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -80,6 +81,10 @@ reference: $(STAMP)
 	$(BIN)/python tests/support/settings_table.py docs/settings.md
 	$(BIN)/python tests/support/file_reading.py docs/settings.md
 	$(BIN)/python tests/support/client_table.py docs/clients.md
+
+# The pictures of docs/page.md, in about two minutes; needs chromium.
+screenshots: $(STAMP)
+	$(BIN)/python tests/support/screenshots.py docs
 
 # About two minutes.
 simulations: $(STAMP)

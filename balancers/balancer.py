@@ -9,6 +9,7 @@ from ..drivers.members import Member
 from .memory.pick import Pick
 
 if TYPE_CHECKING:
+    from .calls.policy import CallPolicy
     from .memory.policy import HealthPolicy
     from .shared_calls import SharedCalls
 
@@ -57,6 +58,9 @@ class ReportingBalancer(Balancer, Protocol):
     @property
     def random(self) -> Random:
         """Where chance comes from."""
+
+    def default_policy(self) -> CallPolicy:
+        """The policy of calls whose client was given none."""
 
     def begin(self, exclude: Excluded = ()) -> Pick:
         """As `pick`, for a call whose end will be told."""

@@ -12,8 +12,8 @@ class LeastLatency(TwoChoices):
     """Picks the one of two members whose peak EWMA of the time to an answer, times the calls in flight and this one,
     is smaller for its weight (Finagle's and linkerd's balancer).
 
-    A failure counts as an answer after 5 seconds. Who takes five times as long as the others at least is chosen only
-    if a few more draws find nobody else. Outcomes come from those that begin with `begin` or `call`, as all
+    A failure counts as an answer after 5 seconds. Who takes more than three times as long as the better ones is
+    chosen only if a few more draws find nobody else. Outcomes come from those that begin with `begin` or `call`, as all
     clients do; `pick` alone leaves no trace.
     """
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from ..discovery.merging.snapshot import Snapshot
 from ..drivers.members import Member
 from .balancer import Balancer, Excluded, Random, ReportingBalancer
+from .calls.policy import CallPolicy
+from .default_policy import default_policy
 from .memory.pick import Pick
 from .memory.policy import HealthPolicy
 from .shared_calls import SharedCalls
@@ -38,6 +40,10 @@ class Reporting:
     def members(self) -> Iterable[Member]:
         """As the balancer lists them."""
         return self.balancer.members()
+
+    def default_policy(self) -> CallPolicy:
+        """As the variables of the process's registry say."""
+        return default_policy(None)
 
     def begin(self, exclude: Excluded = ()) -> Pick:
         """A pick whose end nobody hears of. Whom the balancer would leave out of its members is not known."""

@@ -77,7 +77,6 @@ class ServiceState:
         self._lock = threading.RLock()
         self._seen: Snapshot | None = None
         self._watched: dict[int, float] = {}
-        self._untold: list[Outcome] = []
 
     def begin(
         self,
@@ -104,9 +103,9 @@ class ServiceState:
             if snapshot is not self._seen:
                 self._see(snapshot, now)
             if memory.ended or now >= memory.health.due:
-                self._untold += memory.settle(now)
-            if self._untold:
-                untold, self._untold = self._untold, []
+                memory.settle(now)
+            if memory.untold:
+                untold, memory.untold = memory.untold, []
             record = memory.begin(member, now)
         for outcome in untold or ():
             observers.attempt_ended(outcome.member.service, outcome)
@@ -124,7 +123,7 @@ class ServiceState:
         if policy is not self.memory.health.policy and policy != self.memory.health.policy:
             now = self.now()
             with self._lock:
-                self._untold += self.memory.settle(now)  # of the time before the change, by the rules of that time
+                self.memory.settle(now)  # of the time before the change, by the rules of that time
                 self.memory.change_policy(policy, now)
 
     def share(self, snapshot: Snapshot) -> tuple[Sharing, int, float]:
@@ -143,19 +142,19 @@ class ServiceState:
         """What `make` makes of the memory, of this moment and who of `snapshot` gets calls, while nothing changes."""
         with self._lock:
             now = self.now()
-            self._untold += self.memory.settle(now)
+            self.memory.settle(now)
             return make(now, self.share(snapshot)[0])
 
     def settle(self, now: float) -> None:
         """Count what has ended."""
         with self._lock:
-            self._untold += self.memory.settle(now)
+            self.memory.settle(now)
 
     def look(self, make: Callable[[float, ServiceMemory], T]) -> T:
         """What `make` makes of this moment and the memory, while nothing changes."""
         with self._lock:
             now = self.now()
-            self._untold += self.memory.settle(now)
+            self.memory.settle(now)
             return make(now, self.memory)
 
     def advance(self, now: float) -> None:
@@ -179,7 +178,7 @@ class ServiceState:
         """How many attempts at `member` have begun and not ended."""
         now = self.now()
         with self._lock:
-            self._untold += self.memory.settle(now)
+            self.memory.settle(now)
             record = self.memory.record(member)
             return 0 if record is None else record.in_flight
 
@@ -189,7 +188,7 @@ class ServiceState:
 
     def _see(self, snapshot: Snapshot, now: float) -> None:
         if snapshot is not self._seen:
-            self._untold += self.memory.settle(now)  # of the time before the change
+            self.memory.settle(now)  # of the time before the change
             self._seen = snapshot
             self.memory.see(snapshot.members, now)
 

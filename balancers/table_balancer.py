@@ -25,6 +25,8 @@ from ..discovery.subscription import Subscription
 from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
 from .balancer import Excluded, Random
+from .calls.policy import CallPolicy
+from .default_policy import default_policy
 from .derived import Derived
 from .memory.chain import Sharing, last_resort
 from .memory.pick import Pick
@@ -186,7 +188,7 @@ class TableBalancer(Generic[T]):
     @property
     def calls(self) -> SharedCalls:
         """What the calls of the service share; this balancer's own while the service has no members."""
-        state = self.state
+        state = self._derived.state or self.state
         return self._own_calls if state is None else state.calls
 
     @property
@@ -218,6 +220,10 @@ class TableBalancer(Generic[T]):
     def random(self) -> Random:
         """Where chance comes from."""
         return self._random
+
+    def default_policy(self) -> CallPolicy:
+        """The policy of calls whose client was given none, as the variables of the registry say."""
+        return default_policy(self._registry)
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""

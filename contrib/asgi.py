@@ -31,7 +31,7 @@ _CLOSE = (b"connection", b"close")
 
 def closing_connections(app: App, server: Callable[[], RegisteredServer | None]) -> App:
     """`app`, whose answers over HTTP/1.1 end their connection while `server()` drains: the next request of that client
-    goes elsewhere.
+    goes elsewhere. It also tells `server()` that it is called, as long as that wants to know.
     """
 
     async def answering(scope: Message, receive: Receive, send: Send) -> None:
@@ -39,6 +39,9 @@ def closing_connections(app: App, server: Callable[[], RegisteredServer | None])
         if registered is None or scope["type"] != "http" or scope.get("http_version") not in ("1.0", "1.1"):
             await app(scope, receive, send)
             return
+        if registered.doubtful:
+            agents = (value for name, value in scope.get("headers", ()) if name.lower() == b"user-agent")
+            registered.recognise(next(agents, b"").decode("latin-1"))
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start" and registered.draining:

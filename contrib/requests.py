@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.requests needs requests: pip install 'pydoudou[requests]'") from error
 
 from requests.adapters import BaseAdapter, HTTPAdapter
-from urllib3 import PoolManager, Timeout
+from urllib3 import HTTPConnectionPool, PoolManager, Timeout
 from urllib3.exceptions import LocationValueError
 
 from ..balancers import LeastLatency
@@ -142,6 +142,7 @@ class _Outgoing(requests.PreparedRequest):
     """A request as it goes to one member: a URL and headers of its own, everything else shared with the original.
 
     Attributes:
+        base: of the member's URL, as far as its root path.
         following: the attempt after this one, if the answer moved the call.
     """
 
@@ -150,6 +151,7 @@ class _Outgoing(requests.PreparedRequest):
         self.original, self.call, self.attempt = original, call, attempt
         self.following: Pick | None = None
         self.asked = urlsplit(original.url or "")
+        self.base = base
         self.url = base + original.path_url
         # requests sends no Host header of its own, and urllib3 would send the address of the member. One that the
         # caller set wins, and stands first too.
@@ -212,6 +214,8 @@ class DiscoveryAdapter(HTTPAdapter):
         """Called by requests when the adapter is made and when it is unpickled."""
         super().init_poolmanager(*args, **kwargs)
         balancer = reporting(self._given, self._name)
+        # Of members that are called without TLS, by base URL and ``verify=``, for as long as the manager has them.
+        self._pools: weakref.WeakValueDictionary[tuple[str, Any], HTTPConnectionPool] = weakref.WeakValueDictionary()
         changed = functools.partial(_close_others, self.poolmanager)
         self._service: CalledService[str] = CalledService(
             self._name, balancer, self._policy, _ERRORS, str, logger, changed
@@ -315,11 +319,20 @@ class DiscoveryAdapter(HTTPAdapter):
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         """Called by `send`: the connection pool of the member, without asking for a proxy."""
+        # Finding a pool by all that it was made for takes longer than all else that balancing does. With TLS that is
+        # more than the member: names, certificates, and contexts that are somebody else's.
+        known = (request.base, verify) if isinstance(request, _Outgoing) and request.base.startswith("http:") else None
+        found = self._pools.get(known) if known is not None else None
+        if found is not None:
+            return found
         try:
             host, pool = self.build_connection_pool_key_attributes(request, verify, cert)
         except ValueError as error:
             raise requests.exceptions.InvalidURL(error, request=request) from error
-        return self.poolmanager.connection_from_host(**host, pool_kwargs=pool)
+        made = self.poolmanager.connection_from_host(**host, pool_kwargs=pool)
+        if known is not None:
+            self._pools[known] = made
+        return made
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """Called by `send`: what stands in the request line, which is the path wherever there is no proxy."""

@@ -10,6 +10,7 @@ import collections
 import logging
 from collections.abc import Iterable
 
+from ..drivers.kit.log_fields import fields
 from ..drivers.kit.validation import escaped
 from ..drivers.members import Instance, Member, MemberState
 from .merging.events import EventKind, MemberEvent
@@ -24,9 +25,11 @@ _MANY = 20
 def log_registered(instance: Instance | None, mode: str) -> None:
     """The driver of `mode` has started."""
     if instance is not None:
-        logger.info("registering %s at %s:%d in %s", instance.service, instance.host, instance.port, mode)
+        at = f"{instance.host}:{instance.port}"
+        extra = fields(service=instance.service, member=at, backend=mode)
+        logger.info("registering %s at %s in %s", instance.service, at, mode, extra=extra)
     else:
-        logger.info("looking in %s; nothing is registered", mode)
+        logger.info("looking in %s; nothing is registered", mode, extra=fields(backend=mode))
 
 
 def log_events(events: Iterable[MemberEvent]) -> None:
@@ -36,13 +39,13 @@ def log_events(events: Iterable[MemberEvent]) -> None:
     told = [(what, event.member) for event in events if (what := _what(event))]
     if len(told) <= _MANY:
         for what, member in told:
-            logger.info("member %s: %s", what, _named(member))
+            logger.info("member %s: %s", what, _named(member), extra=_fields(what, member))
         return
     for what, count in collections.Counter(what for what, _ in told).items():
         members = [member for happened, member in told if happened == what]
         services = sorted({member.service for member in members})
         first = ", ".join(map(escaped, services[:3])) + (", …" if len(services) > 3 else "")
-        logger.info("%d members %s, of %d services: %s", count, what, len(services), first)
+        logger.info("%d members %s, of %d services: %s", count, what, len(services), first, extra=fields(event=what))
 
 
 def _what(event: MemberEvent) -> str:
@@ -55,6 +58,11 @@ def _what(event: MemberEvent) -> str:
     if before is event.member.state:
         return ""
     return "suspected" if event.member.state is MemberState.SUSPECT else "alive again"
+
+
+def _fields(what: str, member: Member) -> dict[str, str]:
+    sources = "+".join(member.sources)
+    return fields(service=member.service, member=member.address, node=member.node, source=sources, event=what)
 
 
 def _named(member: Member) -> str:

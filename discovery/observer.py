@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from ..drivers.kit.log_fields import fields
 from ..drivers.kit.log_limit import RateLimitedLog
 from ..drivers.members import Member, Outcome
 from .merging.events import MemberEvent
@@ -126,7 +128,14 @@ class Observers(Observer):
 
     def _raised(self, observer: Observer, method: str, error: Exception) -> None:
         kind = f"{type(observer).__qualname__}.{method}"
-        self._log.warning(kind, "the observer's %s raised %s: %s", kind, type(error).__name__, error)
+        self._log.warning(
+            kind,
+            "the observer's %s raised %s: %s",
+            kind,
+            type(error).__name__,
+            error,
+            extra=partial(fields, reason=error),
+        )
 
 
 def _overrides(observer: Observer, name: str) -> bool:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..drivers.kit.log_fields import fields
 from ..drivers.kit.log_limit import RateLimitedLog
 from ..drivers.members import Member
 from .supervised_driver import SupervisedDriver
@@ -69,4 +70,12 @@ class Probing:
             try:
                 driver.probing.probe(member)
             except Exception as error:
-                self._log.warning("probe", "the %s driver could not probe a member: %r", driver.mode, error)
+                self._log.warning(
+                    "probe",
+                    "the %s driver could not probe a member: %r",
+                    driver.mode,
+                    error,
+                    extra=partial(
+                        fields, service=member.service, member=member.address, backend=driver.mode, reason=error
+                    ),
+                )

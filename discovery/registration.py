@@ -95,13 +95,24 @@ class Registration:
             RegistryStateError: nothing is registered any more.
             Exception: as in `announce`.
         """
+        if self.instance is None and self.held_back is None:
+            raise RegistryStateError("this process has left: nothing is registered whose metadata could be updated")
+        await self._change(data=data)
+
+    async def reweigh(self, weight: int) -> None:
+        """Register with another weight, if anything is registered, with all drivers or with none.
+
+        Raises:
+            Exception: as in `announce`.
+        """
+        await self._change(weight=weight)
+
+    async def _change(self, **fields: Any) -> None:
         before = self.instance
         if self.held_back is not None:
-            self.held_back = attrs.evolve(self.held_back, data=data)
-        elif before is None:
-            raise RegistryStateError("this process has left: nothing is registered whose metadata could be updated")
-        else:
-            changed = attrs.evolve(before, data=data)
+            self.held_back = attrs.evolve(self.held_back, **fields)
+        elif before is not None:
+            changed = attrs.evolve(before, **fields)
             await all_or_none(
                 self.drivers,
                 lambda driver: driver.update(changed),

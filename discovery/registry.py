@@ -316,7 +316,8 @@ class Registry(Draining):
         self._refuse_inherited()
         if (run := self._run) is None or not self._running:
             return RegistryStatus(running=False)
-        return running_status(run.view.snapshots(), run.backends(), run.self_doubt.known, run.registration.presence)
+        presence, configuration = run.registration.presence, run.configuration()
+        return running_status(run.view.snapshots(), run.backends(), run.self_doubt.known, presence, configuration)
 
     def explain(self, service: str) -> str:
         """One line on why there may be nobody to pick (every `NoMemberAvailable` has it): the service, the modes, and

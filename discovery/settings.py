@@ -15,12 +15,14 @@ from typing import Any, cast
 
 import attrs
 
-from ..drivers.contract import DriverPlugin, ReconfigurablePlugin
+from ..drivers.contract import DescribingPlugin, DriverPlugin, ReconfigurablePlugin
 from ..drivers.environment import Environment
 from ..drivers.errors import SettingsError
 from ..drivers.members import Compat, Instance
+from .configuration.call_defaults import CallDefaults
 from .configuration.loading import load_configuration
-from .configuration.reading import MODE, Reading, read
+from .configuration.reading import MODE, OWN_DYNAMIC, Reading, changed_fields, read
+from .configuration.remote import Remote
 from .configuration.sources import CODE, ENVIRONMENT, Configuration, Source
 
 __all__ = ["Settings", "frozen"]
@@ -57,6 +59,9 @@ class Settings:
         leave_on_sigterm: whether a SIGTERM that nobody else handles has this process leave before it ends it.
         drain_time: seconds for which a process serves on at least when it drains, see `Registry.drain`.
         manage_user: who may see the registry page; "" together with `manage_pass`: whoever asks from this machine.
+        calls: how far a call goes whose client was given no policy.
+        log_level: of this library's log, as `logging` has it; None leaves it as it is.
+        remote: a server that keeps configuration, which is followed while the registry runs.
         configuration: where each value came from.
 
     Raises:
@@ -77,6 +82,9 @@ class Settings:
     drain_time: float = 2.0
     manage_user: str = attrs.field(default="", repr=False)
     manage_pass: str = attrs.field(default="", repr=False)
+    calls: CallDefaults = attrs.field(factory=CallDefaults)
+    log_level: int | None = None
+    remote: Remote | None = None
     configuration: Configuration = attrs.field(default=Configuration(), repr=False, eq=False)
 
     def __init__(
@@ -96,6 +104,9 @@ class Settings:
         drain_time: float = 2.0,
         manage_user: str = "",
         manage_pass: str = "",
+        calls: CallDefaults | None = None,
+        log_level: int | None = None,
+        remote: Remote | None = None,
         configuration: Configuration | None = None,
         service: str = "",
         seeds: Sequence[str] = (),
@@ -113,6 +124,9 @@ class Settings:
             "drain_time": drain_time,
             "manage_user": manage_user,
             "manage_pass": manage_pass,
+            "calls": calls or CallDefaults(),
+            "log_level": log_level,
+            "remote": remote,
             "configuration": configuration or Configuration(),
         }
         if plugins is None:
@@ -175,29 +189,62 @@ class Settings:
         return cls(tuple(plugins), plugins, drivers, configuration=reading.configuration, **reading.fields)
 
     def changed(self, changes: Mapping[str, str]) -> Settings:
-        """These settings with some of the drivers' dynamic variables changed; an empty one returns to its default.
+        """These settings with some of the dynamic variables changed; an empty one returns to its default.
 
         Raises:
             SettingsError: a value is bad, or the variable cannot change while the drivers run.
         """
-        environment = Environment(changes)
-        dynamic = {
+        return self._changed(changes, self.configuration.changed(changes))
+
+    def configured(self, configuration: Configuration) -> Settings:
+        """These settings with the dynamic variables as they are in another configuration.
+
+        Raises:
+            SettingsError: a value is bad.
+        """
+        before, after = self.configuration.values(), configuration.values()
+        names = {name for name in self.dynamic_variables() if before.get(name, "") != after.get(name, "")}
+        return self._changed({name: after.get(name, "") for name in names}, configuration)
+
+    def dynamic_variables(self) -> frozenset[str]:
+        """What may change while a registry with these settings runs."""
+        return OWN_DYNAMIC.union(*(plugin.dynamic_variables for plugin in self._dynamic_plugins().values()))
+
+    def remote_variables(self) -> frozenset[str]:
+        """What of it a server may decide: no keys, nor anything of which a driver does not say that it is none."""
+        described = (
+            cast(DescribingPlugin, plugin).documented
+            for plugin in self._dynamic_plugins().values()
+            if hasattr(plugin, "documented")
+        )
+        open_to_see = {row.name for rows in described for row in rows if not row.secret}
+        return self.dynamic_variables() & (OWN_DYNAMIC | open_to_see)
+
+    def _changed(self, changes: Mapping[str, str], configuration: Configuration) -> Settings:
+        environment = Environment({**configuration.values(), **changes}, configuration.file_of)
+        own = {name: getattr(self, name) for name in ("register", "weight")}
+        fields = changed_fields(environment, changes.keys(), self.plugins, own)
+        of_drivers = Environment(changes, configuration.file_of)
+        known = self.dynamic_variables()
+        for name in changes:
+            if name not in known:
+                listed = ", ".join(sorted(known)) or "none"
+                of_drivers.problem(name, f"only at the start; variables that can change while it runs: {listed}")
+        drivers = {
+            mode: plugin.changed(self.drivers[mode], of_drivers) for mode, plugin in self._dynamic_plugins().items()
+        }
+        of_drivers.problems += environment.problems
+        of_drivers.check()
+        return attrs.evolve(
+            self, drivers=MappingProxyType({**self.drivers, **drivers}), configuration=configuration, **fields
+        )
+
+    def _dynamic_plugins(self) -> dict[str, ReconfigurablePlugin]:
+        return {
             mode: cast(ReconfigurablePlugin, plugin)
             for mode, plugin in self.plugins.items()
             if mode in self.modes and hasattr(plugin, "dynamic_variables")
         }
-        known = frozenset[str]().union(*(plugin.dynamic_variables for plugin in dynamic.values()))
-        for name in changes:
-            if name not in known:
-                listed = ", ".join(sorted(known)) or "none"
-                environment.problem(name, f"only at the start; variables that can change while it runs: {listed}")
-        drivers = {mode: plugin.changed(self.drivers[mode], environment) for mode, plugin in dynamic.items()}
-        environment.check()
-        return attrs.evolve(
-            self,
-            drivers=MappingProxyType({**self.drivers, **drivers}),
-            configuration=self.configuration.changed(changes),
-        )
 
     def instance(self, data: Mapping[str, Any], registered_at: datetime) -> Instance | None:
         """What is to be registered with the metadata `data`; None if nothing is."""

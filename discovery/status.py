@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from ..drivers.members import DriverStatus, json_value
+from .configuration.remote import RemoteStatus
 from .merging.snapshot import Snapshot
 
 __all__ = ["BackendStatus", "RegistryStatus", "explanation", "running_status"]
@@ -80,6 +81,7 @@ class RegistryStatus:
         presence: ``running``; ``held back`` before `Registry.announce`, ``draining`` and ``left`` in and after
             `Registry.drain`; ``stopped``.
         doubt: why this process should not judge others at present, see `Registry.doubt`; "" if it may.
+        configuration: how the configuration that a server keeps is doing; None if there is none.
         snapshots: what was counted: the members of all services that are known. Not part of the JSON.
     """
 
@@ -91,6 +93,7 @@ class RegistryStatus:
     doubt: str = ""
     presence: str = "stopped"
     snapshots: tuple[Snapshot, ...] = attrs.field(default=(), repr=False)
+    configuration: RemoteStatus | None = None
 
     @property
     def ready(self) -> bool:
@@ -118,18 +121,25 @@ class RegistryStatus:
             "backends": [backend.to_dict() for backend in self.backends],
             "doubt": self.doubt,
             "presence": self.presence,
+            "configuration": None if self.configuration is None else self.configuration.to_dict(),
             "registrar": self.registrar,
             "own_node": json_value(self.own_node),
         }
 
 
 def running_status(
-    snapshots: Sequence[Snapshot], backends: tuple[BackendStatus, ...], doubt: str, presence: str
+    snapshots: Sequence[Snapshot],
+    backends: tuple[BackendStatus, ...],
+    doubt: str,
+    presence: str,
+    configuration: RemoteStatus | None,
 ) -> RegistryStatus:
     """The status of a registry that runs."""
     members = sum(len(snapshot.members) for snapshot in snapshots)
     stale = tuple(snapshot.service for snapshot in snapshots if snapshot.stale)
-    return RegistryStatus(True, len(snapshots), members, stale, backends, doubt, presence, tuple(snapshots))
+    return RegistryStatus(
+        True, len(snapshots), members, stale, backends, doubt, presence, tuple(snapshots), configuration
+    )
 
 
 def explanation(

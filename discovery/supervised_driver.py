@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from ..drivers.contract import AnnouncingDriver, CheckingDriver, Driver, Probing
 from ..drivers.errors import DiscoveryError
 from ..drivers.kit.backoff import Backoff
 from ..drivers.kit.cancellation import others_cancellation_as
+from ..drivers.kit.log_fields import fields
 from ..drivers.kit.log_limit import RateLimitedLog
 from ..drivers.members import DriverStatus, Instance
 from .clock import Clock
@@ -178,7 +180,12 @@ class SupervisedDriver:
             if self._settings is not settings:
                 await self._reconfigure(self._settings)
         except Exception as error:
-            logger.error("the %s driver did not take up what was changed while it started: %s", self.mode, error)
+            logger.error(
+                "the %s driver did not take up what was changed while it started: %s",
+                self.mode,
+                error,
+                extra=fields(backend=self.mode, reason=error),
+            )
 
     def _tell(self, error: Exception, wait: float) -> None:
         logger.error(
@@ -186,6 +193,7 @@ class SupervisedDriver:
             self.mode,
             wait,
             self._error,
+            extra=fields(backend=self.mode, reason=self._error),
             exc_info=error if logger.isEnabledFor(logging.DEBUG) else None,
         )
 
@@ -212,7 +220,10 @@ class SupervisedDriver:
             with _cancelled_inside("leave"):
                 await self.driver.leave()
         except Exception as error:
-            logger.warning("the %s driver could not leave: %s", self.mode, _innermost(error))
+            reason = _innermost(error)
+            logger.warning(
+                "the %s driver could not leave: %s", self.mode, reason, extra=fields(backend=self.mode, reason=reason)
+            )
 
     async def drain(self, saying: Instance | None, within: float) -> None:
         """Say so in the metadata, if that is quick; leave, and register nothing any more, after a restart too."""
@@ -221,7 +232,9 @@ class SupervisedDriver:
                 with anyio.move_on_after(within):
                     await self._update(saying)
             except Exception as error:
-                logger.info("the %s driver could not say that this process drains: %s", self.mode, _innermost(error))
+                reason = _innermost(error)
+                extra = fields(backend=self.mode, reason=reason)
+                logger.info("the %s driver could not say that this process drains: %s", self.mode, reason, extra=extra)
         self._instance, self._held_back = None, False
         await self.leave()
 
@@ -232,7 +245,12 @@ class SupervisedDriver:
         try:
             return self.driver.propagation_time()
         except Exception as error:
-            logger.warning("the propagation_time() of the %s driver raised %r", self.mode, error)
+            logger.warning(
+                "the propagation_time() of the %s driver raised %r",
+                self.mode,
+                error,
+                extra=fields(backend=self.mode, reason=error),
+            )
             return 0.0
 
     async def update(self, instance: Instance | None) -> None:
@@ -286,6 +304,7 @@ class SupervisedDriver:
                 "all services" if service is None else repr(service),
                 type(cause).__name__,
                 cause,
+                extra=partial(fields, service=service or "", backend=self.mode, reason=cause),
             )
 
     # -- how it goes ---------------------------------------------------------------------------------------------------
@@ -295,7 +314,13 @@ class SupervisedDriver:
         try:
             return self.driver.status()
         except Exception as error:
-            self._log.warning("status", "the status() of the %s driver raised %r", self.mode, error)
+            self._log.warning(
+                "status",
+                "the status() of the %s driver raised %r",
+                self.mode,
+                error,
+                extra=partial(fields, backend=self.mode, reason=error),
+            )
             return DriverStatus(self.mode, False, f"its status() raised {type(error).__name__}: {error}")
 
     def status(self, driver: DriverStatus, view: SharedView) -> BackendStatus:

@@ -27,6 +27,7 @@ from ..drivers.kit.loop_thread import LoopThread
 from ..drivers.members import Instance
 from .asking import Asking
 from .clock import Clock
+from .configuration.remote import RemoteStatus
 from .membership_log import log_events
 from .merging.events import MemberEvent
 from .observer import Observers
@@ -35,13 +36,14 @@ from .registration import Registration
 from .running_loop import runs_here
 from .self_doubt import SelfDoubt
 from .settings import Settings
+from .settings_in_force import SettingsInForce
 from .shared_view import SharedView
 from .status import BackendStatus
 from .statuses import Statuses
 from .subscriptions import Subscriptions
 from .supervised_driver import SupervisedDriver
 from .timings import Timings
-from .together import all_or_none, one_error
+from .together import one_error
 
 __all__ = ["Supervisor"]
 
@@ -60,7 +62,6 @@ class Supervisor:
         announce: False registers the instance when `announce` is called.
 
     Attributes:
-        settings: those in force.
         view: what the drivers find.
         probing: asks the drivers about one member.
         registration: what is registered at present.
@@ -79,12 +80,12 @@ class Supervisor:
         clock: Clock,
         announce: bool = True,
     ) -> None:
-        self.settings = settings
         self._loop = LoopThread("pydoudou", self._serve, make_loop=clock.new_event_loop, prepare=runs_here)
         self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
         self.probing = Probing(self._loop.call_soon, clock.now)
         self.self_doubt = SelfDoubt(clock.now, self._loop.call_soon)
         self.registration = Registration(instance, announce, timings)
+        self._in_force = SettingsInForce(settings, self.registration, self.view, timings)
         self._subscriptions = subscriptions
         self._observers = observers
         self._timings = timings
@@ -102,6 +103,15 @@ class Supervisor:
         self._over.acquire()
 
     # -- for other threads ---------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force."""
+        return self._in_force.settings
+
+    def configuration(self) -> RemoteStatus | None:
+        """How the configuration that a server keeps is doing; None if there is none."""
+        return self._in_force.remote_status()
 
     def start(self) -> None:
         """Start all drivers; returns when each has started.
@@ -275,6 +285,8 @@ class Supervisor:
 
     async def _start(self, tasks: TaskGroup) -> dict[str, Exception]:
         """What each driver raised that could not start."""
+        if failures := await self._in_force.begin(tasks, self._changing):
+            return failures
         settings = self.settings
         try:
             self._drivers = self._statuses.drivers = tuple(
@@ -293,6 +305,7 @@ class Supervisor:
         except Exception as error:
             return {settings.modes[0]: error}
         self.probing.drivers = self.self_doubt.drivers = self.registration.drivers = self._drivers
+        self._in_force.drivers = self._drivers
         self._asking = Asking(self._drivers, self._subscriptions, tasks)
         tasks.start_soon(self.view.keep_time)
         tasks.start_soon(self._expire_subscriptions)
@@ -342,18 +355,7 @@ class Supervisor:
         _answer(reply)
 
     async def _reconfigure(self, changes: Mapping[str, str]) -> None:
-        before, changed = self.settings, self.settings.changed(changes)
-        different = [
-            driver for driver in self._drivers if changed.drivers[driver.mode] is not before.drivers[driver.mode]
-        ]
-        await all_or_none(
-            different,
-            lambda driver: driver.reconfigure(changed.drivers[driver.mode], self.view),
-            lambda driver: driver.reconfigure(before.drivers[driver.mode], self.view),
-            "refused the settings",
-            self._timings.call_timeout,
-        )
-        self.settings = changed
+        await self._in_force.go_on_with(self.settings.changed(changes))
 
     # -- telling, on the event loop ------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 
 from ..drivers.errors import DiscoveryError
+from ..drivers.kit.log_fields import fields
 from .supervised_driver import SupervisedDriver
 
 __all__ = ["Action", "all_or_none", "each", "one_error"]
@@ -50,7 +51,7 @@ async def all_or_none(
         return
     done = [driver for driver in drivers if driver.mode not in failures]
     for mode, error in (await each(done, undo, within)).items():
-        logger.error("%s keeps what another backend refused: %s", mode, error)
+        logger.error("%s keeps what another backend refused: %s", mode, error, extra=fields(backend=mode, reason=error))
     raise one_error(refusal, failures)
 
 

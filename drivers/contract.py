@@ -13,7 +13,7 @@ whose value is a `DriverPlugin`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .members import DriverStatus, Instance, Member, MemberState
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AnnouncingDriver",
     "CheckingDriver",
+    "ConfigurationPlugin",
+    "ConfigurationSource",
     "DescribingPlugin",
     "Driver",
     "DriverPlugin",
@@ -38,6 +40,7 @@ __all__ = [
     "ProbingDriver",
     "ReconfigurableDriver",
     "ReconfigurablePlugin",
+    "ResumablePlugin",
     "Sink",
     "SubscribingDriver",
 ]
@@ -168,6 +171,26 @@ class ProbingDriver(abc.ABC):
         """
 
 
+class ConfigurationSource(abc.ABC):
+    """Texts that a server keeps, followed for as long as the registry runs. Called on its event loop."""
+
+    @abc.abstractmethod
+    async def follow(
+        self, told: Callable[[Mapping[str, str | None]], Awaitable[None]], *, task_status: TaskStatus[None]
+    ) -> None:
+        """Serve until cancelled: tell of all texts by their names, None for one that is not there, and again whenever
+        one has changed. `task_status.started()` is called once that was told, or one attempt was made; errors from the
+        network never end it later.
+
+        Raises:
+            DiscoveryError: before that, where the start is to fail without the server.
+        """
+
+    @abc.abstractmethod
+    def status(self) -> DriverStatus:
+        """How it is doing; quick, without waiting, and without raising."""
+
+
 class DriverPlugin(Protocol):
     """What an entry point of the group ``pydoudou.drivers`` names."""
 
@@ -176,6 +199,13 @@ class DriverPlugin(Protocol):
 
     def create(self, settings: Any) -> Driver:
         """Make a driver from what `read_settings` returned. No I/O yet."""
+
+
+class ConfigurationPlugin(DriverPlugin, Protocol):
+    """A plugin whose backend keeps configuration as well."""
+
+    def configuration(self, settings: Any, names: Sequence[str], group: str) -> ConfigurationSource:
+        """What follows these texts of a group; `settings` is what `read_settings` returned."""
 
 
 class DescribingPlugin(DriverPlugin, Protocol):
@@ -192,6 +222,15 @@ class FallbackPlugin(DriverPlugin, Protocol):
     def fallbacks(self, environment: Environment) -> Mapping[str, str]:
         """The names of the driver's own variables, by the registry's that they stand in for: ``GDD_REGISTER_HOST`` and
         ``GDD_WEIGHT``. Of several modes the first one's counts, but for a variable that is called alike.
+        """
+
+
+class ResumablePlugin(DriverPlugin, Protocol):
+    """A plugin whose driver can take the place of one whose process was killed."""
+
+    def resumed(self, settings: Any, address: str) -> Any:
+        """`settings` of a driver that is to others the same as the one that had them, and was reached at `address`
+        (`DriverStatus.address`).
         """
 
 

@@ -94,7 +94,9 @@ class Environment:
         if self.problems:
             lines = "\n".join(f"  - {problem}" for problem in self.problems)
             count = len(self.problems)
-            raise SettingsError(f"{count} setting{'s' if count > 1 else ''} cannot be used:\n{lines}")
+            error = SettingsError(f"{count} setting{'s' if count > 1 else ''} cannot be used:\n{lines}")
+            error.problems = tuple(self.problems)
+            raise error
 
     @property
     def known(self) -> frozenset[str]:

@@ -16,8 +16,12 @@ for an open breaker a connection error of their library whose cause is the `Circ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .environment import Problem
 
 __all__ = [
     "CircuitOpen",
@@ -37,7 +41,13 @@ class DiscoveryError(Exception):
 
 
 class SettingsError(DiscoveryError):
-    """One or more settings are unusable; the message names each variable, its value and what is accepted."""
+    """One or more settings are unusable; the message names each variable, its value and what is accepted.
+
+    Attributes:
+        problems: one for each variable; none where it is a file that cannot be read, or a port that is taken.
+    """
+
+    problems: Sequence[Problem] = ()
 
 
 class NoMemberAvailable(DiscoveryError):

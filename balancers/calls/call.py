@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...drivers.errors import CircuitOpen, NoMemberAvailable
+from ...drivers.kit.log_fields import fields
 from ...drivers.members import Member, Outcome, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
@@ -274,6 +275,7 @@ class Call:
                 outcome.reached,
                 reason,
                 pick.member.address,
+                extra=fields(service=pick.member.service, member=outcome.member.address, reason=reason),
             )
         return pick
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from .policy import CallPolicy
 
-__all__ = ["checked_policy", "given_policy"]
+__all__ = ["UNSAID", "checked_policy", "given_policy"]
+
+UNSAID = CallPolicy()
+"""The policy of a client that was given none: the one that the variables say when a call begins."""
 
 
 def given_policy(policy: CallPolicy | None, attempts: int | None, deadline: float | None) -> CallPolicy:
-    """`policy`, or the default one with these `attempts` and this `deadline`; None is what was not given.
+    """`policy`, or the default one with these `attempts` and this `deadline`; None is what was not given, and `UNSAID`
+    is that for all of it.
 
     Raises:
         ValueError: a policy and one of the other two, or one of these has no sense.
         TypeError: it is no policy.
     """
     if policy is None:
+        if attempts is None and deadline is None:
+            return UNSAID
         return CallPolicy(deadline=deadline) if attempts is None else CallPolicy(attempts, deadline)
     for name, value in (("attempts", attempts), ("deadline", deadline)):
         if value is not None:

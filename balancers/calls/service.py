@@ -15,6 +15,7 @@ from ..balancer import ReportingBalancer
 from ..memory.chain import staying
 from ..memory.pick import Pick
 from .call import Call, DeadlineOver
+from .given_policy import UNSAID
 from .origins import Origins
 from .override import overriding
 from .policy import CallPolicy
@@ -84,6 +85,8 @@ class CalledService(Generic[T]):
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
         policy = overriding.get() or self.policy
+        if policy is UNSAID:
+            policy = self.balancer.default_policy()
         if policy.health is not None:
             self.balancer.health = policy.health
         return Call(policy, self.balancer, method, url, replayable, now, self._log)
@@ -143,7 +146,8 @@ class CalledService(Generic[T]):
         """
         if attempt.answered(status, now):
             following = call.answered(attempt, status, header, now)
-            _tell(call, attempt, following, status)
+            if attempt.watched is not None:
+                _tell(call, attempt, following, status)
             return following
         raise self._errors.timed_out(f"the answer came after {call.timeout}", request=request)
 

@@ -97,8 +97,9 @@ class Health:
             late: whether its timeout was.
         """
         if outcome is not None and outcome.reached is Reached.ANSWERED and says_well(outcome.status):
+            record.end(outcome, now)
             seconds = outcome.seconds if outcome.head_seconds is None else outcome.head_seconds
-            return self.answered(record, seconds, outcome.complete, began, now)
+            return self.answered(record, seconds, began, now)
         if late:
             self._late_until = now + WINDOW_SECONDS
         doubtful = False
@@ -113,16 +114,10 @@ class Health:
         too_slow = outcome is not None and (outcome.head_seconds or 0.0) > self._slow_limit
         return self._judge(record, failed, began, now, slow, too_slow)
 
-    def answered(
-        self, record: MemberRecord, seconds: float, complete: bool, began: float, now: float
-    ) -> tuple[bool, bool]:
-        """As `ended`, for what nearly all attempts are: an answer that says nothing against the member.
-
-        Args:
-            seconds: to its head.
-            complete: whether it ended well.
+    def answered(self, record: MemberRecord, seconds: float, began: float, now: float) -> tuple[bool, bool]:
+        """As `ended`, for what nearly all attempts are, once it is counted: an answer that says nothing against the
+        member, whose head came after so many seconds.
         """
-        record.end_well(seconds, complete, now)
         limit, slow = self._slow_limit, ""
         if (record.latency or 0.0) > limit or record.slow_since is not None:
             slow = self._slow(record, now)

@@ -8,6 +8,7 @@ is kept as it was at one common moment. That moment is moved on now and then, be
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from math import exp, inf
 
 __all__ = ["DECAY_SECONDS", "Loads"]
@@ -16,8 +17,8 @@ DECAY_SECONDS = 10.0
 
 _MOVED_ON_AFTER = 1000.0
 
-_FAR_ABOVE = 5.0
-"""So many times the usual time is far above it: as much as ejects a member that stays so slow (`HealthPolicy`)."""
+_FAR_ABOVE = 3.0
+"""So many times as much is far above: more than answers differ at one member by themselves."""
 
 
 class Loads:
@@ -32,7 +33,7 @@ class Loads:
     And of all:
 
     Attributes:
-        far_above: an average above this is far above what the members usually take.
+        far_above: an average above this is far above what the better ones of the members take, as of the last second.
     """
 
     __slots__ = (
@@ -83,9 +84,11 @@ class Loads:
         self.pending[place] = pending
         self.costs[place] = average * (pending + 1)
 
-    def compare_with(self, usual: float, now: float) -> None:
-        """So many seconds is what answers of the members take at present."""
-        self.far_above = _FAR_ABOVE * usual * exp((now - self._since) / DECAY_SECONDS)
+    def compare(self, places: Iterable[int]) -> None:
+        """Set `far_above` by what the members at these places take, at least one."""
+        averages = sorted([self.averages[place] for place in places])
+        # A third of them, and not half: of three members two may be bad.
+        self.far_above = _FAR_ABOVE * averages[(len(averages) - 1) // 3]
 
     def outdated(self, now: float) -> bool:
         """Whether all have to be shown anew, because the common moment has been moved on."""

@@ -52,6 +52,7 @@ class ServiceMemory:
         health: who gets calls, and how many.
         round_trip: seconds that a round trip to a member takes, as a backend measured it; None if none has.
         loads: the numbers of all members, for picks.
+        untold: outcomes of which nobody has been told; whoever tells of them takes them out.
         visit_at: when the next call may have to go where no balancer would send it (`visit`).
         calls: how many attempts have begun.
     """
@@ -61,6 +62,7 @@ class ServiceMemory:
     health: Health = attrs.field(factory=Health)
     round_trip: Callable[[Member], float | None] = lambda member: None
     loads: Loads = attrs.field(factory=Loads)
+    untold: list[Outcome] = attrs.field(factory=list)
     visit_at: float = math.inf
     calls: int = 0
     _records: dict[Address, MemberRecord] = attrs.field(factory=dict)
@@ -90,17 +92,18 @@ class ServiceMemory:
             self.loads.begin(place, record.in_flight)
         self.calls += 1
         called = self._called
-        called[place] = record
-        called.move_to_end(place)
+        if place in called:
+            called.move_to_end(place)
+        else:
+            called[place] = record
         if self._starved_after_calls:
             self._starved_after_calls -= 1
         if self.visit_at == math.inf:  # else it is as early as it can be: who has been without calls is called since
             self._look_for_visits()
         return record
 
-    def settle(self, now: float) -> list[Outcome]:
-        """Count what has ended, and what time has changed; returns the outcomes of which nobody has been told."""
-        untold: list[Outcome] = []
+    def settle(self, now: float) -> None:
+        """Count what has ended, and what time has changed."""
         health, loads = self.health, self.loads
         if loads.punished or now >= loads.move_on_at:
             self._keep_up(now)
@@ -109,11 +112,12 @@ class ServiceMemory:
             guessed = not record.learned
             at = ended if began <= ended <= now else min(now, max(began, ended))
             if isinstance(outcome, tuple):
-                changed, back = health.answered(record, outcome[0], outcome[1], began, at)
+                record.end_well(outcome[0], outcome[1], at)
+                changed, back = health.answered(record, outcome[0], began, at)
             else:
                 changed, back = health.ended(record, outcome, began, at, late)
                 if tell and outcome is not None:
-                    untold.append(outcome)
+                    self.untold.append(outcome)
             if back:
                 record.back(self.median_cost(at, record), at)
             if changed:
@@ -126,15 +130,14 @@ class ServiceMemory:
                 if guessed and record.learned:
                     self._has_learned(record, now)
         if now >= health.median_due:
-            latencies = sorted(record.latency for record in self._sample() if record.latency is not None)
-            health.watch_latency(now, latencies)
-            if latencies:
-                loads.compare_with(latencies[(len(latencies) - 1) // 2], now)
+            sample = list(self._sample())
+            health.watch_latency(now, sorted(record.latency for record in sample if record.latency is not None))
+            if sample:
+                loads.compare(record.place for record in sample)
         if now >= health.due:
             self.advance(now)
         elif health.ejections.trials:
             self.visit_at = -math.inf
-        return untold
 
     def advance(self, now: float) -> None:
         """What changes by time alone."""

@@ -13,13 +13,33 @@ import click
 
 import pydoudou
 
+from ...discovery.configuration.loading import load_configuration
 from ...discovery.configuration.reading import read
-from ...discovery.configuration.sources import CODE, ENVIRONMENT, Configuration, Source
+from ...discovery.configuration.sources import ENVIRONMENT, Configuration
 
 if TYPE_CHECKING:
     from .gossip import Census
 
-__all__ = ["Joining", "joining_options"]
+__all__ = ["Joining", "joining_options", "loaded"]
+
+
+def loaded(directory: str | None = None) -> Configuration:
+    """The environment, and the files of a folder, of which it tells on standard error if there are any.
+
+    Args:
+        directory: None for the current one.
+
+    Raises:
+        click.UsageError: one cannot be read.
+    """
+    try:
+        found = load_configuration(os.environ, directory)
+    except pydoudou.SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    files = [source.name for source in found.sources if source.name != ENVIRONMENT]
+    if files:
+        click.echo(f"pydoudou: settings from {', '.join(files)} in {found.directory}", err=True)
+    return found
 
 
 @attrs.frozen
@@ -38,14 +58,18 @@ class Joining:
     stays: bool = False
 
     def configuration(self) -> Configuration:
-        """Where values come from: the options, then the environment."""
-        environment = Source(ENVIRONMENT, os.environ)
+        """Where values come from: the options, then the environment, and then the files of the current folder.
+
+        Raises:
+            click.UsageError: a file cannot be read.
+        """
+        found = loaded()
         if not self.seeds:
-            return Configuration((environment,))
+            return found
         said = {"GDD_MEM_SEED": ",".join(self.seeds)}
-        if not os.environ.get("GDD_SERVICE_DISCOVERY_MODE"):
+        if not found.values().get("GDD_SERVICE_DISCOVERY_MODE"):
             said["GDD_SERVICE_DISCOVERY_MODE"] = "memberlist"
-        return Configuration((Source(CODE, said), environment))
+        return found.changed(said)
 
     def settings(self) -> pydoudou.Settings:
         """Those of a process that registers nothing.

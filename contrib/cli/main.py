@@ -14,6 +14,8 @@ _MODULES = {
     "doctor": ".doctor",
     "events": ".events",
     "explain": ".explain",
+    "keygen": ".keys",
+    "keys": ".keys",
     "leave": ".leave",
     "members": ".members",
     "page": ".page",
@@ -21,6 +23,7 @@ _MODULES = {
     "run": ".run",
     "sd": ".sd",
     "services": ".members",
+    "settings": ".settings",
     "simulate": ".simulate",
     "status": ".status",
 }

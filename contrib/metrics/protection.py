@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from weakref import WeakSet
 
 from .families import FAMILIES
@@ -23,14 +24,15 @@ class BulkheadCounts:
     Args:
         name: the value of the label.
         places: how many requests may be under way.
+        clock: seconds.
 
     Attributes:
         in_flight: requests that hold a place.
         waiting: requests that wait for one.
     """
 
-    def __init__(self, name: str, places: int) -> None:
-        self._name, self._places = name, places
+    def __init__(self, name: str, places: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name, self._places, self._clock = name, places, clock
         self.forget()
         _all.add(self)
 
@@ -38,6 +40,7 @@ class BulkheadCounts:
         """Begin anew, in a process that was forked."""
         self._lock = threading.Lock()
         self.in_flight = self.waiting = self._entered = self._refused = 0
+        self._busy_seconds, self._since = 0.0, self._clock()
 
     def wait(self) -> None:
         """A request waits; `enter` or `refuse` ends that."""
@@ -48,12 +51,14 @@ class BulkheadCounts:
         """A request holds a place."""
         with self._lock:
             self.waiting -= waited
+            self._add_up()
             self.in_flight += 1
             self._entered += 1
 
     def leave(self) -> None:
         """It gave it back."""
         with self._lock:
+            self._add_up()
             self.in_flight -= 1
 
     def give_up(self) -> None:
@@ -66,6 +71,17 @@ class BulkheadCounts:
         with self._lock:
             self.waiting -= waited
             self._refused += 1
+
+    def used(self) -> tuple[float, int, int]:
+        """So far: the seconds for which places were held, added up; requests that got one, and that got none."""
+        with self._lock:
+            self._add_up()
+            return self._busy_seconds, self._entered, self._refused
+
+    def _add_up(self) -> None:
+        now = self._clock()
+        self._busy_seconds += self.in_flight * (now - self._since)
+        self._since = now
 
     def read(self) -> Iterator[Reading]:
         """All values of this moment."""

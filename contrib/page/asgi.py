@@ -12,11 +12,12 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from ...discovery.registry import Registry
+from ..metrics.served import AsgiApp, WsgiApp
 from .document import Stream
 from .messages import PREFIX, Answer, Request, as_json, text_answer
 from .routes import EVENTS, Routes
 from .selection import Wish
-from .wsgi import WsgiApp, WsgiPage
+from .wsgi import WsgiPage
 
 __all__ = ["RegistryPage"]
 
@@ -24,7 +25,6 @@ T = TypeVar("T")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _THREADS = 4
 """That look things up for the page: it never takes those of the application it is mounted in."""
@@ -70,7 +70,7 @@ class RegistryPage:
         self._held_back = 0
         self.wsgi: WsgiApp = WsgiPage(self._routes)
 
-    def beside(self, app: App) -> App:
+    def beside(self, app: AsgiApp) -> AsgiApp:
         """`app`, with the page at ``/go-doudou/``."""
 
         async def both(scope: Message, receive: Receive, send: Send) -> None:

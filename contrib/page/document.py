@@ -106,6 +106,7 @@ def _registry(name: str, status: RegistryStatus) -> dict[str, Any]:
         "members": status.members,
         "stale": len(status.stale),
         "backends": [_backend(backend) for backend in status.backends],
+        "configuration": None if status.configuration is None else json_value(status.configuration.to_dict()),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -82,7 +83,8 @@ class Answer:
 
     def all_headers(self) -> dict[str, str]:
         """With those that every answer carries."""
-        return {**_HEADERS, "content-length": str(len(self.body)), **self.headers}
+        length = {} if self.status == HTTPStatus.NOT_MODIFIED else {"content-length": str(len(self.body))}
+        return {**_HEADERS, **length, **self.headers}
 
 
 def as_json(value: Any) -> bytes:

@@ -61,11 +61,12 @@ class Routes:
         }
 
     def registries(self) -> Mapping[str, Registry]:
-        """Those that there are at present, by name."""
-        if self._given is not None:
-            return self._given
-        registry = default_registry.current()
-        return {} if registry is None or registry.inherited else {"": registry}
+        """Those that there are at present, by name; not those that a fork left in this process, which do not run."""
+        given = self._given
+        if given is None:
+            registry = default_registry.current()
+            given = {} if registry is None else {"": registry}
+        return {name: registry for name, registry in given.items() if not registry.inherited}
 
     def refusal(self, request: Request) -> Answer | None:
         """What to answer instead of what was asked for; None for who may look, and for the page's health."""
@@ -149,7 +150,7 @@ class Routes:
 
     def _health(self) -> Answer:
         registries = self.registries()
-        statuses = [registry.status() for registry in registries.values() if not registry.inherited]
+        statuses = [registry.status() for registry in registries.values()]
         if statuses and all(status.ready for status in statuses):
             return text_answer(200, "ready")
         if any(status.presence in ("draining", "left") for status in statuses):

@@ -180,6 +180,7 @@ def _said(status: RegistryStatus) -> tuple[object, ...]:
         status.presence,
         status.doubt,
         status.stale,
+        status.configuration,
         [
             (b.mode, b.ready, b.authoritative, b.reason, b.error, b.driver.message, b.driver.nodes, b.driver.gauges)
             for b in status.backends

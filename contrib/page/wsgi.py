@@ -4,16 +4,14 @@ page asks again every two seconds, and is told "not modified" as a rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 from .messages import Request, text_answer
 from .routes import Routes
 
-__all__ = ["WsgiApp", "WsgiPage"]
-
-WsgiApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
+__all__ = ["WsgiPage"]
 
 
 class WsgiPage:
@@ -32,8 +30,6 @@ class WsgiPage:
             wait = str(round(answer.held_back))
             answer = text_answer(429, "Too many wrong passwords.", retry_after=wait)
         headers = [("-".join(map(str.title, name.split("-"))), value) for name, value in answer.all_headers().items()]
-        if answer.status == HTTPStatus.NOT_MODIFIED:
-            headers = [(name, value) for name, value in headers if name != "Content-Length"]
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", headers)
         return [b"" if request.method == "HEAD" else answer.body]
 

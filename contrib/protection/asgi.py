@@ -19,12 +19,15 @@ from collections.abc import Callable
 import anyio
 from anyio.lowlevel import RunVar
 
+from ...drivers.kit import own_load
 from ..metrics.protection import BulkheadCounts
 from ..metrics.served import AsgiApp, Receive, Scope, Send
 from .checked import checked_count, checked_name, checked_seconds, checked_service
 from .limits import Limit, shared_by
+from .load import OwnLoad
 from .refusals import Refusal, no_place
 from .stores import Store
+from .waiting import WaitingRequest
 
 __all__ = ["Bulkhead", "RateLimit", "client_address"]
 
@@ -62,6 +65,8 @@ class Bulkhead:
         self._longest_wait = checked_seconds("longest_wait", longest_wait, zero=True)
         self._service, self._compatible = checked_service(service), compatible
         self._counts = BulkheadCounts(checked_name("name", name), workers)
+        self._load = OwnLoad(self._counts, workers)
+        own_load.add_source(self._load)
         self._places: RunVar[anyio.CapacityLimiter] = RunVar("places")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,8 +74,11 @@ class Bulkhead:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        places, request = self._of_this_loop(), object()
-        if not await self._enter(places, request):
+        places, request = self._of_this_loop(), WaitingRequest(receive)
+        entered = await self._enter(places, request)
+        if entered is None:
+            return
+        if not entered:
             await _refuse(no_place(self._service, self._longest_wait, self._compatible), send)
             return
         held = True
@@ -88,7 +96,7 @@ class Bulkhead:
                 leave()
 
         try:
-            await self.app(scope, receive, sending)
+            await self.app(scope, request.receive, sending)
         finally:
             leave()
 
@@ -99,7 +107,8 @@ class Bulkhead:
             self._places.set(places)
         return places
 
-    async def _enter(self, places: anyio.CapacityLimiter, request: object) -> bool:
+    async def _enter(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> bool | None:
+        """Whether there was a place in time; None if nobody waits for the answer any more."""
         try:
             places.acquire_on_behalf_of_nowait(request)
         except anyio.WouldBlock:
@@ -107,14 +116,12 @@ class Bulkhead:
         self._counts.enter(waited=False)
         return True
 
-    async def _wait(self, places: anyio.CapacityLimiter, request: object) -> bool:
-        entered = False
+    async def _wait(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> bool | None:
+        entered: bool | None = False
         self._counts.wait()
         try:
             if self._longest_wait:
-                with anyio.move_on_after(self._longest_wait):
-                    await places.acquire_on_behalf_of(request)
-                    entered = True
+                entered = await self._wait_for_place(places, request)
         except BaseException:
             self._counts.give_up()
             raise
@@ -123,10 +130,29 @@ class Bulkhead:
                 # Some versions of anyio leave it with the place that came together with the end of its wait.
                 with contextlib.suppress(RuntimeError):
                     places.release_on_behalf_of(request)
-        if entered:
+        if entered is None:
+            self._counts.give_up()
+        elif entered:
             self._counts.enter(waited=True)
         else:
             self._counts.refuse(waited=True)
+        return entered
+
+    async def _wait_for_place(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> bool | None:
+        entered: bool | None = False
+        async with anyio.create_task_group() as tasks:
+
+            async def hang_up() -> None:
+                nonlocal entered
+                await request.gone()
+                entered = None
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(hang_up)
+            with anyio.move_on_after(self._longest_wait):
+                await places.acquire_on_behalf_of(request)
+                entered = True
+            tasks.cancel_scope.cancel()
         return entered
 
 

@@ -51,7 +51,8 @@ def no_place(service: str, longest_wait: float, compatible: bool) -> Refusal:
     if compatible:
         return _GO_DOUDOU
     fields = [("retry-after", _whole_seconds(longest_wait))]
-    if named := service or _own_service():
+    named = service or _own_service()
+    if named and named.isascii():  # a header carries nothing else to everybody's satisfaction, nor does a caller's URL
         fields.append((NOT_PROCESSED, named))
     return Refusal(503, "Service Unavailable", "too many requests are under way", tuple(fields))
 

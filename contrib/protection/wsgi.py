@@ -16,10 +16,12 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ...drivers.kit import own_load
 from ..metrics.protection import BulkheadCounts
 from ..metrics.served import ClosedBody, StartResponse, WsgiApp
 from .checked import checked_count, checked_name, checked_seconds, checked_service
 from .limits import Limit, shared_by
+from .load import OwnLoad
 from .per_process import PerProcess
 from .refusals import Refusal, no_place
 from .stores import Store
@@ -63,6 +65,8 @@ class Bulkhead:
         self._longest_wait = checked_seconds("longest_wait", longest_wait, zero=True)
         self._service, self._compatible = checked_service(service), compatible
         self._counts = BulkheadCounts(checked_name("name", name), workers)
+        self._load = OwnLoad(self._counts, workers)
+        own_load.add_source(self._load)
         self._places = PerProcess(lambda: threading.Semaphore(workers))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -36,6 +36,7 @@ class Check:
     Attributes:
         host: the advertised one; IPv6 without brackets.
         timeout: seconds to connect, and for every part of the answer.
+        agent: who asks, in the request's ``User-Agent``.
 
     Raises:
         ValueError: the path or the scheme cannot be used.
@@ -46,6 +47,7 @@ class Check:
     path: str = attrs.field(default="/", validator=_checked_path)
     scheme: str = attrs.field(default="http", validator=_checked_scheme)
     timeout: float = _TIMEOUT
+    agent: str = "pydoudou"
 
     @property
     def url(self) -> str:
@@ -56,7 +58,7 @@ class Check:
         """Ask; "" if the server answers, else what came instead."""
         connection = self._connection()
         try:
-            connection.request("GET", self.path, headers={"Connection": "close", "User-Agent": "pydoudou"})
+            connection.request("GET", self.path, headers={"Connection": "close", "User-Agent": self.agent})
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import attrs
 
 from ...discovery.registry import Registry
 from ...drivers.errors import DiscoveryError, RegistryStateError
+from ...drivers.kit.log_fields import fields
 from .check import Check
 from .states import Event, State, following
 
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 1.0
+_BELIEVED_AFTER = 3.0
+"""Seconds after which an answer counts that the application has not seen: a proxy or a layer around it gave it."""
 _JOIN_WITHIN = 5.0
 
 
@@ -62,6 +66,8 @@ class RegisteredServer:
         scheme: http or https.
         drain: seconds to serve on after leaving; None: as `Registry.drain`.
         warn_after: seconds without an answer after which that is told, once.
+        doubtful: what answers may be another process, which has the port that this one is to fail to open. It is
+            believed when `recognise` was told of the check, or this process still lives three seconds later.
 
     Raises:
         ValueError: the path or the scheme cannot be used, or the registry registers nothing.
@@ -75,14 +81,18 @@ class RegisteredServer:
         scheme: str = "http",
         drain: float | None = None,
         warn_after: float = 10.0,
+        doubtful: bool = False,
     ) -> None:
         settings = registry.settings
         if not settings.register:
             raise ValueError("the registry registers nothing: its settings say register=False")
         self.registry = registry
-        self._check = Check(settings.register_host, settings.port, path, scheme)
+        agent = f"pydoudou/{secrets.token_hex(8)}"
+        self._check = Check(settings.register_host, settings.port, path, scheme, agent=agent)
         self._drain = drain
         self._warn_after = warn_after
+        self._doubtful = doubtful
+        self._began = 0.0
         self._state = State.STARTING
         self._asked = 0
         self._problem = ""
@@ -120,6 +130,16 @@ class RegisteredServer:
         """Whether it leaves, or has: a server closes the connections of its clients then."""
         return self._goes
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether it wants to be told of the requests that the application gets: until it has seen its own."""
+        return self._doubtful
+
+    def recognise(self, agent: str) -> None:
+        """The application of this process was asked by a client that calls itself so."""
+        if agent == self._check.agent:
+            self._doubtful = False
+
     def status(self) -> ServerStatus:
         """How it is doing; from any thread."""
         return ServerStatus(self._state, self._check.url, self._asked, self._problem)
@@ -138,13 +158,14 @@ class RegisteredServer:
 
     def _register(self) -> bool | None:
         """Until it is registered, or told something else first: True to leave, False to end."""
-        wait, began, warned = _FIRST_WAIT, time.monotonic(), False
+        wait, warned = _FIRST_WAIT, False
+        self._began = time.monotonic()
         while self._state is not State.REGISTERED:
             self._problem = self._attempt()
             if self._problem:
-                if not warned and time.monotonic() - began >= self._warn_after:
+                if not warned and time.monotonic() - self._began >= self._warn_after:
                     warned = True
-                    self._warn(time.monotonic() - began)
+                    self._warn(time.monotonic() - self._began)
                 try:
                     return self._told.get(timeout=wait)
                 except queue.Empty:
@@ -156,8 +177,11 @@ class RegisteredServer:
         if self._state is State.STARTING:
             self._asked += 1
             problem = self._check.problem()
+            if not problem and self._doubtful and time.monotonic() - self._began < _BELIEVED_AFTER:
+                problem = "what answers there is another process"
             if problem:
                 return problem
+            self._doubtful = False
             self._state = following(self._state, Event.ANSWERED)
         if self._goes:
             return "it was told to go before it was registered"
@@ -181,6 +205,7 @@ class RegisteredServer:
             self._asked,
             seconds,
             self._problem,
+            extra=fields(service=settings.service_name, reason=self._problem),
         )
 
     def _take_leave(self) -> None:

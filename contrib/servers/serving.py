@@ -32,7 +32,8 @@ async def serving(
 
     SIGTERM has it leave and serve on before the server's own handler is called, where there is one. Behind
     `pydoudou run`, which registers the server and drains it, the registry only looks, and there is no
-    `RegisteredServer`.
+    `RegisteredServer`. Whoever uses this tells that server of requests (`RegisteredServer.recognise`) while it is
+    doubtful.
 
     Args:
         data: the metadata to register; flat, with text for keys.
@@ -55,7 +56,7 @@ async def serving(
         if above:
             yield None
             return
-        server = RegisteredServer(registry, check, scheme=scheme, drain=drain)
+        server = RegisteredServer(registry, check, scheme=scheme, drain=drain, doubtful=True)
         drain_first = DrainFirst(server)
         if on_sigterm:
             drain_first.set()

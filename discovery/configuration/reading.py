@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import attrs
@@ -15,16 +15,22 @@ from ...drivers.errors import SettingsError
 from ...drivers.kit.own_address import private_address
 from ...drivers.kit.validation import MAX_WEIGHT, Unusable, checked_host, checked_root_path
 from ...drivers.members import Compat
+from ..log_level import VARIABLE as LOG_LEVEL
+from ..log_level import read_log_level
 from ..plugins import find_plugin, known_plugins
 from ..unknown_variables import OF_A_SERVICE, tell_of_unknown_variables, unknown_variables
+from .call_defaults import VARIABLES as OF_CALLS
+from .call_defaults import read_call_defaults
 from .files import named_env
+from .remote import read_remote
 from .sources import Configuration
 
-__all__ = ["MODE", "Reading", "named_plugins", "own_fields", "read", "registration"]
+__all__ = ["MODE", "OWN_DYNAMIC", "Reading", "changed_fields", "named_plugins", "own_fields", "read", "registration"]
 
 logger = logging.getLogger(__name__)
 
 _USER, _PASS = "GDD_MANAGE_USER", "GDD_MANAGE_PASS"
+_WEIGHT, _MEM_WEIGHT = "GDD_WEIGHT", "GDD_MEM_WEIGHT"
 MODE = "GDD_SERVICE_DISCOVERY_MODE"
 _DEFAULT_MODE = "memberlist"
 _MAX_NAME_BYTES = 128
@@ -86,10 +92,53 @@ def read(configuration: Configuration, *, register: bool) -> Reading:
 def own_fields(environment: Environment) -> dict[str, Any]:
     """The fields of `Settings` that every process has, whether it registers anything or not."""
     named_env(environment)
+    user, password = _credentials(environment)
+    return {
+        "manage_user": user,
+        "manage_pass": password,
+        "calls": read_call_defaults(environment),
+        "log_level": read_log_level(environment),
+        "remote": read_remote(environment),
+    }
+
+
+def _credentials(environment: Environment) -> tuple[str, str]:
     user, password = environment.text(_USER), environment.text(_PASS)
     if bool(user) != bool(password):
         environment.problem(_PASS if user else _USER, f"a value, because {_USER if user else _PASS} is set")
-    return {"manage_user": user, "manage_pass": password}
+    return user, password
+
+
+_OF_CREDENTIALS = frozenset({_USER, _PASS})
+_OF_WEIGHT = frozenset({_WEIGHT, _MEM_WEIGHT})
+OWN_DYNAMIC = _OF_CREDENTIALS | _OF_WEIGHT | OF_CALLS | {LOG_LEVEL}
+"""The registry's own variables that may change while it runs."""
+
+
+def changed_fields(
+    environment: Environment, changes: Collection[str], plugins: Mapping[str, DriverPlugin], present: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Those fields of `Settings` that the registry's own variables among `changes` are about.
+
+    Args:
+        environment: with the changes, and with all that was set before.
+        present: the fields as they are.
+    """
+    fields: dict[str, Any] = {}
+    if not _OF_CREDENTIALS.isdisjoint(changes):
+        fields["manage_user"], fields["manage_pass"] = _credentials(environment)
+    if not OF_CALLS.isdisjoint(changes):
+        fields["calls"] = read_call_defaults(environment)
+    if LOG_LEVEL in changes:
+        fields["log_level"] = read_log_level(environment)
+    if present["register"] and not _OF_WEIGHT.isdisjoint(changes):
+        fields["weight"] = weight = _weight(environment, plugins)
+        if bool(weight) != bool(present["weight"]):
+            environment.problem(
+                _set_variable(environment, _WEIGHT, plugins),
+                "at run time another weight of the same kind: fixed (1 or more) or dynamic (0 or less)",
+            )
+    return fields
 
 
 def named_plugins(environment: Environment) -> dict[str, DriverPlugin]:
@@ -180,5 +229,5 @@ def _root_path(environment: Environment) -> str:
 
 
 def _weight(environment: Environment, plugins: Mapping[str, DriverPlugin]) -> int:
-    name = _set_variable(environment, "GDD_WEIGHT", plugins)
+    name = _set_variable(environment, _WEIGHT, plugins)
     return max(0, environment.integer(name, 1, least=-MAX_WEIGHT, most=MAX_WEIGHT))

@@ -6,6 +6,67 @@ from ...drivers.documented import Documented
 
 __all__ = ["VARIABLES"]
 
+_CALLS = (
+    Documented(
+        "GDD_CALL_ATTEMPTS",
+        "`3`",
+        "number",
+        "how many attempts a call has whose client was given no [policy](calls.md), 1 to 100",
+    ),
+    Documented(
+        "GDD_CALL_DEADLINE",
+        "`0`",
+        "duration, s",
+        "how long all attempts of such a call may take together; 0 for as long as the client's own timeouts say",
+    ),
+    Documented(
+        "GDD_CALL_ATTEMPT_TIMEOUT",
+        "`0`",
+        "duration, s",
+        "how long one of its attempts may take to the head of the answer; 0 for what is left of the deadline",
+    ),
+    Documented(
+        "GDD_CALL_RETRY_RATIO",
+        "`0.2`",
+        "number",
+        "how many retries there may be for each call, over ten seconds and all clients of a service",
+    ),
+    Documented(
+        "GDD_CALL_RETRY_RESERVE",
+        "`1`",
+        "number",
+        "how many retries there may be in a second besides, however few calls there are",
+    ),
+)
+
+_REMOTE = (
+    Documented(
+        "GDD_CONFIG_REMOTE_TYPE",
+        "–",
+        "text",
+        "`nacos`: a Nacos server keeps configuration as well, see [Remote configuration](#remote-configuration). "
+        "Apollo is not supported",
+    ),
+    Documented(
+        "GDD_NACOS_CONFIG_DATAID",
+        "–",
+        "list",
+        "the data ids of it, the one that counts most first. Needed with `GDD_CONFIG_REMOTE_TYPE`",
+    ),
+    Documented(
+        "GDD_NACOS_CONFIG_GROUP",
+        "`DEFAULT_GROUP`",
+        "text",
+        "their group. How the server is reached, and the namespace, is said by the variables of [nacos](#nacos)",
+    ),
+    Documented(
+        "GDD_NACOS_CONFIG_FORMAT",
+        "`dotenv`",
+        "`dotenv`, `yaml`",
+        "how they are written",
+    ),
+)
+
 VARIABLES = (
     Documented(
         "GDD_ENV",
@@ -102,4 +163,14 @@ VARIABLES = (
         "never shown, never logged",
         secret=True,
     ),
+    Documented(
+        "GDD_LOG_LEVEL",
+        "–",
+        "text",
+        "from which level on this library logs: `debug`, `info`, `warn`, `error`, or another one of go-doudou's. "
+        "Unset, as the program has set the logger `pydoudou`",
+    ),
+    *_CALLS,
+    *_REMOTE,
 )
+"""All of them, in the order of the manual."""

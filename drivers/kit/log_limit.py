@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -55,12 +55,20 @@ class RateLimitedLog:
         self._unsaid: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._kinds: dict[str, _Kind] = {}
 
-    def warning(self, kind: str, message: str, *arguments: object, source: str = "") -> None:
+    def warning(
+        self,
+        kind: str,
+        message: str,
+        *arguments: object,
+        source: str = "",
+        extra: Callable[[], Mapping[str, str]] | None = None,
+    ) -> None:
         """Log a warning, unless one of this kind and source was logged within the interval.
 
         Args:
             kind: one of a few that the program knows.
             source: who caused it; anybody may make up any number of these.
+            extra: gives the fields of the record; called only for a line that is logged.
         """
         key = (kind, source)
         now = self._clock()
@@ -73,7 +81,7 @@ class RateLimitedLog:
         self._said.move_to_end(key)
         if len(self._said) > self._remembered:
             self._said.popitem(last=False)
-        self._logger.warning(message + more, *arguments)
+        self._logger.warning(message + more, *arguments, extra=None if extra is None else extra())
 
     def _has_line(self, kind: str, now: float) -> bool:
         """Take one of the lines that this kind has in the present minute."""

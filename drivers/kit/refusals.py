@@ -6,7 +6,9 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
+from .log_fields import fields
 from .log_limit import RateLimitedLog
 from .validation import Unusable, printable
 
@@ -35,4 +37,11 @@ class Refusals:
             source: who said it, in the words of the backend; shown printable and short.
         """
         self.count += 1
-        self._log.warning(unusable.kind, "dropped what %s says: %s", printable(source), unusable, source=source[:200])
+        self._log.warning(
+            unusable.kind,
+            "dropped what %s says: %s",
+            printable(source),
+            unusable,
+            source=source[:200],
+            extra=partial(fields, source=source, reason=unusable),
+        )

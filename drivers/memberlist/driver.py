@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import assert_never
 
 import anyio
@@ -16,8 +17,10 @@ from anyio.abc import TaskStatus
 
 from ..contract import AnnouncingDriver, CheckingDriver, ProbingDriver, ReconfigurableDriver, Sink
 from ..errors import JoinError, SettingsError
+from ..kit import own_load
 from ..kit.backoff import Backoff
 from ..kit.first_attempt import first_attempt
+from ..kit.log_fields import fields
 from ..kit.log_limit import RateLimitedLog
 from ..kit.refusals import Refusals
 from ..kit.validation import Unusable, printable
@@ -107,7 +110,8 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
         self._node_scope = anyio.CancelScope(shield=True)
         settings, started = self._settings, False
         config = attrs.evolve(settings.config, meta=b"" if instance is None else encode_instance(instance))
-        hooks = Hooks(load=LoadMeter() if config.weight_interval else None, user_data=False)
+        load = LoadMeter() if config.weight_interval else None
+        hooks = Hooks(load=load, headroom=own_load.headroom, user_data=False)
         self._node = GossipNode(
             config,
             bind=settings.bind,
@@ -164,13 +168,13 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
             await attempted.wait()
             return
         self._join = f"no answer of all seeds within {_FIRST_ATTEMPT_TIMEOUT:g} s; still trying"
-        self._logger.warning("%s in the background", self._join)
+        self._logger.warning("%s in the background", self._join, extra=_fields(self._join))
 
     async def _join_and_keep_trying(self, attempted: anyio.Event) -> None:
         try:
             await self._try_to_join()
         except JoinError as error:
-            self._logger.warning("%s; trying again in the background", error)
+            self._logger.warning("%s; trying again in the background", error, extra=_fields(error))
             attempted.set()
             await self._keep_trying_to_join()
         else:
@@ -196,7 +200,7 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
             await anyio.sleep(delay)
             with contextlib.suppress(JoinError):
                 await self._try_to_join()
-                self._logger.info("%s", self._join)
+                self._logger.info("%s", self._join, extra=_fields())
                 return
 
     @property
@@ -227,7 +231,9 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
     async def leave(self) -> None:
         """See `Driver.leave`."""
         if self._node is not None and not await self._node.leave(_LEAVE_WITHIN):
-            self._logger.warning("left without knowing that the others heard it within %g s", _LEAVE_WITHIN)
+            self._logger.warning(
+                "left without knowing that the others heard it within %g s", _LEAVE_WITHIN, extra=_fields()
+            )
 
     def propagation_time(self) -> float:
         """See `AnnouncingDriver.propagation_time`: as many rounds of gossip as one message is sent in."""
@@ -281,6 +287,9 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
                         printable(node.name),
                         bracketed(other[0]),
                         other[1],
+                        extra=partial(
+                            fields, node=node.name, backend=self.mode, source=f"{bracketed(other[0])}:{other[1]}"
+                        ),
                     )
                 case MergeEnded() | RemoteState() | UserMessage() | PingCompleted() | Problem():
                     pass
@@ -321,7 +330,9 @@ class MemberlistDriver(ReconfigurableDriver, ProbingDriver, AnnouncingDriver, Ch
         if unusable is not None:
             self._refusals.note(node.name, unusable)
             return
-        self._log.warning("metadata", "the metadata of %s cannot be read: %r", printable(node.name), node.meta[:80])
+        extra = partial(fields, node=node.name, backend=self.mode)
+        text = printable(node.name)
+        self._log.warning("metadata", "the metadata of %s cannot be read: %r", text, node.meta[:80], extra=extra)
 
     def status(self) -> DriverStatus:
         """See `Driver.status`."""
@@ -351,3 +362,7 @@ def _what_to_set(error: CannotListen) -> str:
     if error.port_taken:
         return f"{error}; set GDD_MEM_PORT to another port, or to 0 for any free one"
     return f"GDD_MEM_BIND: {error}"
+
+
+def _fields(reason: object = "") -> dict[str, str]:
+    return fields(backend="memberlist", reason=reason)

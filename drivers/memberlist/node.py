@@ -14,11 +14,13 @@ import random
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import anyio
 import attrs
 from anyio.abc import TaskGroup, TaskStatus
 
+from ..kit.log_fields import fields
 from ..kit.log_limit import RateLimitedLog
 from ..kit.validation import escaped
 from .connections import Connections
@@ -127,7 +129,13 @@ class GossipNode:
                 tasks.start_soon(self._connections.serve, listener)
             tasks.start_soon(self._keep_time)
             self._flush()
-            self._logger.info("gossip node %s listens on port %d (%s)", config.name, sockets.port, config.dialect.value)
+            self._logger.info(
+                "gossip node %s listens on port %d (%s)",
+                config.name,
+                sockets.port,
+                config.dialect.value,
+                extra=fields(node=config.name, backend="memberlist"),
+            )
             task_status.started()
 
     @property
@@ -313,6 +321,7 @@ class GossipNode:
                     event.kind.replace("_", " "),
                     escaped(event.detail),
                     event.source or "<unknown address>",
+                    extra=partial(fields, backend="memberlist", source=event.source, reason=event.detail),
                 )
         self._on_events(effects.events)
 

@@ -1,8 +1,10 @@
-"""The entry point of the mode ``memberlist``: this module is a `ReconfigurablePlugin`, a `FallbackPlugin` and a
-`DescribingPlugin`.
+"""The entry point of the mode ``memberlist``: this module is a `ReconfigurablePlugin`, a `ResumablePlugin`, a
+`FallbackPlugin` and a `DescribingPlugin`.
 """
 
 from collections.abc import Mapping
+
+import attrs
 
 from ..environment import Environment
 from .driver import MemberlistDriver
@@ -10,7 +12,7 @@ from .settings import DYNAMIC, SECRET_KEY, MemberlistSettings, changed_settings,
 from .variables import DYNAMIC as DOCUMENTED_DYNAMIC
 from .variables import VARIABLES
 
-__all__ = ["changed", "create", "documented", "dynamic_variables", "fallbacks", "read_settings"]
+__all__ = ["changed", "create", "documented", "dynamic_variables", "fallbacks", "read_settings", "resumed"]
 
 documented = (*VARIABLES, *DOCUMENTED_DYNAMIC)
 
@@ -21,6 +23,16 @@ changed = changed_settings
 def create(settings: MemberlistSettings) -> MemberlistDriver:
     """See `DriverPlugin.create`."""
     return MemberlistDriver(settings)
+
+
+def resumed(settings: MemberlistSettings, address: str) -> MemberlistSettings:
+    """See `ResumablePlugin.resumed`: the same name at the same port, or others would take it for somebody else who has
+    that name.
+    """
+    port = address.rpartition(":")[2]
+    if not port.isdecimal() or not (settings.any_port or settings.port == 0):
+        return settings
+    return attrs.evolve(settings, port=int(port), any_port=False)
 
 
 def fallbacks(environment: Environment) -> Mapping[str, str]:

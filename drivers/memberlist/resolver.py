@@ -15,10 +15,12 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 import attrs
 
+from ..kit.log_fields import fields
 from ..kit.log_limit import RateLimitedLog
 from .lookups import resolve_all
 from .protocol.addresses import ip_of
@@ -170,7 +172,13 @@ class Resolver:
         try:
             self._note(entry, await self._resolve(entry.host))
         except (OSError, UnicodeError) as error:
-            self._log.warning("unresolved", "cannot resolve the member address %r: %s", entry.host, error)
+            self._log.warning(
+                "unresolved",
+                "cannot resolve the member address %r: %s",
+                entry.host,
+                error,
+                extra=partial(fields, backend="memberlist", source=entry.host, reason=error),
+            )
         finally:
             entry.looking = False
             entry.checked_at = self._clock()

@@ -24,6 +24,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from ..contract import AnnouncingDriver, CheckingDriver, Sink, SubscribingDriver
 from ..errors import RegistrationError
 from ..kit.first_attempt import first_attempt
+from ..kit.log_fields import fields
 from ..kit.loop_thread import CallAbandoned, LoopThread, call_soon
 from ..members import DriverStatus, Instance, JoinPolicy, Member, Metric, MetricKind
 from .connector import Connector
@@ -153,7 +154,7 @@ class NacosDriver(SubscribingDriver, AnnouncingDriver, CheckingDriver):
     def _tell(self, attempt: tenacity.RetryCallState) -> None:
         error = _error_of(attempt)
         if isinstance(error, NacosRefused) and str(error) not in self._message:
-            logger.error("Nacos refuses: %s", error)
+            logger.error("Nacos refuses: %s", error, extra=_fields(error))
         self._message = f"{error}; trying again"
 
     async def _new_session(self, connector: Connector, *, at_the_start: bool = False) -> None:
@@ -184,12 +185,13 @@ class NacosDriver(SubscribingDriver, AnnouncingDriver, CheckingDriver):
             refused = isinstance(error, NacosRefused)
             if at_the_start and (refused or self._settings.join is JoinPolicy.REQUIRED):
                 raise
-            logger.error("Nacos %s: %s", "refuses" if refused else "answers with an error", error)
+            logger.error("Nacos %s: %s", "refuses" if refused else "answers with an error", error, extra=_fields(error))
         await self._subscriber.begin(session)
         self._sessions += 1
         self._message = f"connected to {session.server}"
         if not at_the_start:
-            logger.info("connected to the Nacos server %s", session.server)
+            extra = fields(backend="nacos", source=str(session.server))
+            logger.info("connected to the Nacos server %s", session.server, extra=extra)
         self._running_sink().authoritative(True)
 
     def _disconnected(self, reason: str) -> None:
@@ -197,7 +199,7 @@ class NacosDriver(SubscribingDriver, AnnouncingDriver, CheckingDriver):
         self._subscriber.end()
         self._message = f"{reason}; trying again"
         self._running_sink().authoritative(False, reason)
-        logger.warning("%s; trying again in the background", reason)
+        logger.warning("%s; trying again in the background", reason, extra=_fields(reason))
 
     async def _close(self, session: Session) -> None:
         with anyio.move_on_after(_CLOSE_WITHIN, shield=True), contextlib.suppress(CallAbandoned):
@@ -223,7 +225,11 @@ class NacosDriver(SubscribingDriver, AnnouncingDriver, CheckingDriver):
             await self._registrar.go_back(session, before, time.monotonic())
             raise RegistrationError(f"Nacos refuses the metadata: {error}") from error
         except NacosError as error:
-            logger.warning("Nacos did not take the changed metadata (%s); trying again in the background", error)
+            logger.warning(
+                "Nacos did not take the changed metadata (%s); trying again in the background",
+                error,
+                extra=_fields(error),
+            )
 
     async def leave(self) -> None:
         """See `Driver.leave`."""
@@ -235,9 +241,13 @@ class NacosDriver(SubscribingDriver, AnnouncingDriver, CheckingDriver):
             try:
                 await self._registrar.deregister(session)
             except NacosError as error:
-                logger.warning("could not deregister, which the end of the connection does too: %s", error)
+                logger.warning(
+                    "could not deregister, which the end of the connection does too: %s", error, extra=_fields(error)
+                )
         if deadline.cancelled_caught:
-            logger.warning("the Nacos server did not confirm the deregistration within %g s", _LEAVE_WITHIN)
+            logger.warning(
+                "the Nacos server did not confirm the deregistration within %g s", _LEAVE_WITHIN, extra=_fields()
+            )
 
     def propagation_time(self) -> float:
         """See `AnnouncingDriver.propagation_time`: the server pushes half a second after a change."""
@@ -333,3 +343,7 @@ class NacosDriver(SubscribingDriver, AnnouncingDriver, CheckingDriver):
 
 def _error_of(attempt: tenacity.RetryCallState) -> BaseException | None:
     return attempt.outcome.exception() if attempt.outcome is not None else None
+
+
+def _fields(reason: object = "") -> dict[str, str]:
+    return fields(backend="nacos", reason=reason)

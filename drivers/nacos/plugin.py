@@ -1,14 +1,17 @@
-"""The entry point of the mode ``nacos``: this module is a `FallbackPlugin` and a `DescribingPlugin`."""
+"""The entry point of the mode ``nacos``: this module is a `FallbackPlugin`, a `ConfigurationPlugin` and a
+`DescribingPlugin`.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from ..environment import Environment
+from .configuration import NacosConfiguration
 from .driver import NacosDriver
 from .settings import NacosSettings, read_settings
 from .variables import VARIABLES
 
-__all__ = ["create", "documented", "fallbacks", "read_settings"]
+__all__ = ["configuration", "create", "documented", "fallbacks", "read_settings"]
 
 documented = VARIABLES
 
@@ -21,6 +24,11 @@ if not version("nacos-sdk-python").startswith("3."):
 def create(settings: NacosSettings) -> NacosDriver:
     """See `DriverPlugin.create`."""
     return NacosDriver(settings)
+
+
+def configuration(settings: NacosSettings, names: Sequence[str], group: str) -> NacosConfiguration:
+    """See `ConfigurationPlugin.configuration`."""
+    return NacosConfiguration(settings, names, group)
 
 
 def fallbacks(environment: Environment) -> Mapping[str, str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import attrs
 
+from ..kit.log_fields import fields
 from .errors import NacosError, NacosRefused, NacosUnavailable
 from .instances import Registration
 
@@ -99,7 +100,11 @@ class Registrar:
         """The server refused what is wanted now: want what stands there, and undo what it has taken of the other."""
         self.wanted = before
         for error in await self._each(self._register, session, now):
-            logger.warning("Nacos does not take back the registration from before: %s", error)
+            logger.warning(
+                "Nacos does not take back the registration from before: %s",
+                error,
+                extra=fields(backend="nacos", reason=error),
+            )
         # It stands there already unless it was replaced; the next check asks.
         self._fates = {registration: _Fate(registered=True) for registration in before}
         self.problem = ""
@@ -161,7 +166,11 @@ class Registrar:
         if now < fate.again_at:
             fate.problem = _hidden(registration)
             return
-        logger.warning("the Nacos server does not list %s any more: registering again", registration.service)
+        logger.warning(
+            "the Nacos server does not list %s any more: registering again",
+            registration.service,
+            extra=fields(service=str(registration.service), backend="nacos"),
+        )
         self.repairs += 1
         problem = _hidden(registration) if fate.hidden else ""
         await self._register(session, registration, now)

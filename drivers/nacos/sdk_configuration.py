@@ -18,6 +18,7 @@ from pathlib import Path
 from v2.nacos import ClientConfig, GRPCConfig
 from v2.nacos.common.client_config import TLSConfig
 
+from ..kit.log_fields import fields
 from .errors import NacosRefused
 from .sdk_patches import sdk_log
 from .settings import LogLevel, NacosSettings, Server, TlsFiles
@@ -109,7 +110,9 @@ def log_handler(settings: NacosSettings) -> logging.Handler | None:
         folder.mkdir(parents=True, exist_ok=True)
         handler = _LogFile(folder / "naming.log", "midnight", backupCount=_KEPT_LOGS, encoding="utf-8")
     except OSError as error:
-        logger.warning("the log of nacos-sdk-python is not written: %s", error)
+        logger.warning(
+            "the log of nacos-sdk-python is not written: %s", error, extra=fields(backend="nacos", reason=error)
+        )
         return None
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     return handler
@@ -122,7 +125,9 @@ def writable_cache(settings: NacosSettings) -> bool:
     try:
         Path(settings.cache_dir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        logger.warning("the cache of nacos-sdk-python is not written: %s", error)
+        logger.warning(
+            "the cache of nacos-sdk-python is not written: %s", error, extra=fields(backend="nacos", reason=error)
+        )
         return False
     return True
 

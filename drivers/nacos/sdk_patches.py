@@ -29,6 +29,8 @@ from typing import Any
 
 import pydantic
 from v2.nacos import ClientConfig, NacosException, NacosNamingService
+from v2.nacos.config.model.config_request import ConfigQueryRequest
+from v2.nacos.config.model.config_response import ConfigQueryResponse
 from v2.nacos.nacos_client import NacosClient
 from v2.nacos.naming.cache.service_info_cache import ServiceInfoCache
 from v2.nacos.naming.model.instance import Instance
@@ -49,6 +51,7 @@ from v2.nacos.utils.net_util import NetUtils
 
 from ..kit.validation import escaped
 from .sdk_errors import first_line
+from .sdk_signature import signed
 
 __all__ = [
     "Client",
@@ -60,6 +63,7 @@ __all__ = [
     "login_url",
     "missing",
     "query",
+    "query_configuration",
     "sdk_log",
     "start",
     "subscribe",
@@ -74,6 +78,7 @@ DISTRIBUTION = "nacos-sdk-python"
 sdk_log = logging.getLogger("naming")
 """The SDK's logger."""
 
+_SUCCESS, _NO_SUCH_CONFIGURATION = 200, 300
 _OPTIONAL = frozenset({"instanceId", "clusterName", "serviceName", "metadata"})
 """What an instance need not have: null is as good as nothing there."""
 
@@ -96,6 +101,8 @@ def _expectations() -> Iterator[tuple[str, bool]]:
         (NamingGRPCClientProxy, "query_instance_of_service", ("service_name", "group_name", "clusters", "health_only")),
         (ServiceInfoCache, "process_service", ("service",)),
         (AuthClient, "get_access_token", ("force_refresh",)),
+        (NacosServerConnector, "inject_security_info", ("headers",)),
+        (RpcClient, "request", ("request", "timeout_millis")),
         (NacosClient, "init_log", ("client_config", "module")),
         (ClientConfig, "build_context_prefix", ()),
         (Connection, "get_connection_id", ()),
@@ -123,6 +130,8 @@ def _expectations() -> Iterator[tuple[str, bool]]:
     for name, kind in _LENIENT.items():
         there = GrpcUtils.remote_type.get(name)
         yield f"GrpcUtils.remote_type[{name!r}]", there is not None and issubclass(kind, there)
+    for field in ("group", "dataId", "tenant"):
+        yield f"ConfigQueryRequest.{field}", field in ConfigQueryRequest.model_fields
     yield "rpc_client.logging", hasattr(sdk_rpc_client, "logging")
 
 
@@ -354,6 +363,28 @@ def query(client: Client, service: str, group: str) -> Awaitable[Any]:
     """The server's own list, whatever the client has been told."""
     asked: Awaitable[Any] = client.grpc_client_proxy.query_instance_of_service(service, group, "", False)
     return asked
+
+
+async def query_configuration(client: Client, data_id: str, group: str, namespace: str) -> str | None:
+    """What the server keeps under this id; None for nothing. Asked over the connection that there is, for the SDK's own
+    client for configuration writes whatever it was told to a file, in clear.
+
+    Raises:
+        NacosException: it failed.
+    """
+    request = ConfigQueryRequest(group=group, dataId=data_id, tenant="" if namespace == "public" else namespace)
+    proxy, config = client.grpc_client_proxy, client.client_config
+    await proxy.nacos_server_connector.inject_security_info(request.get_headers())
+    credentials = config.credentials_provider.get_credentials()
+    if credentials.get_access_key_id() and credentials.get_access_key_secret():
+        resource = "+".join(part for part in (request.tenant, group) if part)
+        request.put_all_headers(signed(credentials.get_access_key_id(), credentials.get_access_key_secret(), resource))
+    answer = await proxy.rpc_client.request(request, config.grpc_config.grpc_timeout)
+    if answer.get_error_code() == _NO_SUCH_CONFIGURATION:
+        return None
+    if answer.get_result_code() != _SUCCESS or not isinstance(answer, ConfigQueryResponse):
+        raise NacosException(answer.get_error_code(), answer.get_message())
+    return str(answer.content or "")
 
 
 async def current_access_token(client: Client) -> str | None:

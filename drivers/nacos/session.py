@@ -228,6 +228,10 @@ class Session:
                 break
         return list(names)
 
+    async def configuration(self, data_id: str, group: str) -> str | None:
+        """What the server keeps under this id; None for nothing."""
+        return await _asked(sdk.query_configuration(self._running(), data_id, group, self._settings.namespace))
+
     def _service_changed(self, found: Any) -> None:
         listed = _service_list(found)
         self._told.add(listed.service)

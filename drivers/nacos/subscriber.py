@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from ..kit.log_fields import fields
 from ..kit.log_limit import RateLimitedLog
 from ..kit.refusals import Refusals
 from ..kit.validation import Unusable
@@ -247,10 +248,13 @@ class Subscriber:
     def _trouble(self, what: str, error: NacosError) -> None:
         """One service is in trouble: said once for each kind, as long as it is remembered."""
         self.failures += 1
+        extra = partial(fields, service=what, backend="nacos", reason=error)
         if isinstance(error, NacosRefused):
-            self._log.warning("refused", "Nacos refuses to tell who offers %s: %s", what, error, source=what)
+            self._log.warning(
+                "refused", "Nacos refuses to tell who offers %s: %s", what, error, source=what, extra=extra
+            )
         else:
-            self._log.warning("failed", "Nacos does not tell who offers %s: %s", what, error, source=what)
+            self._log.warning("failed", "Nacos does not tell who offers %s: %s", what, error, source=what, extra=extra)
 
     def _report(self, known: ServiceListing, members: list[Member]) -> None:
         if members:

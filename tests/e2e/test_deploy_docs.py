@@ -8,24 +8,17 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
+from support.manual import blocks
 from support.waiting import eventually
 
 from pydoudou import MemberState, Settings
 from pydoudou.drivers.environment import Environment
 from pydoudou.drivers.memberlist.settings import SECRET_KEY, read_keys
 
-DOCS = Path(__file__).parents[2] / "docs"
 OLD, NEW = (base64.b64encode(bytes(range(first, first + 32))).decode() for first in (0, 32))
-
-
-def blocks(page: str, language: str) -> list[str]:
-    """The blocks of one language on a page, without the indentation that they have in a list."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", (DOCS / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    return [re.sub(rf"^{indentation}", "", block, flags=re.MULTILINE) for indentation, block in found]
 
 
 def test_the_key_that_the_page_makes_is_one() -> None:
@@ -95,7 +88,7 @@ def test_the_variables_of_the_commands_are_settings(page: str) -> None:
 
 
 def test_what_the_page_sets_up_shows_a_nodes_life() -> None:
-    (program,) = blocks("logging.md", "python")
+    program, _ = blocks("logging.md", "python")
     environment = os.environ | FAST_GOSSIP | {"GDD_SERVICE_NAME": "orders"}
     program += "import pydoudou\nwith pydoudou.new_node(): pass"
     run = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=50)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 import urllib.request
 from pathlib import Path
@@ -230,12 +231,13 @@ def test_the_django_project_is_registered_under_either_server(server: str, tmp_p
             f"127.0.0.1:{port}",
         ],
     }[server]
-    with gossiping() as registry:
+    # A short path: a Unix socket stands in it.
+    with tempfile.TemporaryDirectory() as runtime, gossiping() as registry:
         seed = registry.status().backends[0].driver.address
         environment = FAST_GOSSIP | {"GDD_SERVICE_NAME": "orders", "GDD_PORT": port, "GDD_MEM_SEED": seed}
         environment |= {
             "PATH": "/usr/bin:/bin",
-            "XDG_RUNTIME_DIR": str(tmp_path),
+            "XDG_RUNTIME_DIR": runtime,
             "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
         }
         program = [sys.executable, "-m", *command]

@@ -20,8 +20,9 @@ from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember
 from support.server_processes import children, free_port, kill_with_children
 from support.waiting import eventually
+from support.watched import watched
 
-from pydoudou import Registry, RoundRobin
+from pydoudou import MemberEvent, Registry, RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
 
 pytest.importorskip("gunicorn")
@@ -97,9 +98,9 @@ def test_its_workers_are_one_member_and_no_call_fails_while_they_are_told_to_end
 def test_workers_are_replaced_and_the_service_stays_registered(how: signal.Signals, tmp_path: Path) -> None:
     with gunicorn("gthread", tmp_path) as (looking, process, port, stays):
         transport = DiscoveryTransport(balancer=lambda name: RoundRobin(name, looking))
-        with httpx.Client(transport=transport, timeout=5.0) as client:
+        seen: list[MemberEvent] = []
+        with httpx.Client(transport=transport, timeout=5.0) as client, watched(looking, "orders", seen.append):
             with (
-                looking.watch("orders") as watch,
                 CalledEverySoOften(lambda: client.get("http://orders/").status_code) as calls,
             ):
                 before = children(process.pid)
@@ -114,7 +115,6 @@ def test_workers_are_replaced_and_the_service_stays_registered(how: signal.Signa
             calls.assert_only_cut_off(len(before) if how is signal.SIGKILL else 0)
             assert calls.answered
             eventually(lambda: gossip_nodes(looking) == 3, timeout=20)
-            watch.close()
-            gone = [event for event in watch if event.member.port == port and not event.member.state.present]
+            gone = [event for event in seen if event.member.port == port and not event.member.state.present]
             assert gone == []
         assert sorted(ports(looking)) == sorted([port, stays])

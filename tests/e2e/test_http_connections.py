@@ -43,6 +43,28 @@ def test_a_connection_to_each_of_many_members_is_kept(caller_class: CallerClass)
         assert [len(member.connections) for member in members] == [1] * 12
 
 
+def test_a_session_of_requests_that_was_closed_connects_anew() -> None:
+    with several(1) as members:
+        registry = GivenMembers(members[0].member())
+        with RequestsCaller(RoundRobin("orders", registry)) as caller:
+            for _ in range(2):
+                caller.call()
+            caller.session.close()
+            caller.call()
+        assert len(members[0].connections) == 2
+
+
+def test_a_member_that_left_and_came_back_is_connected_to_anew() -> None:
+    with several(2) as members:
+        registry = GivenMembers(*(member.member() for member in members))
+        with RequestsCaller(RoundRobin("orders", registry)) as caller:
+            for shown in ([0, 1], [0], [0, 1]):
+                registry.change(*(members[place].member() for place in shown))
+                for _ in range(4):
+                    caller.call()
+        assert [len(member.connections) for member in members] == [1, 2]
+
+
 @every_client
 @pytest.mark.parametrize("left", [1, 0])
 def test_connections_to_members_that_left_are_closed_by_the_calls_that_follow(

@@ -22,6 +22,7 @@ from support.waiting import eventually
 from pydoudou import Registry, RoundRobin, Settings
 from pydoudou.contrib import opentelemetry
 from pydoudou.contrib.metrics.families import FAMILIES
+from pydoudou.contrib.metrics.protection import BulkheadCounts, LimitCounts
 
 PAGE = Path(__file__).parents[2] / "docs" / "opentelemetry.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -118,7 +119,11 @@ def test_every_metric_of_the_manual_has_an_instrument_but_those_with_names_of_go
 ) -> None:
     opentelemetry.instrument(registry, meter_provider=meters.provider)
     call(registry, 1)
+    bulkhead, limit = BulkheadCounts("one", 5), LimitCounts("one")
+    limit.decide("passed")
+    limit.fail("slow")
     told = meters.points().keys()
+    assert meters.value("pydoudou.bulkhead_in_flight") == bulkhead.in_flight == 0
     assert {name for name in told if not name.startswith("pydoudou.")} == set()
     missing = {
         name

@@ -22,27 +22,28 @@ from pydoudou.contrib.httpx import DiscoveryTransport
 
 IN_EVERY_RUN = [
     "uvicorn, FastAPI",
-    "uvicorn --workers under run",
+    "uvicorn --workers",
     "gunicorn gthread, preloaded",
-    "gunicorn asgi",
     "gunicorn, Flask",
     "waitress, Django",
     "hypercorn in process",
+    "granian under run",
     "Go under run",
 ]
 """A third, one of each way to be registered and of each framework; `make long` has all."""
 
 
 def replace_a_worker(running: Served) -> None:
-    """Kill one under calls that may be repeated, and wait until there is another in its place."""
+    """Kill one under calls that may be repeated, and wait until another one answers in its place."""
     transport = DiscoveryTransport(balancer=lambda name: RoundRobin(name, running.looking))
-    eventually(lambda: len(running.workers()) > 1, timeout=20)
+    workers = 4 if "gunicorn" in running.setup.command else 2
+    eventually(lambda: running.all_answer(workers), timeout=20)
     before = running.workers()
     with httpx.Client(transport=transport, timeout=5.0) as client:
         with CalledEverySoOften(lambda: client.get("http://orders/").status_code) as calls:
             os.kill(before[0], signal.SIGKILL)
-            eventually(lambda: len(running.workers()) == len(before) and before[0] not in running.workers(), timeout=20)
-            time.sleep(0.3)  # calls when it is there again
+            eventually(lambda: before[0] not in running.workers())
+            eventually(lambda: running.all_answer(workers), timeout=20)
         calls.assert_only_cut_off(1)
         assert calls.answered
 

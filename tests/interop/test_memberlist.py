@@ -14,8 +14,9 @@ from support.called_cluster import states_told_by
 from support.go_peer import GoPeer
 from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.waiting import eventually
+from support.watched import watched
 
-from pydoudou import MemberState, Registry
+from pydoudou import MemberEvent, MemberState, Registry
 from pydoudou.drivers.memberlist.metadata import decode_members, encode_instance
 from pydoudou.drivers.memberlist.protocol import State
 from pydoudou.drivers.members import Instance
@@ -167,7 +168,9 @@ def test_on_default_settings_a_pause_of_three_seconds_is_suspected_refuted_and_n
             stack.enter_context(python_node(GDD_MEM_SEED=go[1].address, GDD_MEM_NAME=f"py-{n}", **LAN))
             for n in range(3)
         ]
-        watches = [stack.enter_context(registry.watch("users")) for registry in python]
+        seen: list[MemberEvent] = []
+        for registry in python:
+            stack.enter_context(watched(registry, "users", seen.append))
         for registry in python:
             eventually(lambda registry=registry: gossip_nodes(registry) == 6, timeout=10)
 
@@ -194,8 +197,6 @@ def test_on_default_settings_a_pause_of_three_seconds_is_suspected_refuted_and_n
             f"everybody {time.monotonic() - resumed_at:.2f} s after it went on, never declared dead",
         )
         assert all(len(registry.members("users")) == 1 for registry in python)
-        for watch in watches:
-            watch.close()
-            assert [event for event in watch if event.kind.value == "left"] == []
+        assert [event for event in seen if event.kind.value == "left"] == []
         for peer in go[1:]:
             assert peer.events("leave") == []

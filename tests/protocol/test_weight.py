@@ -31,6 +31,14 @@ def test_a_weight_is_six_parts_health_and_four_parts_idle_processor(score: int, 
     assert dynamic_weight(8, score, idle) == value == int(0.6 * (8 - score) + 0.4 * 8 * idle + 0.5)
 
 
+@pytest.mark.parametrize(
+    ("score", "idle", "headroom", "value"),
+    [(0, 1.0, 1.0, 8), (0, 1.0, 0.5, 4), (0, 1.0, 0.3, 2), (0, 1.0, 0.0, 1), (0, 0.0, 0.5, 2), (7, 0.0, 0.0, 1)],
+)
+def test_of_a_weight_a_service_has_the_share_that_is_free(score: int, idle: float, headroom: float, value: int) -> None:
+    assert dynamic_weight(8, score, idle, headroom) == value
+
+
 def test_a_weight_is_taken_told_and_passed_on() -> None:
     lone = knowing()
     lone.hear(weight(5))

@@ -64,7 +64,7 @@ def test_two_bad_members_of_four_are_hardly_noticed(ejection: bool, seed: int, r
         f"p99 {found.p99 * 1000:.0f} ms ({found.p99_ratio:.3f} of undisturbed)",
     )
     assert found.errors == 0
-    assert found.p99_ratio <= 1.15
+    assert found.p99_ratio <= 1.25
 
 
 @pytest.mark.parametrize("fault", ["refusing"])

@@ -63,8 +63,8 @@ _MODULES = {
     **{
         f"pydoudou.drivers.kit.{room}": ""
         for room in (
-            *("backoff", "cancellation", "first_attempt", "flat_metadata", "listing", "log_limit", "loop_thread"),
-            *("own_address", "refusals", "service_names", "validation"),
+            *("backoff", "cancellation", "first_attempt", "flat_metadata", "listing", "log_fields"),
+            *("log_limit", "loop_thread", "own_address", "refusals", "service_names", "validation"),
         )
     },
 }

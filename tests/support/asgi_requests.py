@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -19,16 +20,32 @@ class AsgiAnswer:
     body: bytes = b""
 
 
-async def ask(app: Any, answer: AsgiAnswer | None = None, **scope: Any) -> AsgiAnswer:
-    """Ask for ``/``; `scope` overrides what a server says of the request. The answer is filled as it comes."""
-    said = AsgiAnswer() if answer is None else answer
+async def ask(
+    app: Any,
+    answer: AsgiAnswer | None = None,
+    *,
+    body: Sequence[bytes] = (b"",),
+    hangs_up: anyio.Event | None = None,
+    **scope: Any,
+) -> AsgiAnswer:
+    """Ask for ``/``; `scope` overrides what a server says of the request. The answer is filled as it comes.
 
-    came: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
+    Args:
+        body: in the parts that it comes in.
+        hangs_up: when the client does; None: it waits for ever.
+    """
+    said = AsgiAnswer() if answer is None else answer
+    came = [{"type": "http.request", "body": part, "more_body": True} for part in body]
+    came[-1]["more_body"] = False
 
     async def receive() -> dict[str, Any]:
-        if not came:
+        if came:
+            return came.pop(0)
+        if hangs_up is None:
             await anyio.sleep_forever()
-        return came.pop()
+        else:
+            await hangs_up.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         await anyio.lowlevel.checkpoint()

@@ -10,6 +10,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class Topology:
         net = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
         names = [name for name, one in self._services.items() for _ in range(one.get("deploy", {}).get("replicas", 1))]
         self.containers = [Container(name, f"{net}.{number}") for number, name in enumerate(names, 1)]
+        self._runtime = tempfile.TemporaryDirectory()  # a short path: a Unix socket stands in it
         self._ports = {port: str(free_port()) for port in ("7946", "8080", "6379")}
 
     def of(self, service: str) -> list[Container]:
@@ -74,7 +76,7 @@ class Topology:
             variables["PROMETHEUS_MULTIPROC_DIR"] = str(self._scratch)
         ours = {name: text for name, text in os.environ.items() if not name.startswith("GDD_")}
         listening = f"--bind {container.address}:{self._ports['8080']}"
-        return ours | variables | {"GUNICORN_CMD_ARGS": listening, "XDG_RUNTIME_DIR": str(self._scratch)}
+        return ours | variables | {"GUNICORN_CMD_ARGS": listening, "XDG_RUNTIME_DIR": self._runtime.name}
 
     def start(self, container: Container) -> None:
         """Run its command."""
@@ -116,6 +118,7 @@ class Topology:
                     process.wait(30)
                 except subprocess.TimeoutExpired:
                     kill_with_children(process)
+            self._runtime.cleanup()
 
     def _here(self, text: str) -> str:
         """With the ports that are used here, and addresses for the names of services in URLs."""

@@ -107,6 +107,16 @@ class NacosApi:
         too, and leaves it: nobody but that client can remove it."""
         self._call("DELETE", "/v3/admin/ns/instance", **self._instance(service, group, listed))
 
+    def publish(self, data_id: str, content: str, *, group: str = "DEFAULT_GROUP") -> None:
+        """Keep a text under this id, in place of what was there."""
+        self._call(
+            "POST", "/v3/admin/cs/config", dataId=data_id, groupName=group, namespaceId="public", content=content
+        )
+
+    def withdraw(self, data_id: str, *, group: str = "DEFAULT_GROUP") -> None:
+        """Keep nothing under it any more."""
+        self._call("DELETE", "/v3/admin/cs/config", dataId=data_id, groupName=group, namespaceId="public")
+
     def make_first_user(self, password: str) -> None:
         """Make the user ``nacos``, who may do everything; a server with authentication has none at first."""
         self._call("POST", "/v3/auth/user/admin", password=password)

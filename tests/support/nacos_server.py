@@ -83,6 +83,7 @@ class NacosServer:
         port: of HTTP; a free one by default. It keeps its ports when it is started again.
         host: the address of HTTP.
         auth: whether clients need a user; `USER` with `PASSWORD` is made.
+        configuration: whether it keeps configuration as well, which takes it longer to start.
         members: ``host:port`` of all servers of its cluster.
         properties: more of its settings, as in ``application.properties``.
         enter: what to put before the command, to run it in a network namespace.
@@ -101,6 +102,7 @@ class NacosServer:
         *,
         host: str = "127.0.0.1",
         auth: bool = False,
+        configuration: bool = False,
         members: Sequence[str] = (),
         properties: Mapping[str, str] | None = None,
         enter: Sequence[str] = (),
@@ -117,6 +119,7 @@ class NacosServer:
         self._environment = os.environ | {
             "HOST": host,
             "AUTH": str(auth).lower(),
+            "FUNCTIONS": "" if configuration else "naming",
             "MEMBERS": ",".join(members),
             "PROPERTIES": "\n".join(f"{name}={value}" for name, value in (properties or {}).items()),
         }

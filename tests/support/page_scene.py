@@ -113,7 +113,7 @@ def _tell(registry: Registry, gossip: ScriptedPlugin, members: list[Member], ove
             gossip.report(*members[3:6])
         for slow, balancer in balancers.items():
             picks.extend((slow, balancer.begin()) for _ in range(8))
-        while len(picks) > 9:
+        while len(picks) > 24:
             slow, pick = picks.popleft()
             seconds = luck.uniform(0.6, 1.5) * slow
             if pick.member.address == makers[2].address:

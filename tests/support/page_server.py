@@ -17,7 +17,7 @@ __all__ = ["serving", "serving_wsgi"]
 def serving(app: Any) -> Iterator[str]:
     """Serve an ASGI application under uvicorn; its base URL."""
     config = uvicorn.Config(
-        app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=2, ws="none", proxy_headers=False
+        app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1, ws="none", proxy_headers=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
 import attrs
 
-__all__ = ["ProcessorTime"]
+__all__ = ["ProcessorTime", "processor_seconds"]
 
 _EVERY = 1.0
 _BUSY, _SLOWER, _FASTER, _LEAST_PACE = 0.7, 0.7, 1.2, 0.1
@@ -79,6 +79,11 @@ class ProcessorTime:
     ) -> None:
         self._stop.set()
         self._thread.join()
+
+
+def processor_seconds(pids: Iterable[int]) -> float:
+    """Seconds for which all threads of these processes together ran."""
+    return sum(_times(pid)[0] for pid in pids)
 
 
 def _times(pid: int) -> tuple[float, float]:

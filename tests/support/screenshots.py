@@ -27,6 +27,7 @@ def _picture(browser: Any, url: str, path: Path, *, scheme: str, width: int, hei
     page.wait_for_timeout(wait.get("linger", 2500))  # for the picture of the last minutes to have begun
     if opened := wait.get("opened"):
         page.locator("tbody .more").nth(opened).click()
+        page.wait_for_timeout(400)
     page.screenshot(path=path)
     context.close()
     print(f"{path}: {path.stat().st_size // 1024} KB")
@@ -37,8 +38,8 @@ def main(folder: str) -> None:
     docs = Path(folder)
     with chromium() as browser:
         with scene() as registry, serving(RegistryPage(registry)) as url:
-            _picture(browser, url, docs / "page-light.png", scheme="light", width=1280, height=900, linger=3_000)
-            _picture(browser, url, docs / "page-dark.png", scheme="dark", width=1280, height=900, opened=2)
+            _picture(browser, url, docs / "page-light.png", scheme="light", width=1280, height=900, linger=25_000)
+            _picture(browser, url, docs / "page-dark.png", scheme="dark", width=1280, height=900, opened=4)
             _picture(browser, url, docs / "page-phone.png", scheme="light", width=400, height=860)
         with crowd() as (registry, _), serving(RegistryPage(registry)) as url:
             _picture(browser, url, docs / "page-5000.png", scheme="dark", width=1280, height=720)

@@ -10,14 +10,13 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 
-from pydoudou import Registry
+from pydoudou import MemberEvent, Registry
 
 from .calls_while_draining import get
 from .gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
@@ -25,28 +24,33 @@ from .http_members import HttpMember
 from .peers import locate
 from .server_processes import children, free_port, kill_with_children
 from .waiting import eventually
+from .watched import watched
 
-__all__ = ["SETUPS", "Served", "Setup", "served"]
+__all__ = ["SETUPS", "Served", "Setup", "command_of", "served", "written"]
 
 _PLAIN = """
-import pathlib
+import os, pathlib, time
+
+STATUS = int(os.environ.get("STATUS", "200"))
 
 def mark():
-    pathlib.Path("answered").touch()
+    pathlib.Path(f"answered-{os.getpid()}").touch()
 
 def wsgi(environ, start_response):
     mark()
-    start_response("200 OK", [("Content-Length", "2")])
+    start_response(f"{STATUS} Said", [("Content-Length", "2")])
     return [b"ok"]
 
 async def asgi(scope, receive, send):
     if scope["type"] == "http":
         mark()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.start", "status": STATUS, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
     elif scope["type"] == "lifespan":
         for _ in range(2):
-            await send({"type": (await receive())["type"] + ".complete"})
+            message = await receive()
+            time.sleep(float(os.environ.get("STARTUP", "0")))
+            await send({"type": message["type"] + ".complete"})
 """
 _MODULES = {
     "plain": _PLAIN,
@@ -72,7 +76,7 @@ async def ok():
 """,
     "on_flask": """
 from flask import Flask
-from plain import mark
+from plain import STATUS, mark
 from pydoudou.contrib.flask import Doudou
 
 app = Flask(__name__)
@@ -80,7 +84,7 @@ app = Flask(__name__)
 @app.route("/", methods=["GET", "POST"])
 def ok():
     mark()
-    return "ok"
+    return "ok", STATUS
 
 Doudou(app)
 """,
@@ -157,6 +161,7 @@ SETUPS = {
     "uvicorn": Setup(f"{_UVICORN} wrapped:asgi"),
     "uvicorn, FastAPI": Setup(f"{_UVICORN} on_fastapi:app", needs=("fastapi",)),
     "uvicorn, Django": Setup(f"{_UVICORN} django_asgi:application", needs=("django",)),
+    "uvicorn --workers": Setup(f"{_UVICORN} --workers 2 wrapped:asgi", replaces=True),
     "uvicorn --workers under run": Setup(f"{_UVICORN} --workers 2 plain:asgi", run=True, replaces=True),
     "gunicorn sync": _gunicorn("plain:wsgi"),
     "gunicorn sync, preloaded": _gunicorn("--preload plain:wsgi"),
@@ -198,6 +203,7 @@ class Served:
         process: the server, or ``pydoudou run`` of it.
         port: the server's.
         stays: the port of the second member.
+        folder: where it runs.
         answered_first: whether the server had answered when it came into the view; nothing before it did.
     """
 
@@ -207,6 +213,7 @@ class Served:
     process: subprocess.Popen[bytes]
     port: int
     stays: int
+    folder: Path
     answered_first: list[bool]
 
     def ports(self) -> list[int]:
@@ -220,26 +227,25 @@ class Served:
             (parent,) = children(parent)
         return [child for child in children(parent) if not _tracks_resources(child)]
 
+    def all_answer(self, workers: int) -> bool:
+        """Whether there are so many, and each of them has answered; asks once more."""
+        get("127.0.0.1", self.port)
+        present = self.workers()
+        return len(present) == workers and all((self.folder / f"answered-{worker}").exists() for worker in present)
+
 
 def _tracks_resources(process: int) -> bool:
     """Whether it is multiprocessing's own."""
     try:
         return b"resource_tracker" in Path(f"/proc/{process}/cmdline").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 
 @contextlib.contextmanager
 def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
     """The server of this name, registered; killed at the end if it still runs. `variables` are for all three."""
-    setup = SETUPS[name]
-    for library in setup.needs:
-        if importlib.util.find_spec(library) is None:
-            pytest.skip(f"{library} is not installed")
-    for module, text in _MODULES.items():
-        (folder / f"{module}.py").write_text(text)
-    if setup.hooks:
-        (folder / "gunicorn.conf.py").write_text(_HOOKS)
+    setup = written(name, folder)
     # What is killed is to be seen by the others; where nothing is, a busy machine is to make nobody suspect.
     gossip = variables | (FAST_GOSSIP if setup.replaces and not setup.run else FAST_GOSSIP | NEVER_SUSPECTED)
     port = free_port()
@@ -248,44 +254,52 @@ def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
         seed = gossip_address(looking)
         stays = stack.enter_context(HttpMember("stays")).member().port
         stack.enter_context(gossiping("orders", **gossip, GDD_MEM_SEED=seed, GDD_PORT=str(stays)))
-        answered_first = stack.enter_context(_watched(looking, port, folder / "answered"))
+        answered_first = stack.enter_context(_watched(looking, port, folder))
         own = {"GDD_MEM_SEED": seed, "PYTHONPATH": str(folder)}
         if not setup.run:
             own |= {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port)}
-        command = _command(setup, port)
+        command = command_of(setup, port, port)
         process = stack.enter_context(subprocess.Popen(command, env=os.environ | gossip | own, cwd=folder))
         stack.callback(kill_with_children, process)
-        running = Served(setup, looking, seed, process, port, stays, answered_first)
+        running = Served(setup, looking, seed, process, port, stays, folder, answered_first)
         eventually(lambda: running.ports() == sorted([port, stays]), timeout=25)
         assert get("127.0.0.1", port) == 200
         yield running
 
 
-def _command(setup: Setup, port: int) -> list[str]:
+def written(name: str, folder: Path) -> Setup:
+    """The set-up of this name, with its programs in the folder. Skips the test where something is not installed."""
+    setup = SETUPS[name]
+    for library in setup.needs:
+        if importlib.util.find_spec(library) is None:
+            pytest.skip(f"{library} is not installed")
+    for module, text in _MODULES.items():
+        (folder / f"{module}.py").write_text(text)
+    if setup.hooks:
+        (folder / "gunicorn.conf.py").write_text(_HOOKS)
+    return setup
+
+
+def command_of(setup: Setup, port: int, registered: int) -> list[str]:
+    """What starts it on a port; behind ``pydoudou run`` with the port that is registered."""
     program, *arguments = setup.command.format(port=port).split()
     binary = locate("http-go") / "peer" if program == "peer" else Path(sys.executable).with_name(program)
-    before = [sys.executable, "-m", "pydoudou", "run", "--service", "orders", "--port", str(port), "--"]
+    before = [sys.executable, "-m", "pydoudou", "run", "--service", "orders", "--port", str(registered), "--"]
     return [*(before if setup.run else []), str(binary), *arguments]
 
 
 @contextlib.contextmanager
-def _watched(looking: Registry, port: int, answered: Path) -> Iterator[list[bool]]:
-    """Whether the file was there when the port came into the view, each time that it did."""
+def _watched(looking: Registry, port: int, folder: Path) -> Iterator[list[bool]]:
+    """Whether somebody had answered when the port came into the view, each time that it did."""
     seen: list[bool] = []
-    watch = looking.watch("orders")
+    present = False
 
-    def look() -> None:
-        present = False
-        for event in watch:
-            if event.member.port == port:
-                came, present = event.member.state.present and not present, event.member.state.present
-                if came:
-                    seen.append(answered.exists())
+    def told(event: MemberEvent) -> None:
+        nonlocal present
+        if event.member.port == port:
+            came, present = event.member.state.present and not present, event.member.state.present
+            if came:
+                seen.append(any(folder.glob("answered*")))
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with watched(looking, "orders", told):
         yield seen
-    finally:
-        watch.close()
-        thread.join()

@@ -13,7 +13,8 @@ import pytest
 NEVER_UNASKED = [
     *("grpc", "v2", "google.protobuf", "aiohttp", "pydantic", "requests", "httpx", "rich", "click"),
     *("httpx2", "urllib3", "prometheus_client", "opentelemetry", "pydoudou.contrib.metrics", "throttled", "redis"),
-    "pydoudou.contrib.simulator",
+    *("flask", "django", "celery", "starlette", "fastapi", "gunicorn", "uvicorn", "hypercorn", "redis", "throttled"),
+    *(f"pydoudou.contrib.{room}" for room in ("simulator", "servers", "protection", "page", "cli")),
 ]
 LOOPBACK = {"GDD_MEM_HOST": "127.0.0.1", "GDD_MEM_BIND": "127.0.0.1", "GDD_MEM_PORT": "0"}
 NEW_NODE = "import pydoudou; node = pydoudou.new_node(register=False); node.members(); pydoudou.shutdown()"

@@ -73,7 +73,8 @@ class Recorder(Environment):
         return super().integer(name, default, least=least, most=most)
 
     def number(self, name: str, default: float, *, least: float, most: float) -> float:
-        raise NotImplementedError("the page has no such variable yet")
+        self.read[name] = Described(f"{default:g}", "number")
+        return super().number(name, default, least=least, most=most)
 
     def duration(self, name: str, default: float, *, bare_unit: float = 1.0, positive: bool = True) -> float:
         unit = {1.0: "s", 1e-3: "ms"}[bare_unit]

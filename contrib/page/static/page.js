@@ -123,7 +123,7 @@ function fill(node, row) {
       text("div", "small line", [row.buildUser, row.buildTime].filter(Boolean).join(", ")));
   }
   if (!before || JSON.stringify(before.data) !== JSON.stringify(row.data)) {
-    const entries = Object.entries(row.data), few = entries.slice(0, 3);
+    const entries = Object.entries(row.data), few = entries.slice(0, 2);
     part.chips.replaceChildren(...few.map(([key, value]) => text("span", "chip", `${key}=${said(value)}`)));
     if (entries.length > few.length) part.chips.append(text("span", "small", `+${entries.length - few.length}`));
   }
@@ -304,6 +304,13 @@ function backends() {
       if (each.restarts) facts.push(plural(each.restarts, "restart"));
       const told = [each.message, each.authoritative ? "" : `not authoritative: ${each.reason}`, each.error && `stopped by ${each.error}`];
       parts.push(card(state, name + each.mode, facts.join(" · "), told.filter(Boolean).join("; ")));
+    }
+    const remote = registry.configuration;
+    if (remote) {
+      const state = remote.refused.length || !remote.connected ? "suspect" : "up";
+      const facts = [remote.connected ? "connected" : "not connected", remote.names.join(", ")];
+      const told = [remote.message, ...remote.refused.map((each) => `refused: ${each}`)];
+      parts.push(card(state, `${name}configuration from ${remote.kind}`, facts.filter(Boolean).join(" · "), told.filter(Boolean).join("; ")));
     }
     if (registry.doubt) parts.push(text("p", "doubt", `${name}in doubt about itself: ${registry.doubt}`));
     nodes.push(plural(registry.services, "service") + (registry.name ? ` in ${registry.name}` : ""));

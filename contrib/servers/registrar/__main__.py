@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import anyio
@@ -19,20 +20,20 @@ import attrs
 from anyio import to_thread
 
 from ....discovery.registry import Registry
-from ....discovery.settings import Settings
 from ....drivers.errors import DiscoveryError
 from .frames import frame
 from .hub import Hub
 from .listening import Listening
 from .messages import registrar_hello
 from .place import Held, Place
-from .settings import fingerprint, unpack
+from .settings import Start, unpack
 from .wire import BrokenWire, Wire
 
 __all__ = ["main"]
 
 logger = logging.getLogger(__name__)
 
+_ADDED_UP = "PROMETHEUS_MULTIPROC_DIR"
 _REFUSE_FOR = 2.0
 _HELLO_WITHIN = 1.0
 
@@ -40,29 +41,32 @@ _HELLO_WITHIN = 1.0
 def main() -> None:
     """Serve the workers of this host until the last one is gone."""
     held = Held(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), Path(sys.argv[3]))
-    settings = attrs.evolve(unpack(sys.stdin.buffer.read()), leave_on_sigterm=False)
+    start = unpack(sys.stdin.buffer.read())
     if os.fork():
         os._exit(0)
     # Whoever signals every process of a service means the workers, which tell when they go.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, format="pydoudou registrar: %(message)s")
-    anyio.run(_serve, held, settings)
+    anyio.run(_serve, held, start)
 
 
-async def _serve(held: Held, settings: Settings) -> None:
+async def _serve(held: Held, start: Start) -> None:
+    settings = attrs.evolve(start.settings, leave_on_sigterm=False)
     what = f"{settings.service_name}, port {settings.port}" if settings.register else "clients"
     holder = f"process {os.getpid()} of this machine, the registrar of {what},"
     Place.note_holder(held.lock, holder.rstrip(","))
     listening = Listening(held)
     registry = Registry(settings)
-    hub = Hub(registry, fingerprint(settings), holder, listening.end)
+    hub = Hub(registry, start.fingerprint, holder, listening.end, shared=True)
     registry.add_observer(hub)
+    _tell_metrics_of(registry)
     try:
-        await to_thread.run_sync(lambda: registry.start(announce=False))
+        await to_thread.run_sync(lambda: registry.start(start.registered, announce=start.registered is not None))
         await hub.begin()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listening.serve, hub.serve)
+            tasks.start_soon(listening.keep_fresh)
             await hub.run()
             tasks.cancel_scope.cancel()
     except DiscoveryError as error:
@@ -73,6 +77,14 @@ async def _serve(held: Held, settings: Settings) -> None:
     finally:
         listening.end()
         await to_thread.run_sync(registry.stop)
+
+
+def _tell_metrics_of(registry: Registry) -> None:
+    """Where prometheus_client adds up processes, this one is one of them: no worker knows how the gossip is doing."""
+    if _ADDED_UP in os.environ and find_spec("prometheus_client") is not None:
+        from ...prometheus import Metrics
+
+        Metrics(registry).register()
 
 
 async def _refuse(reason: str, wire: Wire, pid: int) -> None:

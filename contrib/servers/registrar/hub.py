@@ -31,6 +31,7 @@ from .attendance import Attendance
 from .frames import VERSION, Message, frame
 from .messages import RegistrarState, members, plain_error, registrar_hello
 from .processes import Process, younger_siblings
+from .settings import Start, pack, resumed
 from .wire import BrokenWire, Wire
 
 __all__ = ["Hub", "refusal"]
@@ -40,8 +41,9 @@ logger = logging.getLogger(__name__)
 Key = tuple[str, str, int]
 
 _HELLO_WITHIN = 10.0
-_LOOK_EVERY = 1.0
-_ROUND_TRIPS_EVERY = 5
+_LOOK_EVERY = 2.5
+"""Seconds. What matters comes without a look."""
+_ROUND_TRIPS_EVERY = 2
 """Looks. Each of them changes a little with every ping, and none of it matters much."""
 
 
@@ -76,13 +78,19 @@ class Hub(Observer):
         fingerprint: of its settings.
         holder: who this registrar is, for a person.
         left: is called when the service leaves: who comes from now on needs another registrar.
+        shared: whether workers are told how to start one that takes the place of this one.
     """
 
-    def __init__(self, registry: Registry, fingerprint: str, holder: str, left: Callable[[], None]) -> None:
+    def __init__(
+        self, registry: Registry, fingerprint: str, holder: str, left: Callable[[], None], *, shared: bool
+    ) -> None:
         self._registry = registry
         self._fingerprint = fingerprint
         self._holder = holder
         self._on_left = left
+        self._shared = shared
+        self._successor = b""
+        self._successor_of: tuple[object, ...] = ()
         self._attendance = Attendance(time.monotonic())
         self._workers: dict[int, _Worker] = {}
         self._numbers = itertools.count(1)
@@ -92,7 +100,6 @@ class Hub(Observer):
         self._events_taken = 0
         self._state = RegistrarState()
         self._round_trips: dict[Key, float] = {}
-        self._registered = False
         self._asked = Asked(registry)
         self._look_at = 0.0
         self._wake: Callable[[], None] = _nothing
@@ -202,6 +209,7 @@ class Hub(Observer):
                 number: process for number, process in self._processes.items() if number in self._workers
             } | {worker.number: worker.process}
         wire.send(self._state.to_message())
+        wire.send(self._successor_message())
         wire.send(members(self._members.values(), whole=True))
         wire.send(self._round_trips_message(self._round_trips))
         try:
@@ -253,10 +261,9 @@ class Hub(Observer):
         async with self._registering:
             if self._attendance.left:
                 raise RegistrationError(f"{self._holder} takes its leave")
-            if not self._registered:
+            if self._registry.registered is None:
                 await to_thread.run_sync(self._registry.update, message["data"])
                 await to_thread.run_sync(self._registry.announce)
-                self._registered = True
             elif not message["first"]:
                 await to_thread.run_sync(self._registry.update, message["data"])
             self._look_at = 0.0
@@ -289,7 +296,10 @@ class Hub(Observer):
             self._tell(members(different))
 
     async def _look(self, *, with_round_trips: bool) -> None:
-        """See how the registry is doing; that nothing was missed of its view; and how far members are."""
+        """See how the registry is doing; that nothing was missed of its view; who has ended; how far members are."""
+        for worker in self._workers.values():
+            if worker.process is not None and not worker.process.lives:
+                worker.wire.end()  # a process that it has forked may have the socket still
         taken = self._events_taken
         status = await to_thread.run_sync(self._registry.status)
         if taken == self._events_taken and not self._events:
@@ -304,8 +314,22 @@ class Hub(Observer):
         if state != self._state or with_round_trips:  # now and then unchanged, for who hears nothing thinks us frozen
             self._state = state
             self._tell(state.to_message())
+        if self._shared:
+            self._look_at_successor(status)
         if with_round_trips:
             self._look_at_round_trips()
+
+    def _look_at_successor(self, status: RegistryStatus) -> None:
+        registered = self._registry.registered
+        known = (registered, *(backend.driver.address for backend in status.backends))
+        if known != self._successor_of:
+            settings = resumed(self._registry.settings, status)
+            self._successor = pack(Start(settings, self._fingerprint, None if registered is None else registered.data))
+            self._successor_of = known
+            self._tell(self._successor_message())
+
+    def _successor_message(self) -> Message:
+        return {"kind": "successor", "packed": self._successor}
 
     def _look_at_round_trips(self) -> None:
         seconds = {key: self._registry.round_trip(member) for key, member in self._members.items()}

@@ -18,6 +18,7 @@ __all__ = ["Listening"]
 
 logger = logging.getLogger(__name__)
 
+_TOUCH_EVERY = 3600.0
 _NO_DESCRIPTOR_FOR = 0.2
 """Seconds to wait when there is none left, or whatever else keeps a connection from being taken."""
 
@@ -54,6 +55,12 @@ class Listening:
                     connection.close()
                 else:
                     connections.start_soon(handle, Wire(connection), pid)
+
+    async def keep_fresh(self) -> None:
+        """Whoever tidies up the temporary files takes those for forgotten that nobody touches in days."""
+        while self._held is not None:
+            os.utime(self._held.lock)
+            await anyio.sleep(_TOUCH_EVERY)
 
     def end(self) -> None:
         """Take no more, and let another registrar stand. Safe to call twice."""

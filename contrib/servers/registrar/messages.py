@@ -10,6 +10,7 @@ A registrar says, besides its hello or that it ``refused``:
 
 - ``members`` that are new or have changed or gone, all of them first
 - ``state``: how it and its backends are doing
+- ``successor``: how to start one that takes its place when it is killed
 - ``round_trips``: how long members take to answer the gossip
 """
 

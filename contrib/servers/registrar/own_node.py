@@ -29,7 +29,7 @@ async def registrar_of_its_own(settings: Settings) -> AsyncIterator[Found]:
         DiscoveryError: as `Registry.start`.
     """
     registry = Registry(attrs.evolve(settings, leave_on_sigterm=False))
-    hub = Hub(registry, "", "this process", _nobody_else_comes)
+    hub = Hub(registry, "", "this process", _nobody_else_comes, shared=False)
     registry.add_observer(hub)
     ours, theirs = map(Wire, socket.socketpair())
     try:

@@ -147,14 +147,25 @@ def _short(path: Path) -> Iterator[str]:
 
 def _directory() -> Path:
     """Raises `OSError` if there is none that is ours alone."""
-    given = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere")
-    directory = given / "pydoudou" if given.is_dir() else Path(tempfile.gettempdir()) / f"pydoudou-{os.getuid()}"
+    given, ours = os.environ.get("XDG_RUNTIME_DIR", ""), os.geteuid()
+    directory = Path(given) / "pydoudou" if _owner(given) == ours else Path(tempfile.gettempdir()) / f"pydoudou-{ours}"
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=_OURS_ALONE)
     found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != ours or stat.S_IMODE(found.st_mode) & 0o077:
         raise PermissionError(f"{directory} is not a directory of mode 0700 that belongs to us")
     return directory
+
+
+def _owner(directory: str) -> int | None:
+    """Its user; None if there is no such directory, or we may not look. A server that gives up the rights of root has
+    the variables of root's session still.
+    """
+    try:
+        found = Path(directory).stat()
+    except OSError:
+        return None
+    return found.st_uid if directory and stat.S_ISDIR(found.st_mode) else None
 
 
 def _network_namespace() -> str:

@@ -67,6 +67,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
         self._drains = False
         self._started = False
         self._found: Found | None = None
+        self._successor = b""
         self._own_node = ""
         self._state = RegistrarState(message="no registrar yet")
         self._members: dict[Key, Member] = {}
@@ -95,6 +96,8 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
             logger.info("the registrar, process %d, is gone: %s", found.pid, ended)
             sink.authoritative(False, f"the registrar, process {found.pid}, is gone: {ended}")
             sink.observe([attrs.evolve(member, state=MemberState.FAILED) for member in self._members.values()])
+            if self._drains:  # whoever stays starts another one
+                await anyio.sleep_forever()
 
     @contextlib.asynccontextmanager
     async def _registrar(self, settings: Settings, serves: bool, problem: str) -> AsyncIterator[Found]:
@@ -102,7 +105,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
         found = None
         if not problem:
             try:
-                found = await find(settings, serves)
+                found = await find(settings, serves, self._successor)
             except CannotShare as error:
                 problem = str(error)
         self._own_node = problem
@@ -169,6 +172,8 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
             case "state":
                 self._state = RegistrarState.of_message(message)
                 sink.authoritative(self._state.authoritative, self._state.reason)
+            case "successor":
+                self._successor = message["packed"]
             case "round_trips":
                 self._round_trips |= {(service, host, port): each for service, host, port, each in message["seconds"]}
             case "answered":

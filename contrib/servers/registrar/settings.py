@@ -15,40 +15,69 @@ import attrs
 
 from ....discovery.plugins import find_plugin
 from ....discovery.settings import Settings
+from ....discovery.status import RegistryStatus
 
-__all__ = ["fingerprint", "pack", "unpack"]
+__all__ = ["Start", "fingerprint", "pack", "resumed", "unpack"]
 
-_OF_ONE_PROCESS = frozenset({"name", "plugins", "leave_on_sigterm"})
-"""A gossip node's own name is drawn at random in every process. Members of a cluster may differ in these."""
+_OF_ONE_PROCESS = frozenset({"name", "plugins", "leave_on_sigterm", "configuration"})
+"""A gossip node's own name is drawn at random in every process. Members of a cluster may differ in these, and where a
+value was found says nothing.
+"""
 
 
-def pack(settings: Settings) -> bytes:
-    """The settings as bytes.
+@attrs.frozen
+class Start:
+    """What a registrar begins with.
+
+    Attributes:
+        fingerprint: of the settings of its workers.
+        registered: the metadata with which the service is registered, if it takes the place of one that was killed.
+    """
+
+    settings: Settings
+    fingerprint: str
+    registered: Mapping[str, Any] | None = None
+
+
+def pack(start: Start) -> bytes:
+    """It as bytes.
 
     Raises:
-        ValueError: they cannot be taken to another process.
+        ValueError: the settings cannot be taken to another process.
     """
+    settings = start.settings
     for mode in settings.modes:
         found = find_plugin(mode)
         if found is None or found.load() is not settings.plugins[mode]:
             raise ValueError(f"no installed package offers the mode {mode!r}, which was given in code")
     fields = {field.name: getattr(settings, field.name) for field in attrs.fields(Settings) if field.name != "plugins"}
+    registered = None if start.registered is None else dict(start.registered)
     try:
-        return pickle.dumps({**fields, "drivers": dict(settings.drivers)})
+        return pickle.dumps(({**fields, "drivers": dict(settings.drivers)}, start.fingerprint, registered))
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise ValueError(f"the settings cannot be taken to another process: {error}") from error
 
 
-def unpack(packed: bytes) -> Settings:
-    """The settings that `pack` has made these bytes of; from our own parent process, and from nobody else."""
-    fields = pickle.loads(packed)
+def unpack(packed: bytes) -> Start:
+    """What `pack` has made these bytes of; from our own parent process, and from nobody else."""
+    fields, fingerprint, registered = pickle.loads(packed)
     plugins = {}
     for mode in fields["modes"]:
         found = find_plugin(mode)
         if found is None:
             raise ValueError(f"no installed package offers the mode {mode!r}")
         plugins[mode] = found.load()
-    return Settings(plugins=plugins, **fields)
+    return Start(Settings(plugins=plugins, **fields), fingerprint, registered)
+
+
+def resumed(settings: Settings, status: RegistryStatus) -> Settings:
+    """The settings of a registrar that takes the place of this one, so that others take it for the same."""
+    drivers = dict(settings.drivers)
+    for backend in status.backends:
+        plugin: Any = settings.plugins[backend.mode]
+        if hasattr(plugin, "resumed"):
+            drivers[backend.mode] = plugin.resumed(drivers[backend.mode], backend.driver.address)
+    return attrs.evolve(settings, drivers=drivers)
 
 
 def fingerprint(settings: Settings) -> str:

@@ -21,7 +21,7 @@ from .frames import frame
 from .messages import hello
 from .place import Held, Place
 from .processes import peer
-from .settings import fingerprint, pack
+from .settings import Start, fingerprint, pack
 from .wire import BrokenWire, Wire
 
 __all__ = ["CannotShare", "Found", "find", "greet"]
@@ -52,11 +52,12 @@ class Found:
     pid: int
 
 
-async def find(settings: Settings, serves: bool) -> Found:
+async def find(settings: Settings, serves: bool, successor: bytes = b"") -> Found:
     """The registrar of these settings, started if there is none.
 
     Args:
         serves: whether this process answers calls, and is not a client alone.
+        successor: how to start it, as one that was there and is gone has said; else it begins anew.
 
     Raises:
         CannotShare: there is none, and none can be had.
@@ -64,6 +65,7 @@ async def find(settings: Settings, serves: bool) -> Found:
     ours, deadline, starts = fingerprint(settings), time.monotonic() + _FIND_WITHIN, 0
     broken = "nobody answers"
     try:
+        anew = pack(Start(settings, ours))
         place = Place(settings.service_name, settings.port) if settings.register else Place("", 0, ours)
         while True:
             if (connection := place.connect()) is not None:
@@ -73,6 +75,11 @@ async def find(settings: Settings, serves: bool) -> Found:
                 except BrokenWire as ended:
                     wire.close()
                     broken = str(ended)
+                except CannotShare:
+                    wire.close()
+                    if not successor:
+                        raise
+                    successor = b""  # its port may be taken by now; one that begins anew takes another
                 except BaseException:
                     wire.close()
                     raise
@@ -80,7 +87,7 @@ async def find(settings: Settings, serves: bool) -> Found:
                 if (starts := starts + 1) > _MOST_STARTS:
                     held.close()
                     raise CannotShare("the registrar ends as soon as it is started: its own output says why")
-                await _start(held, place, settings)
+                await _start(held, place, successor or anew)
                 continue
             if time.monotonic() >= deadline:
                 raise CannotShare(f"{place.holder()} has the lock {place.lock}, and does not answer: {broken}")
@@ -110,12 +117,11 @@ async def greet(wire: Wire, ours: str, serves: bool) -> Found:
     return Found(wire, int(said["pid"]))
 
 
-async def _start(held: Held, place: Place, settings: Settings) -> None:
+async def _start(held: Held, place: Place, packed: bytes) -> None:
     """Hand what is held to a registrar, which answers when it has started."""
     try:
-        packed = pack(settings)
         await to_thread.run_sync(_run, held, packed)
-        logger.info("started the registrar of %s", settings.service_name or "clients")
+        logger.info("started the registrar at %s", place.socket)
     except BaseException:
         place.socket.unlink(missing_ok=True)
         raise

@@ -70,8 +70,7 @@ class Wire:
         self._waiting_bytes += len(framed)
         self._something.set()
         if self._waiting_bytes > _MOST_WAITING:
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RDWR)  # wakes both tasks, which find it broken
+            self.end()
 
     async def send_forever(self) -> None:
         """Send what there is to send.
@@ -103,6 +102,11 @@ class Wire:
             except OSError as error:
                 raise BrokenWire(str(error)) from error
 
+    def end(self) -> None:
+        """Have both tasks find it broken."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """End it."""
+        """Let go of the socket, when nobody uses it any more."""
         self.socket.close()

@@ -28,6 +28,7 @@ class Hooks:
         ping_over_tcp: `(name) -> bool`, whether a node that does not answer over UDP may be pinged over TCP.
         local_state: what to send along with a push/pull; the argument tells whether it is a join.
         load: `() -> (idle, unix_ms)`, the idle share of the processor, 0 to 1, and the time of the measurement.
+        headroom: the share of what this service can take that is free, 0 to 1, as it knows itself.
         user_data: whether user messages and user states of others are of use; else they are dropped as they come in.
         addresses: the addresses that a host name has, none as long as they are not known.
     """
@@ -38,5 +39,6 @@ class Hooks:
     ping_over_tcp: Callable[[str], bool] | None = None
     local_state: Callable[[bool], bytes] | None = None
     load: Callable[[], tuple[float, int]] | None = None
+    headroom: Callable[[], float] | None = None
     user_data: bool = True
     addresses: Callable[[str], Collection[str]] | None = None

@@ -6,6 +6,9 @@ with M the awareness multiplier (8), the local health score, and the idle share 
 a static weight announce one. A weight does not touch the incarnation, and is kept while its node is suspected (Go
 forgets it there).
 
+go-doudou knows the machine alone, so its idlest node has 8 and its busiest 5. A service that knows how much more it can
+take itself announces that share of it, and never nothing: others take 0 for "not at all".
+
 Of two weights the one that was measured later counts, by the clock of the node that measured them. Nobody else can
 check that clock; so a date that no later announcement reaches, although they go on, was wrong, or forged. After some
 seconds it gives way to them.
@@ -31,11 +34,12 @@ _DATE_HOLDS_FOR = 3.0
 _MAX_OUTDATED = 1024
 
 
-def dynamic_weight(max_multiplier: int, score: int, idle: float) -> int:
-    """The weight of a node with this health `score` and this `idle` share of its processor, 0 to 1. Rounds as Go
-    does.
+def dynamic_weight(max_multiplier: int, score: int, idle: float, headroom: float = 1.0) -> int:
+    """The weight of a node with this health `score` and this `idle` share of its processor, 0 to 1, and for `headroom`
+    the free share of what its service can take. Rounds as Go does.
     """
-    return math.floor(0.6 * (max_multiplier - score) + 0.4 * max_multiplier * idle + 0.5)
+    machine = 0.6 * (max_multiplier - score) + 0.4 * max_multiplier * idle
+    return max(math.floor(machine * headroom + 0.5), min(1, math.floor(machine + 0.5)))
 
 
 class Weights:
@@ -60,8 +64,9 @@ class Weights:
         if load is None or not membership.running:
             return
         idle, unix_ms = load()
+        headroom = 1.0 if context.hooks.headroom is None else context.hooks.headroom()
         me = membership.me
-        value = dynamic_weight(context.config.awareness_max_multiplier, context.awareness.score, idle)
+        value = dynamic_weight(context.config.awareness_max_multiplier, context.awareness.score, idle, headroom)
         self.heard(Weight(me.incarnation, me.name, me.name, value, unix_ms), own=True)
 
     def heard(self, message: Weight, *, own: bool = False) -> None:

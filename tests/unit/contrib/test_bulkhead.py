@@ -118,21 +118,24 @@ def test_as_go_doudou_a_refusal_is_429_and_no_more() -> None:
     anyio.run(run)
 
 
-def test_the_service_that_did_nothing_is_the_one_that_the_default_registry_registers() -> None:
+@pytest.mark.parametrize(("registered", "named"), [("stock_rest", "stock"), ("库存", None)])
+def test_the_service_that_did_nothing_is_the_one_that_the_default_registry_registers(
+    registered: str, named: str | None
+) -> None:
     async def full(scope: Any, receive: Any, send: Any) -> None:
         refused = await ask(app)
-        named.append(refused.headers.get("x-doudou-not-processed"))
+        said.append(refused.headers.get("x-doudou-not-processed"))
 
-    named: list[str | None] = []
+    said: list[str | None] = []
     app = asgi.Bulkhead(full, 1, 0)
     anyio.run(ask, app)
-    own = settings(ScriptedPlugin(), register=True, service_name="stock_rest", register_host="127.0.0.1")
+    own = settings(ScriptedPlugin(), register=True, service_name=registered, register_host="127.0.0.1")
     pydoudou.new_node(settings=own)
     try:
         anyio.run(ask, app)
     finally:
         pydoudou.shutdown()
-    assert named == [None, "stock"]
+    assert said == [None, named]
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["in its place", "while it waits"])
@@ -158,6 +161,56 @@ def test_who_is_cancelled_gives_the_place_back(waits: bool, backend: str) -> Non
             await ask(app)
 
     anyio.run(run, backend=backend)
+
+
+def test_who_hangs_up_waits_no_more_and_nothing_is_done_for_it(backend: str) -> None:
+    async def run() -> None:
+        inner, hangs_up, unheard = Held(), anyio.Event(), AsgiAnswer()
+        app = asgi.Bulkhead(inner, 1, 60.0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, app)
+            await eventually_async(lambda: inner.inside == 1)
+            tasks.start_soon(lambda: ask(app, unheard, hangs_up=hangs_up))
+            await eventually_async(lambda: counted()["waiting"] == 1)
+            hangs_up.set()
+            await eventually_async(lambda: counted()["waiting"] == 0)
+            assert counted()["refused_total"] == 0
+            inner.go_on.set()
+        assert unheard.status == 0
+        assert counted()["entered_total"] == 1
+        assert (await ask(app)).status == 200
+
+    anyio.run(run, backend=backend)
+
+
+@pytest.mark.parametrize("parts", [(b"",), (b"all",), (b"a", b"b", b"c")])
+def test_an_application_gets_the_whole_body_of_a_request_that_waited(parts: tuple[bytes, ...], backend: str) -> None:
+    bodies: list[bytes] = []
+    full = anyio.Event()
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/first":
+            await full.wait()
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        bodies.append(body)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def run() -> None:
+        app = asgi.Bulkhead(reading, 1, 60.0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: ask(app, path="/first"))
+            await eventually_async(lambda: counted()["in_flight"] == 1)
+            tasks.start_soon(lambda: ask(app, body=parts))
+            await eventually_async(lambda: counted()["waiting"] == 1)
+            await anyio.wait_all_tasks_blocked()
+            full.set()
+
+    anyio.run(run, backend=backend)
+    assert bodies == [b"", b"".join(parts)]
 
 
 def test_an_application_that_fails_gives_the_place_back() -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import logging
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,6 +26,7 @@ from pydoudou.contrib.page.looking import Looking
 from pydoudou.contrib.page.messages import Answer, Request
 from pydoudou.contrib.page.rows import Table
 from pydoudou.contrib.page.selection import MOST_ROWS, Selected, Wish
+from pydoudou.discovery.configuration.remote import RemoteStatus
 from pydoudou.drivers.contract import SubscribingDriver
 from pydoudou.drivers.members import Outcome, Reached
 
@@ -366,6 +368,18 @@ def test_services_that_nobody_calls_and_that_do_not_change_cost_nothing_to_look_
     assert table.services[0] is before[0]
 
 
+def test_what_of_a_remote_configuration_is_refused_is_shown(plugin: ScriptedPlugin) -> None:
+    remote = RemoteStatus("nacos", True, "follows 1 text", ("orders.env",), ("GDD_MEM_SEED: only at the start",))
+
+    class Followed(Registry):
+        def status(self) -> pydoudou.RegistryStatus:
+            return attrs.evolve(super().status(), configuration=remote)
+
+    with Followed(settings(plugin)) as registry:
+        told = json.loads(ask(RegistryPage(registry), "/go-doudou/registry.json")[2])
+    assert told["registries"][0]["configuration"]["refused"] == ["GDD_MEM_SEED: only at the start"]
+
+
 # -- what is hostile ---------------------------------------------------------------------------------------------------
 
 HOSTILE = Member(
@@ -477,6 +491,17 @@ def test_prometheus_finds_the_members_and_the_metrics(registry: Registry) -> Non
     assert [group["targets"] for group in groups] == [["10.0.0.1:6060"], ["10.0.0.2:6060"]]
     text = ask(page, "/go-doudou/prometheus")[2].decode()
     assert "pydoudou_members{" in text
+
+
+def test_without_prometheus_client_its_route_says_what_to_install(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    for module in ("page.exposition", "prometheus"):
+        monkeypatch.delitem(sys.modules, f"pydoudou.contrib.{module}", raising=False)
+    status, _, body = ask(RegistryPage(registry), "/go-doudou/prometheus")
+    assert status == 501
+    assert b"pip install 'pydoudou[prometheus]'" in body
 
 
 # -- where it is mounted -----------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from support.scripted import ScriptedPlugin, settings
 from support.waiting import eventually
 
 from pydoudou import RegistrationError, Registry
-from pydoudou.contrib.servers import Check, DrainFirst, Event, RegisteredServer, State, following
+from pydoudou.contrib.servers import CalledServer, Check, DrainFirst, Event, RegisteredServer, State, following
+from pydoudou.contrib.servers.registered_above import marked
+from pydoudou.discovery import default_registry
 
 REGISTERED = {"register": True, "service_name": "orders", "register_host": "127.0.0.1"}
 
@@ -133,6 +135,39 @@ def test_a_check_that_answers_500_is_not_ready_and_said(plugin: ScriptedPlugin, 
         registry.stop()
 
 
+def test_an_answer_that_the_application_has_not_seen_is_another_processs_at_first(
+    plugin: ScriptedPlugin, server: HttpMember
+) -> None:
+    registry = held_back(plugin, server.member().port)
+    registered = RegisteredServer(registry, doubtful=True)
+    try:
+        registered.start()
+        eventually(lambda: registered.status().asked > 2)
+        assert registered.status().problem == "what answers there is another process"
+        assert (registered.status().state, plugin.driver.instance) == (State.STARTING, None)
+        registered.recognise("curl/8")
+        assert registered.doubtful
+        registered.recognise(server.served[0].headers["user-agent"])
+        eventually(lambda: registered.status().state is State.REGISTERED)
+        assert not registered.doubtful
+    finally:
+        registered.stop()
+        registry.stop()
+
+
+def test_an_answer_that_the_application_never_sees_is_believed_after_a_while(
+    plugin: ScriptedPlugin, server: HttpMember
+) -> None:
+    registry = held_back(plugin, server.member().port)
+    registered = RegisteredServer(registry, doubtful=True)
+    try:
+        registered.start()
+        eventually(lambda: registered.status().state is State.REGISTERED, timeout=15)
+    finally:
+        registered.stop()
+        registry.stop()
+
+
 def test_a_backend_that_refuses_is_asked_again(plugin: ScriptedPlugin, server: HttpMember) -> None:
     registry = held_back(plugin, server.member().port)
     plugin.update_error = RegistrationError("not now")
@@ -208,3 +243,77 @@ def test_a_signal_after_the_registry_was_stopped_before_anything_answered_is_not
         assert not registered.drain_soon()
     finally:
         registered.stop()
+
+
+# -- one whose application is called -----------------------------------------------------------------------------------
+
+
+def test_what_nobody_calls_is_never_registered_and_one_warning_says_what_was_tried(
+    plugin: ScriptedPlugin, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as closed:
+        port = closed.getsockname()[1]
+    server = CalledServer(settings=settings(plugin, **REGISTERED, port=port), check="/healthz", warn_after=0.1)
+    try:
+        with caplog.at_level(logging.WARNING):
+            server.ask()
+            eventually(lambda: server.status().asked > 4)
+        status = server.status()
+        assert (status.state, status.check) == (State.STARTING, f"http://127.0.0.1:{port}/healthz")
+        assert "Connection refused" in status.problem
+        (warning,) = caplog.messages
+        assert warning.startswith(f"orders is not registered: GET http://127.0.0.1:{port}/healthz")
+    finally:
+        server.stop()
+    assert server.status().state is State.LEFT
+
+
+def test_what_is_called_in_another_process_is_not_registered_by_this_one(
+    plugin: ScriptedPlugin, server: HttpMember
+) -> None:
+    called = CalledServer(settings=settings(plugin, **REGISTERED, port=server.member().port))
+    try:
+        called.ask()
+        eventually(lambda: called.status().asked and not called.status().problem)
+        assert default_registry.current() is None
+    finally:
+        called.stop()
+
+
+def test_what_is_called_is_registered_once_and_leaves_when_it_is_stopped(
+    plugin: ScriptedPlugin, server: HttpMember
+) -> None:
+    called = CalledServer(settings=settings(plugin, **REGISTERED, port=server.member().port))
+    try:
+        for _ in range(3):
+            called.called()
+        eventually(lambda: called.status().state is State.REGISTERED)
+    finally:
+        called.stop()
+    assert plugin.driver.log == ["run", "leave", "end"]
+    assert default_registry.current() is None
+
+
+def test_a_program_of_run_is_registered_already(
+    plugin: ScriptedPlugin, server: HttpMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings(plugin, **REGISTERED, port=server.member().port)
+    for name, value in marked({}, chosen).items():
+        monkeypatch.setenv(name, value)
+    called = CalledServer(settings=chosen)
+    called.ask()
+    called.called()
+    called.stop()
+    assert called.status().asked == 0
+    assert default_registry.current() is None
+
+
+def test_settings_that_cannot_be_used_are_an_error_in_the_log_and_the_application_answers(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GDD_SERVICE_NAME", "a b")
+    called = CalledServer()
+    called.called()
+    eventually(lambda: caplog.records)
+    called.stop()
+    assert "GDD_SERVICE_NAME" in caplog.text

@@ -356,7 +356,7 @@ def test_variables_of_go_doudou_of_other_modes_and_of_nobody_are_left_alone(
 
 def test_what_is_not_used_stands_in_one_line_of_the_log_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "pydoudou")
-    Settings.from_env(ENOUGH | {"GDD_BANNER": "off", "GDD_LOG_LEVEL": "debug"})
+    Settings.from_env(ENOUGH | {"GDD_BANNER": "off", "GDD_LOG_STYLE": "json"})
     (record,) = [record for record in caplog.records if "GDD_BANNER" in record.getMessage()]
     assert record.levelno == logging.DEBUG
-    assert "GDD_LOG_LEVEL" in record.getMessage()
+    assert "GDD_LOG_STYLE" in record.getMessage()

@@ -53,7 +53,8 @@ def main(
     console = Console(stderr=once is not None)
     if folder is None:
         folder = Path(tempfile.mkdtemp(prefix="wordcloud-"))
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     system = System(folder.resolve(), discovery, scale, console.print)
     code = 0
     try:
@@ -70,7 +71,8 @@ def main(
     except KeyboardInterrupt:
         code = 130 if once is not None else 0
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave processes behind
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second one would leave processes behind
         console.print(f"stopping; the logs are in {folder}")
         system.stop()
     sys.exit(code)

@@ -1,0 +1,32 @@
+"""The policy of calls whose client was given none: what the variables of the registry say."""
+
+from __future__ import annotations
+
+import functools
+
+from ..discovery import Registry, default_registry
+from ..discovery.configuration.call_defaults import CallDefaults
+from .calls.policy import CallPolicy
+
+__all__ = ["default_policy"]
+
+
+def default_policy(registry: object) -> CallPolicy:
+    """The one that holds now.
+
+    Args:
+        registry: whose settings count; None for the process's default one.
+    """
+    asked = default_registry.current() if registry is None else registry
+    return _made(asked.settings.calls if isinstance(asked, Registry) else CallDefaults())
+
+
+@functools.lru_cache(maxsize=64)
+def _made(defaults: CallDefaults) -> CallPolicy:
+    return CallPolicy(
+        defaults.attempts,
+        defaults.deadline or None,
+        attempt_timeout=defaults.attempt_timeout or None,
+        retry_ratio=defaults.retry_ratio,
+        retry_reserve=defaults.retry_reserve,
+    )

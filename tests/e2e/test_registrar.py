@@ -1,0 +1,471 @@
+"""Processes of one host that share a node: real registrars, killed, refused, of another version, and without a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.gossip import gossip_address, gossip_nodes, gossiping
+from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
+from support.server_processes import children
+from support.waiting import eventually
+
+from pydoudou import DiscoveryError, MemberState, RegistrationError, Registry, RoundRobin
+from pydoudou.contrib.servers.registrar.frames import VERSION, Frames, frame
+from pydoudou.contrib.servers.registrar.place import Held, Place
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(socket, "SO_PEERCRED"), reason="this system does not tell who is at the other end of a socket"
+)
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path) -> Iterator[Path]:
+    with where_registrars_are(tmp_path):
+        yield tmp_path
+
+
+@pytest.fixture
+def looking() -> Iterator[Registry]:
+    with gossiping(**SLOW_TO_SUSPECT) as registry:
+        yield registry
+
+
+@contextlib.contextmanager
+def workers(looking: Registry, count: int = 2, service: str = "orders", **variables: str) -> Iterator[list[Registry]]:
+    with contextlib.ExitStack() as stack:
+        variables = {"GDD_MEM_SEED": gossip_address(looking), "GDD_PORT": "7000"} | SLOW_TO_SUSPECT | variables
+        yield [stack.enter_context(sharing(service, **variables)) for _ in range(count)]
+
+
+def ports(registry: Registry, service: str = "orders") -> list[int]:
+    return [member.port for member in registry.members(service)]
+
+
+# -- sharing -----------------------------------------------------------------------------------------------------------
+
+
+def test_several_are_one_node_and_one_member_and_each_sees_everybody(looking: Registry, directory: Path) -> None:
+    with workers(looking, 3) as (first, *others), gossiping("users", GDD_MEM_SEED=gossip_address(looking)):
+        eventually(lambda: ports(looking) == [7000])
+        for registry in (first, *others):
+            eventually(lambda registry=registry: ports(registry) == [7000] and ports(registry, "users") == [6060])
+        assert gossip_nodes(looking) == 3
+        (registrar,) = registrars_of(directory)
+        assert {registry.status().registrar for registry in (first, *others)} == {registrar}
+        (member,) = first.members("orders")
+        assert (member.sources, first.status().own_node) == (("memberlist",), "")
+        assert first.status().to_dict()["registrar"] == registrar
+        assert f"process {registrar}" in first.explain("orders")
+
+
+def test_changes_arrive_at_once_and_events_are_those_of_every_registry(looking: Registry) -> None:
+    with workers(looking) as (first, second), second.watch("users") as events:
+        with gossiping("users", GDD_MEM_SEED=gossip_address(looking)) as users:
+            eventually(lambda: ports(second, "users"))
+            users.update({"zone": "a"})
+            eventually(lambda: [member.data for member in second.members("users")] == [{"zone": "a"}])
+        eventually(lambda: not ports(first, "users") and not ports(second, "users"))
+        seen = [(event.kind.value, event.member.state) for event in itertools.islice(events, 3)]
+    assert seen == [("joined", MemberState.ALIVE), ("updated", MemberState.ALIVE), ("left", MemberState.LEFT)]
+
+
+def test_clients_alone_share_a_node_if_they_have_the_same_settings(looking: Registry, directory: Path) -> None:
+    with (
+        workers(looking, 2, "") as (first, second),
+        workers(looking, 1, "", GDD_MEM_PROBE_INTERVAL="700ms") as (other,),
+    ):
+        assert first.status().registrar == second.status().registrar != other.status().registrar
+        assert len(registrars_of(directory)) == 2
+
+
+def test_other_metadata_are_for_all_of_them(looking: Registry) -> None:
+    with workers(looking) as (first, second):
+        first.update({"zone": "b"})
+        eventually(lambda: [member.data for member in looking.members("orders")] == [{"zone": "b"}])
+        eventually(lambda: [member.data for member in second.members("orders")] == [{"zone": "b"}])
+        with pytest.raises(RegistrationError, match="object"):
+            first.update({"zone": object()})
+
+
+def test_a_failed_calls_hint_finds_its_way_to_the_gossip(looking: Registry) -> None:
+    never = {"GDD_MEM_PROBE_INTERVAL": "60s", "GDD_MEM_PROBE_TIMEOUT": "200ms"}
+    with gossiping("users", GDD_MEM_SEED=gossip_address(looking)), workers(looking, 1, **never) as (worker,):
+        eventually(lambda: ports(worker, "users"))
+        (member,) = worker.members("users")
+        assert worker.round_trip(member) is None  # nobody has looked at it
+        worker.probe(member)
+        eventually(lambda: worker.round_trip(member) is not None, timeout=15)
+
+
+def test_one_session_with_a_nacos_server_serves_all_of_them() -> None:
+    pytest.importorskip("v2.nacos")
+    from support.scripted_nacos import ScriptedNacos
+
+    with ScriptedNacos() as server, contextlib.ExitStack() as stack:
+        server.offer("fine", "10.0.0.1")
+        variables = {"GDD_SERVICE_DISCOVERY_MODE": "nacos", "GDD_NACOS_SERVER_ADDR": server.address}
+        both = [stack.enter_context(sharing("orders", GDD_PORT="7000", **variables)) for _ in range(2)]
+        held = [stack.enter_context(registry.subscribe("fine")) for registry in both]
+        for subscription in held:
+            assert subscription.wait(10)
+            assert [member.host for member in subscription.snapshot().members] == ["10.0.0.1"]
+        assert len(server.listed("orders")) == 1
+        assert server.connections == 1
+        server.offer("fine", "10.0.0.2")
+        for subscription in held:
+            eventually(lambda subscription=subscription: len(subscription.snapshot().members) == 2)
+        held[0].close()
+        server.withdraw("fine", "10.0.0.1")
+        eventually(lambda: [member.host for member in held[1].snapshot().members] == ["10.0.0.2"])
+
+
+def test_where_the_metrics_of_processes_are_added_up_the_registrar_tells_those_of_the_gossip(
+    looking: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("prometheus_client")
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
+    added_up = CollectorRegistry()
+    MultiProcessCollector(added_up, path=str(folder))
+    with workers(looking, 1):
+        eventually(lambda: added_up.get_sample_value("pydoudou_memberlist_packets_received_total"), timeout=15)
+
+
+def test_the_node_ends_when_the_last_one_has_drained(looking: Registry, directory: Path) -> None:
+    with workers(looking, 2, GDD_DRAIN_TIME="0.3s") as both:
+        eventually(lambda: ports(looking) == [7000])
+        draining = [threading.Thread(target=registry.drain) for registry in both]
+        for thread in draining:
+            thread.start()
+        eventually(lambda: not ports(looking))
+        for thread in draining:
+            thread.join(10)
+        assert all(registry.status().presence == "left" for registry in both)
+    eventually(lambda: not registrars_of(directory))
+    assert [*directory.rglob("*.lock"), *directory.rglob("*.sock")] == []
+
+
+def test_one_that_drains_alone_takes_nothing_with_it(looking: Registry) -> None:
+    with workers(looking, 2, GDD_DRAIN_TIME="0s") as (first, second):
+        eventually(lambda: ports(looking) == [7000])
+        began = time.monotonic()
+        first.drain()
+        assert time.monotonic() - began < 5
+        first.stop()
+        assert (ports(looking), ports(second)) == ([7000], [7000])
+
+
+def test_who_comes_while_the_others_take_their_leave_gets_a_node_of_the_next_ones(looking: Registry) -> None:
+    with workers(looking, 1, GDD_DRAIN_TIME="2s") as (old,):
+        eventually(lambda: ports(looking) == [7000])
+        leaves = threading.Thread(target=old.drain)
+        leaves.start()
+        eventually(lambda: not ports(looking))
+        with workers(looking, 1) as (new,):
+            eventually(lambda: ports(looking) == [7000])
+            assert new.status().registrar not in (None, old.status().registrar)
+            leaves.join(10)
+
+
+# -- a registrar that is killed ----------------------------------------------------------------------------------------
+
+
+def test_a_registrar_that_is_killed_is_replaced_and_nobody_is_gone_or_there_twice(looking: Registry) -> None:
+    with (
+        workers(looking, 3) as all_of_them,
+        gossiping("users", GDD_MEM_SEED=gossip_address(looking), **SLOW_TO_SUSPECT),
+    ):
+        balancers = [RoundRobin("users", registry) for registry in all_of_them]
+        eventually(lambda: all(ports(registry) and ports(registry, "users") for registry in all_of_them))
+        (before,) = {registry.status().registrar for registry in all_of_them}
+        assert before is not None
+        with looking.watch("orders") as events:
+            os.kill(before, signal.SIGKILL)
+
+            def replaced() -> bool:
+                assert ports(looking) == [7000]
+                for registry, balancer in zip(all_of_them, balancers, strict=True):
+                    assert ports(registry, "users") == [6060]
+                    assert ports(registry) == [7000]
+                    assert balancer.pick().port == 6060
+                return all(
+                    (status := registry.status()).registrar not in (None, before) and status.ready and not status.stale
+                    for registry in all_of_them
+                )
+
+            eventually(replaced, timeout=20)
+            assert len({registry.status().registrar for registry in all_of_them}) == 1
+            events.close()
+            assert [event for event in events if not event.member.state.present] == []
+
+
+def test_while_there_is_none_the_view_is_stale_and_says_so(looking: Registry, directory: Path) -> None:
+    with workers(looking, 1) as (worker,):
+        eventually(lambda: ports(worker) == [7000])
+        (registrar,) = registrars_of(directory)
+        os.kill(registrar, signal.SIGKILL)
+        eventually(lambda: "orders" in worker.status().stale)
+        assert not worker.status().ready
+        eventually(lambda: worker.status().ready and not worker.status().stale, timeout=20)
+
+
+FORKS = """
+import os, sys, time
+sys.path.insert(0, "{tests}")
+from support.registrars import sharing
+registry = sharing("orders", GDD_MEM_SEED="{seed}", GDD_PORT="7000", GDD_MEM_SUSPICION_MULT="20")
+registry.start()
+child = os.fork()
+if not child:
+    time.sleep(60)
+print(child, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_worker_that_is_killed_is_gone_although_its_own_children_have_its_socket(
+    looking: Registry, directory: Path
+) -> None:
+    program = FORKS.format(tests=Path(__file__).parents[1], seed=gossip_address(looking))
+    starts = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {program!r}])"
+    with subprocess.Popen([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True) as above:
+        assert above.stdout is not None
+        child = int(above.stdout.readline())
+        try:
+            eventually(lambda: ports(looking) == [7000])
+            (worker,) = children(above.pid)
+            above.kill()
+            os.kill(worker, signal.SIGKILL)
+            eventually(lambda: not ports(looking) and not registrars_of(directory), timeout=15)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+
+def own_node(registry: Registry, looking: Registry, caplog: pytest.LogCaptureFixture) -> str:
+    """Why the registry is a node of its own; it is registered all the same."""
+    status = registry.status()
+    assert status.registrar is None
+    assert status.own_node
+    assert [status.own_node in message for message in caplog.messages if "a node of its own" in message]
+    eventually(lambda: ports(looking) == ports(registry) == [7000])
+    assert registry.status().ready
+    return status.own_node
+
+
+@contextlib.contextmanager
+def pretended_registrar(answer: Callable[[socket.socket], None]) -> Iterator[Held]:
+    """Somebody who has the place, and answers every connection in a thread."""
+    held = Place("orders", 7000).hold()
+    assert held is not None
+    Place.note_holder(held.lock, f"process {os.getpid()}, a pretender")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = held.listener.accept()
+                with connection, contextlib.suppress(OSError):
+                    answer(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield held
+    finally:
+        held.listener.shutdown(socket.SHUT_RDWR)
+        held.close()
+        thread.join(10)
+
+
+def test_a_registrar_of_another_version_is_not_used(looking: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    def other_version(connection: socket.socket) -> None:
+        connection.recv(65536)
+        said = f"process 7 speaks version {VERSION + 1}, and this is version {VERSION}"
+        connection.sendall(frame({"kind": "hello", "version": VERSION + 1, "refused": said}))
+
+    with pretended_registrar(other_version), workers(looking, 1) as (worker,):
+        assert f"speaks version {VERSION + 1}" in own_node(worker, looking, caplog)
+
+
+def test_a_worker_of_another_version_is_refused_and_half_a_message_ends_with_who_sent_it(
+    looking: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    with workers(looking, 1) as (worker,):
+        for said in (frame({"kind": "hello", "version": VERSION + 1}), b"\0\0\0\x10half", b"\xff" * 64):
+            with contextlib.closing(Place("orders", 7000).connect()) as stranger:
+                assert stranger is not None
+                stranger.sendall(said)
+                stranger.shutdown(socket.SHUT_WR)
+                stranger.settimeout(5)
+                answer = list(Frames().feed(stranger.recv(65536)))
+            refused = [message["refused"] for message in answer]
+            assert refused == [] or f"version {VERSION + 1}" in refused[0]
+        assert worker.status().ready
+        assert ports(looking) == [7000]
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0\0\x10half", b"\xff" * 64], ids=["nothing", "half a message", "nonsense"])
+def test_a_registrar_that_breaks_off_is_replaced_once_it_is_gone(looking: Registry, said: bytes) -> None:
+    with contextlib.ExitStack() as pretending:
+        heard = threading.Event()
+
+        def breaks_off(connection: socket.socket) -> None:
+            connection.recv(65536)
+            hello = frame({"kind": "hello", "version": VERSION, "refused": "", "again": False, "pid": 7})
+            connection.sendall(hello + said)
+            heard.set()
+
+        pretending.enter_context(pretended_registrar(breaks_off))
+        starts = sharing("orders", GDD_MEM_SEED=gossip_address(looking), GDD_PORT="7000")
+        starting = threading.Thread(target=starts.start)
+        starting.start()
+        assert heard.wait(10)
+        pretending.close()
+        starting.join(30)
+        try:
+            eventually(lambda: ports(looking) == [7000] and starts.status().ready, timeout=15)
+        finally:
+            starts.stop()
+
+
+def test_a_registrar_that_always_breaks_off_is_done_without(
+    looking: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    hello = frame({"kind": "hello", "version": VERSION, "refused": "", "again": False, "pid": 7})
+    with pretended_registrar(lambda connection: connection.sendall(hello)), workers(looking, 1) as (worker,):
+        assert "the registrar ended 5 times" in own_node(worker, looking, caplog)
+
+
+def test_a_registrar_that_cannot_be_started_is_done_without(
+    looking: Registry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with workers(looking, 1) as (worker,):
+        assert "/nowhere/python" in own_node(worker, looking, caplog)
+
+
+def test_a_registrar_whose_start_fails_says_so_to_its_workers(
+    looking: Registry, caplog: pytest.LogCaptureFixture, directory: Path
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken, gossiping() as nobody_else:
+        taken.bind(("127.0.0.1", 0))
+        worker = sharing("orders", GDD_MEM_PORT=str(taken.getsockname()[1]), GDD_MEM_SEED=gossip_address(nobody_else))
+        with pytest.raises(Exception, match="port"):
+            worker.start()
+    assert any("cannot start" in message and "a node of its own" in message for message in caplog.messages)
+    eventually(lambda: not registrars_of(directory))
+
+
+def test_where_nothing_is_writable_each_is_a_node_of_its_own(
+    looking: Registry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc/self")
+    with workers(looking, 2) as (first, second):
+        assert "/proc/self/pydoudou" in own_node(first, looking, caplog)
+        assert "/proc/self/pydoudou" in own_node(second, looking, caplog)
+        assert gossip_nodes(looking) == 3
+
+
+def test_without_a_descriptor_to_spare_none_is_started_and_nothing_is_held(
+    looking: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = sharing("orders", GDD_MEM_SEED=gossip_address(looking), GDD_PORT="7000")
+
+    def start() -> None:
+        with contextlib.suppress(OSError, DiscoveryError):  # for a node of its own there may be none either
+            worker.start()
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spared = [socket.socket() for _ in range(8)]
+    fillers = [os.dup(0) for _ in range(max(int(each.name) for each in Path("/proc/self/fd").iterdir()))]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(fillers) + 1, hard))
+        for each in spared:
+            each.close()  # the loop of the drivers takes three; the others are too few for a process and its pipes
+        starting = threading.Thread(target=start)
+        starting.start()
+        eventually(lambda: any("Too many open files" in message for message in caplog.messages), timeout=10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for filler in fillers:
+            os.close(filler)
+    starting.join(20)
+    worker.stop()
+    assert any("a node of its own" in message for message in caplog.messages)
+    with workers(looking, 1) as (later,):
+        assert later.status().registrar is not None
+
+
+FULL_DISK = """
+set -e
+mount -t tmpfs -o size=64k,nr_inodes={inodes} none {directory}
+exec {python} -c '
+import logging, sys
+sys.path.insert(0, "{tests}")
+from support.registrars import sharing
+with sharing("orders", GDD_PORT="7000") as worker:
+    print(worker.status().registrar is None, worker.status().own_node, worker.status().ready)
+'
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounts a disk: run the tests as root, with util-linux"
+)
+@pytest.mark.parametrize("inodes", [2, 3], ids=["no room for the lock", "no room for the socket"])
+def test_with_a_full_disk_each_is_a_node_of_its_own(inodes: int, directory: Path) -> None:
+    script = FULL_DISK.format(
+        inodes=inodes, directory=directory, python=sys.executable, tests=Path(__file__).parents[1]
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=40, check=False
+    )
+    assert done.stdout.startswith("True [Errno 28] No space left on device"), done.stderr
+    assert done.stdout.endswith("True\n")
+
+
+def test_two_services_with_one_name_and_port_the_second_says_who_holds_it(
+    looking: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    with workers(looking, 1) as (first,):
+        holder = first.status().registrar
+        with workers(looking, 1, GDD_ROUTE_ROOT_PATH="/v2") as (second,):
+            assert own_node(second, looking, caplog) == (
+                f"process {holder} of this machine, the registrar of orders, port 7000, holds that, with other settings"
+            )
+
+
+# -- starts and stops --------------------------------------------------------------------------------------------------
+
+
+def test_twenty_starts_and_stops_leave_nothing_behind(looking: Registry, directory: Path) -> None:
+    def held() -> tuple[int, int]:
+        return len([*Path("/proc/self/fd").iterdir()]), threading.active_count()
+
+    with workers(looking, 1):
+        pass
+    eventually(lambda: not ports(looking) or registrars_of(directory))
+    before = held()
+    for _ in range(20):
+        with workers(looking, 1) as (worker,):
+            assert worker.status().registrar is not None
+    eventually(lambda: held() == before)

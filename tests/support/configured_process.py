@@ -1,0 +1,120 @@
+"""A process that follows a remote configuration, and tells what holds in it: a JSON line for each line that it is sent.
+
+As a program: settings in the environment, the port of a server that never answers as argument. `status` tells the
+settings and what of the remote configuration is refused; `call` makes a call to that server, and tells how long it took
+to give up.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+__all__ = ["ConfiguredProcess"]
+
+
+def main(port: int) -> None:
+    """Serve until standard input closes."""
+    import requests
+
+    import pydoudou
+    from pydoudou.contrib.requests import mount
+
+    with pydoudou.new_node() as registry, requests.Session() as session:
+        mount(session, "silent")
+        print(json.dumps({}), flush=True)
+        for line in sys.stdin:
+            answer: dict[str, Any]
+            if line.strip() == "call":
+                began = time.monotonic()
+                try:
+                    session.get("http://silent/")
+                except requests.RequestException as error:
+                    answer = {"error": type(error).__name__, "seconds": time.monotonic() - began}
+            else:
+                answer = _status(registry)
+            print(json.dumps(answer), flush=True)
+
+
+def _status(registry: Any) -> dict[str, Any]:
+    settings, status = registry.settings, registry.status()
+    return {
+        "probe_interval": settings.drivers["memberlist"].config.probe_interval,
+        "gossip_nodes": settings.drivers["memberlist"].config.gossip_nodes,
+        "deadline": settings.calls.deadline,
+        "password": settings.manage_pass,
+        "port": settings.port,
+        "weight": registry.registered.weight,
+        "level": logging.getLogger("pydoudou").level,
+        "configuration": status.to_dict()["configuration"],
+        "counters": dict(status.backends[0].driver.counters),
+    }
+
+
+class ConfiguredProcess:
+    """The other end. Used as a context manager.
+
+    Args:
+        port: of the server that never answers.
+        folder: its current folder, and its user's.
+    """
+
+    def __init__(self, variables: Mapping[str, str], port: int = 1, folder: Path | None = None) -> None:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("GDD_")}
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).absolute()), str(port)],
+            env=ours | dict(variables) | ({} if folder is None else {"HOME": str(folder)}),
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ready(self) -> None:
+        """Wait until it has started."""
+        self._read()
+
+    def ask(self, what: str = "status") -> dict[str, Any]:
+        """Its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(what + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code, and what it has written to standard error."""
+        _, errors = self._process.communicate(timeout=30)
+        return self._process.returncode, errors
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"the process has ended: {self.end()}"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __enter__(self) -> ConfiguredProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            try:
+                self._process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.communicate()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
