@@ -181,6 +181,15 @@ def test_what_runs_already_with_these_settings_is_no_stranger() -> None:
     assert [each.kind for each in found(node("carts-1", "10.0.0.3"), **variables)] == ["name-taken", "port-taken"]
 
 
+def test_who_only_looks_and_runs_already_is_no_stranger_either() -> None:
+    looking = situation(GDD_MEM_HOST="10.0.0.3", GDD_MEM_SEED="10.0.0.1", GDD_MEM_NAME="looker")
+    assert looking.gossip is not None
+    running = node("looker", "10.0.0.3")
+    assert [*look_at_seen(looking, looking.gossip, [ORDERS, running], NOW)] == []
+    elsewhere = node("looker", "10.0.0.4")
+    assert only([*look_at_seen(looking, looking.gossip, [ORDERS, elsewhere], NOW)]).kind == "name-taken"
+
+
 # -- running them ------------------------------------------------------------------------------------------------------
 
 
