@@ -152,6 +152,20 @@ def test_a_cluster_of_the_other_dialect() -> None:
     assert finding.remedy == "set GDD_MEM_DIALECT=hashicorp"
 
 
+def test_a_label_that_the_cluster_has_not() -> None:
+    with GoPeer("go-1") as go:
+        finding = only(looked(GDD_MEM_SEED=go.address, GDD_MEM_DIALECT="hashicorp", GDD_MEM_LABEL="blue"))
+    assert finding.kind == "label"
+    assert "unset GDD_MEM_LABEL" in finding.remedy
+
+
+def test_a_label_that_only_the_cluster_has() -> None:
+    with GoPeer("go-1", "-label", "blue") as go:
+        finding = only(looked(GDD_MEM_SEED=go.address, GDD_MEM_DIALECT="hashicorp"))
+    assert finding.kind == "seed-refuses"
+    assert "GDD_MEM_LABEL" in finding.remedy
+
+
 @pytest.mark.parametrize(
     ("theirs", "ours", "kind"),
     [("", "127.0.0.1/32", "seed-not-allowed"), ("127.0.0.2/32", "", "seed-refuses")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,13 @@ from support.doctor import only, situation
 from pydoudou import Member
 from pydoudou.contrib.cli.doctor.cluster import look_at_seen
 from pydoudou.contrib.cli.doctor.command import CHECKS
-from pydoudou.contrib.cli.doctor.machine import look_at_clock, look_at_container, look_at_workers
+from pydoudou.contrib.cli.doctor.machine import (
+    look_at_clock,
+    look_at_container,
+    look_at_network,
+    look_at_port,
+    look_at_workers,
+)
 from pydoudou.contrib.cli.doctor.running import findings_of
 from pydoudou.contrib.cli.doctor.situation import Check, Finding, Situation
 from pydoudou.contrib.cli.doctor.variables import look_at_variables
@@ -116,6 +123,20 @@ def test_an_address_outside_of_the_container_needs_a_port_that_is_published(cont
     finding = only([*look_at_container(healthy(), container)])
     assert finding.kind == "container-port"
     assert "UDP and TCP" in finding.remedy
+
+
+def test_an_advertised_name_that_nobody_can_resolve() -> None:
+    finding = only([*look_at_network(situation(GDD_MEM_HOST="no.such.host.invalid"))])
+    assert finding.kind == "advertised-name"
+    assert "GDD_MEM_HOST" in finding.remedy
+
+
+def test_too_few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*look_at_port(healthy())] == []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (64, 64))
+    finding = only([*look_at_port(healthy())])
+    assert finding.kind == "open-files"
+    assert "ulimit" in finding.remedy
 
 
 def test_a_clock_that_cannot_be_right(monkeypatch: pytest.MonkeyPatch) -> None:
