@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balan
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers clean
+.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers wordcloud wordcloud-test clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -26,6 +26,17 @@ $(STAMP): pyproject.toml setup.cfg Makefile
 	mkdir -p $(VENV)/linked && ln -sfn ../.. $(VENV)/linked/pydoudou
 	echo ../../../linked >$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/linked.pth
 	touch $@
+
+# The system of go-doudou's tutorial, in Python: docs/wordcloud.md.
+$(VENV)/wordcloud: docs/examples/wordcloud/requirements.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+wordcloud: $(VENV)/wordcloud
+	@$(BIN)/python docs/examples/wordcloud/run
+
+wordcloud-test: $(VENV)/wordcloud
+	$(BIN)/python -m pytest tests/e2e/test_wordcloud.py --numprocesses 0
 
 demo: $(STAMP)
 	@$(BIN)/pydoudou demo

@@ -16,6 +16,7 @@ when ``/`` has a status below 500.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -24,6 +25,7 @@ from ..discovery import default_registry
 from ..discovery.registry import Registry
 from ..discovery.settings import Settings
 from ..drivers.errors import RegistryStateError
+from .asgi import closing_connections
 from .servers.registered_above import registered_above
 from .servers.registrar import shared
 from .servers.server import RegisteredServer
@@ -75,9 +77,25 @@ def _refuse_node_of_master() -> None:
         )
 
 
+class _Drains:
+    """`RegisteredServer.drain_soon` of a worker, whose answers end their connections from then on, which is gunicorn's
+    to say.
+    """
+
+    def __init__(self, worker: Any, server: RegisteredServer) -> None:
+        self._worker, self._server = worker, TwiceIsOnce(server)
+
+    def drain_soon(self, then: Callable[[], None]) -> bool:
+        drains = self._server.drain_soon(then)
+        if drains:
+            self._worker.cfg.set("keepalive", 0)
+        return drains
+
+
 def _drain_first(worker: Any, server: RegisteredServer) -> None:
-    drains, loop = TwiceIsOnce(server), getattr(worker, "loop", None)
+    drains, loop = _Drains(worker, server), getattr(worker, "loop", None)
     if loop is not None and hasattr(worker, "handle_exit_signal"):  # the class asgi, whose handlers are asyncio's
+        worker.asgi = closing_connections(worker.asgi, lambda: server)  # what is connected keeps the old configuration
 
         def drain_first() -> None:
             if not drains.drain_soon(lambda: loop.call_soon_threadsafe(worker.handle_exit_signal)):

@@ -28,6 +28,7 @@ from ....drivers.errors import RegistrationError
 from ....drivers.members import Member, MemberState
 from .asked import Asked
 from .attendance import Attendance
+from .counted import Counted
 from .frames import VERSION, Message, frame
 from .messages import RegistrarState, members, plain_error, registrar_hello
 from .processes import Process, younger_siblings
@@ -101,6 +102,7 @@ class Hub(Observer):
         self._state = RegistrarState()
         self._round_trips: dict[Key, float] = {}
         self._asked = Asked(registry)
+        self._counted = Counted(registry)
         self._look_at = 0.0
         self._wake: Callable[[], None] = _nothing
 
@@ -325,6 +327,9 @@ class Hub(Observer):
             self._look_at_successor(status)
         if with_round_trips:
             self._look_at_round_trips()
+            workers = tuple(self._workers.values())
+            for worker, message in zip(workers, self._counted.messages(status, len(workers)), strict=True):
+                worker.wire.send(message)
 
     def _look_at_successor(self, status: RegistryStatus) -> None:
         registered = self._registry.registered

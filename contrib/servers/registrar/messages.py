@@ -13,6 +13,7 @@ A registrar says, besides its hello or that it ``refused``:
 - ``state``: how it and its backends are doing
 - ``successor``: how to start one that takes its place when it is killed
 - ``round_trips``: how long members take to answer the gossip
+- ``counted``: what its drivers count, for metrics
 """
 
 from __future__ import annotations

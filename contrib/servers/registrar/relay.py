@@ -29,7 +29,8 @@ from ....drivers.contract import (
     SubscribingDriver,
 )
 from ....drivers.errors import RegistrationError
-from ....drivers.members import DRAINING, DriverStatus, Instance, Member, MemberState
+from ....drivers.members import DRAINING, DriverStatus, Instance, Member, MemberState, Metric
+from .counted import Given
 from .frames import BadFrame, Message
 from .messages import RegistrarState, error_of, member_of
 from .own_node import registrar_of_its_own
@@ -76,6 +77,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
         self._state = RegistrarState(message="no registrar yet")
         self._members: dict[Key, Member] = {}
         self._round_trips: dict[Key, float] = {}
+        self._given = Given()
         self._wanted: dict[str | None, anyio.Event] = {}
         self._replies: dict[int, _Reply] = {}
         self._numbers = itertools.count(1)
@@ -182,6 +184,8 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
                 self._successor = message["packed"]
             case "round_trips":
                 self._round_trips |= {(service, host, port): each for service, host, port, each in message["seconds"]}
+            case "counted":
+                self._given.take(message)
             case "answered":
                 if (answered := self._wanted.get(message["service"])) is not None:
                     answered.set()
@@ -300,6 +304,11 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
         """See `ProbingDriver.doubt`."""
         return self._state.doubt
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What the numbers in `status` mean; the part before the dot is the mode of the registrar's driver."""
+        return self._given.metrics
+
     def status(self) -> DriverStatus:
         """See `Driver.status`: that of the registrar."""
         found, state = self._found, self._state
@@ -316,6 +325,8 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
             message,
             state.nodes,
             state.address,
+            self._given.counters,
+            self._given.gauges,
             registrar=None if found is None or own else found.pid,
             own_node=self._own_node,
         )
