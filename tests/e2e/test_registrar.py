@@ -211,22 +211,6 @@ def test_one_session_with_a_nacos_server_serves_all_of_them() -> None:
         eventually(lambda: [member.host for member in held[1].snapshot().members] == ["10.0.0.2"])
 
 
-def test_where_the_metrics_of_processes_are_added_up_the_registrar_tells_those_of_the_gossip(
-    looking: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("prometheus_client")
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.multiprocess import MultiProcessCollector
-
-    folder = tmp_path / "metrics"
-    folder.mkdir()
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
-    added_up = CollectorRegistry()
-    MultiProcessCollector(added_up, path=str(folder))
-    with workers(looking, 1):
-        eventually(lambda: added_up.get_sample_value("pydoudou_memberlist_packets_received_total"), timeout=15)
-
-
 def test_the_node_ends_when_the_last_one_has_drained(looking: Registry, directory: Path) -> None:
     with workers(looking, 2, GDD_DRAIN_TIME="0.3s") as both:
         eventually(lambda: ports(looking) == [7000])
