@@ -17,7 +17,6 @@ import contextlib
 from collections.abc import Callable
 
 import anyio
-from anyio.lowlevel import RunVar
 
 from ...drivers.kit import own_load
 from ..metrics.protection import BulkheadCounts
@@ -25,6 +24,7 @@ from ..metrics.served import AsgiApp, Receive, Scope, Send
 from .checked import checked_count, checked_name, checked_seconds, checked_service
 from .limits import Limit, shared_by
 from .load import OwnLoad
+from .once import PerLoop
 from .refusals import Refusal, no_place
 from .stores import Store
 from .waiting import WaitingRequest
@@ -61,20 +61,20 @@ class Bulkhead:
         name: str = "default",
     ) -> None:
         self.app = app
-        self._workers = checked_count("workers", workers)
+        checked_count("workers", workers)
         self._longest_wait = checked_seconds("longest_wait", longest_wait, zero=True)
         self._service, self._compatible = checked_service(service), compatible
         self._counts = BulkheadCounts(checked_name("name", name), workers)
         self._load = OwnLoad(self._counts, workers)
         own_load.add_source(self._load)
-        self._places: RunVar[anyio.CapacityLimiter] = RunVar("places")
+        self._places = PerLoop(lambda: anyio.CapacityLimiter(workers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        places, request = self._of_this_loop(), WaitingRequest(receive)
+        places, request = self._places.get(), WaitingRequest(receive)
         entered = await self._enter(places, request)
         if entered is None:
             return
@@ -99,13 +99,6 @@ class Bulkhead:
             await self.app(scope, request.receive, sending)
         finally:
             leave()
-
-    def _of_this_loop(self) -> anyio.CapacityLimiter:
-        places = self._places.get(None)
-        if places is None:
-            places = anyio.CapacityLimiter(self._workers)
-            self._places.set(places)
-        return places
 
     async def _enter(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> bool | None:
         """Whether there was a place in time; None if nobody waits for the answer any more."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ def asked(kind: str, store: RedisStore, rate: str = "2/h") -> Iterator[Callable[
     """Asks an application with that limit, and gives the status: in threads, or on one event loop of that kind."""
     if kind == "wsgi":
         app = wsgi.RateLimit(wsgi_hello, rate, store=store)
-        said: list[str] = []
 
         def call() -> int:
+            said: list[str] = []
             list(app({"REMOTE_ADDR": "192.0.2.1"}, lambda status, headers: said.append(status)))
             return int(said[-1][:3])
 
@@ -195,6 +196,32 @@ def test_while_redis_is_frozen_three_requests_wait_and_then_one_a_second(kind: s
         redis.thaw()
         eventually(lambda: call() == 429, timeout=20)
         assert [call() for _ in range(20)] == [429] * 20
+
+
+FLOOD = 1000
+
+
+def test_a_flood_in_threads_is_not_taken_for_a_redis_that_is_slow(redis: RedisServer) -> None:
+    with asked("wsgi", RedisStore(redis.url, within=0.2), "50/h") as call, ThreadPoolExecutor(200) as threads:
+        assert Counter(threads.map(lambda _: call(), range(FLOOD))) == {200: 50, 429: FLOOD - 50}
+
+
+def test_a_flood_on_an_event_loop_is_not_taken_for_a_redis_that_is_slow(redis: RedisServer) -> None:
+    statuses: Counter[int] = Counter()
+
+    async def run() -> None:
+        app = asgi.RateLimit(hello, "50/h", store=RedisStore(redis.url, within=0.2))
+
+        async def one() -> None:
+            statuses[(await ask(app)).status] += 1
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(FLOOD):
+                tasks.start_soon(one)
+        await ask(app, type="lifespan")
+
+    anyio.run(run)
+    assert statuses == {200: 50, 429: FLOOD - 50}
 
 
 def test_what_is_waited_for_on_an_event_loop_does_not_hold_it_up(redis: RedisServer) -> None:
