@@ -61,7 +61,7 @@ class SyncRedis(throttled.RedisStore):
 
     def limit(self, name: str, rate: Rate) -> Callable[[str], Answer]:
         """What counts a request of a key."""
-        limit = throttled.Throttled(using="gcra", quota=_quota(rate), store=self, key_prefix=name)
+        limit = throttled.Throttled(using="gcra", quota=_quota(rate), store=self, key_prefix=f"pydoudou:{name}")
 
         def take(key: str) -> Answer:
             result = limit.limit(key)
@@ -85,7 +85,7 @@ class AsyncRedis(throttled.asyncio.RedisStore):
 
     def limit(self, name: str, rate: Rate) -> Callable[[str], Awaitable[Answer]]:
         """What counts a request of a key."""
-        limit = throttled.asyncio.Throttled(using="gcra", quota=_quota(rate), store=self, key_prefix=name)
+        limit = throttled.asyncio.Throttled(using="gcra", quota=_quota(rate), store=self, key_prefix=f"pydoudou:{name}")
 
         async def take(key: str) -> Answer:
             result = await limit.limit(key)

@@ -17,6 +17,7 @@ from typing import Any
 
 import anyio
 import pytest
+from redis import Redis
 from support.asgi_requests import ask
 from support.calls_while_draining import get
 from support.limited_caller import LimitedCaller
@@ -103,6 +104,18 @@ def test_four_processes_together_get_no_more_and_no_less_than_the_rate(redis: Re
     assert answers["503"] == 0
     assert answers["200"] == pytest.approx(allowed, rel=0.01)
     assert answers["429"] > answers["200"]
+
+
+def test_what_is_kept_in_redis_is_named_and_is_forgotten_when_nothing_is_left_of_it(redis: RedisServer) -> None:
+    store = RedisStore(redis.url, within=UNHURRIED)
+    for compatible in (False, True):
+        assert store.bucket("orders", Rate.parsed("2/10s"), compatible=compatible).take("ann") is None
+    with Redis.from_url(redis.url, decode_responses=True) as client:
+        kept = {key: client.ttl(key) for key in client.keys()}
+    assert {key.split(":")[0] for key in kept} == {"pydoudou", "go-doudou"}
+    assert "go-doudou:rate:ann" in kept
+    assert any(key.startswith("pydoudou:orders:") for key in kept)
+    assert all(0 < seconds <= 6 for seconds in kept.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
