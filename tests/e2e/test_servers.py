@@ -82,3 +82,13 @@ def test_an_answer_on_a_connection_that_is_kept_ends_it_once_gunicorn_drains(tmp
             assert not ends_it()
             running.process.send_signal(signal.SIGTERM)
             eventually(ends_it)
+
+
+@pytest.mark.parametrize("name", ["hypercorn in process", "waitress, Flask"])
+def test_a_second_sigterm_ends_a_server_at_once(name: str, tmp_path: Path) -> None:
+    with served(name, tmp_path, GDD_DRAIN_TIME="600s") as running:
+        running.process.send_signal(signal.SIGTERM)
+        eventually(lambda: running.ports() == [running.stays])
+        assert running.process.poll() is None
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) in (0, -signal.SIGTERM)
