@@ -84,12 +84,10 @@ def _refuse_node_of_master() -> None:
 
 
 class _Drains:
-    """`RegisteredServer.drain_soon`, for which a second SIGTERM within a second is the first one, which came twice.
-    From the first on answers end their connections, which is gunicorn's to say.
-    """
+    """`RegisteredServer.drain_soon`, for which a second SIGTERM within a second is the first one, which came twice."""
 
-    def __init__(self, worker: Any, server: RegisteredServer) -> None:
-        self._worker, self._server = worker, server
+    def __init__(self, server: RegisteredServer) -> None:
+        self._server = server
         self._told_at = -math.inf
         self._over = False
 
@@ -99,16 +97,15 @@ class _Drains:
             then()
 
         if self._server.drain_soon(when_over):
-            self._worker.cfg.set("keepalive", 0)
             self._told_at = time.monotonic()
             return True
         return not self._over and time.monotonic() - self._told_at < _SAME_SIGNAL_WITHIN
 
 
 def _drain_first(worker: Any, server: RegisteredServer) -> None:
-    drains, loop = _Drains(worker, server), getattr(worker, "loop", None)
+    drains, loop = _Drains(server), getattr(worker, "loop", None)
     if loop is not None and hasattr(worker, "handle_exit_signal"):  # the class asgi, whose handlers are asyncio's
-        worker.asgi = closing_connections(worker.asgi, lambda: server)  # what is connected keeps the old configuration
+        worker.asgi = closing_connections(worker.asgi, lambda: server)
 
         def drain_first() -> None:
             if not drains.drain_soon(lambda: loop.call_soon_threadsafe(worker.handle_exit_signal)):
@@ -116,7 +113,23 @@ def _drain_first(worker: Any, server: RegisteredServer) -> None:
 
         loop.add_signal_handler(signal.SIGTERM, drain_first)
     else:
+        worker.wsgi = _closing_connections(worker.wsgi, server)
         DrainFirst(drains).set()
+
+
+def _closing_connections(app: Any, server: RegisteredServer) -> Any:
+    """`app`, whose answers end their connection while `server` drains. That is for gunicorn to say, not for an
+    application. Its setting ``keepalive`` would end those as well whose answer has just promised the contrary.
+    """
+
+    def answering(environ: dict[str, Any], start_response: Any) -> Any:
+        if server.draining:
+            force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
+            if force_close is not None:  # not in every class of workers
+                force_close()
+        return app(environ, start_response)
+
+    return answering
 
 
 def worker_exit(server: Any, worker: Any) -> None:
