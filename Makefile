@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balan
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers clean
+.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers wordcloud wordcloud-test clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -27,6 +27,17 @@ $(STAMP): pyproject.toml setup.cfg Makefile
 	echo ../../../linked >$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/linked.pth
 	touch $@
 
+# The system of go-doudou's tutorial, in Python: docs/wordcloud.md.
+$(VENV)/wordcloud: docs/examples/wordcloud/requirements.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+wordcloud: $(VENV)/wordcloud
+	@$(BIN)/python docs/examples/wordcloud/run
+
+wordcloud-test: $(VENV)/wordcloud
+	$(BIN)/python -m pytest tests/e2e/test_wordcloud.py --numprocesses 0
+
 demo: $(STAMP)
 	@$(BIN)/pydoudou demo
 
@@ -40,7 +51,7 @@ unit: $(STAMP)
 
 # What could go on for ever, for about an hour: simulated clusters and fuzzing; and what takes long: every server that a
 # service may run on, and twenty lives of each integration. `make test` and `make fuzz-minute` do a little of the same.
-LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py) \
+LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py) \
   $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
 long: fuzz
 	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest $(LONG) --numprocesses 2 --dist loadfile
