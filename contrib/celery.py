@@ -19,8 +19,12 @@ import logging
 import threading
 from typing import Any
 
+try:
+    from celery import signals
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("pydoudou.contrib.celery needs celery: pip install 'pydoudou[celery]'") from error
+
 import attrs
-from celery import signals
 from celery.concurrency.prefork import TaskPool as ForkingPool
 
 from ..discovery import default_registry
