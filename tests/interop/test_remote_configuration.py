@@ -71,6 +71,7 @@ def test_a_change_holds_within_seconds_in_a_process_that_runs(
         process.ready()
         at_the_start = {"probe_interval": 9.0, "password": "first", "deadline": 0.0, "weight": 1}
         assert at_the_start.items() <= process.ask().items(), "it holds from the start"
+        assert (process.look("ada", "first"), process.look("ada", "second")) == (200, 401)
 
         server.api.publish(
             data_id,
@@ -79,6 +80,7 @@ def test_a_change_holds_within_seconds_in_a_process_that_runs(
         )
         changed = {"probe_interval": 0.3, "password": "second", "deadline": 0.4, "weight": 7, "level": 40}
         took = holds(process, changed)
+        assert (process.look("ada", "first"), process.look("ada", "second")) == (401, 200)
         call = process.ask("call")
         assert call["error"] in ("ConnectTimeout", "ReadTimeout", "ConnectionError")
         assert call["seconds"] < 2, "the deadline is that of calls whose client was given no policy"
