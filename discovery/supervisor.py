@@ -285,7 +285,8 @@ class Supervisor:
 
     async def _start(self, tasks: TaskGroup) -> dict[str, Exception]:
         """What each driver raised that could not start."""
-        if failures := await self._in_force.begin(tasks, self._changing):
+        failures = await self._unless_stopped(partial(self._in_force.begin, tasks, self._changing))
+        if failures or self._stopping.is_set():
             return failures
         settings = self.settings
         try:
@@ -314,6 +315,20 @@ class Supervisor:
             tasks.start_soon(driver.run, self.view)
         await self._decided.wait()
         return {driver.mode: driver.failure for driver in self._drivers if driver.failure is not None}
+
+    async def _unless_stopped(self, begin: Callable[[], Awaitable[dict[str, Exception]]]) -> dict[str, Exception]:
+        """What `begin` returns; nothing if the registry is stopped meanwhile, which does not wait for it."""
+        failures: dict[str, Exception] = {}
+
+        async def end_with_the_registry() -> None:
+            await self._stopping.wait()
+            waiting.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(end_with_the_registry)
+            failures = await begin()
+            waiting.cancel_scope.cancel()
+        return failures
 
     def _look_at(self, service: str | None) -> None:
         if self._asking is not None:  # else it is looked at with everything, when the first driver serves

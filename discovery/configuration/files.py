@@ -86,8 +86,10 @@ def parsed(name: str, text: str, form: str) -> dict[str, str]:
         name: what the text is called in an error.
 
     Raises:
-        SettingsError: it cannot be read; or PyYAML is needed, and not there.
+        SettingsError: it cannot be read, or is too long; or PyYAML is needed, and not there.
     """
+    if len(text) > MOST_BYTES:
+        raise SettingsError(f"{name}: more than {MOST_BYTES} bytes")
     try:
         found = _parser(name, form)(text, MOST_KEYS)
     except Unreadable as error:

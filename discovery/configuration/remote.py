@@ -183,6 +183,9 @@ class Followed:
             except SettingsError as error:
                 if not self._take_back(wanted, error, refused):
                     break
+            except Exception as error:  # a driver or a backend does not want it: whatever that raises, it goes on
+                refused.append(f"{type(error).__name__}: {error}")
+                break
             else:
                 self._good = wanted
                 break

@@ -27,11 +27,13 @@ class InForce:
         self.settings = Settings.from_env(ENOUGH | variables)
         remote = self.settings.remote
         assert remote is not None
-        self.refusals: list[str] = []
+        self.driver_fails = False
         may_change = self.settings.remote_variables()
         self._followed = Followed(remote, may_change, lambda: self.settings.configuration, self._go_on)
 
     async def _go_on(self, configuration: Configuration) -> None:
+        if self.driver_fails:
+            raise OSError("the driver is in trouble")
         self.settings = self.settings.configured(configuration)
 
     def told(self, first: str | None = None, second: str | None = None) -> None:
@@ -94,6 +96,23 @@ def test_the_first_text_that_has_a_variable_counts_and_the_next_one_when_it_is_g
     assert (force.nodes, force.settings.manage_pass) == (6, "")
     force.told(None, None)
     assert force.nodes == 4
+
+
+def test_a_driver_that_does_not_take_it_is_told_and_ends_nothing() -> None:
+    force = InForce()
+    force.driver_fails = True
+    force.told("GDD_MEM_GOSSIP_NODES=7\n")
+    assert (force.nodes, force.refused) == (4, "OSError: the driver is in trouble")
+    force.driver_fails = False
+    force.told("GDD_MEM_GOSSIP_NODES=8\n")
+    assert (force.nodes, force.refused) == (8, "")
+
+
+def test_a_text_that_is_too_long_is_refused() -> None:
+    force = InForce()
+    force.told("GDD_MEM_GOSSIP_NODES=7\n")
+    force.told("#" * 1_000_001)
+    assert (force.nodes, force.refused) == (7, "nacos first: more than 1000000 bytes")
 
 
 def test_what_the_environment_says_stays() -> None:
