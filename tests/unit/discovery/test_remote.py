@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
-
 import anyio
 import pytest
 
 from pydoudou import Settings, SettingsError
+from pydoudou.contrib.servers.registrar.settings import Start, fingerprint, pack, unpack
 from pydoudou.discovery.configuration.described import described
 from pydoudou.discovery.configuration.remote import Followed, Remote
 from pydoudou.discovery.configuration.sources import Configuration
@@ -17,7 +16,8 @@ NACOS = {
     "GDD_NACOS_SERVER_ADDR": "127.0.0.1:1",
     "GDD_NACOS_CONFIG_DATAID": "first, second",
 }
-ENOUGH = {"GDD_SERVICE_NAME": "orders", "GDD_REGISTER_HOST": "127.0.0.1", "GDD_MEM_HOST": "127.0.0.1", **NACOS}
+GOSSIP = {"GDD_MEM_HOST": "127.0.0.1"}
+ENOUGH = {"GDD_SERVICE_NAME": "orders", "GDD_REGISTER_HOST": "127.0.0.1", **GOSSIP, **NACOS}
 
 
 class InForce:
@@ -72,11 +72,13 @@ def test_what_is_needed_to_ask_is_asked_for() -> None:
     assert "GDD_NACOS_CONFIG_FORMAT is 'toml'; accepted: one of dotenv, yaml" in problem(GDD_NACOS_CONFIG_FORMAT="toml")
 
 
-def test_where_it_is_kept_can_be_taken_to_another_process() -> None:
-    remote = Settings.from_env(ENOUGH).remote
-    assert isinstance(remote, Remote)
-    assert pickle.loads(pickle.dumps(remote)) == remote
-    assert "nacos" in repr(remote)
+def test_where_it_is_kept_can_be_taken_to_the_process_that_is_the_node_of_several_workers() -> None:
+    settings = Settings.from_env(ENOUGH)
+    taken = unpack(pack(Start(settings, "of the workers"))).settings
+    assert isinstance(taken.remote, Remote)
+    assert (taken.remote, described(taken)) == (settings.remote, described(settings))
+    elsewhere = Settings(service="orders", register_host="127.0.0.1", variables=GOSSIP | NACOS)
+    assert fingerprint(elsewhere) == fingerprint(settings), "where a value was found is no difference"
 
 
 def test_keys_addresses_and_seeds_are_nothing_that_a_server_may_decide() -> None:
