@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -27,7 +27,6 @@ from ..drivers.kit.loop_thread import LoopThread
 from ..drivers.members import Instance
 from .asking import Asking
 from .clock import Clock
-from .configuration.remote import RemoteStatus
 from .membership_log import log_events
 from .merging.events import MemberEvent
 from .observer import Observers
@@ -44,6 +43,9 @@ from .subscriptions import Subscriptions
 from .supervised_driver import SupervisedDriver
 from .timings import Timings
 from .together import one_error
+
+if TYPE_CHECKING:
+    from .configuration.followed import RemoteStatus
 
 __all__ = ["Supervisor"]
 

@@ -8,7 +8,8 @@ import pytest
 from pydoudou import Settings, SettingsError
 from pydoudou.contrib.servers.registrar.settings import Start, fingerprint, pack, unpack
 from pydoudou.discovery.configuration.described import described
-from pydoudou.discovery.configuration.remote import Followed, Remote
+from pydoudou.discovery.configuration.followed import Followed
+from pydoudou.discovery.configuration.remote import Remote
 from pydoudou.discovery.configuration.sources import Configuration
 
 NACOS = {
