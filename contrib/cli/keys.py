@@ -115,7 +115,7 @@ def check(timeout: float, output: Output, joining: Joining) -> None:
     settings = gossip_settings(joining.settings())
     if not settings.keys:
         raise click.UsageError(f"{SECRET_KEY} is not set: there are no keys to look for")
-    with joining.census() as seen:
+    with joining.census(settings) as seen:
         nodes = [node for node in seen.nodes if node.state in ("alive", "suspect")]
     asked = [(node, key) for node in nodes for key in settings.keys]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
