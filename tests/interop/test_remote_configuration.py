@@ -14,6 +14,9 @@ from support.gossip import FAST_GOSSIP
 from support.nacos_server import PASSWORD, USER, NacosServer, fresh_service
 from support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(240)
+"""A busy machine takes long to start such a server."""
+
 WITHIN = 5.0
 """Seconds that a change may take."""
 SOON = {"GDD_NACOS_CHECK_INTERVAL": "500ms"}
@@ -23,7 +26,8 @@ SOON = {"GDD_NACOS_CHECK_INTERVAL": "500ms"}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NacosServer]:
     """One that keeps configuration, and wants to know who asks."""
-    with NacosServer(tmp_path_factory.mktemp("nacos") / "home", auth=True, configuration=True) as server:
+    home = tmp_path_factory.mktemp("nacos") / "home"
+    with NacosServer(home, auth=True, configuration=True, start_timeout=90) as server:
         yield server
 
 
@@ -137,7 +141,7 @@ def test_of_several_data_ids_the_first_one_counts_and_a_missing_one_is_waited_fo
         holds(process, {"probe_interval": 6.0, "gossip_nodes": 6}, 12)
 
 
-@pytest.mark.timeout(120 + 60 * EFFORT)
+@pytest.mark.timeout(300)
 def test_a_server_that_is_down_loses_nothing_and_is_waited_for_unless_it_is_required(
     server: NacosServer, record_property: Callable[[str, object], None]
 ) -> None:
