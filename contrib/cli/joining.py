@@ -39,8 +39,13 @@ def loaded(directory: str | None = None) -> Configuration:
         raise click.UsageError(str(error)) from error
     files = [source.name for source in found.sources if source.name != ENVIRONMENT]
     if files:
-        click.echo(f"pydoudou: settings from {', '.join(files)} in {found.directory}", err=True)
+        _tell_once(", ".join(files), found.directory)
     return found
+
+
+@functools.cache
+def _tell_once(files: str, folder: str) -> None:
+    click.echo(f"pydoudou: settings from {files} in {folder}", err=True)
 
 
 @attrs.frozen

@@ -26,7 +26,7 @@ from pydoudou.contrib.page.looking import Looking
 from pydoudou.contrib.page.messages import Answer, Request
 from pydoudou.contrib.page.rows import Table
 from pydoudou.contrib.page.selection import MOST_ROWS, Selected, Wish
-from pydoudou.discovery.configuration.remote import RemoteStatus
+from pydoudou.discovery.configuration.followed import RemoteStatus
 from pydoudou.drivers.contract import SubscribingDriver
 from pydoudou.drivers.members import Outcome, Reached
 
