@@ -18,6 +18,7 @@ from ...discovery.configuration.reading import read
 from ...discovery.configuration.sources import ENVIRONMENT, Configuration
 
 if TYPE_CHECKING:
+    from ...drivers.memberlist.settings import MemberlistSettings
     from .gossip import Census
 
 __all__ = ["Joining", "joining_options", "loaded"]
@@ -103,15 +104,17 @@ class Joining:
             registry.stop()
 
     @contextlib.contextmanager
-    def census(self) -> Iterator[Census]:
+    def census(self, settings: MemberlistSettings) -> Iterator[Census]:
         """All nodes of the gossip, the dead among them; meanwhile one more, which only looks.
 
-        Raises:
-            click.ClickException: what is set is wrong, or names no seed (2), or none answers (1).
-        """
-        from .gossip import census, gossip_settings
+        Args:
+            settings: those of the gossip in `settings`.
 
-        settings = gossip_settings(self.settings())
+        Raises:
+            click.ClickException: the settings name no seed (2), or none answers (1).
+        """
+        from .gossip import census
+
         if not settings.seeds:
             raise click.UsageError("whose nodes? Name a gossip node to join: --seed HOST:PORT, or GDD_MEM_SEED")
         try:

@@ -34,7 +34,7 @@ def leave(node: str, yes: bool, joining: Joining) -> None:
     it would contradict at once. Others drop it at once, and its name and address are free.
     """
     settings = gossip_settings(joining.settings())
-    with joining.census() as seen:
+    with joining.census(settings) as seen:
         found = seen.node(node)
         if found.state == "left":
             click.echo(f"{found.name} has left already")

@@ -27,9 +27,9 @@ from ...drivers.kit.validation import escaped
 __all__ = ["Column", "Output", "Row", "output_option"]
 
 _STYLES = {
-    **dict.fromkeys(("alive", "ready", "joined", "yes"), "green"),
-    **dict.fromkeys(("suspect", "updated"), "yellow"),
-    **dict.fromkeys(("dead", "failed", "left", "not ready", "no answer"), "red"),
+    **dict.fromkeys(("alive", "ready", "joined", "in"), "green"),
+    **dict.fromkeys(("suspect", "updated", "on trial", "weight 0"), "yellow"),
+    **dict.fromkeys(("dead", "failed", "left", "not ready", "ejected"), "red"),
 }
 """Words that have a colour wherever they are a cell of their own."""
 _BORDERS = 3
@@ -59,12 +59,14 @@ class Output:
     Attributes:
         as_json: whether every row is a JSON object on a line of its own.
         terminal: whether a person looks at it; never with `as_json`.
+        on_terminal: whether it goes to a terminal, with `as_json` too.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self._console = Console(highlight=False)
         self.as_json = as_json
-        self.terminal = self._console.is_terminal and not as_json
+        self.on_terminal = self._console.is_terminal
+        self.terminal = self.on_terminal and not as_json
 
     def table(self, columns: Sequence[Column], rows: Sequence[Row], title: str = "") -> None:
         """Show all rows."""
@@ -140,16 +142,8 @@ class Output:
 
     def _table(self, columns: Sequence[Column], rows: Sequence[Row], title: str) -> Table:
         texts = [list(map(_text, row.cells)) for row in rows]
-        widths = (
-            [
-                max(len(column.heading), *(text.cell_len for text in cells))
-                for column, cells in zip(
-                    columns, zip(*texts, strict=True) if texts else [()] * len(columns), strict=True
-                )
-            ]
-            if texts
-            else [len(column.heading) for column in columns]
-        )
+        headed = [[Text(column.heading) for column in columns], *texts]
+        widths = [max(text.cell_len for text in cells) for cells in zip(*headed, strict=True)]
         shown = len(columns)
         while shown > _LEAST_COLUMNS and sum(widths[:shown]) + _BORDERS * shown + 1 > self._console.width:
             shown -= 1

@@ -65,10 +65,11 @@ def _found(node: str, timeout: float, joining: Joining) -> tuple[str, list[Addre
         address = parse_seed(node) if ":" in node else None
     except ValueError:
         address = None
-    asking = outside(gossip_settings(joining.settings()), timeout)
+    settings = gossip_settings(joining.settings())
+    asking = outside(settings, timeout)
     if address is not None:
         return "", _resolved(address), asking
-    with joining.census() as seen:
+    with joining.census(settings) as seen:
         found = seen.node(node)
     return node, _resolved((found.host, found.port)), asking
 

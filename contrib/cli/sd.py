@@ -106,8 +106,10 @@ def _replace(path: Path, text: str) -> None:
     Raises:
         OSError: that is not possible; the file is what it was.
     """
+    path = path.resolve()  # what a link leads to is replaced, and not the link
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")  # no *.json, which Prometheus may be told to read
     try:
+        beside.unlink(missing_ok=True)
         with beside.open("x", encoding="utf-8") as file:
             file.write(text)
             file.flush()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from ...balancers.calls.policy import CallPolicy
 from ..simulator import BALANCERS, CALLERS_POLICY, FAULTS, NO_EJECTION, Fault, Load, Row, Simulation, row
 from ..simulator.faults import UNDISTURBED
+from .output import Column, Output, output_option
+from .output import Row as OutputRow
 from .policy_option import policy_from
 from .progress import progress
 
@@ -54,7 +53,7 @@ _WIDTHS = (8, 14, 7, 8, 8, 9, 8, 11, 9)
 @click.option("--rate", type=float, default=_DEFAULTS.rate, show_default=True, help="Calls per second, all together.")
 @click.option("--seconds", type=float, default=_DEFAULTS.seconds, show_default=True, help="Of virtual time.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same one gives the same figures.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each row, on a line of its own.")
+@output_option
 def simulate(
     faults: Sequence[str],
     balancers: Sequence[str],
@@ -64,7 +63,7 @@ def simulate(
     rate: float,
     seconds: float,
     seed: int,
-    as_json: bool,
+    output: Output,
 ) -> None:
     """What balancers do when a member is in trouble, under your own policy.
 
@@ -82,13 +81,10 @@ def simulate(
     names = faults or [name for name in FAULTS if name != UNDISTURBED.name]
     balancers = balancers or tuple(BALANCERS)
     runs = len(balancers) * len({UNDISTURBED.name, *names})
-    console = Console()
+    title = f"{load.members} members, {load.rate:g} calls/s, {load.seconds:g} s, seed {seed}"
     # Lines that are printed to the same terminal would be torn by it.
-    shown = not (as_json and console.is_terminal)
-    with (
-        progress("simulating", runs * math.ceil(seconds), shown=shown) as tick,
-        _printer(console, as_json, load, seed) as show,
-    ):
+    shown = output.terminal or not output.on_terminal
+    with progress("simulating", runs * math.ceil(seconds), shown=shown) as tick, _printer(output, title) as show:
 
         def run(fault: Fault, balancer: str) -> Simulation:
             simulation = Simulation(fault, balancer, policy, load, seed)
@@ -114,19 +110,18 @@ def _rows(faults: Sequence[str], balancers: Sequence[str], run: Callable[[Fault,
 
 
 @contextlib.contextmanager
-def _printer(console: Console, as_json: bool, load: Load, seed: int) -> Iterator[Callable[[Row], None]]:
+def _printer(output: Output, title: str) -> Iterator[Callable[[Row], None]]:
     """Prints rows: as JSON, as lines, or on a terminal as a table, once there are all of them."""
-    if as_json:
-        yield lambda row: print(json.dumps(row.to_dict()), flush=True)
-    elif not console.is_terminal:
-        print(_line(_HEADINGS), flush=True)
-        yield lambda row: print(_line(_cells(row)), flush=True)
+    if output.as_json:
+        yield lambda row: output.json(row.to_dict())
+    elif not output.terminal:
+        output.say(_line(_HEADINGS))
+        yield lambda row: output.say(_line(_cells(row)))
     else:
-        table = Table(title=f"{load.members} members, {load.rate:g} calls/s, {load.seconds:g} s, seed {seed}")
-        for heading in _HEADINGS:
-            table.add_column(heading, justify="left" if heading in _HEADINGS[:2] else "right")
-        yield lambda row: table.add_row(*_cells(row))
-        console.print(table)
+        rows: list[Row] = []
+        yield rows.append
+        columns = [Column(heading, right=heading not in _HEADINGS[:2]) for heading in _HEADINGS]
+        output.table(columns, [OutputRow(_cells(row), row.to_dict()) for row in rows], title)
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import click
 
 from ...discovery.status import BackendStatus, RegistryStatus
 from .arrivals import wait_for_members
-from .gossip import SeenNode
+from .gossip import SeenNode, gossip_settings
 from .joining import Joining, joining_options
 from .output import Column, Output, Row, output_option
 
@@ -31,7 +31,7 @@ def status(nodes: bool, output: Output, joining: Joining) -> None:
     The exit code is 1 if one of them is not ready.
     """
     if nodes:
-        with joining.census() as seen:
+        with joining.census(gossip_settings(joining.settings())) as seen:
             output.table(_NODES, [_node(node) for node in seen.nodes if node.state != "left"])
         return
     with joining.registry() as registry:

@@ -16,7 +16,8 @@ import attrs
 
 from ...balancers.explaining import explain_service
 from ...balancers.memory.service_memory import ServiceMemory
-from ...balancers.service_state import clock_of, state_if_any
+from ...balancers.service_state import state_if_any
+from ...balancers.surroundings import surroundings_of
 from ...discovery.explanation import MemberExplanation
 from ...discovery.merging.snapshot import Snapshot
 from ...discovery.registry import Registry
@@ -144,7 +145,7 @@ class Table:
 
     def _unix_time(self, registry: Registry) -> Callable[[float], float]:
         """Turns the clock of the registry into Unix time, always by the same difference: rows would seem to change."""
-        clock = clock_of(registry)
+        clock = surroundings_of(registry).clock
         offset = self._offsets.setdefault(id(registry), self._now() - clock())
         return lambda seconds: round(offset + seconds, 1)
 

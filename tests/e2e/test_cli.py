@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -236,6 +238,24 @@ def test_ctrl_c_ends_the_waiting_within_a_second(command: str, cluster: Registry
     assert took < 1.5
 
 
+@pytest.mark.parametrize("command", ["status --nodes", "ping carts-1", "leave carts-1 --yes"])
+def test_ctrl_c_ends_the_joining_within_a_second(command: str) -> None:
+    """The seed takes the connection, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with running(*command.split(), "--seed", address, "--wait", "60", **FAST_GOSSIP) as process:
+            connection, _ = silent.accept()
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            out, error = process.communicate(timeout=20)
+            took = time.monotonic() - began
+            connection.close()
+    assert (process.returncode, out) == (1, "")
+    assert "Traceback" not in error
+    assert took < 1.5
+
+
 @pytest.mark.parametrize("command", [("events", "--follow"), ("members", "--watch")], ids=" ".join)
 def test_a_reader_that_goes_ends_even_what_would_wait_for_ever(command: tuple[str, ...], seed: str) -> None:
     with running(*command, "--seed", seed, **FAST_GOSSIP) as process:
@@ -366,6 +386,20 @@ def test_sd_into_a_folder_that_is_not_there_is_a_clear_error(seed: str, tmp_path
     assert str(out) in done.stderr
     assert "No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_sd_says_that_it_cannot_write_any_more_and_goes_on_when_it_can(seed: str, tmp_path: Path) -> None:
+    folder = tmp_path / "targets"
+    folder.mkdir()
+    out = folder / "services.json"
+    with running("sd", "--out", str(out), "--seed", seed, **FAST_GOSSIP) as process:
+        eventually(out.exists, 20)
+        shutil.rmtree(folder)
+        with gossiping("carts", GDD_PORT="6063", GDD_MEM_SEED=seed):
+            assert process.stderr is not None
+            assert "trying again in 5 s" in process.stderr.readline()
+            folder.mkdir()
+            eventually(lambda: out.exists() and "carts" in out.read_text(), 30)
 
 
 def test_a_real_prometheus_scrapes_the_targets_while_they_are_there(seed: str, tmp_path: Path) -> None:

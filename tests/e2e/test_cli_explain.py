@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from support.commands import Terminal
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.waiting import eventually
 
@@ -55,21 +56,14 @@ def test_in_a_pipe_it_says_a_line_for_each_member_and_one_for_a_call() -> None:
     assert call == "a call would go to one of 2 of 2: 10.0.0.1:80, 10.0.0.2:80"
 
 
-def test_a_terminal_shows_a_table() -> None:
-    mine, theirs = os.openpty()
-    terminal = environment(TERM="xterm", COLUMNS="140", **STATIC)
-    with subprocess.Popen([*EXPLAIN, "orders"], stdout=theirs, stderr=theirs, env=terminal) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while more := os.read(mine, 65536):
-                shown += more
-        except OSError:  # so Linux says that the other end is closed
-            pass
-        os.close(mine)
-        assert process.wait(20) == 0
-    assert "│ 10.0.0.2:80" in shown.decode()
-    assert "a call would go to" in shown.decode()
+@pytest.mark.parametrize("columns", [40, 140])
+def test_a_terminal_shows_a_table(columns: int) -> None:
+    with Terminal("explain", "orders", columns=columns, **STATIC) as terminal:
+        assert terminal.end() == 0
+        screen = "\n".join(terminal.lines)
+    assert "│ 10.0.0.2:80" in screen
+    assert "a call would go to" in screen
+    assert ("EWMA" in screen) is (columns > 40)
 
 
 def test_a_service_without_members_is_an_error_that_says_what_there_is() -> None:

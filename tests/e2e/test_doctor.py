@@ -54,6 +54,22 @@ def test_of_a_service_that_runs_already_with_these_settings_it_finds_nothing(see
         assert looked(**fixed) == []
 
 
+def test_of_a_running_service_that_admits_only_its_own_network_it_finds_nothing(seed: str) -> None:
+    own = {"GDD_MEM_PORT": str(pick_ports(1, offsets=(0,))[0]), "GDD_MEM_CIDRS_ALLOWED": "127.0.0.2/32,127.0.0.1/32"}
+    elsewhere = {"GDD_MEM_BIND": "127.0.0.2", "GDD_MEM_HOST": "127.0.0.2", "GDD_MEM_SEED": seed, **own}
+    with gossiping("carts", GDD_PORT="6063", **elsewhere):
+        assert looked(**elsewhere) == []
+
+
+def test_of_a_name_with_several_addresses_one_is_enough(seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = int(seed.rpartition(":")[2])
+    resolved = {"both.example": [("127.0.0.9", port), ("127.0.0.1", port)]}
+    monkeypatch.setattr(
+        "pydoudou.contrib.cli.doctor.seeds.ip_addresses", lambda host, port: resolved.get(host, [(host, port)])
+    )
+    assert looked(GDD_MEM_SEED=f"both.example:{port}") == []
+
+
 def test_of_the_seed_itself_it_finds_nothing_before_it_starts() -> None:
     port = str(pick_ports(1, offsets=(0,))[0])
     assert looked(GDD_MEM_PORT=port, GDD_MEM_SEED=f"127.0.0.1:{port}") == []
@@ -134,6 +150,20 @@ def test_a_cluster_of_the_other_dialect() -> None:
         finding = only(looked(GDD_MEM_SEED=go.address))
     assert finding.kind == "dialect"
     assert finding.remedy == "set GDD_MEM_DIALECT=hashicorp"
+
+
+def test_a_label_that_the_cluster_has_not() -> None:
+    with GoPeer("go-1") as go:
+        finding = only(looked(GDD_MEM_SEED=go.address, GDD_MEM_DIALECT="hashicorp", GDD_MEM_LABEL="blue"))
+    assert finding.kind == "label"
+    assert "unset GDD_MEM_LABEL" in finding.remedy
+
+
+def test_a_label_that_only_the_cluster_has() -> None:
+    with GoPeer("go-1", "-label", "blue") as go:
+        finding = only(looked(GDD_MEM_SEED=go.address, GDD_MEM_DIALECT="hashicorp"))
+    assert finding.kind == "seed-refuses"
+    assert "GDD_MEM_LABEL" in finding.remedy
 
 
 @pytest.mark.parametrize(

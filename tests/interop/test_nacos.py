@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.certificates import self_signed
+from support.doctor import looked
 from support.http_members import HttpMember
 from support.nacos import nacos_variables, on_nacos
 from support.nacos_api import Listed
@@ -269,6 +270,19 @@ def test_a_wrong_password_is_an_error_at_once_that_names_the_user_and_never_the_
 def test_no_credentials_where_some_are_needed_is_an_error_too(guarded: NacosServer, service: str) -> None:
     with pytest.raises(RegistrationError, match=r"(?i)user|access|author"):
         on_nacos(guarded.address, service).start()
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "kinds"),
+    [(USER, PASSWORD, []), (USER, "hunter2", ["nacos-login"]), ("", "", ["nacos-login"])],
+    ids=["the right one", "a wrong password", "none"],
+)
+def test_a_doctor_tells_which_login_will_do(guarded: NacosServer, user: str, password: str, kinds: list[str]) -> None:
+    credentials = {"GDD_NACOS_USERNAME": user, "GDD_NACOS_PASSWORD": password}
+    found = looked(**nacos_variables(guarded.address, fresh_service(), **credentials))
+    assert [finding.kind for finding in found] == kinds
+    assert all("GDD_NACOS_PASSWORD" in finding.remedy for finding in found)
+    assert "hunter2" not in str(found)
 
 
 def test_the_access_token_is_not_in_the_sdks_log(guarded: NacosServer, tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ def _is_this_service(situation: Situation, gossip: MemberlistSettings, node: See
     """Whether this node may be the very process that is to be looked after: it runs already."""
     if situation.registers:
         return situation.service in [member.key for member in node.members]
-    return not gossip.any_port and (node.host, node.port) == (gossip.config.advertise_host, gossip.port)
+    same_port = gossip.any_port or node.port == gossip.port
+    return node.host == gossip.config.advertise_host and same_port and not node.members
 
 
 def _name_taken(situation: Situation, others: Sequence[SeenNode]) -> Iterator[Finding]:

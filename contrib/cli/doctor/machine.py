@@ -14,6 +14,7 @@ from pathlib import Path
 from ....drivers.kit.interfaces import addresses
 from ....drivers.memberlist.outside import Outside, Unanswered
 from ....drivers.memberlist.settings import MemberlistSettings
+from ..gossip import ip_addresses
 from .situation import Finding, Situation, is_loopback
 
 __all__ = ["look_at_clock", "look_at_container", "look_at_network", "look_at_port", "look_at_workers"]
@@ -91,11 +92,14 @@ def _taken(gossip: MemberlistSettings, kind: int) -> str:
 
 
 def _gossips(gossip: MemberlistSettings) -> bool:
-    here = gossip.bind if gossip.bind not in ("", "0.0.0.0", "::") else "127.0.0.1"
+    """Whether a gossip node listens there: asked at the address that is advertised, which its networks must admit, and
+    at the one that it is bound to.
+    """
+    bound = gossip.bind if gossip.bind not in ("", "0.0.0.0", "::") else "127.0.0.1"
     asking = Outside(gossip.config, gossip.keys, 1.0)
-    for ask in (asking.ping, asking.ping_over_stream):
-        with contextlib.suppress(Unanswered):
-            ask((here, gossip.port))
+    for host in dict.fromkeys((gossip.config.advertise_host, bound)):
+        with contextlib.suppress(OSError, UnicodeError, Unanswered):
+            asking.ping_over_stream(ip_addresses(host, gossip.port)[0])
             return True
     return False
 

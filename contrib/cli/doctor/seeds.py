@@ -54,8 +54,10 @@ class Seeds:
                     f"it took {took:.1f} s to find the address of the seed {host}",
                     "look at the name servers of this machine: a process waits as long whenever it joins",
                 )
-            for address in addresses:
-                yield from self._look_at(host, address)
+            before = len(self.answering)
+            found = [finding for address in addresses for finding in self._look_at(host, address)]
+            if len(self.answering) == before or len(addresses) == 1:
+                yield from found  # else one of its addresses is enough, as for whoever joins
         if self.answering:
             yield from self._way_back(self.answering[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,13 @@ from support.doctor import only, situation
 from pydoudou import Member
 from pydoudou.contrib.cli.doctor.cluster import look_at_seen
 from pydoudou.contrib.cli.doctor.command import CHECKS
-from pydoudou.contrib.cli.doctor.machine import look_at_clock, look_at_container, look_at_workers
+from pydoudou.contrib.cli.doctor.machine import (
+    look_at_clock,
+    look_at_container,
+    look_at_network,
+    look_at_port,
+    look_at_workers,
+)
 from pydoudou.contrib.cli.doctor.running import findings_of
 from pydoudou.contrib.cli.doctor.situation import Check, Finding, Situation
 from pydoudou.contrib.cli.doctor.variables import look_at_variables
@@ -118,6 +125,20 @@ def test_an_address_outside_of_the_container_needs_a_port_that_is_published(cont
     assert "UDP and TCP" in finding.remedy
 
 
+def test_an_advertised_name_that_nobody_can_resolve() -> None:
+    finding = only([*look_at_network(situation(GDD_MEM_HOST="no.such.host.invalid"))])
+    assert finding.kind == "advertised-name"
+    assert "GDD_MEM_HOST" in finding.remedy
+
+
+def test_too_few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*look_at_port(healthy())] == []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (64, 64))
+    finding = only([*look_at_port(healthy())])
+    assert finding.kind == "open-files"
+    assert "ulimit" in finding.remedy
+
+
 def test_a_clock_that_cannot_be_right(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [*look_at_clock(healthy())] == []
     monkeypatch.setattr(time, "time", lambda: 0.0)
@@ -179,6 +200,15 @@ def test_what_runs_already_with_these_settings_is_no_stranger() -> None:
     variables = {"GDD_MEM_NAME": "carts-1", "GDD_MEM_PORT": "7946"}
     assert found(node("carts-1", "10.0.0.3", "alive", running), **variables) == []
     assert [each.kind for each in found(node("carts-1", "10.0.0.3"), **variables)] == ["name-taken", "port-taken"]
+
+
+def test_who_only_looks_and_runs_already_is_no_stranger_either() -> None:
+    looking = situation(GDD_MEM_HOST="10.0.0.3", GDD_MEM_SEED="10.0.0.1", GDD_MEM_NAME="looker")
+    assert looking.gossip is not None
+    running = node("looker", "10.0.0.3")
+    assert [*look_at_seen(looking, looking.gossip, [ORDERS, running], NOW)] == []
+    elsewhere = node("looker", "10.0.0.4")
+    assert only([*look_at_seen(looking, looking.gossip, [ORDERS, elsewhere], NOW)]).kind == "name-taken"
 
 
 # -- running them ------------------------------------------------------------------------------------------------------
