@@ -195,6 +195,16 @@ def test_a_terminal_of_any_width_shows_it(
     assert b"evil\x1b" not in terminal.raw, "a name has reached the terminal as more than text"
 
 
+def test_a_terminal_is_told_what_is_waited_for() -> None:
+    with gossiping() as lonely:
+        address = gossip_address(lonely)
+        with Terminal("members", "--seed", address, "--wait", "1", columns=40, **FAST_GOSSIP) as terminal:
+            terminal.wait_for("waiting for the first member")
+            assert terminal.end() == 1
+            assert "no members of any service" in "".join(terminal.lines)
+            assert "waiting" not in "".join(terminal.lines)
+
+
 def test_a_terminal_has_colour_unless_it_is_not_to() -> None:
     for variables, coloured in (({"NO_COLOR": "1"}, False), ({}, True)):
         with Terminal("members", **ONE_SERVICE, **variables) as terminal:
