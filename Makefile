@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balan
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers clean
+.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers wordcloud wordcloud-test clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -27,6 +27,17 @@ $(STAMP): pyproject.toml setup.cfg Makefile
 	echo ../../../linked >$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/linked.pth
 	touch $@
 
+# The system of go-doudou's tutorial, in Python: docs/wordcloud.md.
+$(VENV)/wordcloud: docs/examples/wordcloud/requirements.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+wordcloud: $(VENV)/wordcloud
+	@$(BIN)/python docs/examples/wordcloud/run
+
+wordcloud-test: $(VENV)/wordcloud
+	$(BIN)/python -m pytest tests/e2e/test_wordcloud.py --numprocesses 0
+
 demo: $(STAMP)
 	@$(BIN)/pydoudou demo
 
@@ -41,8 +52,7 @@ unit: $(STAMP)
 # What could go on for ever, for about an hour: simulated clusters and fuzzing. `make test` and `make fuzz-minute` do a
 # little of the same.
 long: fuzz
-	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_servers_that_do_not_answer.py tests/e2e/test_frameworks.py tests/e2e/test_cycles.py tests/interop/test_go_consumer.py --numprocesses 2 --dist loadfile
-	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_frameworks.py tests/interop/test_remote_configuration.py --numprocesses 2 --dist loadfile
+	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_servers_that_do_not_answer.py tests/e2e/test_frameworks.py tests/e2e/test_cycles.py tests/e2e/test_registrar.py tests/interop/test_go_consumer.py tests/interop/test_remote_configuration.py --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -66,7 +66,7 @@ class ReportingBalancer(Balancer, Protocol):
         """As `pick`, for a call whose end will be told."""
 
     def wait(self, timeout: float) -> bool:
-        """Wait for the first answer about the service; whether it came within so many seconds."""
+        """Wait for the first answer about the service; whether it came within `timeout` seconds."""
 
-    async def wait_async(self, seconds: float) -> bool:
+    async def wait_async(self, timeout: float) -> bool:  # noqa: ASYNC109 (the twin of `wait`)
         """As `wait`, without blocking the event loop."""

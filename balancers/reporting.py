@@ -58,7 +58,7 @@ class Reporting:
         """Such a balancer has its members already."""
         return True
 
-    async def wait_async(self, seconds: float) -> bool:
+    async def wait_async(self, timeout: float) -> bool:  # noqa: ASYNC109 (the twin of `wait`)
         """Such a balancer has its members already."""
         return True
 

@@ -6,30 +6,27 @@ The memory itself is pure (`balancers.memory`); its lock, its clock and its plac
 from __future__ import annotations
 
 import math
-import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from ..drivers.members import Member, Outcome
-from .callers import callers_of
 from .memory.chain import Sharing
 from .memory.health import Health
 from .memory.member_record import MemberRecord
 from .memory.pick import LATE_AFTER, Pick
 from .memory.policy import HealthPolicy
 from .memory.service_memory import ServiceMemory, Visit
-from .memory.zones import Callers
 from .shared_calls import SharedCalls
+from .surroundings import Surroundings, surroundings_of
 
 if TYPE_CHECKING:
     from ..discovery.merging.snapshot import Snapshot
     from ..discovery.observer import Observers
 
-__all__ = ["ServiceState", "clock_of", "state_if_any", "state_of", "states_of"]
+__all__ = ["ServiceState", "state_if_any", "state_of", "states_of"]
 
 T = TypeVar("T")
 
@@ -45,20 +42,12 @@ _MOST_SERVICES = 1024
 """Remembered per registry; the one that has been for the longest time is forgotten first."""
 
 
-def clock_of(registry: object) -> Callable[[], float]:
-    """What measures time for those who read `registry`, in seconds: its ``clock()`` if it has one, as in a simulation
-    in virtual time, else the monotonic clock.
-    """
-    clock: Callable[[], float] = getattr(registry, "clock", monotonic)
-    return clock
-
-
 class ServiceState:
     """The memory of one service, for any thread.
 
     Args:
-        registry: the one that knows the service; what it can do besides is asked of it by name: ``round_trip(member)``,
-            ``probe(member)`` and ``doubt()``. It is not held.
+        registry: the one that knows the service, or another source of members; what it tells besides is in
+            `Surroundings`. It is not held.
 
     Attributes:
         memory: what is remembered of its members.
@@ -68,8 +57,8 @@ class ServiceState:
     def __init__(self, registry: object | None = None) -> None:
         self._registry: Callable[[], object | None] = (lambda: None) if registry is None else ref(registry)
         self.memory = ServiceMemory(
-            health=Health(getattr(registry, "random", random.random), self.doubt, self._callers),
-            round_trip=self._round_trip,
+            health=Health(self._around().random, self.doubt, lambda: self._around().callers()),
+            round_trip=lambda member: self._around().round_trip(member),
         )
         self._shared: tuple[Snapshot, int, Sharing] | None = None
         self.calls = SharedCalls()
@@ -100,8 +89,7 @@ class ServiceState:
             self._watch(now)
         untold = None
         with self._lock:
-            if snapshot is not self._seen:
-                self._see(snapshot, now)
+            self._see(snapshot, now)
             if memory.ended or now >= memory.health.due:
                 memory.settle(now)
             if memory.untold:
@@ -184,7 +172,7 @@ class ServiceState:
 
     def now(self) -> float:
         """The present time by the clock of the registry."""
-        return clock_of(self._registry())()
+        return self._around().clock()
 
     def _see(self, snapshot: Snapshot, now: float) -> None:
         if snapshot is not self._seen:
@@ -192,23 +180,15 @@ class ServiceState:
             self._seen = snapshot
             self.memory.see(snapshot.members, now)
 
-    def _round_trip(self, member: Member) -> float | None:
-        measured: Callable[[Member], float | None] | None = getattr(self._registry(), "round_trip", None)
-        return None if measured is None else measured(member)
-
     def _failed(self, outcome: Outcome, late: float) -> None:
         """A call to a member got no connection or no answer in time, and ended so many seconds after its time: the
         backends may want to look after the member, or this process after itself.
         """
-        registry = self._registry()
+        around = self._around()
         if late > LATE_AFTER:
-            note: Callable[[float], object] | None = getattr(registry, "note_lateness", None)
-            if note is not None:
-                note(late)
-            return
-        probe: Callable[[Member], object] | None = getattr(registry, "probe", None)
-        if probe is not None and not self.memory.health.reason_to_doubt(self.now()):
-            probe(outcome.member)
+            around.note_lateness(late)
+        elif not self.memory.health.reason_to_doubt(around.clock()):
+            around.probe(outcome.member)
 
     def _watch(self, now: float) -> None:
         """Have the event loop of the calling thread watched while it makes calls, and that of the drivers: what says
@@ -219,13 +199,12 @@ class ServiceState:
         self._watched[threading.get_ident()] = now + _WATCH_EVERY
         self.doubt()
 
-    def _callers(self) -> Callers:
-        return callers_of(self._registry())
-
     def doubt(self) -> str:
         """Why this process should not judge others; "" if it may."""
-        doubt: Callable[[], str] | None = getattr(self._registry(), "doubt", None)
-        return "" if doubt is None else doubt()
+        return self._around().doubt()
+
+    def _around(self) -> Surroundings:
+        return surroundings_of(self._registry())
 
 
 def state_of(registry: object, service: str) -> ServiceState:

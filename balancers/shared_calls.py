@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from .calls.breaker import Breaker, CircuitBreaker
+from ..drivers.errors import CircuitOpen
+from .calls.breaker import Breaker, CircuitBreaker, Passage
 from .calls.budget import RetryBudget
 from .calls.hedging import HeadTimes
 
@@ -102,6 +103,24 @@ class SharedCalls:
                 if made is None:
                     made = self.breakers[settings] = settings.make(settings)
         return made
+
+    def let_through(self, settings: CircuitBreaker, dry_run: bool, now: float) -> Passage | None:
+        """What a call that begins now tells its end to; None if it is only counted that the breaker would refuse it.
+
+        Raises:
+            CircuitOpen: the breaker lets no call through.
+        """
+        breaker = self.breaker(settings)
+        permit = breaker.begin(now)
+        if permit is not None:
+            return Passage(breaker, permit)
+        self.count("dry_run_breaker" if dry_run else "breaker_refused")
+        if dry_run:
+            return None
+        raise CircuitOpen(
+            "the circuit breaker is open: of the latest calls of the service, "
+            f"{settings.failure_ratio:.0%} or more failed"
+        )
 
     def count(self, name: str) -> None:
         """Something happened once more."""

@@ -33,8 +33,9 @@ from .memory.pick import Pick
 from .memory.policy import HealthPolicy
 from .memory.service_memory import ServiceMemory, Visit
 from .own_call import OwnCall
-from .service_state import ServiceState, clock_of, state_of
+from .service_state import ServiceState, state_of
 from .shared_calls import SharedCalls
+from .surroundings import surroundings_of
 from .tier import Tier
 
 __all__ = ["MemberSource", "Random", "TableBalancer"]
@@ -241,10 +242,10 @@ class TableBalancer(Generic[T]):
         subscription = self._subscription()
         return subscription.wait(timeout) if subscription is not None else bool(self.members())
 
-    async def wait_async(self, seconds: float) -> bool:
-        """The same for a task of asyncio or trio, in `seconds`; it does not block its event loop."""
+    async def wait_async(self, timeout: float) -> bool:  # noqa: ASYNC109 (the twin of `wait`)
+        """The same for a task of asyncio or trio; it does not block its event loop."""
         subscription = self._subscription()
-        return await subscription.wait_async(seconds) if subscription is not None else bool(self.members())
+        return await subscription.wait_async(timeout) if subscription is not None else bool(self.members())
 
     def close(self) -> None:
         """Pick no more, and have the backends report the service no longer for this balancer."""
@@ -261,7 +262,7 @@ class TableBalancer(Generic[T]):
         state = state_of(registry, snapshot.service) if snapshot.members else None
         if state is not None and self._health is not None:
             state.health, self._health = self._health, None
-        clock = clock_of(registry)
+        clock = surroundings_of(registry).clock
         shared, epoch, due = (Sharing((), ()), 0, math.inf) if state is None else state.share(snapshot)
         derived: Derived[T] = Derived(snapshot, state, shared, None, observers, clock)
         derived.due = due

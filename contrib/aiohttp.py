@@ -241,6 +241,25 @@ class _Exchange:
     cycle costs more, when it is collected, than all of it.
     """
 
+    __slots__ = (
+        "_before",
+        "_connectors",
+        "_timer",
+        "answer_by",
+        "asked",
+        "call",
+        "left",
+        "member",
+        "request",
+        "scheme",
+        "service",
+    )
+
+    answer_by: float | None
+    left: bool
+    member: Member
+    scheme: str
+
     def __init__(
         self, request: aiohttp.ClientRequest, service: CalledService[_Origin], connectors: _Connectors
     ) -> None:
@@ -304,9 +323,11 @@ class _Exchange:
 
     def leaves(self) -> None:
         """There is a connection, and the request leaves: from now on the time for the answer counts."""
-        self.left, timer = True, self._timer
-        if timer is not None and not timer.expired():
-            timer.reschedule(self.answer_by)
+        timer = self._timer
+        if timer is not None:
+            self.left = True
+            if not timer.expired():
+                timer.reschedule(self.answer_by)
 
     def answered(self, attempt: Pick, response: aiohttp.ClientResponse) -> Pick | None:
         """What follows the head of an answer: nothing, or another attempt."""

@@ -19,14 +19,19 @@ import logging
 import threading
 from typing import Any
 
+try:
+    from celery import signals
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("pydoudou.contrib.celery needs celery: pip install 'pydoudou[celery]'") from error
+
 import attrs
-from celery import signals
 from celery.concurrency.prefork import TaskPool as ForkingPool
 
 from ..discovery import default_registry
 from ..discovery.registry import Registry
 from ..discovery.settings import Settings
 from ..drivers.errors import DiscoveryError
+from ..drivers.kit.log_fields import fields
 from .servers.registrar import shared
 
 __all__ = ["connect"]
@@ -78,7 +83,7 @@ def _new_node() -> None:
         settings = _settings or Settings.from_env(register=False)
         _registry = default_registry.new_node(settings=shared(attrs.evolve(settings, register=False)))
     except DiscoveryError as error:
-        logger.error("tasks of this process find no services: %s", error)
+        logger.error("tasks of this process find no services: %s", error, extra=fields(reason=error))
 
 
 def _stop(**_: Any) -> None:

@@ -20,7 +20,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.core import asgi as django_asgi
+try:
+    from django.core import asgi as django_asgi
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("pydoudou.contrib.django needs django: pip install 'pydoudou[django]'") from error
+
 from django.core import wsgi as django_wsgi
 
 from ..discovery.settings import Settings

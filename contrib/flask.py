@@ -23,8 +23,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+try:
+    from flask import Flask
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("pydoudou.contrib.flask needs flask: pip install 'pydoudou[flask]'") from error
+
 import click
-from flask import Flask
 from flask.cli import FlaskGroup, run_command
 
 from ..discovery.settings import Settings

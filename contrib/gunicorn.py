@@ -27,6 +27,7 @@ from ..discovery import default_registry
 from ..discovery.registry import Registry
 from ..discovery.settings import Settings
 from ..drivers.errors import RegistryStateError
+from .asgi import closing_connections
 from .servers.registered_above import registered_above
 from .servers.registrar import shared
 from .servers.server import RegisteredServer
@@ -83,10 +84,12 @@ def _refuse_node_of_master() -> None:
 
 
 class _Drains:
-    """`RegisteredServer.drain_soon`, for which a second SIGTERM within a second is the first one, which came twice."""
+    """`RegisteredServer.drain_soon`, for which a second SIGTERM within a second is the first one, which came twice.
+    From the first on answers end their connections, which is gunicorn's to say.
+    """
 
-    def __init__(self, server: RegisteredServer) -> None:
-        self._server = server
+    def __init__(self, worker: Any, server: RegisteredServer) -> None:
+        self._worker, self._server = worker, server
         self._told_at = -math.inf
         self._over = False
 
@@ -96,14 +99,16 @@ class _Drains:
             then()
 
         if self._server.drain_soon(when_over):
+            self._worker.cfg.set("keepalive", 0)
             self._told_at = time.monotonic()
             return True
         return not self._over and time.monotonic() - self._told_at < _SAME_SIGNAL_WITHIN
 
 
 def _drain_first(worker: Any, server: RegisteredServer) -> None:
-    drains, loop = _Drains(server), getattr(worker, "loop", None)
+    drains, loop = _Drains(worker, server), getattr(worker, "loop", None)
     if loop is not None and hasattr(worker, "handle_exit_signal"):  # the class asgi, whose handlers are asyncio's
+        worker.asgi = closing_connections(worker.asgi, lambda: server)  # what is connected keeps the old configuration
 
         def drain_first() -> None:
             if not drains.drain_soon(lambda: loop.call_soon_threadsafe(worker.handle_exit_signal)):

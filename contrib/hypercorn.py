@@ -20,8 +20,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+try:
+    from hypercorn.config import Config
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "pydoudou.contrib.hypercorn needs hypercorn: pip install 'pydoudou[hypercorn]'"
+    ) from error
 import anyio
-from hypercorn.config import Config
 
 from ..discovery.settings import Settings
 from .asgi import closing_connections

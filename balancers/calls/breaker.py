@@ -22,7 +22,7 @@ import attrs
 
 from ..checks import a_function, a_number, a_whole_number, seconds
 
-__all__ = ["Breaker", "CircuitBreaker", "InterlockBreaker", "TellingBreaker"]
+__all__ = ["Breaker", "CircuitBreaker", "InterlockBreaker", "Passage", "TellingBreaker"]
 
 
 class Breaker(Protocol):
@@ -136,6 +136,18 @@ class InterlockBreaker:
     def _leave(self, block: Context, success: bool | None) -> None:
         error = None if success else GeneratorExit() if success is None else _CallFailed()
         block.run(self._breaker.__exit__, None, error, None)
+
+
+@attrs.frozen
+class Passage:
+    """A call that a circuit breaker let through."""
+
+    breaker: Breaker
+    permit: object
+
+    def ended(self, success: bool | None, now: float) -> None:
+        """How the call ended, as `Breaker.ended`."""
+        self.breaker.ended(self.permit, success, now)
 
 
 class _CallFailed(Exception):

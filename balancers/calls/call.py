@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ...drivers.errors import CircuitOpen, NoMemberAvailable
+from ...drivers.errors import NoMemberAvailable
 from ...drivers.kit.log_fields import fields
 from ...drivers.members import Member, Outcome, Reached
 from ..balancer import ReportingBalancer
@@ -20,7 +20,7 @@ from .waiting import FIRST_JITTER, JITTER, LONGEST_WAIT, backoff
 
 if TYPE_CHECKING:
     from ..shared_calls import SharedCalls
-    from .breaker import Breaker
+    from .breaker import Passage
 
 __all__ = ["Call", "DeadlineOver"]
 
@@ -49,13 +49,12 @@ class Call:
     __slots__ = (
         "_attempt_timeout",
         "_balancer",
-        "_breaker",
         "_budget_left",
         "_hedged",
         "_left",
         "_lent",
         "_log",
-        "_permit",
+        "_passage",
         "_policy",
         "_present",
         "_ready",
@@ -70,7 +69,6 @@ class Call:
     )
 
     _shared: SharedCalls
-    _breaker: Breaker
 
     def __init__(
         self,
@@ -89,7 +87,7 @@ class Call:
         self._tried: list[Member] = []
         self.begun = self._repeats = 0
         self._present: Pick | None = None
-        self._permit: object | None = None
+        self._passage: Passage | None = None
         self._hedged = False
         # What only a call that moves needs.
         self._left: list[Attempt] | None = None
@@ -108,7 +106,8 @@ class Call:
         if self._until <= now:
             raise DeadlineOver(f"the deadline of {self._policy.deadline} s was over before a member could be called")
         if self._policy.breaker is not None:
-            self._ask_breaker(self._policy, now)
+            dry_run = "breaker" in self._policy.dry_run
+            self._passage = self._balancer.calls.let_through(self._policy.breaker, dry_run, now)
         try:
             pick = self._balancer.begin()
         except BaseException:
@@ -151,7 +150,7 @@ class Call:
                 self._shared.head(now - present.started)
             if self._shared.budget.watching:
                 self._shared.answered(now)
-            if self._permit is not None:
+            if self._passage is not None:
                 self._end(True, now)
             return None
         present.retry_after = wait = retry_after(header, self._shared.wall)
@@ -361,27 +360,11 @@ class Call:
             self._shared.settle(self._lent)
             self._lent = None
 
-    def _ask_breaker(self, policy: CallPolicy, now: float) -> None:
-        assert policy.breaker is not None
-        shared = self._balancer.calls
-        breaker = shared.breaker(policy.breaker)
-        permit = breaker.begin(now)
-        if permit is not None:
-            self._breaker, self._permit = breaker, permit
-        elif "breaker" in policy.dry_run:
-            shared.count("dry_run_breaker")
-        else:
-            shared.count("breaker_refused")
-            raise CircuitOpen(
-                "the circuit breaker is open: of the latest calls of the service, "
-                f"{policy.breaker.failure_ratio:.0%} or more failed"
-            )
-
     def _end(self, success: bool | None, now: float) -> None:
         """Tell the breaker how the call ended."""
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            self._breaker.ended(permit, success, now)
+        passage, self._passage = self._passage, None
+        if passage is not None:
+            passage.ended(success, now)
 
     def _dry_run(self, rule: str, would_act: bool) -> bool:
         if would_act:

@@ -71,6 +71,11 @@ def _as_frozenset(value: Any) -> Any:
     return frozenset(value) if isinstance(value, (set, frozenset, list, tuple, range)) else value
 
 
+def _in_order(values: frozenset[Any]) -> str:
+    """A set that is shown in the same way in every process."""
+    return f"{{{', '.join(map(repr, sorted(values)))}}}"
+
+
 def _checked_statuses(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, frozenset) or not all(
         isinstance(status, int) and 400 <= status <= 599 and status != 429 for status in value
@@ -128,10 +133,10 @@ class CallPolicy:
     deadline: float | None = attrs.field(default=None, validator=seconds(optional=True))
     attempt_timeout: float | None = attrs.field(default=None, validator=seconds(optional=True), kw_only=True)
     retry_on: frozenset[int] = attrs.field(
-        default=RETRY_ON, converter=_as_frozenset, validator=_checked_statuses, kw_only=True
+        default=RETRY_ON, converter=_as_frozenset, validator=_checked_statuses, repr=_in_order, kw_only=True
     )
     idempotent_methods: frozenset[str] = attrs.field(
-        default=IDEMPOTENT_METHODS, converter=_as_methods, validator=_checked_methods, kw_only=True
+        default=IDEMPOTENT_METHODS, converter=_as_methods, validator=_checked_methods, repr=_in_order, kw_only=True
     )
     retry_ratio: float = attrs.field(default=0.2, validator=a_number(0), kw_only=True)
     retry_reserve: float = attrs.field(default=1.0, validator=a_number(0), kw_only=True)
@@ -141,7 +146,7 @@ class CallPolicy:
     hedge: Hedging | None = attrs.field(default=None, validator=a_kind(Hedging, "a Hedging"), kw_only=True)
     retry_after_zero: bool = attrs.field(default=False, validator=an_option, kw_only=True)
     dry_run: frozenset[str] = attrs.field(
-        default=frozenset(), converter=_as_frozenset, validator=_checked_rules, kw_only=True
+        default=frozenset(), converter=_as_frozenset, validator=_checked_rules, repr=_in_order, kw_only=True
     )
     health: HealthPolicy | None = attrs.field(
         default=None, validator=a_kind(HealthPolicy, "a HealthPolicy"), kw_only=True

@@ -19,6 +19,7 @@ import attrs
 import click
 
 from ...drivers.memberlist.outside import Outside, Unanswered, Why
+from ...drivers.memberlist.protocol.addresses import Address
 from ...drivers.memberlist.settings import SECRET_KEY
 from .gossip import SeenNode, gossip_settings, ip_addresses
 from .joining import Joining, joining_options
@@ -27,7 +28,7 @@ from .output import Column, Output, Row, output_option
 __all__ = ["keygen", "keys"]
 
 _AT_ONCE = 16
-_WRITES, _READS, _NOT, _SILENT = "reads and writes", "reads", "does not read", "no answer"
+_WRITES, _READS, _NOT, _SILENT, _GONE = "reads and writes", "reads", "does not read", "no answer", "not running"
 
 _STEPS = {
     1: "everybody reads the new key beside the old one",
@@ -141,7 +142,8 @@ class _Found:
     @property
     def all_read(self) -> bool:
         """Whether every node reads every key; not where there is none."""
-        return bool(self.nodes) and set(self.answers.values()) <= {_WRITES, _READS}
+        said = set(self.answers.values()) - {_GONE}
+        return bool(said) and said <= {_WRITES, _READS}
 
     def row(self, node: SeenNode) -> Row:
         """What is known of a node, which answers no key at all if it cannot be reached."""
@@ -156,7 +158,7 @@ class _Found:
 
     def verdict(self, names: Sequence[str]) -> list[str]:
         """What may be done, and what may not yet."""
-        if not self.nodes:
+        if set(self.answers.values()) <= {_GONE}:
             return ["no other node was found: is a key of the cluster among these, and a seed named?"]
         lines: list[str] = []
         for name, key in zip(names, self.keys, strict=True):
@@ -176,12 +178,27 @@ def _knows(asking: Outside, node: SeenNode) -> str:
     """
     try:
         for address in ip_addresses(node.host, node.port):
-            asking.ping(address, node.name)
-    except Unanswered as unanswered:
-        return _READS if unanswered.why is Why.SEALED else _NOT
+            try:
+                asking.ping(address, node.name)
+            except Unanswered as unanswered:
+                return _without_answer(asking, address, unanswered.why)
     except (OSError, UnicodeError):
         return _NOT
     return _WRITES
+
+
+def _without_answer(asking: Outside, address: Address, why: Why) -> str:
+    """What it means that no ack came that can be read. Who has just left may be known as a living node for a moment:
+    where nobody listens, by UDP nor by TCP, nobody can be locked out.
+    """
+    if why is Why.SEALED:
+        return _READS
+    if why is Why.UNREACHABLE:
+        try:
+            asking.ping_over_stream(address)
+        except Unanswered as unanswered:
+            return _GONE if unanswered.why is Why.UNREACHABLE else _NOT
+    return _NOT
 
 
 def _new_key(size: int) -> str:

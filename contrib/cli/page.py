@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -54,6 +55,8 @@ def page(seeds: Sequence[str], listen: str) -> None:
             timeout_graceful_shutdown=1,
             ws="none",
         )
+        # The server ends what it serves, and then raises the signal once more: the registry has to leave yet.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         try:
             uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+import attrs
+
 from ... import __version__
 from ...balancers.calls.breaker import TellingBreaker
 from ...balancers.memory.ejection import EJECTING_RULES
@@ -124,7 +126,9 @@ def _of_backend(registry: Registry, backend: BackendStatus) -> Iterator[Reading]
     for kind, numbers in ((MetricKind.COUNTER, said.counters), (MetricKind.GAUGE, said.gauges)):
         for name, number in numbers.items():
             metric = declared.get(name) or Metric(name, kind, "a number of the driver's status")
-            yield of_driver(mode, metric), (), number
+            # What a worker was told by the process that is its node bears the mode of the driver there.
+            of, _, own = metric.name.rpartition(".")
+            yield of_driver(of or mode, attrs.evolve(metric, name=own)), (), number
 
 
 def _declared(registry: Registry, mode: str) -> dict[str, Metric]:

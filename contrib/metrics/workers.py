@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 
+from ...drivers.kit.log_fields import fields
 from ..prometheus_internals import NUMBERS_ARE_KNOWN, Number, adds_up_processes, number
 from .calls import BUCKETS, Durations
 from .families import Family
@@ -77,7 +78,11 @@ class Workers:
         except (OSError, ValueError) as error:
             if not self._failed:
                 self._failed = True
-                logger.warning("metrics cannot be written to where the workers' are added up: %s", error)
+                logger.warning(
+                    "metrics cannot be written to where the workers' are added up: %s",
+                    error,
+                    extra=fields(reason=error),
+                )
 
     def _keep_writing(self) -> None:
         pause = threading.Event()

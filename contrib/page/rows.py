@@ -6,7 +6,7 @@ at again when its snapshot is another one, or when this process calls it: what i
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,8 @@ import attrs
 
 from ...balancers.explaining import explain_service
 from ...balancers.memory.service_memory import ServiceMemory
-from ...balancers.service_state import clock_of, state_if_any
+from ...balancers.service_state import state_if_any
+from ...balancers.surroundings import surroundings_of
 from ...discovery.explanation import MemberExplanation
 from ...discovery.merging.snapshot import Snapshot
 from ...discovery.registry import Registry
@@ -41,7 +42,7 @@ class Row:
     """One service of a node.
 
     Attributes:
-        number: tells the row from all others, for as long as somebody looks.
+        number: tells the row from all others, in every process that shows it: of several workers any may answer.
         address: tells it from the others of its service.
         fields: as JSON takes them, without `index` and `uptime`.
         text: what a search looks at, in lower case.
@@ -82,7 +83,6 @@ class Table:
         self._registries = registries
         self._now = now
         self._lock = threading.Lock()
-        self._numbers = itertools.count(1)
         self._refreshed = -1.0
         self._offsets: dict[int, float] = {}
         self._known: dict[tuple[str, str], Service] = {}
@@ -135,7 +135,8 @@ class Table:
             fields, address = _fields(name, each, snapshot.since, since, called), each.member.address
             row = before.get(address)
             if row is None or not _alike(row.fields, fields):
-                row = Row(next(self._numbers) if row is None else row.number, address, fields, _searched(fields))
+                number = _number(name, snapshot.service, address) if row is None else row.number
+                row = Row(number, address, fields, _searched(fields))
             made.append(row)
         rows = tuple(made)
         if known is not None and (known.rows, known.call, known.snapshot) == (rows, explained.call, snapshot):
@@ -144,7 +145,7 @@ class Table:
 
     def _unix_time(self, registry: Registry) -> Callable[[float], float]:
         """Turns the clock of the registry into Unix time, always by the same difference: rows would seem to change."""
-        clock = clock_of(registry)
+        clock = surroundings_of(registry).clock
         offset = self._offsets.setdefault(id(registry), self._now() - clock())
         return lambda seconds: round(offset + seconds, 1)
 
@@ -158,6 +159,12 @@ class Table:
         if not self.history or now - self.history[-1][0] >= _HISTORY_EVERY:
             self.history.append((now, *counts.values()))
             del self.history[:-_HISTORY_KEPT]
+
+
+def _number(*names: str) -> int:
+    """The same for the same names everywhere, and small enough for a script."""
+    text = "\n".join(names).encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest())
 
 
 def _called(registry: Registry, snapshot: Snapshot) -> frozenset[tuple[str, str, int]]:

@@ -22,6 +22,7 @@ from ...discovery import default_registry
 from ...discovery.registry import Registry
 from ...discovery.settings import Settings
 from ...drivers.errors import DiscoveryError
+from ...drivers.kit.log_fields import fields
 from .check import Check
 from .registered_above import anything_registered_above, registered_above
 from .server import RegisteredServer, ServerStatus
@@ -167,7 +168,8 @@ class CalledServer:
             self._registry = default_registry.new_node(self._data, settings=chosen, announce=False)
         except DiscoveryError as error:
             if not self._stopped.is_set():
-                logger.error("%s is not registered: %s", settings.service_name, error)
+                extra = fields(service=settings.service_name, reason=error)
+                logger.error("%s is not registered: %s", settings.service_name, error, extra=extra)
             return
         self._server = RegisteredServer(
             self._registry, self._check.path, scheme=self._check.scheme, drain=self._drain, warn_after=self._warn_after
@@ -179,7 +181,7 @@ class CalledServer:
             return self._settings or Settings.from_env()
         except DiscoveryError as error:
             self._problem = str(error)
-            logger.error("nothing is registered: %s", error)
+            logger.error("nothing is registered: %s", error, extra=fields(reason=error))
             return None
 
     def _warn(self, service: str, seconds: float) -> None:
@@ -191,4 +193,5 @@ class CalledServer:
             self._asked,
             seconds,
             self._problem,
+            extra=fields(service=service, reason=self._problem),
         )

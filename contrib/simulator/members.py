@@ -10,6 +10,7 @@ from random import Random
 
 import attrs
 
+from ...balancers.surroundings import Surroundings
 from ...discovery.merging.snapshot import Snapshot
 from ...drivers.members import Member, Reached
 from .chance import log_normal
@@ -74,7 +75,7 @@ class SimulatedMember:
         return everybody or self._load.fault_from <= now < self._load.fault_until
 
 
-class SimulatedRegistry:
+class SimulatedRegistry(Surroundings):
     """A registry for balancers, which has a clock and chance of its own: what balancers and what they remember would
     ask the system for, if it had not.
 

@@ -1,10 +1,10 @@
 """A hello service of FastAPI under uvicorn or of Flask under gunicorn, as a program and as gunicorn's configuration.
 
-    HELLO=with python tests/benchmarks/hello_service.py PORT
-    HELLO=with gunicorn -c hello_service.py "hello_service:flask_app()"
+    HELLO=seen python tests/benchmarks/hello_service.py PORT
+    HELLO=seen gunicorn -c hello_service.py "hello_service:flask_app()"
 
-With ``HELLO=with`` it is registered, its requests are counted and its calls are traced; else nothing of pydoudou is
-imported.
+With ``HELLO=seen`` it is registered and its requests are counted, with ``HELLO=protected`` it has a bulkhead too; else
+nothing of pydoudou is imported.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import os
 import sys
 from typing import Any
 
-WITH = os.environ.get("HELLO") == "with"
-if WITH:
+SEEN = os.environ.get("HELLO") in ("seen", "protected")
+PROTECTED = os.environ.get("HELLO") == "protected"
+if SEEN:
     from pydoudou.contrib.gunicorn import post_worker_init, worker_exit  # noqa: F401 (gunicorn reads the names)
 
 worker_class, threads, workers, loglevel = "gthread", 4, 1, "warning"
@@ -23,7 +24,7 @@ worker_class, threads, workers, loglevel = "gthread", 4, 1, "warning"
 def fastapi_app() -> Any:
     from fastapi import FastAPI
 
-    if not WITH:
+    if not SEEN:
         app = FastAPI()
     else:
         from pydoudou.contrib.fastapi import lifespan
@@ -34,11 +35,12 @@ def fastapi_app() -> Any:
     async def hello() -> dict[str, str]:
         return {"hello": "world"}
 
-    if not WITH:
+    if not SEEN:
         return app
     from pydoudou.contrib.prometheus import Metrics
+    from pydoudou.contrib.protection.asgi import Bulkhead
 
-    return Metrics().register().asgi(app)
+    return Metrics().register().asgi(Bulkhead(app, workers=100) if PROTECTED else app)
 
 
 def flask_app() -> Any:
@@ -50,12 +52,14 @@ def flask_app() -> Any:
     def hello() -> dict[str, str]:
         return {"hello": "world"}
 
-    if WITH:
+    if SEEN:
         from pydoudou.contrib.flask import Doudou
         from pydoudou.contrib.prometheus import Metrics
+        from pydoudou.contrib.protection.wsgi import Bulkhead
 
         Doudou(app)
-        app.wsgi_app = Metrics().register().wsgi(app.wsgi_app)  # type: ignore[method-assign]
+        inside = Bulkhead(app.wsgi_app, workers=100) if PROTECTED else app.wsgi_app
+        app.wsgi_app = Metrics().register().wsgi(inside)  # type: ignore[method-assign]
     return app
 
 

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/served.py [--json] [--seconds S]
 
-FastAPI under uvicorn and Flask under gunicorn, each in two processes: as it is, and registered with all of pydoudou
-that has a part in answering. Both are asked by turns, over connections that stay, as fast as they answer.
-The goal is the median of five runs of both. What the service itself computes for a request is printed too: it says the
-same with less noise where the machine has other work.
+FastAPI under uvicorn and Flask under gunicorn, each in two processes: as it is, and registered, with its requests
+counted; then with a bulkhead as well. Both are asked by turns, a quarter of a second each, over connections that stay
+and as fast as they answer. The goal is for the median of five such runs. What the service itself computes for a request
+is printed too: it says the same with less noise where the machine has other work.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from support.server_processes import children, free_port, kill_with_children
 
 GOAL = 0.95
 RUNS = 5
+SLICE = 0.25
 CONNECTIONS = 8
 REQUEST = b"GET / HTTP/1.1\r\nHost: hello\r\nAccept: */*\r\n\r\n"
 GOSSIP = {
@@ -53,7 +54,7 @@ class Run:
 class Service:
     """A running hello service; `with` ends it."""
 
-    def __init__(self, framework: str, with_all: bool) -> None:
+    def __init__(self, framework: str, hello: str) -> None:
         self.port = free_port()
         program = str(HERE / "hello_service.py")
         command = {
@@ -61,7 +62,7 @@ class Service:
             "Flask": ["-m", "gunicorn", "-c", program, "-b", f"127.0.0.1:{self.port}", "hello_service:flask_app()"],
         }[framework]
         environment = {name: text for name, text in os.environ.items() if not name.startswith("GDD_")}
-        environment |= GOSSIP | {"GDD_PORT": str(self.port), "HELLO": "with" if with_all else "without"}
+        environment |= GOSSIP | {"GDD_PORT": str(self.port), "HELLO": hello}
         self._process = subprocess.Popen([sys.executable, *command], env=environment, cwd=HERE)
 
     def worked(self) -> float:
@@ -114,33 +115,35 @@ class Asking(asyncio.Protocol):
         self._done.set_result(self._answers)
 
 
-async def ask(port: int, seconds: float) -> float:
-    """How many requests are answered in a second."""
+async def ask(port: int, seconds: float) -> tuple[int, float]:
+    """How many requests are answered, and in how many seconds."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     all_done = [loop.create_future() for _ in range(CONNECTIONS)]
     for done in all_done:
         await loop.create_connection(lambda done=done: Asking(began + seconds, done), "127.0.0.1", port)  # type: ignore[misc]
-    answers = sum(await asyncio.gather(*all_done))
-    return answers / (time.perf_counter() - began)
+    return sum(await asyncio.gather(*all_done)), time.perf_counter() - began
 
 
-def run(service: Service, seconds: float) -> Run:
-    before, began = service.worked(), time.perf_counter()
-    rate = asyncio.run(ask(service.port, seconds))
-    return Run(rate, (service.worked() - before) / (rate * (time.perf_counter() - began)))
+def run(services: tuple[Service, ...], seconds: float) -> list[Run]:
+    """Of each, by turns."""
+    before = [service.worked() for service in services]
+    answers, took = [0] * len(services), [0.0] * len(services)
+    for _ in range(max(1, round(seconds / SLICE))):
+        for number, service in enumerate(services):
+            answered, lasted = asyncio.run(ask(service.port, SLICE))
+            answers[number] += answered
+            took[number] += lasted
+    worked = [service.worked() - started for service, started in zip(services, before, strict=True)]
+    return [Run(count / lasted, cost / count) for count, lasted, cost in zip(answers, took, worked, strict=True)]
 
 
-def compare(framework: str, seconds: float) -> dict[str, float]:
-    """The medians of the runs, and of what each run with all has of the one beside it."""
-    with Service(framework, False) as plain, Service(framework, True) as full:
-        for service in (plain, full):
-            run(service, seconds / 4)  # what is slower the first time
-        pairs = []
-        for turn in range(RUNS):
-            order = (plain, full) if turn % 2 else (full, plain)
-            one, other = run(order[0], seconds), run(order[1], seconds)
-            pairs.append((one, other) if turn % 2 else (other, one))
+def compare(framework: str, hello: str, seconds: float) -> dict[str, float]:
+    """The medians of the runs, and of the share in each."""
+    with Service(framework, "plain") as plain, Service(framework, hello) as full:
+        run((plain, full), SLICE)  # what is slower the first time
+        pairs = [run((plain, full) if turn % 2 else (full, plain), seconds) for turn in range(RUNS)]
+    pairs = [pair if turn % 2 else pair[::-1] for turn, pair in enumerate(pairs)]
     median = statistics.median
     return {
         "without_per_s": median(without.rate for without, _ in pairs),
@@ -152,12 +155,12 @@ def compare(framework: str, seconds: float) -> dict[str, float]:
 
 
 def report(results: dict[str, dict[str, float]]) -> None:
-    print(f"{'service':12}{'without/s':>12}{'with/s':>10}{'share':>8}{'us without':>12}{'us with':>10}")
+    print(f"{'service':22}{'without/s':>12}{'with/s':>10}{'share':>8}{'us without':>12}{'us with':>10}")
     for name, result in results.items():
         costs = f"{result['without_cpu'] * 1e6:12.0f}{result['with_cpu'] * 1e6:10.0f}"
         goal = "  goal met" if result["share"] >= GOAL else f"  goal missed: {GOAL}"
         print(
-            f"{name:12}{result['without_per_s']:12.0f}{result['with_per_s']:10.0f}{result['share']:8.3f}{costs}{goal}"
+            f"{name:22}{result['without_per_s']:12.0f}{result['with_per_s']:10.0f}{result['share']:8.3f}{costs}{goal}"
         )
 
 
@@ -166,7 +169,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each run (default: %(default)s)")
     arguments = parser.parse_args()
-    results = {framework: compare(framework, arguments.seconds) for framework in ("FastAPI", "Flask")}
+    results = {
+        f"{framework}, {hello}": compare(framework, hello, arguments.seconds)
+        for framework in ("FastAPI", "Flask")
+        for hello in ("seen", "protected")
+    }
     print(json.dumps(results)) if arguments.json else report(results)
 
 

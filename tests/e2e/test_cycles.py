@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
@@ -161,15 +162,34 @@ SERVERS = {"asgi": ("uvicorn",), "starlette": ("uvicorn", "starlette"), "fastapi
 SERVERS |= {"hypercorn": ("hypercorn",), "wsgi": ("waitress",), "flask": ("waitress", "flask"), "celery": ("celery",)}
 
 
-def held(*folders: Path) -> tuple[int, int, list[str], object]:
-    """Threads, descriptors, files and the handler."""
-    files = sorted(str(path) for folder in folders for path in folder.rglob("*"))
-    return (
+SHORT = [name for name in SERVERS if name != "celery"]
+"""Its shared node ends a while after the last process that uses it."""
+
+
+@attrs.frozen
+class Held:
+    """What a process holds."""
+
+    threads: int
+    descriptors: int
+    files: list[str]
+    handler: object
+
+
+def held(folder: Path) -> Held:
+    """What we hold, with the files in the folder."""
+    return Held(
         threading.active_count(),
         len(list(Path("/proc/self/fd").iterdir())),
-        files,
+        sorted(str(path) for path in folder.rglob("*")),
         signal.getsignal(signal.SIGTERM),
     )
+
+
+def no_more_than(before: Held, now: Held) -> bool:
+    """Whether nothing was kept. Something that was about to end before may have ended since."""
+    less = now.threads <= before.threads and now.descriptors <= before.descriptors
+    return less and (now.files, now.handler) == (before.files, before.handler)
 
 
 @pytest.fixture
@@ -179,7 +199,8 @@ def looking() -> Iterator[Registry]:
         yield registry
 
 
-@pytest.mark.parametrize("name", list(SERVERS))
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", list(SERVERS) if EFFORT > 1 else SHORT)
 def test_start_and_stop_again_and_again_keep_nothing(
     name: str, looking: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,15 +218,22 @@ def test_start_and_stop_again_and_again_keep_nothing(
             eventually(lambda: gossip_nodes(looking) == 2, timeout=20)
             if name != "celery":
                 eventually(lambda: [member.port for member in looking.members("orders")] == [port], timeout=20)
-        eventually(lambda: gossip_nodes(looking) == 1 and not looking.members("orders"), timeout=20)
+        eventually(lambda: not looking.members("orders"), timeout=20)
+
+    def nobody() -> bool:
+        return gossip_nodes(looking) == 1
 
     once()  # what is imported and made once
+    eventually(nobody, timeout=40)  # the node that Celery's processes share waits for the next of them for a while
     before = held(tmp_path)
     for _ in range(CYCLES):
         once()
-    eventually(lambda: held(tmp_path) == before)
+    eventually(nobody, timeout=40)
+    eventually(lambda: no_more_than(before, held(tmp_path)), timeout=10)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(EFFORT == 1, reason="twenty reloads take a minute: make long")
 def test_workers_of_gunicorn_that_are_replaced_again_and_again_keep_nothing(tmp_path: Path) -> None:
     runtime = tmp_path / "runtime"
     runtime.mkdir()

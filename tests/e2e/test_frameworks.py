@@ -167,13 +167,12 @@ def test_tasks_of_celery_find_services_and_their_processes_look_and_register_not
     (tmp_path / "tasks.py").write_text(CELERY.format(folder=tmp_path))
     for folder in ("queue", "control", "results"):
         (tmp_path / folder).mkdir()
-    processes = 2 if pool == "prefork" else 1
     seed = gossip_address(looking)
     with gossiping("orders", GDD_MEM_SEED=seed, **NEVER_SUSPECTED) as orders:
         worker = ["-m", "celery", "-A", "tasks", "worker", "--pool", pool, "--concurrency", "2", "--without-mingle"]
         variables = {"GDD_SERVICE_NAME": "tasks", "GDD_MEM_SEED": seed}
         with process(tmp_path, worker, looking, free_port(), **variables) as running:
-            eventually(lambda: gossip_nodes(looking) == 2 + processes, timeout=30)
+            eventually(lambda: gossip_nodes(looking) == 3, timeout=30)
             ask = "import tasks, json; print(json.dumps(tasks.found.delay().get(timeout=20)))"
             asked = subprocess.run(
                 [sys.executable, "-c", ask], cwd=tmp_path, capture_output=True, text=True, timeout=50

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +90,20 @@ def see(page: Any, names: list[str]) -> None:
     """Wait until these rows are shown, in this order."""
     want = [re.compile(f"^{re.escape(name)}$") for name in names]
     expect(page.locator(f"{ROW} td.node .strong")).to_have_text(want, timeout=SLOW)
+
+
+def renderer_bytes(page: Any) -> int:
+    """What the process that draws this page has for itself, when its garbage is collected."""
+    page.context.new_cdp_session(page).send("HeapProfiler.collectGarbage")
+    session = page.context.browser.new_browser_cdp_session()
+    processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
+    session.detach()
+    sizes = []
+    for process in processes:
+        if process["type"] == "renderer":
+            told = Path(f"/proc/{process['id']}/smaps_rollup").read_text()
+            sizes.append(sum(int(size) for size in re.findall(r"^Private_\w+: +(\d+) kB", told, re.MULTILINE)) * 1024)
+    return max(sizes)
 
 
 def refused(page: Any, url: str) -> bool:
@@ -313,7 +328,7 @@ def test_five_thousand_members_stay_usable(opened: Callable[..., Any]) -> None:
         first_row = time.perf_counter() - began
         expect(page.locator("#count")).to_have_text("first 1,000 of 5,000 members")
         updates, seen = [], []
-        for number in range(5):
+        for number in range(3):
             began = time.perf_counter()
             plugin.report(member("10.20.0.2", "service-00", node=f"changed-{number}"))
             page.wait_for_function(THERE, arg=f"changed-{number}", timeout=SLOW)
@@ -325,14 +340,15 @@ def test_five_thousand_members_stay_usable(opened: Callable[..., Any]) -> None:
         search = time.perf_counter() - began
         page.fill("#search", "")
         expect(page.locator("#count")).to_have_text("first 1,000 of 5,000 members", timeout=SLOW)
-        heap = page.evaluate("performance.memory.usedJSHeapSize") / 1e6
+        expect(page.locator(ROW)).to_have_count(1000, timeout=SLOW)
+        memory = renderer_bytes(page) / 1e6
     print(
         f"\n{MANY} members: first row after {first_row:.2f} s, an update takes the tab {max(updates):.0f} ms and is "
-        f"seen after {max(seen):.2f} s, a search {search:.2f} s, the tab's heap is {heap:.0f} MB"
+        f"seen after {max(seen):.2f} s, a search {search:.2f} s, the tab holds {memory:.0f} MB"
     )
     # Far from what it is where nothing else runs: others have this machine's processors too.
     assert first_row < 15
     assert max(updates) < 1000
     assert max(seen) < 10
     assert search < 10
-    assert heap < 100
+    assert memory < 400

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.browser import chromium, missing
-from support.gossip import FAST_GOSSIP, gossip_address, gossiping
+from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.page_program import FRAMEWORKS
 from support.server_processes import free_port
 from support.waiting import eventually
@@ -95,7 +95,10 @@ def test_a_browser_shows_the_same_under_every_framework() -> None:
 # -- alone -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_serves_the_page_alone_and_ends_at_once_with_a_browser_still_there() -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_command_serves_the_page_alone_and_leaves_at_once_with_a_browser_still_there(
+    number: signal.Signals, code: int
+) -> None:
     listen = f"127.0.0.1:{free_port()}"
     with gossiping("orders", GDD_PORT="7001") as registry:
         seed = gossip_address(registry)
@@ -111,13 +114,15 @@ def test_the_command_serves_the_page_alone_and_ends_at_once_with_a_browser_still
             with httpx.Client() as client, client.stream("GET", f"{url}/go-doudou/registry.events") as stream:
                 lines = stream.iter_lines()
                 assert next(line for line in lines if line.startswith("data:"))
-                process.send_signal(signal.SIGINT)
+                assert gossip_nodes(registry) == 2
+                process.send_signal(number)
                 began = time.monotonic()
                 with contextlib.suppress(httpx.HTTPError):
                     for _ in lines:
                         pass
-                assert process.wait(20) == 130
+                assert process.wait(20) == code
                 assert time.monotonic() - began < 10
+            eventually(lambda: gossip_nodes(registry) == 1, 2)
             assert process.stderr is not None
             assert "Traceback" not in process.stderr.read()
 

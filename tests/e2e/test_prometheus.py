@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from support.waiting import eventually
 from pydoudou import CallPolicy, CircuitBreaker, CircuitOpen, Registry, RoundRobin, Settings
 from pydoudou.contrib.httpx import DiscoveryTransport, attempts_of
 from pydoudou.contrib.prometheus import Metrics
+from pydoudou.contrib.servers.registrar import shared
 from pydoudou.drivers.members import Outcome, Reached
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -70,6 +72,13 @@ def value(port: int) -> Callable[..., float | None]:
         return sum(found) if found else None
 
     return scraped
+
+
+@pytest.fixture
+def short_folder() -> Iterator[str]:
+    """For a Unix socket, whose path must not be long."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
 
 
 @contextlib.contextmanager
@@ -163,6 +172,23 @@ def test_gossip_tells_of_its_packets_and_of_who_is_there(
         assert (value("pydoudou_memberlist_push_pulls_total", registry="second") or 0) >= 1
 
 
+def test_of_a_node_that_workers_share_each_tells_how_it_is_and_one_what_it_has_counted(
+    collectors: prometheus_client.CollectorRegistry,
+    value: Callable[..., float | None],
+    monkeypatch: pytest.MonkeyPatch,
+    short_folder: str,
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", short_folder)
+    settings = shared(Settings.from_env(FAST_GOSSIP, register=False))
+    with Registry(settings) as first, Registry(settings) as second:
+        names = ("first", "second")
+        for name, registry in zip(names, (first, second), strict=True):
+            Metrics(registry, name=name).register(collectors)
+        for name in names:
+            eventually(lambda name=name: value("pydoudou_memberlist_health_score", registry=name) == 0, timeout=20)
+        assert value("pydoudou_memberlist_nodes_joined_total") == 1
+
+
 def test_nothing_is_complained_of_when_somebody_observes_a_node_from_its_start(
     collectors: prometheus_client.CollectorRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -197,6 +223,7 @@ PRELOADED = """
 import asyncio, os, sys
 import pydoudou
 from pydoudou.contrib.prometheus import Metrics
+from pydoudou.contrib.servers.registrar import shared
 from pydoudou.drivers.members import Outcome, Reached
 
 async def hello(scope, receive, send):

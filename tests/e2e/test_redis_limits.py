@@ -82,7 +82,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def test_four_processes_together_get_no_more_and_no_less_than_the_rate(redis: RedisServer) -> None:
-    text, seconds = "200/s burst 400", 5  # the burst: processes that stand still on a busy machine shall not lose any
+    text, seconds = "200/s burst 400", 4  # the burst: processes that stand still on a busy machine shall not lose any
     rate = Rate.parsed(text)
     with contextlib.ExitStack() as stack:
         callers = [

@@ -17,14 +17,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.effort import EFFORT
 from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
 from support.server_processes import children
 from support.waiting import eventually
 
-from pydoudou import DiscoveryError, MemberState, RegistrationError, Registry, RoundRobin
+from pydoudou import (
+    DiscoveryError,
+    Member,
+    MemberState,
+    RegistrationError,
+    Registry,
+    RoundRobin,
+    Settings,
+    SettingsError,
+)
 from pydoudou.contrib.servers.registrar.frames import VERSION, Frames, frame
+from pydoudou.contrib.servers.registrar.messages import RegistrarState, hello, members
 from pydoudou.contrib.servers.registrar.place import Held, Place
+from pydoudou.contrib.servers.registrar.settings import Start, fingerprint, unpack
 
 pytestmark = pytest.mark.skipif(
     not hasattr(socket, "SO_PEERCRED"), reason="this system does not tell who is at the other end of a socket"
@@ -100,6 +112,47 @@ def test_other_metadata_are_for_all_of_them(looking: Registry) -> None:
             first.update({"zone": object()})
 
 
+def told_how_to_start_another(directory: Path, settings: Settings) -> Start:
+    """What the registrar tells its workers, to a worker that is none."""
+    connection = Place(settings.service_name, settings.port).connect()
+    assert connection is not None
+    frames = Frames()
+    with connection:
+        connection.settimeout(5)
+        connection.sendall(frame(hello(fingerprint(settings), False)))
+        while True:
+            for message in frames.feed(connection.recv(2**18)):
+                if message["kind"] == "successor":
+                    return unpack(message["packed"])
+
+
+def test_what_a_worker_changes_is_changed_for_the_node_and_for_the_one_after_it(
+    looking: Registry, directory: Path
+) -> None:
+    with workers(looking) as (first, second):
+        node: Settings = first.settings.drivers["registrar"].node
+
+        def probe_interval() -> float:
+            interval: float = (
+                told_how_to_start_another(directory, node).settings.drivers["memberlist"].config.probe_interval
+            )
+            return interval
+
+        assert probe_interval() == 0.5
+        with pytest.raises(SettingsError, match="GDD_MEM_PROBE_INTERVAL"):
+            first.reconfigure({"GDD_MEM_PROBE_INTERVAL": "soon"})
+        with pytest.raises(SettingsError, match="only at the start"):
+            first.reconfigure({"GDD_MEM_SEED": "10.0.0.1"})
+        first.reconfigure({"GDD_MEM_PROBE_INTERVAL": "900ms"})
+        second.reconfigure({"GDD_MEM_PROBE_INTERVAL": "900ms"})
+        eventually(lambda: probe_interval() == 0.9)
+        (before,) = registrars_of(directory)
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: second.status().registrar not in (None, before), timeout=20)
+        eventually(lambda: probe_interval() == 0.9)
+
+
+@pytest.mark.skipif(EFFORT == 1, reason="a node that nobody probed is not looked at for ten seconds: make long")
 def test_a_failed_calls_hint_finds_its_way_to_the_gossip(looking: Registry) -> None:
     never = {"GDD_MEM_PROBE_INTERVAL": "60s", "GDD_MEM_PROBE_TIMEOUT": "200ms"}
     with gossiping("users", GDD_MEM_SEED=gossip_address(looking)), workers(looking, 1, **never) as (worker,):
@@ -107,7 +160,32 @@ def test_a_failed_calls_hint_finds_its_way_to_the_gossip(looking: Registry) -> N
         (member,) = worker.members("users")
         assert worker.round_trip(member) is None  # nobody has looked at it
         worker.probe(member)
-        eventually(lambda: worker.round_trip(member) is not None, timeout=15)
+        eventually(lambda: worker.round_trip(member) is not None, timeout=30)
+
+
+def test_hints_about_one_member_are_passed_on_twice_a_second_at_most() -> None:
+    heard: list[str] = []
+    member = Member("users", "127.0.0.1", 7001, node="n", sources=("memberlist",))
+
+    def serves(connection: socket.socket) -> None:
+        frames = Frames()
+        welcome = {"kind": "hello", "version": VERSION, "refused": "", "again": False, "pid": 7}
+        state = RegistrarState(ready=True, authoritative=True).to_message()
+        connection.sendall(frame(welcome) + frame(state) + frame(members([member], whole=True)))
+        while data := connection.recv(65536):
+            for message in frames.feed(data):
+                heard.append(message["kind"])
+                if "number" in message:
+                    connection.sendall(frame({"kind": "reply", "number": message["number"], "error": None}))
+
+    with pretended_registrar(serves), sharing("orders", GDD_PORT="7000") as worker:
+        assert worker.status().registrar == 7
+        (found,) = worker.members("users")
+        for _ in range(100):
+            worker.probe(found)
+        eventually(lambda: "probe" in heard)
+        worker.update({"zone": "a"})
+        assert (heard.count("probe"), heard[0]) == (1, "hello")
 
 
 def test_one_session_with_a_nacos_server_serves_all_of_them() -> None:

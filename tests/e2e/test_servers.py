@@ -5,6 +5,8 @@ does not.
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import signal
 import time
@@ -65,3 +67,18 @@ def test_a_server_is_one_member_while_it_answers_and_nothing_that_happens_to_it_
             time.sleep(0.2)  # calls when it is gone
         assert running.ports() == [running.stays]
         assert running.answered_first == [True]
+
+
+def test_an_answer_on_a_connection_that_is_kept_ends_it_once_gunicorn_drains(tmp_path: Path) -> None:
+    with served("gunicorn gthread", tmp_path) as running:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=5)) as connection:
+
+            def ends_it() -> bool:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                answer.read()
+                return answer.getheader("Connection") == "close"
+
+            assert not ends_it()
+            running.process.send_signal(signal.SIGTERM)
+            eventually(ends_it)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.driven import Driven
-from support.peers import locate
+from support.doudou_peer import DoudouPeer
 from support.redis_server import RedisServer
 
 from pydoudou.contrib.protection.rate import Rate
@@ -21,21 +18,6 @@ WITHIN = 5.0
 """Seconds: a busy machine is no reason for a request to pass uncounted, here."""
 
 
-class GoLimiter(Driven):
-    """A Go program that asks go-doudou's limiter."""
-
-    def __init__(self, redis: RedisServer) -> None:
-        super().__init__("limiter", [str(locate("limiter") / "peer"), f"127.0.0.1:{redis.port}"])
-        self.wait("ready", lambda event: event["event"] == "ready")
-
-    def take(self, key: str, rate: Rate, times: int, every: float = 0.0) -> tuple[int, int]:
-        """Ask so many times, with a number of milliseconds between two: how often it passed, and did not."""
-        asked: dict[str, Any] = {"rate": rate.requests, "period": rate.seconds, "burst": rate.burst}
-        command = {"cmd": "take", "key": key, "times": times, "every": every, **asked}
-        result = self.ask(json.dumps(command), "take", timeout=30)
-        return result["allowed"], result["refused"]
-
-
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     with RedisServer(tmp_path) as server:
@@ -43,24 +25,29 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def go(redis: RedisServer) -> Iterator[GoLimiter]:
-    with GoLimiter(redis) as limiter:
-        yield limiter
+def go() -> Iterator[DoudouPeer]:
+    with DoudouPeer() as peer:
+        yield peer
 
 
-def test_what_one_side_takes_is_gone_for_the_other(redis: RedisServer, go: GoLimiter) -> None:
+def limit(rate: Rate) -> dict[str, int]:
+    """The rate, as go-doudou is told it."""
+    return {"rate": rate.requests, "period": rate.seconds, "burst": rate.burst}
+
+
+def test_what_one_side_takes_is_gone_for_the_other(redis: RedisServer, go: DoudouPeer) -> None:
     rate = Rate.parsed("10/h burst 10")
     bucket = RedisStore(redis.url, within=WITHIN).bucket("", rate, compatible=True)
     assert [bucket.take("ann") for _ in range(4)] == [None] * 4
-    assert go.take("ann", rate, 10) == (6, 4)
+    assert go.take(redis.port, "ann", 10, **limit(rate)) == (6, 4)
     left = bucket.take("ann")
     assert left is not None
     assert 350 < left <= 360  # one in six minutes
-    assert go.take("bob", rate, 3) == (3, 0)
+    assert go.take(redis.port, "bob", 3, **limit(rate)) == (3, 0)
     assert [bucket.take("bob") is None for _ in range(9)] == [True] * 7 + [False] * 2
 
 
-def test_both_together_get_no_more_and_no_less_than_the_rate(redis: RedisServer, go: GoLimiter) -> None:
+def test_both_together_get_no_more_and_no_less_than_the_rate(redis: RedisServer, go: DoudouPeer) -> None:
     rate, seconds, apart = Rate.parsed("200/s burst 200"), 4.0, 0.004
     bucket = RedisStore(redis.url, within=WITHIN).bucket("", rate, compatible=True)
     passed = {"python": 0, "go": 0}
@@ -73,7 +60,7 @@ def test_both_together_get_no_more_and_no_less_than_the_rate(redis: RedisServer,
             due += apart
 
     def in_go() -> None:
-        passed["go"] = go.take("both", rate, round(seconds / apart), apart * 1000)[0]
+        passed["go"] = go.take(redis.port, "both", round(seconds / apart), every=apart * 1000, **limit(rate))[0]
 
     while bucket.take("both") is None:  # only what comes from now on counts
         pass

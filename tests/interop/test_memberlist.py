@@ -6,26 +6,17 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from support.called_cluster import states_told_by
-from support.go_peer import GoPeer
+from support.go_peer import GoPeer, go_meta
 from support.gossip import gossip_address, gossip_nodes, gossiping
 from support.waiting import eventually
 from support.watched import watched
 
 from pydoudou import MemberEvent, MemberState, Registry
-from pydoudou.drivers.memberlist.metadata import decode_members, encode_instance
+from pydoudou.drivers.memberlist.metadata import decode_members
 from pydoudou.drivers.memberlist.protocol import State
-from pydoudou.drivers.members import Instance
-
-
-def go_meta(service: str, port: int, **fields: Any) -> str:
-    """The metadata of a Go process that offers a service, as the peer takes it."""
-    when = datetime(2026, 1, 1, tzinfo=UTC)
-    return "hex:" + encode_instance(Instance(service, "127.0.0.1", port, registered_at=when, **fields)).hex()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from support.browser import chromium, missing
 from support.go_peer import GoPeer
 from support.gossip import FAST_GOSSIP, gossip_address, gossiping
 from support.nacos import nacos_variables
@@ -26,6 +27,22 @@ def go_meta(service: str, port: int) -> str:
     """The metadata of a Go process that offers a service, as the peer takes it."""
     instance = Instance(service, "127.0.0.1", port, data={"zone": "b"}, registered_at=datetime(2026, 1, 2, tzinfo=UTC))
     return "hex:" + encode_instance(instance, runtime="go1.22.5").hex()
+
+
+def seen_by_a_browser(url: str, stock: str) -> list[str]:
+    """The nodes that the page shows for the three services: the server has those of other tests too."""
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"{url}{PAGE.removesuffix('.json')}?sort=node&group=0")
+        page.locator("tbody td.node .strong").nth(2).wait_for(timeout=20_000)
+        shown = {}
+        for row in page.locator("tbody tr").all():
+            service, name = (
+                row.locator("td.node .small").first.inner_text(),
+                row.locator("td.node .strong").inner_text(),
+            )
+            shown[service] = name
+        return [shown["users"], shown["orders"], shown[stock]]
 
 
 def test_a_go_node_a_python_node_and_a_java_client_of_nacos_are_shown_beside_each_other(
@@ -60,4 +77,6 @@ def test_a_go_node_a_python_node_and_a_java_client_of_nacos_are_shown_beside_eac
             assert (of_java["baseUrl"], of_java["weight"]) == ("http://127.0.0.1:7003", 2.5)
             assert (of_java["sources"], of_java["zone"], of_java["memPort"]) == (["nacos"], "c", None)
             assert {row["status"] for row in shown.values()} == {"up"}
+            if not missing():
+                assert seen_by_a_browser(url, stock) == ["go-1", "py-1", of_java["hostname"]]
             print("\n" + "\n".join(f"{row['hostname']}: {row['baseUrl']} {row['sources']}" for row in shown.values()))

@@ -36,7 +36,7 @@ def chromium() -> Iterator[Browser]:
 
     path = next(found for name in _NAMES if (found := shutil.which(name)))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--enable-precise-memory-info"])
+        browser = playwright.chromium.launch(executable_path=path)
         try:
             yield browser
         finally:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
+
+from pydoudou.drivers.memberlist.metadata import encode_instance
+from pydoudou.drivers.members import Instance
 
 from .driven import Driven
 from .peers import locate
 
-__all__ = ["FAST", "GoPeer"]
+__all__ = ["FAST", "GoPeer", "go_meta"]
 
 FAST = (
     *("-probe-interval", "500ms", "-probe-timeout", "200ms", "-gossip-interval", "50ms"),
     *("-suspicion-mult", "3", "-tcp-timeout", "2s"),
 )
 """Intervals for tests on loopback; the Python side uses the same."""
+
+
+def go_meta(service: str, port: int, **fields: Any) -> str:
+    """The metadata of a Go process that offers a service, as the peer takes it."""
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    return "hex:" + encode_instance(Instance(service, "127.0.0.1", port, registered_at=when, **fields)).hex()
 
 
 class GoPeer(Driven):

@@ -19,7 +19,7 @@ const SORTS = [
   ["-inflight", "In flight, the most first"], ["-weight", "Weight, the largest first"], ["-uptime", "Uptime, the oldest first"],
   ["uptime", "Uptime, the youngest first"], ["age", "State, the latest change first"],
 ];
-const MINUTES = 10;
+const MINUTES = 10, SCREENFUL = 100;
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
@@ -27,6 +27,7 @@ const wish = new URLSearchParams(location.search);
 const rows = new Map();      // by id, as they came
 const shown = new Map();     // by id, what is in the document
 const groups = new Map();    // by registry and service, their part of the table
+const fresh = new Set();     // ids that came while somebody looked
 const open = new Set();      // ids whose details are open
 const closed = new Set();    // groups that are folded
 let order = [], summary = null, points = [], stream = null, etag = "", timer = 0, first = true, polls = false;
@@ -43,7 +44,12 @@ function make(tag, className = "", ...inside) {
   node.append(...inside);
   return node;
 }
-function put(node, text) { if (node.textContent !== text) node.textContent = text; return node; }
+function put(node, text) {
+  const only = node.childNodes.length === 1 ? node.firstChild : null;
+  if (only && only.nodeType === Node.TEXT_NODE) { if (only.data !== text) only.data = text; }
+  else if (node.textContent !== text) node.textContent = text;
+  return node;
+}
 function text(tag, className, value) { return put(make(tag, className), visible(value)); }
 function shape(state) {
   const svg = document.createElementNS(SVG, "svg"), use = document.createElementNS(SVG, "use");
@@ -132,6 +138,15 @@ function fill(node, row) {
   ages(node);
 }
 
+// Only the ages that are seen go on: a thousand of them would have the whole table laid out anew every second.
+const near = new Set();
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const node = shown.get(Number(entry.target.dataset.id));
+    if (entry.isIntersecting && node) { near.add(node); ages(node); } else near.delete(node);
+  }
+}, { rootMargin: "100px" });
+
 function ages(node) {
   const row = node.row, since = registered(row);
   // An ejection is ours, and says when it ends; the age is that of what the backends say.
@@ -204,11 +219,26 @@ function groupOf(row) {
   return group;
 }
 
-function arrange() {
+function nodeOf(id) {
+  let node = shown.get(id);
+  if (!node) {
+    node = rowNode(id); shown.set(id, node); fill(node, rows.get(id)); watcher.observe(node.tr);
+    if (fresh.delete(id)) arrived(node);
+  }
+  return node;
+}
+
+function forget(id) {
+  const node = shown.get(id);
+  if (node) { watcher.unobserve(node.tr); near.delete(node); }
+  rows.delete(id); shown.delete(id); open.delete(id); fresh.delete(id);
+}
+
+function arrange(most = Infinity) {
   const focus = document.activeElement, parts = [], kept = new Set(order);
-  for (const id of [...rows.keys()]) if (!kept.has(id)) { rows.delete(id); shown.delete(id); open.delete(id); }
+  for (const id of [...rows.keys()]) if (!kept.has(id)) forget(id);
   for (const group of groups.values()) group.ids = [];
-  for (const id of order) {
+  for (const id of order.slice(0, most)) {
     const group = groupOf(rows.get(id));
     if (!group.ids.length) parts.push(group);
     group.ids.push(id);
@@ -216,7 +246,7 @@ function arrange() {
   for (const [key, group] of groups) if (!group.ids.length) groups.delete(key);
   for (const group of parts) {
     const nodes = group.head ? [group.head] : [];
-    for (const id of group.ids) { const node = shown.get(id); nodes.push(node.tr); if (node.detail) nodes.push(node.detail); }
+    for (const id of group.ids) { const node = nodeOf(id); nodes.push(node.tr); if (node.detail) nodes.push(node.detail); }
     const present = group.body.childNodes;
     if (present.length !== nodes.length || nodes.some((node, place) => present[place] !== node)) group.body.replaceChildren(...nodes);
   }
@@ -226,7 +256,17 @@ function arrange() {
     there.forEach((body) => body.remove()); table.append(...bodies);
   }
   if (focus && focus !== document.activeElement && focus.isConnected) focus.focus({ preventScroll: true });
-  rove();
+  headings(); rove();
+}
+
+function headings() {
+  for (const service of summary.services) {
+    const group = groups.get(grouped() ? `${service.registry}\n${service.name}` : " ");
+    if (!group) continue;
+    const several = summary.registries.length > 1 ? ` · ${service.registry}` : "";
+    put(group.facts, visible(`${service.up} of ${plural(service.members, "member")} up${several}${service.stale ? " · not confirmed at present" : ""}`));
+    put(group.call, service.up === service.members ? "" : visible(service.call));
+  }
 }
 
 function take(message) {
@@ -234,20 +274,17 @@ function take(message) {
   summary = message;
   if (message.history) points = message.history.points.slice();
   for (const row of message.rows) {
-    const known = rows.has(row.id);
+    if (!first && !rows.has(row.id)) fresh.add(row.id);
     rows.set(row.id, row);
-    let node = shown.get(row.id);
-    if (!node) { node = rowNode(row.id); shown.set(row.id, node); if (!first && !known) arrived(node); }
-    fill(node, row);
+    const node = shown.get(row.id);
+    if (node) fill(node, row);
   }
-  if (message.order) { order = message.order; arrange(); }
-  for (const service of message.services) {
-    const group = groups.get(grouped() ? `${service.registry}\n${service.name}` : " ");
-    if (!group) continue;
-    const several = summary.registries.length > 1 ? ` · ${service.registry}` : "";
-    put(group.facts, visible(`${service.up} of ${plural(service.members, "member")} up${several}${service.stale ? " · not confirmed at present" : ""}`));
-    put(group.call, service.up === service.members ? "" : visible(service.call));
+  if (message.order) {
+    order = message.order;
+    // What fits onto a screen is there at once; laying out a thousand rows takes a moment.
+    if (first && order.length > SCREENFUL) { arrange(SCREENFUL); requestAnimationFrame(() => setTimeout(arrange)); } else arrange();
   }
+  headings();
   overview(); backends(); picture(); announce();
   first = false;
   performance.clearMeasures("update"); performance.measure("update", "take"); performance.clearMarks("take");
@@ -367,7 +404,8 @@ function announce() {
 function ask(name, value) {
   if (value) wish.set(name, value); else wish.delete(name);
   history.replaceState(null, "", wish.size ? "?" + wish : location.pathname);
-  head(); rows.clear(); shown.clear(); groups.clear(); order = []; first = true;
+  head(); for (const id of [...rows.keys()]) forget(id);
+  groups.clear(); order = []; first = true;
   connect();
 }
 
@@ -457,7 +495,7 @@ function disconnect() {
 document.addEventListener("visibilitychange", () => { if (document.hidden) disconnect(); else connect(); });
 setInterval(() => {
   if (document.hidden || !summary) return;
-  for (const node of shown.values()) if (node.row) ages(node);
+  for (const node of near) ages(node);
   picture();
 }, 1000);
 

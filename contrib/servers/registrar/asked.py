@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from ....discovery.registry import Registry
 from ....discovery.subscription import Subscription
+from ....drivers.members import Member
 
 __all__ = ["Asked"]
 
@@ -33,18 +34,18 @@ class Asked:
         self._registry = registry
         self._services: dict[str | None, _Service] = {}
 
-    async def ask(self, service: str | None, worker: int) -> None:
-        """The worker asks for a service, None for all of them; returns when the backends have answered, or ten seconds
-        are over.
+    async def ask(self, service: str | None, worker: int) -> tuple[Member, ...]:
+        """The worker asks for a service, None for all of them; returns its members, as they are known when the backends
+        have answered, or ten seconds are over.
         """
         asked = self._services.get(service)
         if asked is None:
             asked = self._services[service] = self._begin(service)
         asked.askers.add(worker)
-        if asked.subscription is not None:
-            await asked.subscription.wait_async(_ANSWERED_WITHIN)
-        else:
-            await to_thread.run_sync(self._registry.members)  # gives those that have to be asked a moment
+        if asked.subscription is None:
+            return await to_thread.run_sync(self._registry.members)  # gives those that have to be asked a moment
+        await asked.subscription.wait_async(_ANSWERED_WITHIN)
+        return asked.subscription.snapshot().members
 
     def _begin(self, service: str | None) -> _Service:
         if service is None:

@@ -28,6 +28,7 @@ from ....drivers.errors import RegistrationError
 from ....drivers.members import Member, MemberState
 from .asked import Asked
 from .attendance import Attendance
+from .counted import Counted
 from .frames import VERSION, Message, frame
 from .messages import RegistrarState, members, plain_error, registrar_hello
 from .processes import Process, younger_siblings
@@ -101,6 +102,7 @@ class Hub(Observer):
         self._state = RegistrarState()
         self._round_trips: dict[Key, float] = {}
         self._asked = Asked(registry)
+        self._counted = Counted(registry)
         self._look_at = 0.0
         self._wake: Callable[[], None] = _nothing
 
@@ -235,6 +237,9 @@ class Hub(Observer):
                     self._registry.probe(member)
             case "register":
                 tasks.start_soon(self._answer, worker, message, partial(self._register, message))
+            case "reconfigure":
+                reconfigure = partial(to_thread.run_sync, self._registry.reconfigure, message["changes"])
+                tasks.start_soon(self._answer, worker, message, reconfigure)
             case "leave":
                 worker.leave_asked = message["number"]
                 self._attendance.leaves(worker.number, time.monotonic())
@@ -242,8 +247,9 @@ class Hub(Observer):
 
     async def _ask(self, worker: _Worker, service: str | None, wanted: bool) -> None:
         if wanted:
-            await self._asked.ask(service, worker.number)
-            self._tell_events()  # what the answer brought comes before the word that it is there
+            found = await self._asked.ask(service, worker.number)
+            self._tell_events()
+            self._tell_members(found)  # before the word that they are there; their events may be on the way yet
             worker.wire.send({"kind": "answered", "service": service})
         else:
             self._asked.ask_no_more(service, worker.number)
@@ -318,10 +324,13 @@ class Hub(Observer):
             self._look_at_successor(status)
         if with_round_trips:
             self._look_at_round_trips()
+            workers = tuple(self._workers.values())
+            for worker, message in zip(workers, self._counted.messages(status, len(workers)), strict=True):
+                worker.wire.send(message)
 
     def _look_at_successor(self, status: RegistryStatus) -> None:
         registered = self._registry.registered
-        known = (registered, *(backend.driver.address for backend in status.backends))
+        known = (registered, self._registry.settings, *(backend.driver.address for backend in status.backends))
         if known != self._successor_of:
             settings = resumed(self._registry.settings, status)
             self._successor = pack(Start(settings, self._fingerprint, None if registered is None else registered.data))

@@ -4,7 +4,8 @@ A worker says, besides its hello:
 
 - ``ask`` for a service, None for all of them, or that nobody asks for it any more; the answer is ``answered``
 - ``probe`` a member that a call has failed at
-- ``register`` what it serves, and later with other metadata; ``leave``; each has a number, and is answered by it
+- ``register`` what it serves, and later with other metadata; ``reconfigure`` the node; ``leave``; each has a number,
+  and is answered by it
 
 A registrar says, besides its hello or that it ``refused``:
 
@@ -12,6 +13,7 @@ A registrar says, besides its hello or that it ``refused``:
 - ``state``: how it and its backends are doing
 - ``successor``: how to start one that takes its place when it is killed
 - ``round_trips``: how long members take to answer the gossip
+- ``counted``: what its drivers count, for metrics
 """
 
 from __future__ import annotations

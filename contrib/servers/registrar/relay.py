@@ -20,13 +20,21 @@ import attrs
 from anyio.abc import TaskStatus
 
 from ....discovery.settings import Settings
-from ....drivers.contract import AnnouncingDriver, CheckingDriver, ProbingDriver, Sink, SubscribingDriver
+from ....drivers.contract import (
+    AnnouncingDriver,
+    CheckingDriver,
+    ProbingDriver,
+    ReconfigurableDriver,
+    Sink,
+    SubscribingDriver,
+)
 from ....drivers.errors import RegistrationError
-from ....drivers.members import DRAINING, DriverStatus, Instance, Member, MemberState
+from ....drivers.members import DRAINING, DriverStatus, Instance, Member, MemberState, Metric
+from .counted import Given
 from .frames import BadFrame, Message
 from .messages import RegistrarState, error_of, member_of
 from .own_node import registrar_of_its_own
-from .sharing import MODE
+from .sharing import MODE, SharedSettings
 from .starting import CannotShare, Found, find
 from .wire import BrokenWire, Wire
 
@@ -51,18 +59,15 @@ class _Reply:
     error: Exception | None = None
 
 
-class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
-    """Reports what a registrar tells.
-
-    Args:
-        settings: those of the node that is shared.
-    """
+class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, ReconfigurableDriver):
+    """Reports what a registrar tells."""
 
     detection_bound = 30.0
     """Seconds that a new registrar has to find those whom the last one knew."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: SharedSettings) -> None:
+        self._settings = settings.node
+        self._changes = settings.changes
         self._instance: Instance | None = None
         self._drains = False
         self._started = False
@@ -72,6 +77,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
         self._state = RegistrarState(message="no registrar yet")
         self._members: dict[Key, Member] = {}
         self._round_trips: dict[Key, float] = {}
+        self._given = Given()
         self._wanted: dict[str | None, anyio.Event] = {}
         self._replies: dict[int, _Reply] = {}
         self._numbers = itertools.count(1)
@@ -151,7 +157,9 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
             raise BrokenWire(f"it has said nothing for {_SILENT_FOR:g} s") from error
 
     async def _begin(self, task_status: TaskStatus[None]) -> None:
-        """Register with this registrar what the one before it had, and count as started."""
+        """Have this registrar know what the one before it did, and count as started."""
+        if self._changes:
+            await self.reconfigure(SharedSettings(self._settings, self._changes))
         if self._instance is not None and not self._drains:
             try:
                 await self._register(self._instance, first=True)
@@ -176,6 +184,8 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
                 self._successor = message["packed"]
             case "round_trips":
                 self._round_trips |= {(service, host, port): each for service, host, port, each in message["seconds"]}
+            case "counted":
+                self._given.take(message)
             case "answered":
                 if (answered := self._wanted.get(message["service"])) is not None:
                     answered.set()
@@ -233,6 +243,12 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
     async def _register(self, instance: Instance, *, first: bool) -> None:
         await self._request({"kind": "register", "data": dict(instance.data), "first": first})
 
+    async def reconfigure(self, settings: SharedSettings) -> None:
+        """See `ReconfigurableDriver.reconfigure`: for the node, and so for all that share it."""
+        self._changes = settings.changes
+        if self._found is not None:
+            await self._request({"kind": "reconfigure", "changes": self._changes})
+
     async def leave(self) -> None:
         """See `Driver.leave`: one that drains waits until the service has left, or knows that it need not. One that
         just ends is missed, and replaced.
@@ -288,6 +304,11 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
         """See `ProbingDriver.doubt`."""
         return self._state.doubt
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What the numbers in `status` mean; the part before the dot is the mode of the registrar's driver."""
+        return self._given.metrics
+
     def status(self) -> DriverStatus:
         """See `Driver.status`: that of the registrar."""
         found, state = self._found, self._state
@@ -304,6 +325,8 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver):
             message,
             state.nodes,
             state.address,
+            self._given.counters,
+            self._given.gauges,
             registrar=None if found is None or own else found.pid,
             own_node=self._own_node,
         )

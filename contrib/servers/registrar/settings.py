@@ -19,10 +19,8 @@ from ....discovery.status import RegistryStatus
 
 __all__ = ["Start", "fingerprint", "pack", "resumed", "unpack"]
 
-_OF_ONE_PROCESS = frozenset({"name", "plugins", "leave_on_sigterm", "configuration"})
-"""A gossip node's own name is drawn at random in every process. Members of a cluster may differ in these, and where a
-value was found says nothing.
-"""
+_OF_ONE_PROCESS = frozenset({"name", "plugins", "leave_on_sigterm", "manage_user", "manage_pass"})
+"""A gossip node's own name is drawn at random in every process. Those that share a node may differ in these."""
 
 
 @attrs.frozen
@@ -87,7 +85,7 @@ def fingerprint(settings: Settings) -> str:
 
 def _plain(value: Any) -> object:
     if attrs.has(type(value)):
-        fields = attrs.fields_dict(type(value))
+        fields = [field.name for field in attrs.fields(type(value)) if field.eq]
         return [(name, _plain(getattr(value, name))) for name in fields if name not in _OF_ONE_PROCESS]
     if isinstance(value, Mapping):
         return sorted((str(key), repr(_plain(item))) for key, item in value.items())

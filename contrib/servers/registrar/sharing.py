@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import socket
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -16,20 +17,48 @@ from ....drivers.environment import Environment
 if TYPE_CHECKING:
     from .relay import Relay
 
-__all__ = ["MODE", "among_workers", "shared"]
+__all__ = ["MODE", "SharedSettings", "among_workers", "shared"]
 
 logger = logging.getLogger(__name__)
 
 MODE = "registrar"
 
 
+@attrs.frozen
+class SharedSettings:
+    """The settings of the driver of a process that shares a node.
+
+    Attributes:
+        node: the settings of the node that is shared.
+        changes: what was changed since, by variable.
+    """
+
+    node: Settings
+    changes: Mapping[str, str] = attrs.field(default=MappingProxyType({}), hash=False)
+
+
 class _Plugin:
-    """The `DriverPlugin` of settings that are there already."""
+    """The `ReconfigurablePlugin` and `DescribingPlugin` of the node's drivers together."""
+
+    def __init__(self, node: Settings) -> None:
+        self._plugins: list[Any] = [node.plugins[mode] for mode in node.modes]
+        self.documented = tuple(each for plugin in self._plugins for each in getattr(plugin, "documented", ()))
+        self.dynamic_variables = frozenset[str]().union(
+            *(getattr(plugin, "dynamic_variables", ()) for plugin in self._plugins)
+        )
 
     def read_settings(self, environment: Environment) -> None:
         """See `DriverPlugin.read_settings`: there is no variable for it."""
 
-    def create(self, settings: Settings) -> Relay:
+    def changed(self, settings: SharedSettings, environment: Environment) -> SharedSettings:
+        """See `ReconfigurablePlugin.changed`: each driver checks what is its own."""
+        for mode, plugin in zip(settings.node.modes, self._plugins, strict=True):
+            if hasattr(plugin, "changed"):
+                plugin.changed(settings.node.drivers[mode], environment)
+        changes = {name: environment.text(name) for name in self.dynamic_variables if name in environment}
+        return attrs.evolve(settings, changes={**settings.changes, **changes})
+
+    def create(self, settings: SharedSettings) -> Relay:
         """See `DriverPlugin.create`."""
         from .relay import Relay  # only what shares a node needs it
 
@@ -56,8 +85,8 @@ def shared(settings: Settings) -> Settings:
     return attrs.evolve(
         settings,
         modes=(MODE,),
-        plugins=MappingProxyType({MODE: _Plugin()}),
-        drivers=MappingProxyType({MODE: settings}),
+        plugins=MappingProxyType({MODE: _Plugin(settings)}),
+        drivers=MappingProxyType({MODE: SharedSettings(settings)}),
     )
 
 

@@ -28,6 +28,7 @@ from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.memory.verdict import counted_seconds, counts_against
 from pydoudou.balancers.memory.zones import Callers
 from pydoudou.balancers.service_state import ServiceState, state_of
+from pydoudou.balancers.surroundings import Surroundings
 from pydoudou.balancers.table_balancer import TableBalancer
 from pydoudou.discovery.merging.snapshot import Snapshot
 from pydoudou.drivers.members import Outcome, Reached
@@ -36,7 +37,7 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY = pytest.mark.parametrize("make", [RoundRobin, WeightedRandom, SmoothWeighted, LeastPending, LeastLatency])
 
 
-class World:
+class World(Surroundings):
     """A registry in virtual time, its members, and what they do."""
 
     def __init__(self, count: int, **fields: Any) -> None:

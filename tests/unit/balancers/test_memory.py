@@ -19,6 +19,7 @@ from pydoudou.balancers.calls.policy import CallPolicy
 from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.memory.service_memory import MAX_GONE, REMEMBERED_AFTER_GOING, ServiceMemory
 from pydoudou.balancers.service_state import ServiceState, state_of
+from pydoudou.balancers.surroundings import Surroundings
 from pydoudou.discovery.observer import Observer
 from pydoudou.drivers.members import Outcome, Reached
 
@@ -309,7 +310,7 @@ def test_nobody_is_told_once_the_observer_is_gone(registered: Registry, observed
 # -- lateness of this process itself -----------------------------------------------------------------------------------
 
 
-class Doubting(GivenMembers):
+class Doubting(GivenMembers, Surroundings):
     """A registry that notes what it is asked and told."""
 
     def __init__(self, *members: Member) -> None:

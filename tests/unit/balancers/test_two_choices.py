@@ -14,6 +14,7 @@ import pytest
 from pydoudou import LeastLatency, LeastPending, Member, NoMemberAvailable
 from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.service_state import state_of
+from pydoudou.balancers.surroundings import Surroundings
 from pydoudou.balancers.two_choices import TwoChoices
 from pydoudou.discovery.merging.snapshot import Snapshot
 from pydoudou.drivers.members import Outcome, Reached
@@ -22,7 +23,7 @@ Make = Callable[..., TwoChoices]
 BOTH = pytest.mark.parametrize("make", [LeastPending, LeastLatency])
 
 
-class Timed:
+class Timed(Surroundings):
     """A registry in virtual time."""
 
     def __init__(self, *weights: float) -> None:

@@ -17,6 +17,7 @@ from support.waiting import eventually_async
 
 from pydoudou.contrib.asgi import Registered
 from pydoudou.contrib.servers import State
+from pydoudou.contrib.servers.registered_above import marked
 from pydoudou.discovery import default_registry
 
 REGISTERED = {"register": True, "service_name": "orders", "register_host": "127.0.0.1", "drain_time": 0.0}
@@ -103,6 +104,22 @@ def test_an_application_that_fails_to_start_is_heard_and_nothing_runs_on() -> No
     anyio.run(server.live, nothing)
     assert server.said == ["lifespan.startup.failed"]
     assert plugin.driver.log[-1] == "end"
+
+
+def test_a_program_that_run_registers_only_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = ScriptedPlugin("gossip")
+    chosen = settings(plugin, **REGISTERED)
+    for name, value in marked({}, chosen).items():
+        monkeypatch.setenv(name, value)
+    registered = Registered(without_lifespan, settings=chosen)
+
+    async def look() -> None:
+        registry = default_registry.current()
+        assert registry is not None
+        assert (registered.server, registry.settings.register) == (None, False)
+
+    anyio.run(Server(registered).live, look)
+    assert plugin.driver.instance is None
 
 
 def test_twenty_lives_leave_no_thread_no_file_and_no_handler_behind() -> None:

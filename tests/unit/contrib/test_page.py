@@ -360,6 +360,11 @@ def test_a_viewer_is_told_only_what_has_changed(plugin: ScriptedPlugin, registry
     assert second["rows"][0]["id"] == first["rows"][1]["id"]
 
 
+def test_a_row_has_the_same_number_in_every_process_that_shows_it(registry: Registry) -> None:
+    assert [row["id"] for row in rows(RegistryPage(registry))] == [row["id"] for row in rows(RegistryPage(registry))]
+    assert len({row["id"] for row in rows(RegistryPage(registry))}) == 2
+
+
 def test_services_that_nobody_calls_and_that_do_not_change_cost_nothing_to_look_at_again(registry: Registry) -> None:
     table = Table(lambda: {"": registry})
     table.refresh()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from urllib.parse import quote, unquote, urlsplit
 
 import boto3
@@ -16,7 +17,6 @@ __all__ = ["MOST_BYTES", "Storage"]
 MOST_BYTES = 1024 * 1024
 """Of one text."""
 _WITHIN = 10
-_ALREADY_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 _NOT_THERE = ("404", "NoSuchKey", "NotFound")
 
 
@@ -42,7 +42,8 @@ class Storage:
                 retries={"total_max_attempts": 3},
             ),
         )
-        self._made = False
+        known = self._client.exceptions
+        self._there_already = known.BucketAlreadyOwnedByYou, known.BucketAlreadyExists
 
     def put(self, key: str, data: bytes, kind: str) -> str:
         """Store it; its URL.
@@ -51,12 +52,18 @@ class Storage:
             BizError: 503, the store cannot be reached, or refused it.
         """
         try:
-            if not self._made:
-                self._make()
-            self._client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=kind)
+            try:
+                self._put(key, data, kind)
+            except self._client.exceptions.NoSuchBucket:
+                with contextlib.suppress(*self._there_already):
+                    self._client.create_bucket(Bucket=self.bucket)
+                self._put(key, data, kind)
         except (BotoCoreError, ClientError) as error:
             raise BizError(503, f"it cannot be stored: {error}") from error
         return self.url(key)
+
+    def _put(self, key: str, data: bytes, kind: str) -> None:
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=kind)
 
     def get(self, key: str, most: int) -> tuple[bytes, str] | None:
         """What is stored under the key, at most so many bytes and one more, and its media type; None if nothing is.
@@ -85,11 +92,3 @@ class Storage:
             return None
         key = unquote(given.path.removeprefix(ours.path))
         return key if key and ".." not in key.split("/") else None
-
-    def _make(self) -> None:
-        try:
-            self._client.create_bucket(Bucket=self.bucket)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _ALREADY_THERE:
-                raise
-        self._made = True

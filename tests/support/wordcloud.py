@@ -1,0 +1,71 @@
+"""The word cloud system of the documentation, started for a test."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["HERE", "RUN", "Person", "running", "skip_without"]
+
+HERE = Path(__file__).parents[2] / "docs" / "examples" / "wordcloud"
+RUN = HERE / "run"
+_NEEDED = ("wordcloud", "rjieba", "boto3", "moto", "bcrypt", "jwt", "sqlalchemy", "multipart")
+
+
+def skip_without() -> None:
+    """Skip the tests of this module if what the system needs is not installed; else make its modules importable."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"the word cloud system needs {', '.join(missing)}: make wordcloud-test", allow_module_level=True)
+    if str(HERE) not in sys.path:
+        sys.path.append(str(HERE))
+
+
+@contextlib.contextmanager
+def running(folder: Path, scale: Mapping[str, int] | None = None) -> Iterator[Any]:
+    """The `system.topology.System`, from its start to its stop."""
+    from system.topology import System
+
+    system = System(folder, scale=dict(scale or {}))
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()
+
+
+class Person(httpx.Client):
+    """Somebody who signs in."""
+
+    def __init__(self, url: str, name: str = "jackchen", password: str = "1234") -> None:
+        super().__init__(base_url=url, timeout=180.0)
+        self._signs_in_with = {"username": name, "password": password}
+
+    def __enter__(self) -> Person:
+        super().__enter__()
+        answer = self.post("usersvc/public/log/in", data=self._signs_in_with).raise_for_status()
+        self.headers["authorization"] = f"Bearer {answer.json()['data']}"
+        return self
+
+    def upload(self, content: bytes, lang: str = "en", top: object = 0) -> httpx.Response:
+        """The answer to an upload."""
+        return self.post("upload", files={"file": ("text.txt", content)}, data={"lang": lang, "top": str(top)})
+
+    def tasks(self, page: int = 1, size: int = 100) -> list[dict[str, Any]]:
+        """Those of this person, the latest first."""
+        answer = self.get("task/page", params={"page": page, "pageSize": size}).raise_for_status()
+        return list(answer.json()["result"]["items"])
+
+    def picture(self, url: str) -> bytes:
+        """What the browser would show."""
+        return self.get(f"oss/{'/'.join(url.split('/')[3:])}").raise_for_status().content
