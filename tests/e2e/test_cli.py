@@ -449,7 +449,7 @@ def test_a_real_prometheus_scrapes_the_targets_while_they_are_there(seed: str, t
     [
         ("pydoudou s", {"sd", "services", "simulate", "status"}),
         ("pydoudou members --w", {"--watch", "--wait"}),
-        ("pydoudou doctor --", {"--json", "--seed", "--wait", "--help"}),
+        ("pydoudou doctor --", {"--json", "--seed", "--help"}),
     ],
 )
 def test_a_shell_completes_commands_and_options(line: str, offered: set[str]) -> None:
