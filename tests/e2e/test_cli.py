@@ -129,11 +129,13 @@ def test_status_is_ready_or_says_why_not(seed: str) -> None:
 def test_status_shows_the_nodes_of_the_gossip(seed: str) -> None:
     done = pydoudou("status", "--nodes", "--seed", seed, "--json", **FAST_GOSSIP)
     nodes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {node["node"]: (node["state"], node["services"]) for node in nodes} == {
+    seen = {node["node"]: (node["state"], node["services"]) for node in nodes}
+    assert {name: seen.get(name) for name in ("orders-1", MARKUP, EVIL)} == {
         "orders-1": ("alive", ["orders"]),
         MARKUP: ("alive", ["users"]),
         EVIL: ("alive", []),
     }
+    assert "left" not in {state for state, _ in seen.values()}
 
 
 @pytest.mark.parametrize("node", ["orders-1", "its address"])
