@@ -10,7 +10,7 @@ BENCHMARKS := $(wildcard $(addprefix tests/benchmarks/,imports.py picks.py balan
 # Tests and benchmarks start processes by the hundred; each would compile the package once more.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers wordcloud wordcloud-test clean
+.PHONY: venv demo test unit lint long parity screenshots fuzz fuzz-minute hostile hostile-minutes survival survival-minute reference simulations bench peers wordcloud wordcloud-full wordcloud-test clean
 .DEFAULT_GOAL := test
 
 venv: $(STAMP)
@@ -34,6 +34,14 @@ $(VENV)/wordcloud: docs/examples/wordcloud/requirements.txt $(STAMP)
 
 wordcloud: $(VENV)/wordcloud
 	@$(BIN)/python docs/examples/wordcloud/run
+
+$(VENV)/wordcloud-full: docs/examples/wordcloud/requirements-full.txt $(VENV)/wordcloud
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# The same with real parts, as far as they are on this machine; it says what is not.
+wordcloud-full: $(VENV)/wordcloud-full
+	@$(BIN)/python docs/examples/wordcloud/run --full
 
 wordcloud-test: $(VENV)/wordcloud
 	$(BIN)/python -m pytest tests/e2e/test_wordcloud.py --numprocesses 0

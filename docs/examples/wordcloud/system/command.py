@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import sys
@@ -35,6 +36,7 @@ def _scale(context: click.Context, option: click.Parameter, given: tuple[str, ..
 
 
 @click.command()
+@click.option("--full", is_flag=True, help="Real parts: PostgreSQL, Redis, Prometheus and others, where they are.")
 @click.option("--scale", multiple=True, callback=_scale, metavar="NAME=N", help="Processes of a service: maker=3.")
 @click.option("--discovery", default="memberlist", help="memberlist, nacos, both with a comma, or mono for none.")
 @click.option("--once", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Upload this, and stop.")
@@ -42,7 +44,7 @@ def _scale(context: click.Context, option: click.Parameter, given: tuple[str, ..
 @click.option("--top", default=0, show_default=True, help="How many words are drawn; 0 for all.")
 @click.option("--folder", type=click.Path(path_type=Path), help="For logs and data; a new one by default.")
 def main(
-    scale: dict[str, int], discovery: str, once: Path | None, lang: str, top: int, folder: Path | None
+    full: bool, scale: dict[str, int], discovery: str, once: Path | None, lang: str, top: int, folder: Path | None
 ) -> NoReturn:
     """Start all services of the word cloud system on this machine, and stop them at Ctrl-C.
 
@@ -51,11 +53,12 @@ def main(
     if needs_nacos(discovery):
         raise click.UsageError("--discovery nacos needs a server: set GDD_NACOS_SERVER_ADDR=host:port")
     console = Console(stderr=once is not None)
+    tell = functools.partial(console.print, soft_wrap=True, markup=False, highlight=False)
     if folder is None:
         folder = Path(tempfile.mkdtemp(prefix="wordcloud-"))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    system = System(folder.resolve(), discovery, scale, console.print)
+    system = System(folder.resolve(), discovery, scale, tell, full)
     code = 0
     try:
         system.start()

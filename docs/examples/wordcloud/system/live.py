@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .parts import get
+from .parts import HOST, get
 
 if TYPE_CHECKING:
     from .topology import System
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["watch"]
 
 _EVERY = 1.0
+_WATCHES = ("jaeger", "alertmanager", "prometheus")
 
 
 def watch(system: System, console: Console) -> None:
     """Until Ctrl-C. What ends by itself is started again."""
     console.print(f"the page: {system.url}  (jackchen / 1234)")
     console.print(f"the registry: {system.url}go-doudou/registry  (admin / admin)")
+    for part in system.parts:
+        if part.name in _WATCHES:
+            console.print(f"{part.name}: http://{HOST}:{part.port}/")
     console.print("Ctrl-C stops everything")
     with contextlib.ExitStack() as stack:
         live = stack.enter_context(Live(console=console, auto_refresh=False)) if console.is_terminal else None

@@ -57,8 +57,9 @@ class Part:
         command: the program and its arguments.
         folder: where its log is.
         variables: of its environment, beside those of this process.
-        port: on which it answers by HTTP; 0 if it does not.
-        check: the path that has an answer when it is ready.
+        port: on which it listens; 0 if on none.
+        check: the path that has an answer over HTTP when it is ready.
+        probe: a command that succeeds when it is ready, where it speaks something else.
         ended_by: the signal that stops it.
     """
 
@@ -68,6 +69,7 @@ class Part:
     variables: Mapping[str, str] = attrs.field(factory=dict)
     port: int = 0
     check: str = ""
+    probe: Sequence[str] = ()
     ended_by: signal.Signals = signal.SIGTERM
     starts: int = 0
     process: subprocess.Popen[bytes] | None = None
@@ -106,9 +108,14 @@ class Part:
         """
         if not self.runs:
             raise PartFailed(f"{self.name} ended before it answered; {self.log} ends with:\n{self._last_lines()}")
-        if not self.check:
+        if self.probe:
+            return subprocess.run(self.probe, capture_output=True).returncode == 0
+        if not self.port:
             return True
         try:
+            if not self.check:
+                socket.create_connection((HOST, self.port)).close()
+                return True
             get(f"http://{HOST}:{self.port}{self.check}")
         except urllib.error.HTTPError as error:
             return error.code < 500

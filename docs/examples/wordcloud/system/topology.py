@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 
 from .parts import HOST, Part, free_port, get
+from .real import KINDS
 
 __all__ = ["SERVICES", "System"]
 
@@ -30,16 +31,18 @@ class System:
         folder: for logs and data.
         discovery: the backends, such as ``memberlist`` or ``memberlist,nacos``; ``mono`` for none.
         scale: how many processes of a service there are; 1 of those that are not named.
-        full: real parts instead of embedded ones.
-        tell: is told what is being started.
+        tell: is told what is being started, and what is not there.
+        full: real parts instead of embedded ones, as far as this machine has them.
     """
 
     folder: Path
     discovery: str = "memberlist"
     scale: dict[str, int] = attrs.field(factory=dict)
     tell: Callable[[str], None] = lambda line: None
+    full: bool = False
     parts: list[Part] = attrs.field(factory=list)
     shared: dict[str, str] = attrs.field(factory=dict)
+    behind: list[Part] = attrs.field(factory=list)
     bff: Part | None = None
 
     @property
@@ -55,13 +58,16 @@ class System:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._common()
-        self._add("store", [_script("moto_server"), "-H", HOST], port_option="-p", check="/moto-api/")
-        self.shared["BIZ_OSS_ENDPOINT"] = f"http://{HOST}:{self.parts[-1].port}"
-        self.shared["BIZ_DB_URL"] = f"sqlite:///{self.folder / 'wordcloud.db'}"
+        if self.full:
+            self._add_real()
+        if "BIZ_OSS_ENDPOINT" not in self.shared:
+            self._add_store()
+        self.shared.setdefault("BIZ_DB_URL", f"sqlite:///{self.folder / 'wordcloud.db'}")
         if self.discovery != "mono":
             self._add_seed()
         self._wait(self.parts)
         behind = [self._service(name, number) for name in SERVICES for number in range(self.scale.get(name, 1))]
+        self.behind = behind
         if self.discovery == "mono":
             for part, variable in zip(behind, SERVICES.values(), strict=False):
                 self.shared[variable] = f"http://{HOST}:{part.port}"
@@ -71,13 +77,13 @@ class System:
         self._wait([self.bff])
 
     def stop(self) -> None:
-        """Stop everything, bff first: nobody is called any more who has gone."""
-        for part in reversed(self.parts):
-            part.tell_to_stop()
-            if part is self.bff:
+        """Stop everything, bff first and what all use last: nobody is called any more who has gone."""
+        used = [part for part in self.parts if part is not self.bff and part not in self.behind]
+        for group in ([self.bff] if self.bff else [], self.behind, used):
+            for part in group:
+                part.tell_to_stop()
+            for part in group:
                 part.stop()
-        for part in reversed(self.parts):
-            part.stop()
 
     def members(self) -> dict[str, int]:
         """How many members of each service bff sees."""
@@ -107,13 +113,21 @@ class System:
         if self.discovery != "mono":
             self.shared["GDD_SERVICE_DISCOVERY_MODE"] = self.discovery
 
-    def _add(
-        self, name: str, command: list[str], *, port_option: str, check: str, variables: dict[str, str] | None = None
-    ) -> Part:
+    def _add_real(self) -> None:
+        for kind in KINDS:
+            program, missing = kind.find(), kind.missing()
+            if program is None or missing:
+                self.tell(missing)
+                continue
+            part, variables = kind.begin(program, self.folder / kind.program)
+            self.parts.append(part)
+            self.shared |= variables
+
+    def _add_store(self) -> None:
         port = free_port()
-        part = Part(name, [*command, port_option, str(port)], self.folder, variables or {}, port, check)
-        self.parts.append(part)
-        return part
+        command = [_script("moto_server"), "-H", HOST, "-p", str(port)]
+        self.parts.append(Part("store", command, self.folder, port=port, check="/moto-api/"))
+        self.shared["BIZ_OSS_ENDPOINT"] = f"http://{HOST}:{port}"
 
     def _add_seed(self) -> None:
         """As in the original, the seed is the node that tells Prometheus its targets."""
