@@ -16,7 +16,6 @@ when ``/`` has a status below 500.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -77,25 +76,10 @@ def _refuse_node_of_master() -> None:
         )
 
 
-class _Drains:
-    """`RegisteredServer.drain_soon` of a worker, whose answers end their connections from then on, which is gunicorn's
-    to say.
-    """
-
-    def __init__(self, worker: Any, server: RegisteredServer) -> None:
-        self._worker, self._server = worker, TwiceIsOnce(server)
-
-    def drain_soon(self, then: Callable[[], None]) -> bool:
-        drains = self._server.drain_soon(then)
-        if drains:
-            self._worker.cfg.set("keepalive", 0)
-        return drains
-
-
 def _drain_first(worker: Any, server: RegisteredServer) -> None:
-    drains, loop = _Drains(worker, server), getattr(worker, "loop", None)
+    drains, loop = TwiceIsOnce(server), getattr(worker, "loop", None)
     if loop is not None and hasattr(worker, "handle_exit_signal"):  # the class asgi, whose handlers are asyncio's
-        worker.asgi = closing_connections(worker.asgi, lambda: server)  # what is connected keeps the old configuration
+        worker.asgi = closing_connections(worker.asgi, lambda: server)
 
         def drain_first() -> None:
             if not drains.drain_soon(lambda: loop.call_soon_threadsafe(worker.handle_exit_signal)):
@@ -103,7 +87,23 @@ def _drain_first(worker: Any, server: RegisteredServer) -> None:
 
         loop.add_signal_handler(signal.SIGTERM, drain_first)
     else:
+        worker.wsgi = _closing_connections(worker.wsgi, server)
         DrainFirst(drains).set()
+
+
+def _closing_connections(app: Any, server: RegisteredServer) -> Any:
+    """`app`, whose answers end their connection while `server` drains. That is for gunicorn to say, not for an
+    application. Its setting ``keepalive`` would end those as well whose answer has just promised the contrary.
+    """
+
+    def answering(environ: dict[str, Any], start_response: Any) -> Any:
+        if server.draining:
+            force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
+            if force_close is not None:  # not in every class of workers
+                force_close()
+        return app(environ, start_response)
+
+    return answering
 
 
 def worker_exit(server: Any, worker: Any) -> None:
