@@ -169,8 +169,11 @@ class Hub(Observer):
         """Whether a server has started a worker that has not come yet."""
         if self._attendance.staying:
             return False
-        known = {process.pid for process in self._processes.values()}
-        return any(younger_siblings(process, known) for process in self._processes.values())
+        youngest: dict[int, Process] = {}
+        for process in self._processes.values():
+            if process.parent not in youngest or process.began > youngest[process.parent].began:
+                youngest[process.parent] = process
+        return any(map(younger_siblings, youngest.values()))
 
     async def _leave(self) -> None:
         await to_thread.run_sync(self._registry.drain, 0.0)
