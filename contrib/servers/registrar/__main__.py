@@ -57,7 +57,6 @@ async def _serve(held: Held, start: Start) -> None:
     listening = Listening(held)
     registry = Registry(settings)
     hub = Hub(registry, start.fingerprint, holder, listening.end, shared=True)
-    registry.add_observer(hub)
     try:
         await to_thread.run_sync(lambda: registry.start(start.registered, announce=start.registered is not None))
         await hub.begin()
