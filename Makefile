@@ -43,8 +43,8 @@ $(VENV)/wordcloud-full: docs/examples/wordcloud/requirements-full.txt $(VENV)/wo
 wordcloud-full: $(VENV)/wordcloud-full
 	@$(BIN)/python docs/examples/wordcloud/run --full
 
-wordcloud-test: $(VENV)/wordcloud
-	$(BIN)/python -m pytest tests/e2e/test_wordcloud.py --numprocesses 0
+wordcloud-test: $(VENV)/wordcloud-full
+	$(BIN)/python -m pytest tests/e2e/test_wordcloud.py tests/e2e/test_wordcloud_full.py --numprocesses 0
 
 demo: $(STAMP)
 	@$(BIN)/pydoudou demo

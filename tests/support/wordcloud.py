@@ -32,11 +32,11 @@ def skip_without() -> None:
 
 
 @contextlib.contextmanager
-def running(folder: Path, scale: Mapping[str, int] | None = None) -> Iterator[Any]:
-    """The `system.topology.System`, from its start to its stop."""
+def running(folder: Path, scale: Mapping[str, int] | None = None, *, full: bool = False) -> Iterator[Any]:
+    """The `system.topology.System`, from its start to its stop; `full` with real parts."""
     from system.topology import System
 
-    system = System(folder, scale=dict(scale or {}))
+    system = System(folder, scale=dict(scale or {}), full=full)
     try:
         system.start()
         yield system
