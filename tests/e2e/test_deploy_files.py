@@ -16,23 +16,13 @@ from typing import Any
 import pytest
 from support.containers import Topology
 from support.gossip import FAST_GOSSIP, gossiping
-from support.peers import locate
+from support.manifests import checked, understood
 from support.server_processes import free_port
 from support.waiting import eventually
-
-from pydoudou import Settings
-from pydoudou.discovery.configuration.described import described
 
 FILES = Path(__file__).parents[2] / "docs" / "deploy" / "files"
 MANIFESTS = sorted(path.name for path in (FILES / "kubernetes").iterdir())
 Object = dict[str, Any]
-
-
-def understood(kind: str, file: Path) -> Any:
-    """What Compose or Kubernetes reads in a file; fails the test where they refuse it."""
-    read = subprocess.run([locate("manifests") / "peer", kind, file], capture_output=True, text=True, check=False)
-    assert read.returncode == 0, read.stderr
-    return json.loads(read.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +36,6 @@ def objects() -> dict[tuple[str, str], Object]:
     """All objects of all manifests, by kind and name."""
     found = [one for name in MANIFESTS for one in understood("kubernetes", FILES / "kubernetes" / name)]
     return {(one["kind"], one["metadata"]["name"]): one for one in found}
-
-
-def checked(variables: dict[str, str]) -> Settings:
-    """The settings of a service; its variables are all of them that are read."""
-    ours = {name: text for name, text in variables.items() if name.startswith("GDD_")}
-    settings = Settings.from_env(ours, register="GDD_SERVICE_NAME" in ours)
-    assert ours.keys() <= {variable.name for variable in described(settings)}
-    return settings
 
 
 # -- Docker ------------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ func main() {
 }
 
 func compose(file string) (any, error) {
-	options, err := cli.NewProjectOptions([]string{file}, cli.WithName("test"))
+	options, err := cli.NewProjectOptions([]string{file}, cli.WithName("test"), cli.WithOsEnv)
 	if err != nil {
 		return nil, err
 	}
