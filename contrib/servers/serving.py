@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -56,7 +57,9 @@ async def serving(
         if above:
             yield None
             return
-        server = RegisteredServer(registry, check, scheme=scheme, drain=drain, doubtful=True)
+        # A port that several workers share was opened before they were started, and any of them may be asked.
+        alone = multiprocessing.parent_process() is None
+        server = RegisteredServer(registry, check, scheme=scheme, drain=drain, doubtful=alone)
         drain_first = DrainFirst(server)
         if on_sigterm:
             drain_first.set()
