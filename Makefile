@@ -54,6 +54,7 @@ unit: $(STAMP)
 LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py) \
   $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
 long: fuzz
+	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_servers_that_do_not_answer.py tests/e2e/test_frameworks.py tests/e2e/test_cycles.py tests/e2e/test_registrar.py tests/e2e/test_workers.py tests/interop/test_go_consumer.py tests/interop/test_remote_configuration.py --numprocesses 2 --dist loadfile
 	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest $(LONG) --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)

@@ -15,10 +15,7 @@ when ``/`` has a status below 500.
 
 from __future__ import annotations
 
-import math
 import signal
-import time
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -31,13 +28,9 @@ from .asgi import closing_connections
 from .servers.registered_above import registered_above
 from .servers.registrar import shared
 from .servers.server import RegisteredServer
-from .servers.signals import DrainFirst
+from .servers.signals import DrainFirst, TwiceIsOnce
 
 __all__ = ["post_worker_init", "worker_exit"]
-
-
-_SAME_SIGNAL_WITHIN = 1.0
-"""Seconds: systemd tells every process of a unit to end, and gunicorn tells its workers again."""
 
 
 @attrs.frozen
@@ -83,27 +76,8 @@ def _refuse_node_of_master() -> None:
         )
 
 
-class _Drains:
-    """`RegisteredServer.drain_soon`, for which a second SIGTERM within a second is the first one, which came twice."""
-
-    def __init__(self, server: RegisteredServer) -> None:
-        self._server = server
-        self._told_at = -math.inf
-        self._over = False
-
-    def drain_soon(self, then: Callable[[], None]) -> bool:
-        def when_over() -> None:
-            self._over = True
-            then()
-
-        if self._server.drain_soon(when_over):
-            self._told_at = time.monotonic()
-            return True
-        return not self._over and time.monotonic() - self._told_at < _SAME_SIGNAL_WITHIN
-
-
 def _drain_first(worker: Any, server: RegisteredServer) -> None:
-    drains, loop = _Drains(server), getattr(worker, "loop", None)
+    drains, loop = TwiceIsOnce(server), getattr(worker, "loop", None)
     if loop is not None and hasattr(worker, "handle_exit_signal"):  # the class asgi, whose handlers are asyncio's
         worker.asgi = closing_connections(worker.asgi, lambda: server)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -12,9 +11,9 @@ import attrs
 from ...discovery import default_registry
 from ...discovery.settings import Settings
 from .registered_above import registered_above
-from .registrar import among_workers
+from .registrar import among_workers, is_worker
 from .server import RegisteredServer
-from .signals import DrainFirst
+from .signals import DrainFirst, TwiceIsOnce
 
 __all__ = ["serving"]
 
@@ -58,9 +57,8 @@ async def serving(
             yield None
             return
         # A port that several workers share was opened before they were started, and any of them may be asked.
-        alone = multiprocessing.parent_process() is None
-        server = RegisteredServer(registry, check, scheme=scheme, drain=drain, doubtful=alone)
-        drain_first = DrainFirst(server)
+        server = RegisteredServer(registry, check, scheme=scheme, drain=drain, doubtful=not is_worker())
+        drain_first = DrainFirst(TwiceIsOnce(server) if is_worker() else server)
         if on_sigterm:
             drain_first.set()
         server.start()

@@ -23,9 +23,10 @@ OLD, NEW = (base64.b64encode(bytes(range(first, first + 32))).decode() for first
 
 def test_the_key_that_the_page_makes_is_one() -> None:
     (console,) = blocks("security.md", "console")
-    command = re.fullmatch(r'\$ python3 -c "(.*)"\n', console)
+    command = re.fullmatch(r"\$ pydoudou (.*)\n", console)
     assert command is not None
-    made = subprocess.run([sys.executable, "-c", command[1]], capture_output=True, text=True, check=True).stdout
+    program = [sys.executable, "-m", "pydoudou", *command[1].split()]
+    made = subprocess.run(program, capture_output=True, text=True, check=True).stdout
     environment = Environment({SECRET_KEY: made.strip()})
     assert [len(key) for key in read_keys(environment)] == [32]
     environment.check()
