@@ -10,6 +10,8 @@ from .calls.policy import CallPolicy
 
 __all__ = ["default_policy"]
 
+_NOTHING_SAID = CallDefaults()
+
 
 def default_policy(registry: object) -> CallPolicy:
     """The one that holds now.
@@ -17,8 +19,13 @@ def default_policy(registry: object) -> CallPolicy:
     Args:
         registry: whose settings count; None for the process's default one.
     """
+    global _latest
     asked = default_registry.current() if registry is None else registry
-    return _made(asked.settings.calls if isinstance(asked, Registry) else CallDefaults())
+    defaults = asked.settings.calls if isinstance(asked, Registry) else _NOTHING_SAID
+    latest = _latest
+    if latest[0] is not defaults:
+        latest = _latest = (defaults, _made(defaults))
+    return latest[1]
 
 
 @functools.lru_cache(maxsize=64)
@@ -30,3 +37,7 @@ def _made(defaults: CallDefaults) -> CallPolicy:
         retry_ratio=defaults.retry_ratio,
         retry_reserve=defaults.retry_reserve,
     )
+
+
+_latest = (_NOTHING_SAID, _made(_NOTHING_SAID))
+"""What was said last and the policy of it: every call asks, and settings are nearly always the same object."""

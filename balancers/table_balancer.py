@@ -193,6 +193,13 @@ class TableBalancer(Generic[T]):
         return self._own_calls if state is None else state.calls
 
     @property
+    def counters(self) -> dict[str, int]:
+        """What the rules of `CallPolicy` did to the service's calls, whoever made them, and under ``dry_run_…`` what
+        they would have done.
+        """
+        return dict(self.calls.counters)
+
+    @property
     def state(self) -> ServiceState | None:
         """What all balancers and clients of the process share about the service; None while it has no members."""
         if self._derived.state is None and not self._closed:

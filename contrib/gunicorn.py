@@ -15,10 +15,7 @@ when ``/`` has a status below 500.
 
 from __future__ import annotations
 
-import math
 import signal
-import time
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -31,13 +28,9 @@ from .asgi import closing_connections
 from .servers.registered_above import registered_above
 from .servers.registrar import shared
 from .servers.server import RegisteredServer
-from .servers.signals import DrainFirst
+from .servers.signals import DrainFirst, TwiceIsOnce
 
 __all__ = ["post_worker_init", "worker_exit"]
-
-
-_SAME_SIGNAL_WITHIN = 1.0
-"""Seconds: systemd tells every process of a unit to end, and gunicorn tells its workers again."""
 
 
 @attrs.frozen
@@ -83,32 +76,10 @@ def _refuse_node_of_master() -> None:
         )
 
 
-class _Drains:
-    """`RegisteredServer.drain_soon`, for which a second SIGTERM within a second is the first one, which came twice.
-    From the first on answers end their connections, which is gunicorn's to say.
-    """
-
-    def __init__(self, worker: Any, server: RegisteredServer) -> None:
-        self._worker, self._server = worker, server
-        self._told_at = -math.inf
-        self._over = False
-
-    def drain_soon(self, then: Callable[[], None]) -> bool:
-        def when_over() -> None:
-            self._over = True
-            then()
-
-        if self._server.drain_soon(when_over):
-            self._worker.cfg.set("keepalive", 0)
-            self._told_at = time.monotonic()
-            return True
-        return not self._over and time.monotonic() - self._told_at < _SAME_SIGNAL_WITHIN
-
-
 def _drain_first(worker: Any, server: RegisteredServer) -> None:
-    drains, loop = _Drains(worker, server), getattr(worker, "loop", None)
+    drains, loop = TwiceIsOnce(server), getattr(worker, "loop", None)
     if loop is not None and hasattr(worker, "handle_exit_signal"):  # the class asgi, whose handlers are asyncio's
-        worker.asgi = closing_connections(worker.asgi, lambda: server)  # what is connected keeps the old configuration
+        worker.asgi = closing_connections(worker.asgi, lambda: server)
 
         def drain_first() -> None:
             if not drains.drain_soon(lambda: loop.call_soon_threadsafe(worker.handle_exit_signal)):
@@ -116,7 +87,23 @@ def _drain_first(worker: Any, server: RegisteredServer) -> None:
 
         loop.add_signal_handler(signal.SIGTERM, drain_first)
     else:
+        worker.wsgi = _closing_connections(worker.wsgi, server)
         DrainFirst(drains).set()
+
+
+def _closing_connections(app: Any, server: RegisteredServer) -> Any:
+    """`app`, whose answers end their connection while `server` drains. That is for gunicorn to say, not for an
+    application. Its setting ``keepalive`` would end those as well whose answer has just promised the contrary.
+    """
+
+    def answering(environ: dict[str, Any], start_response: Any) -> Any:
+        if server.draining:
+            force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
+            if force_close is not None:  # not in every class of workers
+                force_close()
+        return app(environ, start_response)
+
+    return answering
 
 
 def worker_exit(server: Any, worker: Any) -> None:

@@ -6,12 +6,12 @@ All of a change is done or none of it: the drivers take the new settings, and wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
 from ..drivers.errors import DiscoveryError
-from .configuration.remote import Followed, RemoteStatus
 from .configuration.sources import Configuration
 from .log_level import set_log_level
 from .registration import Registration
@@ -20,6 +20,9 @@ from .shared_view import SharedView
 from .supervised_driver import SupervisedDriver
 from .timings import Timings
 from .together import all_or_none
+
+if TYPE_CHECKING:
+    from .configuration.followed import Followed, RemoteStatus
 
 __all__ = ["SettingsInForce"]
 
@@ -56,6 +59,7 @@ class SettingsInForce:
         remote = self.settings.remote
         if remote is None:
             return {}
+        from .configuration.followed import Followed
 
         async def go_on(configuration: Configuration) -> None:
             async with changing:

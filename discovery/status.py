@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from ..drivers.members import DriverStatus, json_value
-from .configuration.remote import RemoteStatus
 from .merging.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from .configuration.followed import RemoteStatus
 
 __all__ = ["BackendStatus", "RegistryStatus", "explanation", "running_status"]
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
@@ -27,7 +27,6 @@ from ..drivers.kit.loop_thread import LoopThread
 from ..drivers.members import Instance
 from .asking import Asking
 from .clock import Clock
-from .configuration.remote import RemoteStatus
 from .membership_log import log_events
 from .merging.events import MemberEvent
 from .observer import Observers
@@ -44,6 +43,9 @@ from .subscriptions import Subscriptions
 from .supervised_driver import SupervisedDriver
 from .timings import Timings
 from .together import one_error
+
+if TYPE_CHECKING:
+    from .configuration.followed import RemoteStatus
 
 __all__ = ["Supervisor"]
 
@@ -285,7 +287,8 @@ class Supervisor:
 
     async def _start(self, tasks: TaskGroup) -> dict[str, Exception]:
         """What each driver raised that could not start."""
-        if failures := await self._in_force.begin(tasks, self._changing):
+        failures = await self._unless_stopped(partial(self._in_force.begin, tasks, self._changing))
+        if failures or self._stopping.is_set():
             return failures
         settings = self.settings
         try:
@@ -314,6 +317,20 @@ class Supervisor:
             tasks.start_soon(driver.run, self.view)
         await self._decided.wait()
         return {driver.mode: driver.failure for driver in self._drivers if driver.failure is not None}
+
+    async def _unless_stopped(self, begin: Callable[[], Awaitable[dict[str, Exception]]]) -> dict[str, Exception]:
+        """What `begin` returns; nothing if the registry is stopped meanwhile, which does not wait for it."""
+        failures: dict[str, Exception] = {}
+
+        async def end_with_the_registry() -> None:
+            await self._stopping.wait()
+            waiting.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(end_with_the_registry)
+            failures = await begin()
+            waiting.cancel_scope.cancel()
+        return failures
 
     def _look_at(self, service: str | None) -> None:
         if self._asking is not None:  # else it is looked at with everything, when the first driver serves

@@ -196,9 +196,8 @@ class Ejections:
             ejection.until = min(ejection.until, ejection.since + policy.ejected_at_most)
         too_many = self.counted_out() - int(policy.most_ejected * self.sharing)
         if policy.most_ejected < before.most_ejected and too_many > 0:
-            away = [(ejection.until, record) for record, ejection in self.out.items() if self.is_out(record)]
-            away.sort(key=lambda item: item[0])
-            for _, record in away[:too_many]:
+            counted = [record for record in self.out if record.alive and self.is_out(record)]
+            for record in sorted(counted, key=lambda record: self.out[record].until)[:too_many]:
                 self._bring_back(record, now)
                 back.append(record)
         self.full = False

@@ -11,6 +11,7 @@ import pydoudou
 
 from ...discovery.merging.events import MemberEvent
 from ...discovery.observer import Observer
+from .progress import waiting
 
 __all__ = ["nobody", "wait_for_members"]
 
@@ -20,10 +21,16 @@ _QUIET = 0.1
 
 class _Arrivals(Observer):
     def __init__(self) -> None:
-        self.event = threading.Event()
+        self._something = threading.Event()
 
     def member_changed(self, event: MemberEvent) -> None:
-        self.event.set()
+        self._something.set()
+
+    def within(self, seconds: float) -> bool:
+        """Wait until something has changed since the last time; whether it has."""
+        came = self._something.wait(max(0.0, seconds))
+        self._something.clear()
+        return came
 
 
 def wait_for_members(registry: pydoudou.Registry, service: str | None, seconds: float) -> tuple[pydoudou.Member, ...]:
@@ -32,11 +39,11 @@ def wait_for_members(registry: pydoudou.Registry, service: str | None, seconds: 
     registry.add_observer(arrivals)
     try:
         found = registry.members(service)
-        while (left := over - time.monotonic()) > 0:
-            came = arrivals.event.wait(min(left, _QUIET) if found else left)
-            if found and not came:
-                break
-            arrivals.event.clear()
+        if not found:
+            with waiting("waiting for the first member"):
+                while not found and arrivals.within(over - time.monotonic()):
+                    found = registry.members(service)
+        while found and arrivals.within(min(_QUIET, over - time.monotonic())):
             found = registry.members(service)
         return found
     finally:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ...drivers.memberlist.settings import MemberlistSettings
     from .gossip import Census
 
-__all__ = ["Joining", "joining_options", "loaded"]
+__all__ = ["Joining", "joining_options", "loaded", "seed_option"]
 
 
 def loaded(directory: str | None = None) -> Configuration:
@@ -39,8 +39,13 @@ def loaded(directory: str | None = None) -> Configuration:
         raise click.UsageError(str(error)) from error
     files = [source.name for source in found.sources if source.name != ENVIRONMENT]
     if files:
-        click.echo(f"pydoudou: settings from {', '.join(files)} in {found.directory}", err=True)
+        _tell_once(", ".join(files), found.directory)
     return found
+
+
+@functools.cache
+def _tell_once(files: str, folder: str) -> None:
+    click.echo(f"pydoudou: settings from {files} in {folder}", err=True)
 
 
 @attrs.frozen
@@ -124,25 +129,39 @@ class Joining:
             raise click.ClickException(str(error)) from error
 
 
+_SEED = click.option(
+    "--seed",
+    "seeds",
+    metavar="HOST:PORT",
+    multiple=True,
+    help="A gossip node to join, may be given several times. Without it, what the GDD_* variables say holds.",
+)
+
+
 def joining_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds ``--seed`` and ``--wait``; the command takes both as `joining`, a `Joining`."""
 
-    @click.option(
-        "--seed",
-        "seeds",
-        metavar="HOST:PORT",
-        multiple=True,
-        help="A gossip node to join, may be given several times. Without it, what the GDD_* variables say holds.",
-    )
+    @_SEED
     @click.option(
         "--wait",
         type=click.FloatRange(0, 600),
         default=5.0,
         show_default=True,
-        help="Seconds to wait for the first member.",
+        help="Seconds to wait for the first member, or for the first seed that answers.",
     )
     @functools.wraps(command)
     def joined(*arguments: object, seeds: Sequence[str], wait: float, **options: object) -> None:
         command(*arguments, joining=Joining(seeds, wait), **options)
+
+    return joined
+
+
+def seed_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds ``--seed`` alone, for a command that has times of its own; it takes `joining` as well."""
+
+    @_SEED
+    @functools.wraps(command)
+    def joined(*arguments: object, seeds: Sequence[str], **options: object) -> None:
+        command(*arguments, joining=Joining(seeds, 0.0), **options)
 
     return joined

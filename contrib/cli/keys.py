@@ -9,11 +9,13 @@ holds all that follow.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
+import queue
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Sequence
 
 import attrs
 import click
@@ -118,9 +120,8 @@ def check(timeout: float, output: Output, joining: Joining) -> None:
     with joining.census(settings) as seen:
         nodes = [node for node in seen.nodes if node.state in ("alive", "suspect")]
     asked = [(node, key) for node in nodes for key in settings.keys]
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        answers = list(threads.map(lambda pair: _knows(Outside(settings.config, (pair[1],), timeout), pair[0]), asked))
-    found = _Found(nodes, settings.keys, dict(zip(asked, answers, strict=True)))
+    answers = _answers(asked, lambda node, key: _knows(Outside(settings.config, (key,), timeout), node))
+    found = _Found(nodes, settings.keys, answers)
     names = [_name(place, key) for place, key in enumerate(settings.keys, 1)]
     output.table(
         (Column("node"), Column("address"), *(Column(name) for name in names)), [found.row(node) for node in nodes]
@@ -170,6 +171,31 @@ class _Found:
             )
             lines.append(f"{name} {first}; {away}")
         return lines
+
+
+def _answers(
+    asked: Sequence[tuple[SeenNode, bytes]], ask: Callable[[SeenNode, bytes], str]
+) -> dict[tuple[SeenNode, bytes], str]:
+    """What each of them answers, several at a time. Not a pool of threads, which nobody could leave before the last
+    answer has come: Ctrl-C ends this at once.
+    """
+    answers: dict[tuple[SeenNode, bytes], str] = {}
+    waiting: queue.SimpleQueue[tuple[SeenNode, bytes]] = queue.SimpleQueue()
+    for pair in asked:
+        waiting.put(pair)
+
+    def work() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                pair = waiting.get_nowait()
+                answers[pair] = ask(*pair)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in asked[:_AT_ONCE]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
 
 
 def _knows(asking: Outside, node: SeenNode) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["progress"]
+__all__ = ["progress", "waiting"]
 
 
 @contextlib.contextmanager
@@ -25,3 +25,11 @@ def progress(what: str, steps: int, *, shown: bool = True) -> Iterator[Callable[
     with Progress(*columns, console=screen, transient=True, disable=unseen, redirect_stdout=False) as bar:
         task = bar.add_task("", total=steps)
         yield lambda: bar.advance(task)
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A word on a terminal on what is waited for, which vanishes at the end."""
+    screen = Console(stderr=True)
+    with screen.status(what) if screen.is_terminal else contextlib.nullcontext():
+        yield

@@ -133,7 +133,7 @@ _FAMILIES = (
     Family(
         "pydoudou_limit_store_failures_total",
         "counter",
-        "times that its store was asked and did not tell: down, slow, or nonsense",
+        "times that its store did not tell: down, slow, nonsense; or busy, and was not asked in time",
         ("name", "failure"),
     ),
     # as go-doudou's services name it

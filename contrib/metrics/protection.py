@@ -121,7 +121,7 @@ class LimitCounts:
             self._decided[how] += 1
 
     def fail(self, failure: str) -> None:
-        """The store was asked, and did not tell."""
+        """The store did not tell."""
         with self._lock:
             self._failures[failure] += 1
 

@@ -14,10 +14,10 @@ WebSockets and the server's lifespan pass through. What is added last is asked f
 from __future__ import annotations
 
 import contextlib
+import enum
 from collections.abc import Callable
 
 import anyio
-from anyio.lowlevel import RunVar
 
 from ...drivers.kit import own_load
 from ..metrics.protection import BulkheadCounts
@@ -25,11 +25,20 @@ from ..metrics.served import AsgiApp, Receive, Scope, Send
 from .checked import checked_count, checked_name, checked_seconds, checked_service
 from .limits import Limit, shared_by
 from .load import OwnLoad
+from .once import PerLoop
 from .refusals import Refusal, no_place
 from .stores import Store
 from .waiting import WaitingRequest
 
 __all__ = ["Bulkhead", "RateLimit", "client_address"]
+
+
+class _Came(enum.Enum):
+    """What came first to a request."""
+
+    PLACE = "a place"
+    NO_PLACE = "the end of its wait"
+    HANG_UP = "the end of its client's"
 
 
 class Bulkhead:
@@ -61,25 +70,24 @@ class Bulkhead:
         name: str = "default",
     ) -> None:
         self.app = app
-        self._workers = checked_count("workers", workers)
+        checked_count("workers", workers)
         self._longest_wait = checked_seconds("longest_wait", longest_wait, zero=True)
         self._service, self._compatible = checked_service(service), compatible
         self._counts = BulkheadCounts(checked_name("name", name), workers)
         self._load = OwnLoad(self._counts, workers)
         own_load.add_source(self._load)
-        self._places: RunVar[anyio.CapacityLimiter] = RunVar("places")
+        self._places = PerLoop(lambda: anyio.CapacityLimiter(workers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        places, request = self._of_this_loop(), WaitingRequest(receive)
-        entered = await self._enter(places, request)
-        if entered is None:
-            return
-        if not entered:
+        places, request = self._places.get(), WaitingRequest(receive)
+        came = await self._enter(places, request)
+        if came is _Came.NO_PLACE:
             await _refuse(no_place(self._service, self._longest_wait, self._compatible), send)
+        if came is not _Came.PLACE:
             return
         held = True
 
@@ -100,60 +108,52 @@ class Bulkhead:
         finally:
             leave()
 
-    def _of_this_loop(self) -> anyio.CapacityLimiter:
-        places = self._places.get(None)
-        if places is None:
-            places = anyio.CapacityLimiter(self._workers)
-            self._places.set(places)
-        return places
-
-    async def _enter(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> bool | None:
-        """Whether there was a place in time; None if nobody waits for the answer any more."""
+    async def _enter(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> _Came:
         try:
             places.acquire_on_behalf_of_nowait(request)
         except anyio.WouldBlock:
             return await self._wait(places, request)
         self._counts.enter(waited=False)
-        return True
+        return _Came.PLACE
 
-    async def _wait(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> bool | None:
-        entered: bool | None = False
+    async def _wait(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> _Came:
+        came = _Came.NO_PLACE
         self._counts.wait()
         try:
             if self._longest_wait:
-                entered = await self._wait_for_place(places, request)
+                came = await self._first_to_come(places, request)
         except BaseException:
             self._counts.give_up()
             raise
         finally:
-            if not entered:
-                # Some versions of anyio leave it with the place that came together with the end of its wait.
+            if came is not _Came.PLACE:
+                # Both may come together; and some versions of anyio leave a place with whom it came too late.
                 with contextlib.suppress(RuntimeError):
                     places.release_on_behalf_of(request)
-        if entered is None:
-            self._counts.give_up()
-        elif entered:
+        if came is _Came.PLACE:
             self._counts.enter(waited=True)
-        else:
+        elif came is _Came.NO_PLACE:
             self._counts.refuse(waited=True)
-        return entered
+        else:
+            self._counts.give_up()
+        return came
 
-    async def _wait_for_place(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> bool | None:
-        entered: bool | None = False
+    async def _first_to_come(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> _Came:
+        came = _Came.NO_PLACE
         async with anyio.create_task_group() as tasks:
 
             async def hang_up() -> None:
-                nonlocal entered
+                nonlocal came
                 await request.gone()
-                entered = None
+                came = _Came.HANG_UP
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(hang_up)
             with anyio.move_on_after(self._longest_wait):
                 await places.acquire_on_behalf_of(request)
-                entered = True
+                came = _Came.PLACE
             tasks.cancel_scope.cancel()
-        return entered
+        return came
 
 
 class RateLimit:

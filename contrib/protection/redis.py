@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import urlsplit
 
 import anyio
-from anyio.lowlevel import RunVar
 
 try:
     import redis
@@ -22,17 +21,20 @@ except ModuleNotFoundError as error:
 
 from ...drivers.kit.log_limit import RateLimitedLog
 from .checked import checked_seconds
+from .once import PerLoop, PerProcess
 from .patience import Patience
-from .per_process import PerProcess
 from .rate import Rate
-from .redis_limits import Answer, AsyncRedis, SyncRedis, connection_options
+from .redis_limits import CONNECTIONS, Answer, AsyncRedis, SyncRedis, connection_options
 from .stores import Failure, StoreFailed, WhenDown
+from .turns import Turns
 
 __all__ = ["RedisStore"]
 
 logger = logging.getLogger(__name__)
 
 _SCHEMES = ("redis", "rediss", "unix")
+_TURN = 10
+"""Times as long as for Redis itself, for those that come at once."""
 
 
 class RedisStore:
@@ -45,6 +47,9 @@ class RedisStore:
         url: ``redis://[user:password@]host[:port][/database]``, ``rediss://…`` with TLS, or ``unix:///path``.
         within: seconds that one request waits for Redis.
         when_down: "open", and requests pass; or "closed", and they are refused.
+
+    Attributes:
+        turns: who may ask.
 
     Raises:
         TypeError, ValueError: an argument cannot be used.
@@ -59,7 +64,8 @@ class RedisStore:
         self._patience = PerProcess(Patience)
         self._log = RateLimitedLog(logger, time.monotonic)
         self._sync = PerProcess(lambda: SyncRedis(url, connection_options(self._within, asynchronous=False)))
-        self._async = _PerLoop(lambda: AsyncRedis(url, connection_options(self._within, asynchronous=True)))
+        self._async = PerLoop(lambda: AsyncRedis(url, connection_options(self._within, asynchronous=True)))
+        self.turns = Turns(CONNECTIONS, _TURN * self._within)
 
     def bucket(self, name: str, rate: Rate, *, compatible: bool = False) -> _RedisBucket:
         """See `Store`."""
@@ -81,13 +87,11 @@ class RedisStore:
         Raises:
             StoreFailed: it was not, or is not asked at present.
         """
-        patience, began = self._patience.get(), time.monotonic()
-        if not patience.may_ask(began):
+        patience = self._patience.get()
+        if not patience.may_ask(time.monotonic()):
             raise StoreFailed(Failure.NOT_ASKED)
         try:
             yield self._within
-            if time.monotonic() - began > self._within:
-                raise TimeoutError
         except Exception as error:
             # Anything: what comes from a socket on which somebody else answers is not what the client was tried with.
             failure = _failure(error)
@@ -123,24 +127,6 @@ class RedisStore:
             await connected.close()
 
 
-class _PerLoop:
-    """The connections of the event loop that runs."""
-
-    def __init__(self, make: Callable[[], AsyncRedis]) -> None:
-        self._make = make
-        self._made: RunVar[AsyncRedis] = RunVar("connected")
-
-    def made(self) -> AsyncRedis | None:
-        return self._made.get(None)
-
-    def get(self) -> AsyncRedis:
-        connected = self.made()
-        if connected is None:
-            connected = self._make()
-            self._made.set(connected)
-        return connected
-
-
 class _RedisBucket:
     def __init__(
         self,
@@ -152,26 +138,23 @@ class _RedisBucket:
     ) -> None:
         self._store, self._prefix, self._longest = store, prefix, longest
         self._limit = PerProcess(sync_limit)
-        self._make_async = async_limit
-        self._async_limit: RunVar[Callable[[str], Awaitable[Answer]]] = RunVar("limit")
+        self._async_limit = PerLoop(async_limit)
 
     def take(self, key: str) -> float | None:
         """See `Bucket`."""
-        with self._store.asking():
+        with self._store.turns.turn(), self._store.asking():
             return _checked(self._limit.get()(self._prefix + key), self._longest)
 
     async def take_async(self, key: str) -> float | None:
         """See `Bucket`. The client has no asynchronous side but that for asyncio: elsewhere a thread waits."""
         if not _in_asyncio():
             return await anyio.to_thread.run_sync(self.take, key, abandon_on_cancel=True)
-        with self._store.asking() as within:
-            limit = self._async_limit.get(None)
-            if limit is None:
-                limit = self._make_async()
-                self._async_limit.set(limit)
-            with anyio.fail_after(within):
-                answer = await limit(self._prefix + key)
-            return _checked(answer, self._longest)
+        async with self._store.turns.turn_async():
+            with self._store.asking() as within:
+                limit = self._async_limit.get()
+                with anyio.fail_after(within):
+                    answer = await limit(self._prefix + key)
+                return _checked(answer, self._longest)
 
     async def close_async(self) -> None:
         """See `Bucket`."""

@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from .rate import Rate
 
-__all__ = ["Answer", "AsyncRedis", "SyncRedis", "connection_options"]
+__all__ = ["CONNECTIONS", "Answer", "AsyncRedis", "SyncRedis", "connection_options"]
 
 Answer = tuple[object, object]
 """Whether a request may not pass, and the seconds after which it may; as Redis says, which need not make sense."""
@@ -37,7 +37,7 @@ return {0, '0'}
 """
 """A microsecond is what Redis' clock can tell, and more than what is lost in adding up."""
 _GO_PREFIX = "go-doudou:rate:"
-_CONNECTIONS = 16
+CONNECTIONS = 8
 """At most, in a process: Redis does one command after another anyway."""
 
 
@@ -46,7 +46,7 @@ def connection_options(within: float, asynchronous: bool) -> dict[str, Any]:
     return {
         "CONNECTION_POOL_CLASS": f"redis.{'asyncio.' if asynchronous else ''}BlockingConnectionPool",
         "CONNECTION_POOL_KWARGS": {
-            "max_connections": _CONNECTIONS,
+            "max_connections": CONNECTIONS,
             "timeout": within,
             "socket_timeout": within,
             "socket_connect_timeout": within,
@@ -61,7 +61,7 @@ class SyncRedis(throttled.RedisStore):
 
     def limit(self, name: str, rate: Rate) -> Callable[[str], Answer]:
         """What counts a request of a key."""
-        limit = throttled.Throttled(using="gcra", quota=_quota(rate), store=self, key_prefix=name)
+        limit = throttled.Throttled(using="gcra", quota=_quota(rate), store=self, key_prefix=f"pydoudou:{name}")
 
         def take(key: str) -> Answer:
             result = limit.limit(key)
@@ -85,7 +85,7 @@ class AsyncRedis(throttled.asyncio.RedisStore):
 
     def limit(self, name: str, rate: Rate) -> Callable[[str], Awaitable[Answer]]:
         """What counts a request of a key."""
-        limit = throttled.asyncio.Throttled(using="gcra", quota=_quota(rate), store=self, key_prefix=name)
+        limit = throttled.asyncio.Throttled(using="gcra", quota=_quota(rate), store=self, key_prefix=f"pydoudou:{name}")
 
         async def take(key: str) -> Answer:
             result = await limit.limit(key)

@@ -23,6 +23,7 @@ class Failure(enum.StrEnum):
     DOWN = "down"
     SLOW = "slow"
     NONSENSE = "nonsense"
+    BUSY = "busy"
     NOT_ASKED = "not_asked"
 
 

@@ -22,7 +22,7 @@ from ..metrics.served import ClosedBody, StartResponse, WsgiApp
 from .checked import checked_count, checked_name, checked_seconds, checked_service
 from .limits import Limit, shared_by
 from .load import OwnLoad
-from .per_process import PerProcess
+from .once import PerProcess
 from .refusals import Refusal, no_place
 from .stores import Store
 

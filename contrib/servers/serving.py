@@ -11,9 +11,9 @@ import attrs
 from ...discovery import default_registry
 from ...discovery.settings import Settings
 from .registered_above import registered_above
-from .registrar import among_workers
+from .registrar import among_workers, is_worker
 from .server import RegisteredServer
-from .signals import DrainFirst
+from .signals import DrainFirst, TwiceIsOnce
 
 __all__ = ["serving"]
 
@@ -57,7 +57,7 @@ async def serving(
             yield None
             return
         server = RegisteredServer(registry, check, scheme=scheme, drain=drain, doubtful=True)
-        drain_first = DrainFirst(server)
+        drain_first = DrainFirst(TwiceIsOnce(server) if is_worker() else server)
         if on_sigterm:
             drain_first.set()
         server.start()

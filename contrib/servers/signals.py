@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
-__all__ = ["DrainFirst", "Drains"]
+__all__ = ["DrainFirst", "Drains", "TwiceIsOnce"]
 
 logger = logging.getLogger(__name__)
+
+_TWICE_WITHIN = 1.0
 
 
 class Drains(Protocol):
@@ -20,6 +24,29 @@ class Drains(Protocol):
 
     def drain_soon(self, then: Callable[[], None]) -> bool:
         """Leave, serve on, and call `then`; False, and nothing, if that has begun before or there is nothing to do."""
+
+
+class TwiceIsOnce:
+    """Of the workers of a server: a second signal within a second is the first one, which came twice. Who ends a
+    service may tell every process of it, as systemd does, and the server tells its workers again.
+    """
+
+    def __init__(self, server: Drains) -> None:
+        self._server = server
+        self._told_at = -math.inf
+        self._over = False
+
+    def drain_soon(self, then: Callable[[], None]) -> bool:
+        """See `Drains.drain_soon`."""
+
+        def when_over() -> None:
+            self._over = True
+            then()
+
+        if self._server.drain_soon(when_over):
+            self._told_at = time.monotonic()
+            return True
+        return not self._over and time.monotonic() - self._told_at < _TWICE_WITHIN
 
 
 class DrainFirst:

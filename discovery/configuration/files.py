@@ -7,33 +7,19 @@ environment of the process, which its children inherit. A file that is there and
 
 from __future__ import annotations
 
-import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ...drivers.environment import Environment
 from ...drivers.errors import SettingsError
 from ...drivers.kit.validation import escaped
 from .dotenv import Unreadable, parse_dotenv
 from .sources import PREFIX, Source
 
-__all__ = ["MOST_BYTES", "MOST_KEYS", "file_names", "named_env", "parsed", "read_files"]
+__all__ = ["MOST_BYTES", "MOST_KEYS", "file_names", "parsed", "read_files"]
 
 MOST_BYTES, MOST_KEYS = 1_000_000, 10_000
-_ENV = "GDD_ENV"
-_DEFAULT_ENV = "dev"
 _TEST = "test"
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
-
-
-def named_env(environment: Environment) -> str:
-    """The environment whose files are read, such as ``dev``."""
-    name = environment.text(_ENV, _DEFAULT_ENV)
-    if _NAME.fullmatch(name):
-        return name
-    environment.problem(_ENV, "up to 64 letters, digits, '_', '-' and '.': it is a part of the names of files")
-    return _DEFAULT_ENV
 
 
 def file_names(env: str) -> Iterator[str]:
@@ -86,8 +72,10 @@ def parsed(name: str, text: str, form: str) -> dict[str, str]:
         name: what the text is called in an error.
 
     Raises:
-        SettingsError: it cannot be read; or PyYAML is needed, and not there.
+        SettingsError: it cannot be read, or is too long; or PyYAML is needed, and not there.
     """
+    if len(text) > MOST_BYTES:
+        raise SettingsError(f"{name}: more than {MOST_BYTES} bytes")
     try:
         found = _parser(name, form)(text, MOST_KEYS)
     except Unreadable as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...drivers.environment import Environment
 from ...drivers.errors import SettingsError
-from .files import named_env, read_files
+from .named_env import named_env
 from .sources import ENVIRONMENT, Configuration, Source
 
 __all__ = ["load_configuration"]
@@ -23,6 +23,8 @@ def load_configuration(env: Mapping[str, str], directory: str | os.PathLike[str]
     Raises:
         SettingsError: a file cannot be read, or GDD_ENV names no files.
     """
+    from .files import read_files  # nobody else needs the readers, and `import pydoudou` is to be quick
+
     environment = Environment(env)
     name = named_env(environment)
     environment.check()

@@ -21,7 +21,7 @@ from ..plugins import find_plugin, known_plugins
 from ..unknown_variables import OF_A_SERVICE, tell_of_unknown_variables, unknown_variables
 from .call_defaults import VARIABLES as OF_CALLS
 from .call_defaults import read_call_defaults
-from .files import named_env
+from .named_env import named_env
 from .remote import read_remote
 from .sources import Configuration
 

@@ -129,11 +129,13 @@ def test_status_is_ready_or_says_why_not(seed: str) -> None:
 def test_status_shows_the_nodes_of_the_gossip(seed: str) -> None:
     done = pydoudou("status", "--nodes", "--seed", seed, "--json", **FAST_GOSSIP)
     nodes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {node["node"]: (node["state"], node["services"]) for node in nodes} == {
+    seen = {node["node"]: (node["state"], node["services"]) for node in nodes}
+    assert {name: seen.get(name) for name in ("orders-1", MARKUP, EVIL)} == {
         "orders-1": ("alive", ["orders"]),
         MARKUP: ("alive", ["users"]),
         EVIL: ("alive", []),
     }
+    assert "left" not in {state for state, _ in seen.values()}
 
 
 @pytest.mark.parametrize("node", ["orders-1", "its address"])
@@ -193,6 +195,16 @@ def test_a_terminal_of_any_width_shows_it(
         assert text in screen
     assert b"Traceback" not in terminal.raw
     assert b"evil\x1b" not in terminal.raw, "a name has reached the terminal as more than text"
+
+
+def test_a_terminal_is_told_what_is_waited_for() -> None:
+    with gossiping() as lonely:
+        address = gossip_address(lonely)
+        with Terminal("members", "--seed", address, "--wait", "1", columns=40, **FAST_GOSSIP) as terminal:
+            terminal.wait_for("waiting for the first member")
+            assert terminal.end() == 1
+            assert "no members of any service" in "".join(terminal.lines)
+            assert "waiting" not in "".join(terminal.lines)
 
 
 def test_a_terminal_has_colour_unless_it_is_not_to() -> None:
@@ -285,25 +297,27 @@ def test_a_head_behind_it_is_no_traceback(seed: str) -> None:
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["members", "ping", "sd"])
 @pytest.mark.parametrize(
-    ("options", "variables", "named"),
+    ("command", "options", "variables", "named"),
     [
-        pytest.param(["--seed", "a:b:c"], FAST_GOSSIP, "GDD_MEM_SEED", id="a seed"),
-        pytest.param([], {"GDD_SERVICE_DISCOVERY_MODE": "gossip"}, "accepted: a comma list", id="a mode"),
-        pytest.param(["--wait", "-1"], ONE_SERVICE, "'--wait'", id="a time below 0"),
-        pytest.param(["--frob"], ONE_SERVICE, "--frob", id="an option"),
+        pytest.param("members", ["--seed", "a:b:c"], FAST_GOSSIP, "GDD_MEM_SEED", id="a seed"),
+        pytest.param("ping", ["somebody", "--seed", "a:b:c"], FAST_GOSSIP, "GDD_MEM_SEED", id="a seed of a ping"),
+        pytest.param("status", [], {"GDD_SERVICE_DISCOVERY_MODE": "x"}, "accepted: a comma list", id="a mode"),
+        pytest.param("services", ["--wait", "-1"], ONE_SERVICE, "'--wait'", id="a time below 0"),
+        pytest.param("events", ["--frob"], ONE_SERVICE, "--frob", id="an option"),
+        pytest.param("ping", ["somebody"], ONE_SERVICE, "no gossip nodes in the mode static", id="no gossip"),
+        pytest.param("leave", ["somebody"], FAST_GOSSIP, "--seed HOST:PORT", id="nobody to join"),
+        pytest.param("sd", [], FAST_GOSSIP, "--out", id="no file"),
+        pytest.param("sd", ["--out", "targets.json"], {"GDD_MEM_PORT": "x"}, "GDD_MEM_PORT", id="a port"),
     ],
 )
 def test_bad_input_is_one_error_that_names_it(
-    command: str, options: list[str], variables: dict[str, str], named: str, tmp_path: Path
+    command: str, options: list[str], variables: dict[str, str], named: str
 ) -> None:
-    more = {"ping": ["somebody"], "sd": ["--out", str(tmp_path / "targets.json")]}.get(command, [])
-    done = pydoudou(command, *more, *options, **variables)
+    done = pydoudou(command, *options, **variables)
     assert (done.returncode, done.stdout) == (2, "")
     assert named in done.stderr
     assert "Traceback" not in done.stderr
-    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize(
@@ -437,7 +451,7 @@ def test_a_real_prometheus_scrapes_the_targets_while_they_are_there(seed: str, t
     [
         ("pydoudou s", {"sd", "services", "simulate", "status"}),
         ("pydoudou members --w", {"--watch", "--wait"}),
-        ("pydoudou doctor --", {"--json", "--seed", "--wait", "--help"}),
+        ("pydoudou doctor --", {"--json", "--seed", "--help"}),
     ],
 )
 def test_a_shell_completes_commands_and_options(line: str, offered: set[str]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
+import time
 
 import pytest
-from support.commands import Terminal, pydoudou
+from support.commands import Terminal, pydoudou, running
 from support.gossip import gossip_address, gossiping
+from support.waiting import eventually
 
 OLD, NEW, OTHER = (base64.b64encode(bytes([byte]) * 32).decode() for byte in (1, 2, 3))
 LOOPBACK = {"GDD_MEM_HOST": "127.0.0.1", "GDD_MEM_BIND": "127.0.0.1"}
@@ -97,6 +100,19 @@ def test_the_keys_of_the_nodes_are_told_by_what_they_read_and_write() -> None:
             with Terminal("keys", "check", "--seed", seed, "--timeout", "1", columns=120, **given) as terminal:
                 assert terminal.end() == 0
                 assert any("two" in line and "reads and writes" in line for line in terminal.lines)
+
+
+def test_a_check_that_waits_for_an_answer_ends_at_once_with_ctrl_c() -> None:
+    with gossiping("orders", GDD_MEM_SECRET_KEY=OLD) as one:
+        refused = one.status().backends[0].driver.counters.get("bad_packet", 0)
+        arguments = ("--seed", gossip_address(one), "--timeout", "60")
+        with running("keys", "check", *arguments, GDD_MEM_SECRET_KEY=f"{OLD},{NEW}", **LOOPBACK) as check:
+            eventually(lambda: one.status().backends[0].driver.counters.get("bad_packet", 0) > refused, 20)
+            began = time.monotonic()
+            check.send_signal(signal.SIGINT)
+            check.wait(10)
+            assert time.monotonic() - began < 2
+            assert "Traceback" not in str(check.stderr and check.stderr.read())
 
 
 def test_a_check_without_keys_or_without_anybody_says_so() -> None:

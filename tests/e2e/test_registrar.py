@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import resource
 import shutil
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from support.effort import EFFORT
-from support.gossip import gossip_address, gossip_nodes, gossiping
+from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
 from support.server_processes import children
 from support.waiting import eventually
@@ -210,22 +211,6 @@ def test_one_session_with_a_nacos_server_serves_all_of_them() -> None:
         eventually(lambda: [member.host for member in held[1].snapshot().members] == ["10.0.0.2"])
 
 
-def test_where_the_metrics_of_processes_are_added_up_the_registrar_tells_those_of_the_gossip(
-    looking: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("prometheus_client")
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.multiprocess import MultiProcessCollector
-
-    folder = tmp_path / "metrics"
-    folder.mkdir()
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
-    added_up = CollectorRegistry()
-    MultiProcessCollector(added_up, path=str(folder))
-    with workers(looking, 1):
-        eventually(lambda: added_up.get_sample_value("pydoudou_memberlist_packets_received_total"), timeout=15)
-
-
 def test_the_node_ends_when_the_last_one_has_drained(looking: Registry, directory: Path) -> None:
     with workers(looking, 2, GDD_DRAIN_TIME="0.3s") as both:
         eventually(lambda: ports(looking) == [7000])
@@ -260,6 +245,31 @@ def test_who_comes_while_the_others_take_their_leave_gets_a_node_of_the_next_one
             eventually(lambda: ports(looking) == [7000])
             assert new.status().registrar not in (None, old.status().registrar)
             leaves.join(10)
+
+
+def test_what_the_page_has_each_process_do_is_one_node(looking: Registry) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "deploy" / "workers.md").read_text("utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    variables = FAST_GOSSIP | {"GDD_MEM_SEED": gossip_address(looking)}
+    program = block + "print(registry.status().registrar, flush=True); input()\n"
+    with contextlib.ExitStack() as stack:
+        both = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", program],
+                    env=os.environ | variables,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(2)
+        ]
+        said = {process.stdout.readline() for process in both if process.stdout is not None}
+        for process in both:
+            process.communicate("\n")
+        assert len(said) == 1
+        assert said.pop().strip().isdecimal()
 
 
 # -- a registrar that is killed ----------------------------------------------------------------------------------------

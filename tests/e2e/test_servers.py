@@ -10,6 +10,7 @@ import http.client
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -52,13 +53,13 @@ def replace_a_worker(running: Served) -> None:
 
 @pytest.mark.parametrize("name", list(SETUPS) if EFFORT > 1 else IN_EVERY_RUN)
 def test_a_server_is_one_member_while_it_answers_and_nothing_that_happens_to_it_costs_a_call(
-    name: str, tmp_path: Path
+    name: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     with served(name, tmp_path) as running:
         if running.setup.replaces:
             replace_a_worker(running)
         assert running.ports() == sorted([running.port, running.stays])
-        with calls_of_both_kinds(running.looking):
+        with calls_of_both_kinds(running.looking) as (retrying, picking):
             time.sleep(0.3)  # calls while nothing happens, on connections that are kept
             running.process.send_signal(signal.SIGTERM)
             eventually(lambda: running.ports() == [running.stays])
@@ -67,6 +68,8 @@ def test_a_server_is_one_member_while_it_answers_and_nothing_that_happens_to_it_
             time.sleep(0.2)  # calls when it is gone
         assert running.ports() == [running.stays]
         assert running.answered_first == [True]
+    made = f"{retrying.answered} GET and POST, {picking.answered} by a pick without another try"
+    record_property("figures", f"calls while {name} ends: {made}, none failed")
 
 
 def test_an_answer_on_a_connection_that_is_kept_ends_it_once_gunicorn_drains(tmp_path: Path) -> None:
@@ -82,3 +85,13 @@ def test_an_answer_on_a_connection_that_is_kept_ends_it_once_gunicorn_drains(tmp
             assert not ends_it()
             running.process.send_signal(signal.SIGTERM)
             eventually(ends_it)
+
+
+@pytest.mark.parametrize("name", ["hypercorn in process", "waitress, Flask"])
+def test_a_second_sigterm_ends_a_server_at_once(name: str, tmp_path: Path) -> None:
+    with served(name, tmp_path, GDD_DRAIN_TIME="600s") as running:
+        running.process.send_signal(signal.SIGTERM)
+        eventually(lambda: running.ports() == [running.stays])
+        assert running.process.poll() is None
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) in (0, -signal.SIGTERM)

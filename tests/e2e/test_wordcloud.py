@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 from support.browser import chromium
+from support.nacos import nacos_variables
 from support.waiting import eventually
 from support.wordcloud import RUN, Person, running, skip_without
 
@@ -81,15 +82,21 @@ def is_drawn(picture: bytes, text: str, language: str) -> None:
 # -- a text becomes a picture ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("discovery", ["memberlist", "mono"])
-def test_one_command_starts_everything_and_stops_it(discovery: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("discovery", ["memberlist", "nacos", "memberlist,nacos", "mono"])
+def test_one_command_starts_everything_and_stops_it(
+    discovery: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     file = tmp_path / "text.txt"
     file.write_bytes(ENGLISH)
+    variables = {}
+    if "nacos" in discovery:
+        variables = nacos_variables(request.getfixturevalue("nacos").address)
     done = subprocess.run(
         [sys.executable, RUN, "--once", file, "--lang", "en", "--discovery", discovery, "--folder", tmp_path / "data"],
         capture_output=True,
         text=True,
         timeout=200,
+        env={**os.environ, **variables},
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
@@ -193,9 +200,8 @@ def test_without_a_parameter(person: Person) -> None:
 def test_only_who_signed_in_gets_in(system: Any, person: Person) -> None:
     old = jwt.encode({"userId": 1, "exp": datetime.now(UTC) - timedelta(seconds=1)}, "secret", "HS256")
     forged = jwt.encode({"userId": 1, "exp": datetime.now(UTC) + timedelta(hours=1)}, "guessed", "HS256")
-    for token in ("", "nonsense", old, forged):
-        answer = httpx.get(f"{system.url}task/page", headers={"authorization": f"Bearer {token}"})
-        assert answer.status_code == 401
+    for given in ("", "Basic YTpi", "Bearer nonsense", f"Bearer {old}", f"Bearer {forged}"):
+        assert httpx.get(f"{system.url}task/page", headers={"authorization": given}).status_code == 401
     with Person(system.url) as other:
         assert other.get("usersvc/logout").status_code == 200
         assert other.get("task/page", params={"page": 1, "pageSize": 1}).status_code == 401

@@ -19,6 +19,7 @@ import attrs
 import httpx
 import pytest
 from support.calls_while_draining import calls_of_both_kinds, get
+from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember
 from support.processor_time import processor_seconds
@@ -153,7 +154,7 @@ def test_a_registrar_that_is_killed_is_replaced_and_no_worker_ever_sees_nobody(t
 # -- the only worker is replaced ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP], ids=["killed", "reloaded"])
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGKILL][:EFFORT])
 def test_the_only_worker_is_replaced_by_one_that_takes_its_time_and_the_service_stays(
     how: signal.Signals, tmp_path: Path
 ) -> None:
@@ -180,8 +181,8 @@ def test_the_only_worker_is_replaced_by_one_that_takes_its_time_and_the_service_
     [
         ["uvicorn", "apps:asgi", "--workers", "3", "--log-level", "warning", "--port"],
         [*GUNICORN[:1], "--workers", "3", "--worker-class", "gthread", *GUNICORN[1:]],
-    ],
-    ids=["uvicorn", "gunicorn"],
+    ][:EFFORT],
+    ids=["uvicorn", "gunicorn"][:EFFORT],
 )
 def test_when_every_process_of_a_service_is_told_to_end_it_drains_and_no_call_fails(
     command: list[str], tmp_path: Path

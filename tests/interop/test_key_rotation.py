@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from support.commands import pydoudou
 from support.go_peer import GoPeer, go_meta
-from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
+from support.gossip import FAST_GOSSIP, gossip_address, gossiping
 from support.http_members import HttpMember
 from support.server_processes import free_port
 from support.steady_caller import SteadyCaller
@@ -96,11 +96,20 @@ class Cluster:
             if held not in wanted:
                 node.command(f"removekey hex:{held}")
 
-    def whole(self) -> bool:
-        """Whether every node sees all six."""
-        return all(gossip_nodes(each) == NODES for each in self._ours.values()) and all(
-            len(each.members()) == NODES for each in self._go.values()
-        )
+    def whole(self, within: float = 40.0) -> None:
+        """Wait until every node sees all six. A node that looked for a moment may be seen as well.
+
+        Raises:
+            AssertionError: they do not; it says who does not see whom.
+        """
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: not self._unseen(), within)
+        assert self._unseen() == {}
+
+    def _unseen(self) -> dict[str, set[str]]:
+        seen = {name: {member.node for member in each.members("orders")} for name, each in self._ours.items()}
+        seen |= {name: each.members() for name, each in self._go.items()}
+        return {name: missing for name, nodes in seen.items() if (missing := {*GO, *OURS} - nodes)}
 
 
 def keys(*arguments: str, value: str, seed: str = "", code: int = 0) -> list[dict[str, object]]:
@@ -122,7 +131,7 @@ def known(seed: str, value: str, code: int = 0) -> Mapping[str, list[str]]:
 def test_a_rotation_by_the_plan_loses_no_node_and_no_call(record_property: Callable[[str, object], None]) -> None:
     with contextlib.ExitStack() as stack:
         cluster = Cluster(stack)
-        eventually(cluster.whole, 20)
+        cluster.whole()
         seen = Seen()
         cluster.caller.add_observer(seen)
         caller = stack.enter_context(SteadyCaller(cluster.caller, "orders"))
@@ -140,7 +149,7 @@ def test_a_rotation_by_the_plan_loses_no_node_and_no_call(record_property: Calla
                 assert {name: said[1] for name, said in told.items()} == dict.fromkeys(told, "reads")
                 assert len(told) == NODES
             for name in cluster.take(value):
-                eventually(cluster.whole, 20)
+                cluster.whole()
                 assert caller.failures == [], f"after {name} has taken a step"
         assert known(cluster.seed, new) == {name: ["reads and writes"] for name in (*GO, *OURS)}
         assert set(map(tuple, known(cluster.seed, f"{new},{OLD}", code=1).values())) == {

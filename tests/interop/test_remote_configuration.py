@@ -14,6 +14,9 @@ from support.gossip import FAST_GOSSIP
 from support.nacos_server import PASSWORD, USER, NacosServer, fresh_service
 from support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(240)
+"""A busy machine takes long to start such a server."""
+
 WITHIN = 5.0
 """Seconds that a change may take."""
 SOON = {"GDD_NACOS_CHECK_INTERVAL": "500ms"}
@@ -23,7 +26,8 @@ SOON = {"GDD_NACOS_CHECK_INTERVAL": "500ms"}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NacosServer]:
     """One that keeps configuration, and wants to know who asks."""
-    with NacosServer(tmp_path_factory.mktemp("nacos") / "home", auth=True, configuration=True) as server:
+    home = tmp_path_factory.mktemp("nacos") / "home"
+    with NacosServer(home, auth=True, configuration=True, start_timeout=90) as server:
         yield server
 
 
@@ -71,6 +75,7 @@ def test_a_change_holds_within_seconds_in_a_process_that_runs(
         process.ready()
         at_the_start = {"probe_interval": 9.0, "password": "first", "deadline": 0.0, "weight": 1}
         assert at_the_start.items() <= process.ask().items(), "it holds from the start"
+        assert (process.look("ada", "first"), process.look("ada", "second")) == (200, 401)
 
         server.api.publish(
             data_id,
@@ -79,6 +84,7 @@ def test_a_change_holds_within_seconds_in_a_process_that_runs(
         )
         changed = {"probe_interval": 0.3, "password": "second", "deadline": 0.4, "weight": 7, "level": 40}
         took = holds(process, changed)
+        assert (process.look("ada", "first"), process.look("ada", "second")) == (401, 200)
         call = process.ask("call")
         assert call["error"] in ("ConnectTimeout", "ReadTimeout", "ConnectionError")
         assert call["seconds"] < 2, "the deadline is that of calls whose client was given no policy"
@@ -135,7 +141,7 @@ def test_of_several_data_ids_the_first_one_counts_and_a_missing_one_is_waited_fo
         holds(process, {"probe_interval": 6.0, "gossip_nodes": 6}, 12)
 
 
-@pytest.mark.timeout(120 + 60 * EFFORT)
+@pytest.mark.timeout(300)
 def test_a_server_that_is_down_loses_nothing_and_is_waited_for_unless_it_is_required(
     server: NacosServer, record_property: Callable[[str, object], None]
 ) -> None:

@@ -1,22 +1,27 @@
 """A process that follows a remote configuration, and tells what holds in it: a JSON line for each line that it is sent.
 
-As a program: settings in the environment, the port of a server that never answers as argument. `status` tells the
-settings and what of the remote configuration is refused; `call` makes a call to that server, and tells how long it took
-to give up.
+As a program: settings in the environment, the port of a server that never answers as argument. It serves its registry
+page. `status` tells the settings and what of the remote configuration is refused; `call` makes a call to that server,
+and tells how long it took to give up.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 __all__ = ["ConfiguredProcess"]
 
@@ -26,11 +31,14 @@ def main(port: int) -> None:
     import requests
 
     import pydoudou
+    from pydoudou.contrib.page import RegistryPage
     from pydoudou.contrib.requests import mount
 
     with pydoudou.new_node() as registry, requests.Session() as session:
         mount(session, "silent")
-        print(json.dumps({}), flush=True)
+        page = make_server("127.0.0.1", 0, RegistryPage(registry).beside_wsgi(_nothing_else), handler_class=_Quiet)
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        print(json.dumps({"page": page.server_port}), flush=True)
         for line in sys.stdin:
             answer: dict[str, Any]
             if line.strip() == "call":
@@ -42,6 +50,16 @@ def main(port: int) -> None:
             else:
                 answer = _status(registry)
             print(json.dumps(answer), flush=True)
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+def _nothing_else(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("404 Not Found", [])
+    return []
 
 
 def _status(registry: Any) -> dict[str, Any]:
@@ -81,7 +99,20 @@ class ConfiguredProcess:
 
     def ready(self) -> None:
         """Wait until it has started."""
-        self._read()
+        self._page = self._read()["page"]
+
+    def look(self, user: str, password: str) -> int:
+        """The status with which the registry page answers to this login."""
+        credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self._page}/go-doudou/registry.json", headers={"Authorization": f"Basic {credentials}"}
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code
 
     def ask(self, what: str = "status") -> dict[str, Any]:
         """Its answer."""

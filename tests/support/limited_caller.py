@@ -1,6 +1,6 @@
 """A process that sends requests to an application with a limit in Redis, at a steady rate.
 
-``python limited_caller.py URL RATE REQUESTS PER_SECOND`` says ``ready``, waits for a line, asks, and says what became
+``python limited_caller.py URL RATE SECONDS PER_SECOND`` says ``ready``, waits for a line, asks, and says what became
 of its requests as ``result``. There is no server in it: what is measured is the limit.
 """
 
@@ -30,8 +30,8 @@ WITHIN = 5.0
 class LimitedCaller(Driven):
     """The other end."""
 
-    def __init__(self, url: str, rate: str, requests: int, per_second: float) -> None:
-        command: Sequence[str] = [sys.executable, __file__, url, rate, str(requests), str(per_second)]
+    def __init__(self, url: str, rate: str, seconds: float, per_second: float) -> None:
+        command: Sequence[str] = [sys.executable, __file__, url, rate, str(seconds), str(per_second)]
         super().__init__("caller", command)
         self.wait("ready", lambda event: event["event"] == "ready", timeout=30)
 
@@ -52,7 +52,7 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-async def _call(url: str, rate: str, requests: int, per_second: float) -> Counter[str]:
+async def _call(url: str, rate: str, seconds: float, per_second: float) -> Counter[str]:
     from pydoudou.contrib.protection.asgi import RateLimit
     from pydoudou.contrib.protection.redis import RedisStore
 
@@ -66,12 +66,15 @@ async def _call(url: str, rate: str, requests: int, per_second: float) -> Counte
 
     async with anyio.create_task_group() as tasks:
         began = time.monotonic()
-        for number in range(requests):
-            await anyio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+        for number in range(round(seconds * per_second)):
+            now = time.monotonic()
+            if now > began + seconds:  # all callers end at the same time, however busy the machine is
+                break
+            await anyio.sleep(max(0.0, began + number / per_second - now))
             tasks.start_soon(call)
     return statuses
 
 
 if __name__ == "__main__":
-    said = anyio.run(_call, sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    said = anyio.run(_call, sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4]))
     print(json.dumps({"event": "result", **said}), flush=True)

@@ -17,8 +17,7 @@ def port_to(address: str, *, tcp: bool = True, udp: bool = True, most_bytes: int
     """``host:port`` that stands for the node at `address`, whose datagrams pass up to a size."""
     host, _, port = address.rpartition(":")
     with contextlib.ExitStack() as open_now:
-        datagrams = open_now.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        datagrams.bind((host, 0))
+        datagrams = open_now.enter_context(_free_for_both(host))
         own = datagrams.getsockname()[1]
         if udp:
             ended = threading.Event()
@@ -29,6 +28,16 @@ def port_to(address: str, *, tcp: bool = True, udp: bool = True, most_bytes: int
         if tcp:
             open_now.enter_context(TcpProxy({own: int(port)}, host))
         yield f"{host}:{own}"
+
+
+def _free_for_both(host: str) -> socket.socket:
+    """A datagram socket on a port that is free for TCP as well."""
+    while True:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind((host, 0))
+        with contextlib.suppress(OSError), socket.create_server(datagrams.getsockname()):
+            return datagrams
+        datagrams.close()
 
 
 def _relay(ours: socket.socket, node: tuple[str, int], most_bytes: int, ended: threading.Event) -> None:

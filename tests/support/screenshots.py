@@ -40,7 +40,7 @@ def main(folder: str) -> None:
         with scene() as registry, serving(RegistryPage(registry)) as url:
             _picture(browser, url, docs / "page-light.png", scheme="light", width=1280, height=900, linger=25_000)
             _picture(browser, url, docs / "page-dark.png", scheme="dark", width=1280, height=900, opened=4)
-            _picture(browser, url, docs / "page-phone.png", scheme="light", width=400, height=860)
+            _picture(browser, url, docs / "page-phone.png", scheme="light", width=400, height=1150)
         with crowd() as (registry, _), serving(RegistryPage(registry)) as url:
             _picture(browser, url, docs / "page-5000.png", scheme="dark", width=1280, height=720)
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 VARIABLES = without_tables(PAGE)
 NAME = re.compile(r"\bGDD_[A-Z0-9_]*?(?:[A-Z0-9]\b|_<SERVICE>)")
-PLACEHOLDERS = re.compile(r"GDD_(STATIC|FILE)(_.*)?|GDD_MEM|GDD_MEM_PROBE_INTERVALL")
+PLACEHOLDERS = re.compile(r"GDD_(STATIC|FILE)(_.*)?|GDD_MEM|GDD_MODE|GDD_MEM_PROBE_INTERVALL")
 """Variables of examples: any service's address, those of the driver in the manual, a prefix, and a misspelt one."""
 
 # Some variables are only read if others are set, or not set.

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from ..joining import Joining, joining_options
+from ..joining import Joining, seed_option
 from ..output import Output, output_option
 from ..progress import progress
 from .cluster import look_at_gossip
@@ -33,7 +33,7 @@ CHECKS = (
 
 @click.command()
 @output_option
-@joining_options
+@seed_option
 def doctor(output: Output, joining: Joining) -> None:
     """What is wrong with the settings, this machine, the cluster or the Nacos server, and what to do about it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import attrs
@@ -14,7 +14,7 @@ from ....drivers.kit.own_address import interface_addresses
 from ....drivers.memberlist.settings import MemberlistSettings
 from ....drivers.nacos.settings import NacosSettings
 
-__all__ = ["Check", "Finding", "Situation"]
+__all__ = ["Check", "Finding", "Situation", "is_loopback"]
 
 
 @attrs.frozen
@@ -113,6 +113,3 @@ class Check:
     name: str
     look: Callable[[Situation], Iterable[Finding]]
     within: float = 5.0
-
-
-Checks = Sequence[Check]

@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import anyio
@@ -33,7 +32,6 @@ __all__ = ["main"]
 
 logger = logging.getLogger(__name__)
 
-_ADDED_UP = "PROMETHEUS_MULTIPROC_DIR"
 _REFUSE_FOR = 2.0
 _HELLO_WITHIN = 1.0
 
@@ -59,8 +57,6 @@ async def _serve(held: Held, start: Start) -> None:
     listening = Listening(held)
     registry = Registry(settings)
     hub = Hub(registry, start.fingerprint, holder, listening.end, shared=True)
-    registry.add_observer(hub)
-    _tell_metrics_of(registry)
     try:
         await to_thread.run_sync(lambda: registry.start(start.registered, announce=start.registered is not None))
         await hub.begin()
@@ -77,14 +73,6 @@ async def _serve(held: Held, start: Start) -> None:
     finally:
         listening.end()
         await to_thread.run_sync(registry.stop)
-
-
-def _tell_metrics_of(registry: Registry) -> None:
-    """Where prometheus_client adds up processes, this one is one of them: no worker knows how the gossip is doing."""
-    if _ADDED_UP in os.environ and find_spec("prometheus_client") is not None:
-        from ...prometheus import Metrics
-
-        Metrics(registry).register()
 
 
 async def _refuse(reason: str, wire: Wire, pid: int) -> None:

@@ -30,7 +30,6 @@ async def registrar_of_its_own(settings: Settings) -> AsyncIterator[Found]:
     """
     registry = Registry(attrs.evolve(settings, leave_on_sigterm=False))
     hub = Hub(registry, "", "this process", _nobody_else_comes, shared=False)
-    registry.add_observer(hub)
     ours, theirs = map(Wire, socket.socketpair())
     try:
         await to_thread.run_sync(lambda: registry.start(announce=False))

@@ -9,7 +9,6 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Collection
 from pathlib import Path
 
 import attrs
@@ -73,9 +72,10 @@ def peer(connection: socket.socket) -> int:
     return int(pid)
 
 
-def younger_siblings(process: Process, known: Collection[int]) -> list[Process]:
-    """Children of the same parent that are younger, execute the same program and are not `known`: those that a server
-    has started in the place of `process`.
+def younger_siblings(process: Process) -> list[Process]:
+    """Children of the same parent that are younger and execute the same program: those that a server has started in the
+    place of `process`. Who began in the same hundredth of a second is not younger: multiprocessing has a child of its
+    own beside those that it is asked for.
     """
     found: list[Process] = []
     parent = Process.of(process.parent)
@@ -84,10 +84,10 @@ def younger_siblings(process: Process, known: Collection[int]) -> list[Process]:
     for children in Path(f"/proc/{parent.pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             numbers = [int(number) for number in children.read_text().split()]
-            candidates = [Process.of(number) for number in numbers if number not in known and number != os.getpid()]
+            candidates = [Process.of(number) for number in numbers if number != os.getpid()]
             found += [
                 each
                 for each in candidates
-                if each is not None and each.began >= process.began and each.program == process.program
+                if each is not None and each.began > process.began and each.program == process.program
             ]
     return found

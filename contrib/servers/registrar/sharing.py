@@ -17,7 +17,7 @@ from ....drivers.environment import Environment
 if TYPE_CHECKING:
     from .relay import Relay
 
-__all__ = ["MODE", "SharedSettings", "among_workers", "shared"]
+__all__ = ["MODE", "SharedSettings", "among_workers", "is_worker", "shared"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +90,11 @@ def shared(settings: Settings) -> Settings:
     )
 
 
+def is_worker() -> bool:
+    """Whether multiprocessing has started this process, as uvicorn starts its workers."""
+    return multiprocessing.parent_process() is not None
+
+
 def among_workers(settings: Settings) -> Settings:
-    """The same for a process that multiprocessing has started, as uvicorn starts its workers; any other one serves its
-    port alone, and is a node itself.
-    """
-    return settings if multiprocessing.parent_process() is None else shared(settings)
+    """As `shared`, for a worker; any other process serves its port alone, and is a node itself."""
+    return shared(settings) if is_worker() else settings

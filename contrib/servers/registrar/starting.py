@@ -87,7 +87,12 @@ async def find(settings: Settings, serves: bool, successor: bytes = b"") -> Foun
                 if (starts := starts + 1) > _MOST_STARTS:
                     held.close()
                     raise CannotShare("the registrar ends as soon as it is started: its own output says why")
-                await _start(held, place, successor or anew)
+                try:
+                    await _start(held, place, successor or anew)
+                except OSError:
+                    if not successor:
+                        raise
+                    successor = b""  # another version of this library may have told us
                 continue
             if time.monotonic() >= deadline:
                 raise CannotShare(f"{place.holder()} has the lock {place.lock}, and does not answer: {broken}")

@@ -334,6 +334,7 @@ def test_a_wsgi_place_is_held_until_the_answer_is_closed() -> None:
             call(broken)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_forked_process_has_all_places_and_counts_of_its_own() -> None:
     inner = Slow()
     app = wsgi.Bulkhead(inner, 1, 0)

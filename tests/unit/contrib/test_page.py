@@ -26,7 +26,7 @@ from pydoudou.contrib.page.looking import Looking
 from pydoudou.contrib.page.messages import Answer, Request
 from pydoudou.contrib.page.rows import Table
 from pydoudou.contrib.page.selection import MOST_ROWS, Selected, Wish
-from pydoudou.discovery.configuration.remote import RemoteStatus
+from pydoudou.discovery.configuration.followed import RemoteStatus
 from pydoudou.drivers.contract import SubscribingDriver
 from pydoudou.drivers.members import Outcome, Reached
 
@@ -42,7 +42,13 @@ def basic(user: str, password: str) -> dict[str, str]:
 
 
 def ask(
-    page: Any, path: str, headers: Mapping[str, str] = LOCAL, *, client: str = "127.0.0.1", method: str = "GET"
+    page: Any,
+    path: str,
+    headers: Mapping[str, str] = LOCAL,
+    *,
+    client: str = "127.0.0.1",
+    method: str = "GET",
+    backend: str = "asyncio",
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of what an ASGI application answers."""
     path, _, query = path.partition("?")
@@ -63,7 +69,7 @@ def ask(
         with anyio.fail_after(20):
             await page(scope, anyio.sleep_forever, send)
 
-    anyio.run(answered)
+    anyio.run(answered, backend=backend)
     told = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], told, b"".join(message["body"] for message in sent[1:])
 
@@ -521,6 +527,11 @@ def test_beside_another_application_it_has_its_own_paths_alone(registry: Registr
     both = RegistryPage(registry).beside(own_app)
     assert ask(both, "/go-doudou/registry")[0] == 200
     assert [ask(both, path)[0] for path in ("/", "/go-doudous", "/go", "/orders/go-doudou/registry")] == [418] * 4
+
+
+def test_under_trio_it_answers_too(registry: Registry) -> None:
+    status, _, body = ask(RegistryPage(registry), "/go-doudou/registry.json", backend="trio")
+    assert (status, len(json.loads(body)["rows"])) == (200, 2)
 
 
 def wsgi(app: Any, path: str, **environ: str) -> tuple[int, dict[str, str], bytes]:

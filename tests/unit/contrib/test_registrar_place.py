@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from support.waiting import eventually
 
 from pydoudou.contrib.servers.registrar.place import Place
 from pydoudou.contrib.servers.registrar.processes import Process, peer, younger_siblings
@@ -154,17 +155,19 @@ def test_a_process_is_known_by_its_number_and_its_start() -> None:
 
 
 def test_a_process_that_the_same_parent_starts_later_is_a_younger_sibling() -> None:
-    with (
-        subprocess.Popen(SLEEPS, stdin=subprocess.PIPE) as older,
-        subprocess.Popen(SLEEPS, stdin=subprocess.PIPE) as younger,
-        subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other,
-    ):
-        eventually(lambda: all((each := Process.of(child.pid)) and each.program for child in (older, younger)))
-        process = Process.of(older.pid)
-        assert process is not None
-        found = [each.pid for each in younger_siblings(process, {older.pid})]
-        assert younger.pid in found
-        assert other.pid not in found
-        assert younger.pid not in [each.pid for each in younger_siblings(process, {older.pid, younger.pid})]
-        for child in (older, younger, other):
-            child.communicate(b"")
+    with contextlib.ExitStack() as stack:
+
+        def started(command: list[str]) -> Process:
+            child = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE))
+            assert child.stdin is not None
+            stack.callback(child.stdin.close)
+            process = Process.of(child.pid)
+            assert process is not None
+            return process
+
+        older, *_ = (started(SLEEPS), time.sleep(0.05))  # the kernel counts in hundredths
+        younger, other = started(SLEEPS), started(["cat"])
+        assert younger.program == older.program
+        assert [each.pid for each in younger_siblings(older)] == [younger.pid]
+        assert other.program != younger.program
+        assert younger_siblings(younger) == []

@@ -92,6 +92,7 @@ def test_a_signal_handler_may_shut_down_while_a_thread_waits_for_events() -> Non
 def test_a_start_that_is_interrupted_leaves_and_leaves_nothing_behind() -> None:
     script = """
         import anyio
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
         class Unfinished(Plugin):
             def create(self, settings):
                 driver = super().create(settings)

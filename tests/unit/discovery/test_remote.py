@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
-
 import anyio
 import pytest
 
 from pydoudou import Settings, SettingsError
+from pydoudou.contrib.servers.registrar.settings import Start, fingerprint, pack, unpack
 from pydoudou.discovery.configuration.described import described
-from pydoudou.discovery.configuration.remote import Followed, Remote
+from pydoudou.discovery.configuration.followed import Followed
+from pydoudou.discovery.configuration.remote import Remote
 from pydoudou.discovery.configuration.sources import Configuration
 
 NACOS = {
@@ -17,7 +17,8 @@ NACOS = {
     "GDD_NACOS_SERVER_ADDR": "127.0.0.1:1",
     "GDD_NACOS_CONFIG_DATAID": "first, second",
 }
-ENOUGH = {"GDD_SERVICE_NAME": "orders", "GDD_REGISTER_HOST": "127.0.0.1", "GDD_MEM_HOST": "127.0.0.1", **NACOS}
+GOSSIP = {"GDD_MEM_HOST": "127.0.0.1"}
+ENOUGH = {"GDD_SERVICE_NAME": "orders", "GDD_REGISTER_HOST": "127.0.0.1", **GOSSIP, **NACOS}
 
 
 class InForce:
@@ -27,11 +28,13 @@ class InForce:
         self.settings = Settings.from_env(ENOUGH | variables)
         remote = self.settings.remote
         assert remote is not None
-        self.refusals: list[str] = []
+        self.driver_fails = False
         may_change = self.settings.remote_variables()
         self._followed = Followed(remote, may_change, lambda: self.settings.configuration, self._go_on)
 
     async def _go_on(self, configuration: Configuration) -> None:
+        if self.driver_fails:
+            raise OSError("the driver is in trouble")
         self.settings = self.settings.configured(configuration)
 
     def told(self, first: str | None = None, second: str | None = None) -> None:
@@ -70,11 +73,13 @@ def test_what_is_needed_to_ask_is_asked_for() -> None:
     assert "GDD_NACOS_CONFIG_FORMAT is 'toml'; accepted: one of dotenv, yaml" in problem(GDD_NACOS_CONFIG_FORMAT="toml")
 
 
-def test_where_it_is_kept_can_be_taken_to_another_process() -> None:
-    remote = Settings.from_env(ENOUGH).remote
-    assert isinstance(remote, Remote)
-    assert pickle.loads(pickle.dumps(remote)) == remote
-    assert "nacos" in repr(remote)
+def test_where_it_is_kept_can_be_taken_to_the_process_that_is_the_node_of_several_workers() -> None:
+    settings = Settings.from_env(ENOUGH)
+    taken = unpack(pack(Start(settings, "of the workers"))).settings
+    assert isinstance(taken.remote, Remote)
+    assert (taken.remote, described(taken)) == (settings.remote, described(settings))
+    elsewhere = Settings(service="orders", register_host="127.0.0.1", variables=GOSSIP | NACOS)
+    assert fingerprint(elsewhere) == fingerprint(settings), "where a value was found is no difference"
 
 
 def test_keys_addresses_and_seeds_are_nothing_that_a_server_may_decide() -> None:
@@ -94,6 +99,23 @@ def test_the_first_text_that_has_a_variable_counts_and_the_next_one_when_it_is_g
     assert (force.nodes, force.settings.manage_pass) == (6, "")
     force.told(None, None)
     assert force.nodes == 4
+
+
+def test_a_driver_that_does_not_take_it_is_told_and_ends_nothing() -> None:
+    force = InForce()
+    force.driver_fails = True
+    force.told("GDD_MEM_GOSSIP_NODES=7\n")
+    assert (force.nodes, force.refused) == (4, "OSError: the driver is in trouble")
+    force.driver_fails = False
+    force.told("GDD_MEM_GOSSIP_NODES=8\n")
+    assert (force.nodes, force.refused) == (8, "")
+
+
+def test_a_text_that_is_too_long_is_refused() -> None:
+    force = InForce()
+    force.told("GDD_MEM_GOSSIP_NODES=7\n")
+    force.told("#" * 1_000_001)
+    assert (force.nodes, force.refused) == (7, "nacos first: more than 1000000 bytes")
 
 
 def test_what_the_environment_says_stays() -> None:

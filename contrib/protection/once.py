@@ -1,7 +1,7 @@
-"""What is made when it is first needed, once in each process.
+"""What is made when it is first needed, once in each process or on each event loop.
 
 Not before, because a server may have been imported before it was forked, or before gevent put its own locks and sockets
-in place of those of the standard library.
+in place of those of the standard library; and what waits on one event loop cannot be woken on another.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import os
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["PerProcess"]
+from anyio.lowlevel import RunVar
+
+__all__ = ["PerLoop", "PerProcess"]
 
 T = TypeVar("T")
 
@@ -27,3 +29,22 @@ class PerProcess(Generic[T]):
         made = self._made.get(process)
         # Of two threads that make one at the same time, both get the one that is there first.
         return self._made.setdefault(process, self._make()) if made is None else made
+
+
+class PerLoop(Generic[T]):
+    """What `make` gives, for the event loop that runs."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: RunVar[T] = RunVar("made")
+
+    def made(self) -> T | None:
+        """What was made, if it was."""
+        return self._made.get(None)
+
+    def get(self) -> T:
+        made = self.made()
+        if made is None:
+            made = self._make()
+            self._made.set(made)
+        return made
