@@ -43,11 +43,11 @@ def closing_connections(app: App, server: Callable[[], RegisteredServer | None])
             agents = (value for name, value in scope.get("headers", ()) if name.lower() == b"user-agent")
             registered.recognise(next(agents, b"").decode("latin-1"))
 
-        async def sending(message: Message) -> None:
+        def sending(message: Message) -> Awaitable[None]:  # no coroutine in between: each costs a microsecond
             if message["type"] == "http.response.start" and registered.draining:
                 others = [header for header in message.get("headers", ()) if header[0].lower() != b"connection"]
                 message = {**message, "headers": [*others, _CLOSE]}
-            await send(message)
+            return send(message)
 
         await app(scope, receive, sending)
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
+import attrs
+
 from .calls import Durations
 from .families import FAMILIES
 from .reading import Reading
@@ -30,40 +32,49 @@ _MOST_ROUTES = 256
 _FAILED = 500
 
 
+@attrs.define(eq=False)
+class _Row:
+    """The requests of one route, method and status; the durations are those of all its statuses."""
+
+    durations: Durations
+    count: int = 0
+
+
 class ServedCounts:
     """How many requests were answered, and how long that took; for any thread."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str, str], int] = {}
-        self._durations: dict[tuple[str, str], Durations] = {}
-        self._routes: set[str] = set()
-        self._lock = threading.RLock()
+        self.forget()
 
     def add(self, method: str, route: str, status: int, seconds: float) -> None:
         """One more. A method that is none of HTTP's is ``OTHER``; the path beyond 256 of them is empty."""
-        method = method if method in _METHODS else "OTHER"
+        if method not in _METHODS:
+            method = "OTHER"
         with self._lock:
-            if route not in self._routes:
-                if len(self._routes) < _MOST_ROUTES:
-                    self._routes.add(route)
-                else:
-                    route = ""
-            key = (route, method, str(status))
-            self._counts[key] = self._counts.get(key, 0) + 1
-            durations = self._durations.get((route, method))
-            if durations is None:
-                durations = self._durations[route, method] = Durations()
-            durations.add(seconds)
+            row = self._rows.get((route, method, status)) or self._new(method, route, status)
+            row.count += 1
+            row.durations.add(seconds)
+
+    def _new(self, method: str, route: str, status: int) -> _Row:
+        """The row of what has none; of a route too many, that of the others."""
+        if len(self._routes) < _MOST_ROUTES:
+            self._routes.add(route)
+        elif route not in self._routes:
+            route = ""
+        durations = self._durations.setdefault((route, method), Durations())
+        return self._rows.setdefault((route, method, status), _Row(durations))
 
     def forget(self) -> None:
         """Begin anew, in a process that was forked."""
         self._lock = threading.RLock()
-        self._counts, self._durations = {}, {}
+        self._rows: dict[tuple[str, str, int], _Row] = {}
+        self._durations: dict[tuple[str, str], Durations] = {}
+        self._routes: set[str] = set()
 
     def read(self) -> Iterator[Reading]:
         """All values of this moment."""
         with self._lock:
-            counts = dict(self._counts)
+            counts = {(route, method, str(status)): row.count for (route, method, status), row in self._rows.items()}
             durations = {key: each.plus(Durations()) for key, each in self._durations.items()}
         for counted, count in counts.items():
             route, _, status = counted
@@ -88,11 +99,12 @@ class ServedAsgi:
             return
         began, status = time.perf_counter(), _FAILED
 
-        async def counting(message: MutableMapping[str, Any]) -> None:
+        # A plain function, whose caller awaits what `send` gives: a coroutine in between costs a microsecond.
+        def counting(message: MutableMapping[str, Any]) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, counting)

@@ -56,7 +56,8 @@ async def serving(
         if above:
             yield None
             return
-        server = RegisteredServer(registry, check, scheme=scheme, drain=drain, doubtful=True)
+        # A port that several workers share was opened before they were started, and any of them may be asked.
+        server = RegisteredServer(registry, check, scheme=scheme, drain=drain, doubtful=not is_worker())
         drain_first = DrainFirst(TwiceIsOnce(server) if is_worker() else server)
         if on_sigterm:
             drain_first.set()

@@ -217,7 +217,7 @@ def test_the_node_ends_when_the_last_one_has_drained(looking: Registry, director
         draining = [threading.Thread(target=registry.drain) for registry in both]
         for thread in draining:
             thread.start()
-        eventually(lambda: not ports(looking))
+        eventually(lambda: not ports(looking), timeout=20)
         for thread in draining:
             thread.join(10)
         assert all(registry.status().presence == "left" for registry in both)
@@ -240,7 +240,7 @@ def test_who_comes_while_the_others_take_their_leave_gets_a_node_of_the_next_one
         eventually(lambda: ports(looking) == [7000])
         leaves = threading.Thread(target=old.drain)
         leaves.start()
-        eventually(lambda: not ports(looking))
+        eventually(lambda: not ports(looking), timeout=20)
         with workers(looking, 1) as (new,):
             eventually(lambda: ports(looking) == [7000])
             assert new.status().registrar not in (None, old.status().registrar)
@@ -556,4 +556,4 @@ def test_twenty_starts_and_stops_leave_nothing_behind(looking: Registry, directo
     for _ in range(20):
         with workers(looking, 1) as (worker,):
             assert worker.status().registrar is not None
-    eventually(lambda: held() == before)
+    eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)), timeout=15)

@@ -22,7 +22,7 @@ import pytest
 from support.browser import chromium
 from support.nacos import nacos_variables
 from support.waiting import eventually
-from support.wordcloud import RUN, Person, running, skip_without
+from support.wordcloud import RUN, Person, running, skip_without, upload_in_page
 
 skip_without()
 
@@ -140,15 +140,7 @@ def test_in_a_browser(system: Any, tmp_path: Path) -> None:
         page.fill("[name=password]", "1234")
         page.keyboard.press("Enter")
         for language, file in texts.items():
-            before = page.get_attribute("#picture", "src")
-            page.check(f"[name=lang][value={language}]")
-            page.set_input_files("[name=file]", file)
-            page.click("#upload .main")
-            page.wait_for_function(
-                "before => document.getElementById('picture').getAttribute('src') !== before "
-                "&& document.getElementById('picture').complete",
-                arg=before,
-            )
+            upload_in_page(page, language, file)
             assert page.inner_text("#upload .failed") == ""
             with httpx.Client(base_url=system.url) as client:
                 picture = client.get(page.get_attribute("#picture", "src") or "").content

@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HERE", "RUN", "Person", "running", "skip_without"]
+__all__ = ["HERE", "RUN", "Person", "running", "skip_without", "upload_in_page"]
 
 HERE = Path(__file__).parents[2] / "docs" / "examples" / "wordcloud"
 RUN = HERE / "run"
@@ -69,3 +69,16 @@ class Person(httpx.Client):
     def picture(self, url: str) -> bytes:
         """What the browser would show."""
         return self.get(f"oss/{'/'.join(url.split('/')[3:])}").raise_for_status().content
+
+
+def upload_in_page(page: Any, language: str, file: Path) -> None:
+    """Have the page, where somebody has signed in, draw a file, until its picture is there."""
+    before = page.get_attribute("#picture", "src")
+    page.check(f"[name=lang][value={language}]")
+    page.set_input_files("[name=file]", file)
+    page.click("#upload .main")
+    page.wait_for_function(
+        "before => document.getElementById('picture').getAttribute('src') !== before "
+        "&& document.getElementById('picture').complete",
+        arg=before,
+    )

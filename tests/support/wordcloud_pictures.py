@@ -5,31 +5,17 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.browser import chromium
-from support.wordcloud import running, skip_without
+from support.wordcloud import running, skip_without, upload_in_page
 
 __all__ = ["main"]
 
 CHINESE = """词云图是文本数据的一种图形。服务发现是微服务的基础：节点之间用流言协议交换消息，每个节点都知道集群的成员。
 北京的学生在图书馆学习分布式系统，上海的工程师用流言协议建设集群。成员离开集群，节点广播消息；成员加入集群，节点广播消息。
 数据、服务、节点、成员、消息、集群、协议、工程师、学生、图书馆、系统、图形、文本、基础。"""
-
-
-def _upload(page: Any, language: str, file: Path) -> None:
-    before = page.get_attribute("#picture", "src")
-    page.check(f"[name=lang][value={language}]")
-    page.set_input_files("[name=file]", file)
-    page.click("#upload .main")
-    page.wait_for_function(
-        "before => document.getElementById('picture').getAttribute('src') !== before "
-        "&& document.getElementById('picture').complete",
-        arg=before,
-    )
-    page.wait_for_function("[...document.images].every(image => image.complete)")
 
 
 def main(folder: str) -> None:
@@ -51,7 +37,8 @@ def main(folder: str) -> None:
                 page.fill("[name=password]", "1234")
                 page.keyboard.press("Enter")
                 page.wait_for_selector("#inside:not([hidden])")
-                _upload(page, language, file)
+                upload_in_page(page, language, file)
+                page.wait_for_function("[...document.images].every(image => image.complete)")
                 path = docs / f"wordcloud-{name}.png"
                 page.screenshot(path=path, full_page=True)
                 print(f"{path}: {path.stat().st_size // 1024} KB")

@@ -16,10 +16,10 @@ import math
 
 import attrs
 
-__all__ = ["Attendance", "Verdict"]
+__all__ = ["REPLACED_WITHIN", "Attendance", "Verdict"]
 
 _OTHERS_WOULD_SAY_SO_WITHIN = 0.5
-_REPLACED_WITHIN = 10.0
+REPLACED_WITHIN = 10.0
 """Seconds in which a worker that was started comes, or one that was killed is replaced."""
 
 
@@ -106,14 +106,14 @@ class Attendance:
         leave = bool(serving) and not self._left and all(worker.leaving for worker in serving)
         if leave and expected:
             since = max(worker.leaving_since for worker in serving)
-            leave = now - since >= _REPLACED_WITHIN
+            leave = now - since >= REPLACED_WITHIN
         if leave:
             self._left = True
             return Verdict(leave=True)
         return self._release(now, waits=bool(serving) and all(worker.leaving for worker in serving))
 
     def _without_workers(self, now: float, somebody_comes: bool) -> Verdict:
-        left = self._nobody_since + _REPLACED_WITHIN - now
+        left = self._nobody_since + REPLACED_WITHIN - now
         if self._left or not somebody_comes or left <= 0:
             return Verdict(end=True)
         return Verdict(again_after=min(left, _OTHERS_WOULD_SAY_SO_WITHIN))

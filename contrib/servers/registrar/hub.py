@@ -21,7 +21,7 @@ from ....discovery.registry import Registry
 from ....discovery.running_loop import from_any_thread
 from ....drivers.errors import RegistrationError
 from .asked import Asked
-from .attendance import Attendance
+from .attendance import REPLACED_WITHIN, Attendance
 from .counted import Counted
 from .frames import VERSION, Message, frame
 from .messages import plain_error, registrar_hello
@@ -153,7 +153,7 @@ class Hub:
         for process in self._processes.values():
             if process.parent not in youngest or process.began > youngest[process.parent].began:
                 youngest[process.parent] = process
-        return any(map(younger_siblings, youngest.values()))
+        return any(younger_siblings(process, REPLACED_WITHIN) for process in youngest.values())
 
     async def _leave(self) -> None:
         await to_thread.run_sync(self._registry.drain, 0.0)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import struct
+import time
 from pathlib import Path
 
 import attrs
@@ -72,12 +73,16 @@ def peer(connection: socket.socket) -> int:
     return int(pid)
 
 
-def younger_siblings(process: Process) -> list[Process]:
+def younger_siblings(process: Process, age: float) -> list[Process]:
     """Children of the same parent that are younger and execute the same program: those that a server has started in the
     place of `process`. Who began in the same hundredth of a second is not younger: multiprocessing has a child of its
     own beside those that it is asked for.
+
+    Args:
+        age: in seconds; who is older would have come, and is something else.
     """
     found: list[Process] = []
+    oldest = (time.clock_gettime(time.CLOCK_BOOTTIME) - age) * os.sysconf("SC_CLK_TCK")
     parent = Process.of(process.parent)
     if parent is None or parent.began > process.began:
         return found
@@ -88,6 +93,6 @@ def younger_siblings(process: Process) -> list[Process]:
             found += [
                 each
                 for each in candidates
-                if each is not None and each.began > process.began and each.program == process.program
+                if each is not None and each.began > max(process.began, oldest) and each.program == process.program
             ]
     return found

@@ -168,6 +168,7 @@ def test_a_process_that_the_same_parent_starts_later_is_a_younger_sibling() -> N
         older, *_ = (started(SLEEPS), time.sleep(0.05))  # the kernel counts in hundredths
         younger, other = started(SLEEPS), started(["cat"])
         assert younger.program == older.program
-        assert [each.pid for each in younger_siblings(older)] == [younger.pid]
+        assert [each.pid for each in younger_siblings(older, 60)] == [younger.pid]
         assert other.program != younger.program
-        assert younger_siblings(younger) == []
+        assert younger_siblings(younger, 60) == []
+        assert younger_siblings(older, 0) == []
