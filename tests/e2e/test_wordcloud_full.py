@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import httpx
 import pytest
 from support.waiting import eventually
@@ -66,6 +68,17 @@ def targets(system: Any) -> dict[str, str]:
     """The health of what Prometheus scrapes, by service."""
     active = asked(system, "prometheus", "/api/v1/targets", state="active")["data"]["activeTargets"]
     return {target["labels"]["service_id"]: target["health"] for target in active}
+
+
+def test_what_is_not_there_is_told_with_what_is_done_instead_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    (redis,) = (kind for kind in KINDS if kind.name == "Redis")
+    absent = attrs.evolve(redis, program="no-such-server")
+    told = "Redis is not on this machine: limits in memory instead. To have it: apt-get install redis-server"
+    assert absent.missing() == told
+    needy = attrs.evolve(redis, program=Path(sys.executable).name, module="no_such.package")
+    assert "needs the package of no_such.package: limits in memory instead" in needy.missing()
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert attrs.evolve(redis, program=Path(sys.executable).name).find() == Path(sys.executable)
 
 
 def test_what_is_stored_and_counted_is_in_real_parts(system: Any) -> None:

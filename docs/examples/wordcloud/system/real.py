@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -77,11 +76,19 @@ def _is_installed(module: str) -> bool:
 
 
 def _postgresql(program: Path, folder: Path) -> Begun:
+    """It is made at the first start.
+
+    Raises:
+        PartFailed: it cannot be made.
+    """
     program = program.resolve()  # beside which its tools are
     folder.mkdir(exist_ok=True)
     as_user = []
     if os.geteuid() == 0:  # which PostgreSQL refuses
-        shutil.chown(folder, _USER, pwd.getpwnam(_USER).pw_gid)
+        try:
+            shutil.chown(folder, _USER)
+        except LookupError:
+            raise PartFailed(f"PostgreSQL does not run as root, and there is no user {_USER}") from None
         # The folders above are root's, and may be closed to that user.
         capability = [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
         as_user = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", *capability]
