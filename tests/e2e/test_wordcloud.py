@@ -309,14 +309,14 @@ def test_no_upload_is_lost_and_none_is_drawn_twice_while_makers_are_killed(tmp_p
 
 @pytest.mark.skipif(not os.environ.get("CI"), reason="set CI=1: starts the system as a user does, on the port 6060")
 def test_the_table_is_shown_until_ctrl_c(tmp_path: Path) -> None:
-    started = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, RUN, "--folder", tmp_path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert started.stdout is not None
-    lines = []
-    for line in started.stdout:
-        lines.append(line)
-        if "Ctrl-C stops everything" in line:
-            break
-    started.send_signal(2)
-    assert started.wait(60) == 0, "".join(lines)
+    ) as started:
+        assert started.stdout is not None
+        lines = []
+        for line in started.stdout:
+            lines.append(line)
+            if "Ctrl-C stops everything" in line:
+                break
+        started.send_signal(2)
+        assert started.wait(60) == 0, "".join(lines)
