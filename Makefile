@@ -59,10 +59,9 @@ unit: $(STAMP)
 
 # What could go on for ever, for about an hour: simulated clusters and fuzzing; and what takes long: every server that a
 # service may run on, and twenty lives of each integration. `make test` and `make fuzz-minute` do a little of the same.
-LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py) \
+LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \
   $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
 long: fuzz
-	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest tests/simulation tests/e2e/test_servers.py tests/e2e/test_servers_that_do_not_answer.py tests/e2e/test_frameworks.py tests/e2e/test_cycles.py tests/e2e/test_registrar.py tests/e2e/test_workers.py tests/interop/test_go_consumer.py tests/interop/test_remote_configuration.py --numprocesses 2 --dist loadfile
 	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest $(LONG) --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
