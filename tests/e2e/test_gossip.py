@@ -21,6 +21,7 @@ from pydoudou.drivers.memberlist.protocol import Config
 
 KEY = base64.b64encode(bytes(16)).decode()
 from support.gossip import NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
+from support.nacos_server import pick_ports
 from support.server_processes import free_port
 from support.waiting import eventually
 
@@ -77,11 +78,11 @@ def test_a_host_name_as_address_is_resolved() -> None:
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM], ids=["TCP", "UDP"])
 def test_a_port_in_use_is_named_with_its_protocol(kind: socket.SocketKind) -> None:
+    (port,) = pick_ports(offsets=(0,))  # not one that the system gives to clients: both protocols are to have it free
     with socket.socket(socket.AF_INET, kind) as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         if kind is socket.SOCK_STREAM:
             taken.listen()
-        port = taken.getsockname()[1]
         protocol = "TCP" if kind is socket.SOCK_STREAM else "UDP"
         with pytest.raises(
             SettingsError, match=rf"{protocol} port {port} of 127\.0\.0\.1 is already in use.*GDD_MEM_PORT"
