@@ -103,8 +103,9 @@ reference: $(STAMP)
 	$(BIN)/python tests/support/client_table.py docs/clients.md
 
 # The pictures of docs/page.md, in about two minutes; needs chromium.
-screenshots: $(STAMP)
+screenshots: $(VENV)/wordcloud
 	$(BIN)/python tests/support/screenshots.py docs
+	$(BIN)/python tests/support/wordcloud_pictures.py docs
 
 # About two minutes.
 simulations: $(STAMP)

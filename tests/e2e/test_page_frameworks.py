@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from support.browser import chromium, missing
+from support.commands import environment
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.page_program import FRAMEWORKS
 from support.server_processes import free_port
@@ -30,10 +30,6 @@ FIXED = {
     "GDD_STATIC_ORDERS": "http://10.0.0.1:8080,http://10.0.0.2:8080;weight=2",
     "GDD_STATIC_STOCK": "http://10.0.0.3:8080",
 }
-
-
-def environment(**variables: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("GDD_")} | variables
 
 
 @contextlib.contextmanager

@@ -218,6 +218,17 @@ def test_nobody_sees_the_tasks_of_another(system: Any, person: Person) -> None:
         assert other.tasks() == []
 
 
+def test_users_and_tasks_are_listed_in_parts(system: Any, person: Person) -> None:
+    users = f"http://127.0.0.1:{part(system, 'usersvc').port}/page/users"
+    one = httpx.post(users, json={"page": {"pageNo": 1, "size": 1}}, headers=person.headers).json()["data"]
+    assert [user["username"] for user in one["items"]] == ["jackchen"]
+    assert (one["pageNo"], one["pageSize"], one["hasNext"]) == (1, 1, one["total"] > 1)
+    for _ in range(2):
+        person.upload(ENGLISH).raise_for_status()
+    latest, before = (person.tasks(page=number, size=1)[0]["id"] for number in (1, 2))
+    assert latest > before
+
+
 def test_a_maker_fetches_from_its_store_alone(system: Any) -> None:
     maker = f"http://127.0.0.1:{part(system, 'makersvc').port}/make"
     for url in (
@@ -307,7 +318,6 @@ def test_no_upload_is_lost_and_none_is_drawn_twice_while_makers_are_killed(tmp_p
     assert took < 180
 
 
-@pytest.mark.skipif(not os.environ.get("CI"), reason="set CI=1: starts the system as a user does, on the port 6060")
 def test_the_table_is_shown_until_ctrl_c(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, RUN, "--folder", tmp_path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

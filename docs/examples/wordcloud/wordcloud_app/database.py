@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 
 from .variables import text
 
-__all__ = ["InvalidToken", "Status", "Task", "User", "connect"]
+__all__ = ["InvalidToken", "Status", "Task", "User", "connect", "per_request"]
 
 Key = Annotated[int, mapped_column(primary_key=True)]
 
@@ -101,6 +102,16 @@ def connect() -> sessionmaker[Session]:
         event.listen(engine, "connect", _share)
     Base.metadata.create_all(engine)
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def per_request(sessions: sessionmaker[Session]) -> Callable[[], Iterator[Session]]:
+    """A dependency of FastAPI: the database, for one request."""
+
+    def session() -> Iterator[Session]:
+        with sessions() as opened:
+            yield opened
+
+    return session
 
 
 def _share(connection: object, record: object) -> None:

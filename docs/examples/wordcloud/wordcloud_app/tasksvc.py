@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends
 from pydantic import BaseModel, Field
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from .app import make_app
-from .database import Status, Task, User, connect
+from .database import Status, Task, User, connect, per_request
 from .errors import BizError
+from .paging import Page, part_of
 
 sessions = connect()
 app = make_app("wordcloud-tasksvc")
 
 
-def session() -> Iterator[Session]:
-    """The database, for one request."""
-    with sessions() as opened:
-        yield opened
-
-
-Db = Annotated[Session, Depends(session)]
+Db = Annotated[Session, Depends(per_request(sessions))]
 
 
 class NewTask(BaseModel):
@@ -58,12 +52,10 @@ class Order(BaseModel):
     sort: Literal["asc", "desc"] = "desc"
 
 
-class Page(BaseModel):
-    """Which part of a list."""
+class OrderedPage(Page):
+    """Which part of a list in which order."""
 
-    orders: list[Order] = [Order()]
-    pageNo: int = 1
-    size: int = 10
+    orders: list[Order] = Field(default_factory=lambda: [Order()])
 
 
 class Filter(BaseModel):
@@ -76,7 +68,7 @@ class Query(BaseModel):
     """What of the list of tasks."""
 
     filter: Filter = Filter()
-    page: Page = Page()
+    page: OrderedPage = OrderedPage()
 
 
 @app.post("/task/save")
@@ -122,21 +114,9 @@ def page(db: Db, query: Query) -> dict[str, Any]:
     chosen = select(Task).where(Task.delete_at.is_(None))
     if query.filter.userId:
         chosen = chosen.where(Task.user_id == query.filter.userId)
-    total = db.scalar(select(func.count()).select_from(chosen.subquery())) or 0
-    size = min(max(query.page.size, 1), 100)
-    number = max(query.page.pageNo, 1)
     columns = [getattr(Task, order.col) for order in query.page.orders]
     orders = [
         column.desc() if order.sort == "desc" else column
         for column, order in zip(columns, query.page.orders, strict=True)
     ]
-    found = db.scalars(chosen.order_by(*orders).offset((number - 1) * size).limit(size))
-    return {
-        "data": {
-            "items": [task.to_dict() for task in found],
-            "pageNo": number,
-            "pageSize": size,
-            "total": total,
-            "hasNext": number * size < total,
-        }
-    }
+    return part_of(db, chosen, query.page, orders)

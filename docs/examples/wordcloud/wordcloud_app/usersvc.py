@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from . import passwords, tokens
 from .app import make_app
-from .database import InvalidToken, User, connect
+from .database import InvalidToken, User, connect, per_request
 from .errors import BizError
+from .paging import Page, part_of
 from .storage import MOST_BYTES, Storage
 from .variables import secret
 
@@ -28,13 +28,7 @@ failures = passwords.Failures()
 app = make_app("wordcloud-usersvc")
 
 
-def session() -> Iterator[Session]:
-    """The database, for one request."""
-    with sessions() as opened:
-        yield opened
-
-
-Db = Annotated[Session, Depends(session)]
+Db = Annotated[Session, Depends(per_request(sessions))]
 
 
 def known(db: Session, token: str) -> User | None:
@@ -136,13 +130,6 @@ def log_out(db: Db, me: Me, authorization: Annotated[str, Header()]) -> dict[str
     return {"data": "OK"}
 
 
-class Page(BaseModel):
-    """Which part of a list."""
-
-    pageNo: int = 1
-    size: int = 10
-
-
 class UserQuery(BaseModel):
     """What of the list of users."""
 
@@ -152,14 +139,7 @@ class UserQuery(BaseModel):
 @app.post("/page/users")
 def page(db: Db, me: Me, query: UserQuery) -> dict[str, Any]:
     """A part of the list of users."""
-    size = min(max(query.page.size, 1), 100)
-    number = max(query.page.pageNo, 1)
-    total = db.scalar(select(func.count()).select_from(User)) or 0
-    found = db.scalars(select(User).order_by(User.id).offset((number - 1) * size).limit(size))
-    items = [user.to_dict() for user in found]
-    return {
-        "data": {"items": items, "pageNo": number, "pageSize": size, "total": total, "hasNext": number * size < total}
-    }
+    return part_of(db, select(User), query.page, [User.id])
 
 
 @app.post("/upload/avatar")
