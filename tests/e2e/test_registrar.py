@@ -692,6 +692,21 @@ def test_workers_that_were_nodes_of_their_own_share_one_again_when_one_can_stand
             eventually(lambda: [member.data for member in looking.members("orders")] == [{"zone": "a"}])
 
 
+def test_who_drains_as_a_node_of_its_own_shares_none_any_more(looking: Registry, directory: Path) -> None:
+    with contextlib.ExitStack() as holding:
+        holding.enter_context(pretended_registrar(_has_other_settings))
+        with quick_workers(looking, 1) as (worker,):
+            eventually(lambda: ports(looking) == [7000])
+            draining = threading.Thread(target=worker.drain)
+            draining.start()
+            eventually(lambda: not ports(looking))
+            holding.close()
+            draining.join(20)
+            assert worker.status().presence == "left"
+            eventually(lambda: not registrars_of(directory))
+            assert not ports(looking)
+
+
 def _has_other_settings(connection: socket.socket) -> None:
     connection.recv(65536)
     said = "process 7 holds that, with other settings"
