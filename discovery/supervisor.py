@@ -83,15 +83,13 @@ class Supervisor:
         announce: bool = True,
     ) -> None:
         self._loop = LoopThread("pydoudou", self._serve, make_loop=clock.new_event_loop, prepare=runs_here)
-        self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events)
+        self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events, self._on_authority)
         self.probing = Probing(self._loop.call_soon, clock.now)
         self.self_doubt = SelfDoubt(clock.now, self._loop.call_soon)
         self.registration = Registration(instance, announce, timings)
         self._in_force = SettingsInForce(settings, self.registration, self.view, timings)
-        self._subscriptions = subscriptions
-        self._observers = observers
-        self._timings = timings
-        self._clock = clock
+        self._subscriptions, self._observers = subscriptions, observers
+        self._timings, self._clock = timings, clock
         self._drivers: tuple[SupervisedDriver, ...] = ()
         self._statuses = Statuses(self._loop, self.view, observers, timings)
         self._started: Reply = Reply()
@@ -382,6 +380,9 @@ class Supervisor:
         log_events(events)
         if self._observers:
             self._loop.call_soon(partial(self._tell_events, events))
+
+    def _on_authority(self) -> None:
+        self._statuses.tell_changed()
 
     def _tell_events(self, events: list[MemberEvent]) -> None:
         for event in events:

@@ -82,10 +82,10 @@ def test_an_observer_is_told_how_the_drivers_are_and_of_every_change(
     clock.advance(60.0)
     assert len(notes.drivers) == 1, "nothing has changed"
     plugin.sink.authoritative(False, "cut off")
-    clock.advance(1.0)
+    clock.settle()
     assert notes.drivers[1:] == [("scripted", True, True, False)]
     plugin.sink.authoritative(True)
-    clock.advance(1.0)
+    clock.settle()
     plugin.driver.end(ValueError("a defect"))
     clock.advance(3.0)
     assert notes.drivers[2:] == [
