@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
+from support.held import Holdings
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
 from support.server_processes import children
 from support.waiting import eventually
@@ -317,6 +318,7 @@ def test_while_there_is_none_the_view_is_stale_and_says_so(looking: Registry, di
 FORKS = """
 import os, sys, time
 sys.path.insert(0, "{tests}")
+from support.held import Holdings
 from support.registrars import sharing
 registry = sharing("orders", GDD_MEM_SEED="{seed}", GDD_PORT="7000", GDD_MEM_SUSPICION_MULT="20")
 registry.start()
@@ -509,6 +511,7 @@ mount -t tmpfs -o size=64k,nr_inodes={inodes} none {directory}
 exec {python} -c '
 import logging, sys
 sys.path.insert(0, "{tests}")
+from support.held import Holdings
 from support.registrars import sharing
 with sharing("orders", GDD_PORT="7000") as worker:
     print(worker.status().registrar is None, worker.status().own_node, worker.status().ready)
@@ -546,14 +549,11 @@ def test_two_services_with_one_name_and_port_the_second_says_who_holds_it(
 
 
 def test_twenty_starts_and_stops_leave_nothing_behind(looking: Registry, directory: Path) -> None:
-    def held() -> tuple[int, int]:
-        return len([*Path("/proc/self/fd").iterdir()]), threading.active_count()
-
     with workers(looking, 1):
         pass
     eventually(lambda: not ports(looking) or registrars_of(directory))
-    before = held()
+    before = Holdings()
     for _ in range(20):
         with workers(looking, 1) as (worker,):
             assert worker.status().registrar is not None
-    eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)), timeout=15)
+    before.assert_nothing_new(within=15)
