@@ -15,19 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from collections.abc import Callable
 
 import anyio
 
-from ...drivers.kit import own_load
-from ..metrics.protection import BulkheadCounts
 from ..metrics.served import AsgiApp, Receive, Scope, Send
-from .checked import checked_count, checked_name, checked_seconds, checked_service
-from .limits import Limit, shared_by
-from .load import OwnLoad
+from .guards import BulkheadBase, RateLimitBase
+from .limits import shared_by
 from .once import PerLoop
-from .refusals import Refusal, no_place
-from .stores import Store
+from .refusals import Refusal
 from .waiting import WaitingRequest
 
 __all__ = ["Bulkhead", "RateLimit", "client_address"]
@@ -41,42 +36,17 @@ class _Came(enum.Enum):
     HANG_UP = "the end of its client's"
 
 
-class Bulkhead:
+class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
     """Lets so many requests at a time into `app`; the others wait, and are refused if that takes too long.
 
     A refused request is answered with 503, ``Retry-After``, and ``X-Doudou-Not-Processed`` with the name of the
     service: our clients then send it to another member, whatever its method. A place is held until the body of the
     answer has been sent, the application fails, or its task is cancelled; work after the answer holds none.
-
-    Args:
-        workers: places, in each process and on each of its event loops.
-        longest_wait: seconds; 0: none waits.
-        service: the name under which callers know this service; "" for the one that the default registry registers.
-        compatible: refuse with 429, as go-doudou does.
-        name: the value of the label of its metrics.
-
-    Raises:
-        TypeError, ValueError: an argument cannot be used.
     """
 
-    def __init__(
-        self,
-        app: AsgiApp,
-        workers: int = 50,
-        longest_wait: float = 0.1,
-        *,
-        service: str = "",
-        compatible: bool = False,
-        name: str = "default",
-    ) -> None:
-        self.app = app
-        checked_count("workers", workers)
-        self._longest_wait = checked_seconds("longest_wait", longest_wait, zero=True)
-        self._service, self._compatible = checked_service(service), compatible
-        self._counts = BulkheadCounts(checked_name("name", name), workers)
-        self._load = OwnLoad(self._counts, workers)
-        own_load.add_source(self._load)
-        self._places = PerLoop(lambda: anyio.CapacityLimiter(workers))
+    @staticmethod
+    def _make_places(workers: int) -> PerLoop[anyio.CapacityLimiter]:
+        return PerLoop(lambda: anyio.CapacityLimiter(workers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -86,7 +56,7 @@ class Bulkhead:
         places, request = self._places.get(), WaitingRequest(receive)
         came = await self._enter(places, request)
         if came is _Came.NO_PLACE:
-            await _refuse(no_place(self._service, self._longest_wait, self._compatible), send)
+            await _refuse(self._refusal(), send)
         if came is not _Came.PLACE:
             return
         held = True
@@ -156,32 +126,15 @@ class Bulkhead:
         return came
 
 
-class RateLimit:
+class RateLimit(RateLimitBase[AsgiApp, Scope]):
     """Lets requests into `app` as often as `rate` says, for each key; the others get 429 with ``Retry-After``.
 
-    Args:
-        rate: such as "50/s", "1000/h", "100/5m", "10/s burst 30"; without a burst, a whole period's at once.
-        store: where they are counted: `RedisStore`, or `MemoryStore` for this process alone, which is the default.
-        key: of a request, from its scope; requests with one key share the rate, and those with None are not limited.
-        compatible: count together with go-doudou's limiter in Redis, which has the key and nothing else for a name.
-        name: limits of one name, rate and store count together; it is the value of the label of its metrics too.
-
-    Raises:
-        TypeError, ValueError: an argument cannot be used.
+    The key of a request is made from its scope.
     """
 
-    def __init__(
-        self,
-        app: AsgiApp,
-        rate: str,
-        *,
-        store: Store | None = None,
-        key: Callable[[Scope], str | None] | None = None,
-        compatible: bool = False,
-        name: str = "default",
-    ) -> None:
-        self.app = app
-        self._limit = Limit(rate, store, client_address if key is None else key, name, compatible)
+    @staticmethod
+    def _client_address(request: Scope) -> str:
+        return client_address(request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import attrs
+
 __all__ = ["page"]
 
 _HEAD = """\
@@ -98,7 +100,7 @@ def page() -> str:
                 lines += [f"`{public}`: see [{public}](#{shown[place]}).", ""]
                 continue
             shown[place] = _anchor(public, headings)
-            lines += [*_entry(public, *_definition(place)), ""]
+            lines += [*_entry(public, *_definition(place), _inherited_init(place)), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
@@ -137,17 +139,35 @@ def _defines(node: ast.stmt, name: str) -> bool:
     return any(isinstance(target, ast.Name) and target.id == name for target in targets)
 
 
+def _inherited_init(place: str) -> _Function | None:
+    """How a class is made that leaves that to a base of this package; None for whatever else."""
+    module, _, name = place.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    if not inspect.isclass(found) or "__init__" in vars(found):
+        return None
+    base = next(each for each in found.__mro__ if "__init__" in vars(each))
+    if not base.__module__.startswith("pydoudou.") or attrs.has(base):
+        return None
+    node, _ = _definition(f"{base.__module__}:{base.__name__}")
+    assert isinstance(node, ast.ClassDef)
+    return _init(node)
+
+
+def _init(node: ast.ClassDef) -> _Function | None:
+    return next((each for each in node.body if isinstance(each, _Function) and each.name == "__init__"), None)
+
+
 def _text(node: ast.stmt | None) -> str:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
         return inspect.cleandoc(node.value.value)
     return ""
 
 
-def _entry(name: str, node: ast.stmt, below: str) -> Iterator[str]:
+def _entry(name: str, node: ast.stmt, below: str, inherited: _Function | None) -> Iterator[str]:
     yield f"### {name}"
     yield ""
     if isinstance(node, ast.ClassDef):
-        yield from _class(node)
+        yield from _class(node, inherited)
     elif isinstance(node, _Function):
         yield from _code(_signature(node))
         yield from _prose(ast.get_docstring(node) or "")
@@ -156,10 +176,10 @@ def _entry(name: str, node: ast.stmt, below: str) -> Iterator[str]:
         yield from _prose(below)
 
 
-def _class(node: ast.ClassDef) -> Iterator[str]:
+def _class(node: ast.ClassDef, inherited: _Function | None) -> Iterator[str]:
     bases = ", ".join(ast.unparse(base) for base in node.bases)
     head = f"class {node.name}({bases})" if bases else f"class {node.name}"
-    made = next((each for each in node.body if isinstance(each, _Function) and each.name == "__init__"), None)
+    made = _init(node) or inherited
     fields = [f"    {ast.unparse(each)}" for each in node.body if made is None and _is_field(each)]
     yield from _code(
         [head + (":" if made or fields else ""), *([f"    {line}" for line in _signature(made)] if made else fields)]
