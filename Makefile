@@ -44,7 +44,7 @@ wordcloud-full: $(VENV)/wordcloud-full
 	@$(BIN)/python docs/examples/wordcloud/run --full
 
 wordcloud-test: $(VENV)/wordcloud-full
-	$(BIN)/python -m pytest tests/e2e/test_wordcloud.py tests/e2e/test_wordcloud_full.py --numprocesses 0
+	$(BIN)/python -m pytest $(wildcard tests/e2e/test_wordcloud*.py) --numprocesses 0
 
 demo: $(STAMP)
 	@$(BIN)/pydoudou demo
@@ -58,10 +58,11 @@ unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/protocol -q
 
 # What could go on for ever, for about an hour: simulated clusters and fuzzing; and what takes long: every server that a
-# service may run on, and twenty lives of each integration. `make test` and `make fuzz-minute` do a little of the same.
+# service may run on, twenty lives of each integration, and the word cloud system under the load of the original's test.
+# `make test` and `make fuzz-minute` do a little of the same.
 LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \
-  $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
-long: fuzz
+  $(addprefix tests/e2e/test_wordcloud_,load.py network.py full.py) $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
+long: fuzz $(VENV)/wordcloud-full
 	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest $(LONG) --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)

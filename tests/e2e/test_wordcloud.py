@@ -1,4 +1,4 @@
-"""The word cloud system: from a text to a picture, with one part after the other missing, and under load."""
+"""The word cloud system: from a text to a picture, with one part after the other missing."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import collections
 import io
 import json
 import os
-import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ import pytest
 from support.browser import chromium
 from support.nacos import nacos_variables
 from support.waiting import eventually
-from support.wordcloud import RUN, Person, running, skip_without, upload_in_page
+from support.wordcloud import RUN, Person, part, running, skip_without, upload_in_page
 
 skip_without()
 
@@ -36,7 +33,6 @@ pytestmark = pytest.mark.timeout(240)
 ENGLISH = b"Gossip spreads news. Gossip finds members, members hear gossip; every member hears news from members.\n" * 3
 CHINESE = "服务发现是微服务的基础。节点之间用流言协议交换消息，节点都知道集群的成员，成员离开集群，节点广播消息。"
 SERVICES = {f"wordcloud-{name}": 1 for name in ("bff", "usersvc", "tasksvc", "segsvc", "makersvc")}
-UPLOADS, WITHIN, MAKERS = 40, 10.0, 3
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +45,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def person(system: Any) -> Iterator[Person]:
     with Person(system.url) as signed_in:
         yield signed_in
-
-
-def part(system: Any, name: str) -> Any:
-    return next(part for part in system.parts if part.name == name)
 
 
 def words_of(text: str, language: str) -> dict[str, float]:
@@ -275,47 +267,7 @@ def test_a_store_that_is_down_is_503_and_leaves_no_task(system: Any, person: Per
     eventually(lambda: person.upload(ENGLISH).status_code == 200, timeout=60.0)
 
 
-# -- many at once ------------------------------------------------------------------------------------------------------
-
-
-def test_no_upload_is_lost_and_none_is_drawn_twice_while_makers_are_killed(tmp_path: Path) -> None:
-    """The load test of the original, shorter: so many uploads at a growing rate, one maker killed, one restarted."""
-    with running(tmp_path, {"makersvc": MAKERS}) as system, Person(system.url) as person:
-        eventually(lambda: system.members().get("wordcloud-makersvc") == MAKERS, timeout=30.0)
-        makers = [part(system, f"makersvc-{number + 1}") for number in range(MAKERS)]
-        began = time.monotonic()
-
-        def upload(number: int) -> httpx.Response:
-            due = began + WITHIN * (number / UPLOADS) ** 0.5
-            time.sleep(max(0.0, due - time.monotonic()))
-            return person.upload(b"upload number%d " % number + ENGLISH)
-
-        def disturb() -> None:
-            time.sleep(WITHIN / 3)
-            makers[0].process.kill()
-            makers[0].process.wait()
-            makers[0].start()
-            time.sleep(WITHIN / 3)
-            makers[1].stop()
-            makers[1].start()
-
-        disturbing = threading.Thread(target=disturb)
-        disturbing.start()
-        with ThreadPoolExecutor(UPLOADS) as threads:
-            answers = list(threads.map(upload, range(UPLOADS)))
-        disturbing.join()
-        took = time.monotonic() - began
-        tasks = person.tasks()
-        drawn = re.findall(r"drew (\w+)", "".join(maker.log.read_text() for maker in makers))
-    counts = collections.Counter(answer.status_code for answer in answers)
-    print(f"{UPLOADS} uploads, answered after {took:.1f} s: {dict(sorted(counts.items()))}")
-    assert set(counts) <= {200, 429, 503}, [answer.text for answer in answers if answer.status_code not in (200, 429)]
-    assert counts[200] >= UPLOADS / 4
-    assert not [task for task in tasks if task["status"] not in (2, 3)], "every task has ended"
-    done = [task["imgUrl"] for task in tasks if task["status"] == 2]
-    assert len(done) == counts[200], "what was answered is what is in the list"
-    assert max(collections.Counter(drawn).values()) == 1, "nothing is drawn twice"
-    assert took < 180
+# -- at a terminal -----------------------------------------------------------------------------------------------------
 
 
 def test_the_table_is_shown_until_ctrl_c(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import attrs
 import httpx
 import pytest
 from support.waiting import eventually
-from support.wordcloud import HERE, Person, running, skip_without
+from support.wordcloud import HERE, Person, part, running, skip_without
 
 skip_without()
 
@@ -40,10 +40,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             assert person.upload(TEXT).status_code == 200
             assert person.tasks()[0]["status"] == 2
         yield started
-
-
-def part(system: Any, name: str) -> Any:
-    return next(part for part in system.parts if part.name == name)
 
 
 def asked(system: Any, name: str, path: str, **query: str) -> Any:

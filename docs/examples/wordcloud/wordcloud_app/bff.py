@@ -32,7 +32,7 @@ _PASSED_ON = ("content-type", "authorization")
 users = Service("wordcloud-usersvc")
 tokens = Service("wordcloud-usersvc", repeatable=True)
 tasks = Service("wordcloud-tasksvc", repeatable=True)
-maker = Service("wordcloud-makersvc", repeatable=True)
+maker = Service("wordcloud-makersvc", repeatable=True, patient=True)
 storage = Storage()
 reports = Reports(tasks)
 

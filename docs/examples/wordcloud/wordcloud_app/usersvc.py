@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from . import passwords, tokens
 from .app import make_app
+from .bearer import bearer
 from .database import InvalidToken, User, connect, per_request
 from .errors import BizError
 from .paging import Page, part_of
@@ -41,7 +42,7 @@ def known(db: Session, token: str) -> User | None:
 
 def signed_in(db: Db, authorization: Annotated[str | None, Header()] = None) -> User:
     """Whoever asks; 401 for nobody."""
-    user = known(db, tokens.bearer(authorization))
+    user = known(db, bearer(authorization))
     if user is None:
         raise BizError(401, "sign in first")
     return user
@@ -123,7 +124,7 @@ def one(db: Db, me: Me, userId: int) -> dict[str, Any]:
 @app.get("/logout")
 def log_out(db: Db, me: Me, authorization: Annotated[str, Header()]) -> dict[str, str]:
     """The token is not valid any more."""
-    token = tokens.bearer(authorization)
+    token = bearer(authorization)
     db.execute(delete(InvalidToken).where(InvalidToken.expire_at < datetime.now(UTC)))
     db.add(InvalidToken(token=_digest(token), expire_at=tokens.expiry(token)))
     db.commit()
