@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Instance, Member
 from . import process, sigterm
+from .call_findings import CallFindings
 from .draining import Draining
 from .explanation import ServiceExplanation, explained
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
-from .observer import Observer, Observers
 from .settings import Settings, frozen
 from .status import RegistryStatus, explanation, running_status
 from .subscription import Subscription, give_it_a_moment
@@ -43,7 +43,7 @@ __all__ = ["Registry"]
 T = TypeVar("T")
 
 
-class Registry(Draining):
+class Registry(CallFindings, Draining):
     """Registers this process, and knows the members of all services.
 
     ::
@@ -58,13 +58,10 @@ class Registry(Draining):
     Args:
         timings: how long to wait for what; None for what fits everybody.
         clock: what the drivers' event loop measures time by; None for real time.
-
-    Attributes:
-        observers: who is told what happens; for balancers and clients.
     """
 
     def __init__(self, settings: Settings, *, timings: Timings | None = None, clock: Clock | None = None) -> None:
-        self.observers = Observers()
+        super().__init__()
         self._settings = settings
         self._timings = timings or Timings()
         self._clock = clock
@@ -72,7 +69,6 @@ class Registry(Draining):
         self._wanted = self._subscriptions.wanted
         # Reentrant, because a signal handler that stops the registry may interrupt a call of the same thread.
         self._lock = threading.RLock()
-        self._run: Supervisor | None = None
         self._last_run: Supervisor | None = None
         self._running = False
         self._view: MergedView | SharedView = _NOBODY
@@ -170,7 +166,7 @@ class Registry(Draining):
 
     def _stop(self, run: Supervisor) -> None:
         with self._lock:
-            run.ended = True
+            run.refuse_calls()
             if self._run is run:
                 self._running, self._view, self._settings = False, _NOBODY, run.settings
                 self._subscriptions.end()
@@ -328,42 +324,12 @@ class Registry(Draining):
             return f"service {service!r}: the registry does not run"
         return explanation(service, run.backends(at_once=True), run.view.reported(service), run.view.services())
 
-    # -- what calls find out -------------------------------------------------------------------------------------------
-
     def explain_members(self, service: str) -> ServiceExplanation:
         """Every member: in, suspect, ejected until when and why, at which share; and what a call would do now."""
         self._refuse_inherited()
         return explained(self, self.snapshot(service))
 
-    def probe(self, member: Member) -> None:
-        """A call to `member` got no connection or no answer: have the backends that can look whether it is still there.
-        From any thread, as often as you like; nobody waits, and nothing is raised.
-        """
-        if (run := self._run) is not None:
-            run.probing.probe(member)
-
-    def round_trip(self, member: Member) -> float | None:
-        """Seconds that `member` takes to answer the gossip's own pings, smoothed; None if that is not known."""
-        return None if (run := self._run) is None else run.probing.round_trip(member)
-
-    def doubt(self) -> str:
-        """Why what this process finds out about others may be its own fault; "" if nothing speaks for it. Quick."""
-        return "" if (run := self._run) is None else run.self_doubt.reason()
-
-    def note_lateness(self, seconds: float) -> None:
-        """A timer of the calling program fired so much too late: over a tenth of a second it is `doubt` for 10 s."""
-        if (run := self._run) is not None:
-            run.self_doubt.calling_late(seconds)
-
-    def add_observer(self, observer: Observer) -> None:
-        """Tell `observer` what happens from now on."""
-        self.observers.add(observer)
-        if (run := self._run) is not None:
-            run.observe()
-
-    def remove_observer(self, observer: Observer) -> None:
-        """Tell it no more; does nothing if it was not told."""
-        self.observers.remove(observer)
+    # -- for tests, and for the methods above --------------------------------------------------------------------------
 
     def driver(self, mode: str) -> Driver:
         """The driver of this mode that runs, or ran last: for tests that have to look into a driver of their own.

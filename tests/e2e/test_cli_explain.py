@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 from support.commands import Terminal
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
+from support.server_processes import process_of
 from support.waiting import eventually
 
 EXPLAIN = [sys.executable, "-m", "pydoudou", "explain"]
@@ -93,9 +94,7 @@ def test_ctrl_c_ends_the_waiting_at_once(seed: str) -> None:
     variables = environment(**FAST_GOSSIP)
     with gossiping(GDD_MEM_SEED=seed) as watching:
         before = gossip_nodes(watching)
-        with subprocess.Popen(
-            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
+        with process_of(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             eventually(lambda: gossip_nodes(watching) > before, timeout=20)
             process.send_signal(signal.SIGINT)
             began = time.monotonic()

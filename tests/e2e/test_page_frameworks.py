@@ -19,7 +19,7 @@ from support.browser import chromium, missing
 from support.commands import environment
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.page_program import FRAMEWORKS
-from support.server_processes import free_port
+from support.server_processes import free_port, process_of
 from support.waiting import eventually
 
 PROGRAM = Path(__file__).parents[1] / "support" / "page_program.py"
@@ -34,18 +34,9 @@ FIXED = {
 
 @contextlib.contextmanager
 def program(*command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, *command],
-        env=environment(**variables),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with process_of([sys.executable, *command], env=environment(**variables), **pipes) as process:
+        yield process
 
 
 @contextlib.contextmanager

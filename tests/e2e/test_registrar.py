@@ -22,7 +22,7 @@ from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.held import Holdings
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
-from support.server_processes import children
+from support.server_processes import children, process_of
 from support.waiting import eventually
 
 from pydoudou import (
@@ -256,12 +256,11 @@ def test_what_the_page_has_each_process_do_is_one_node(looking: Registry) -> Non
     with contextlib.ExitStack() as stack:
         both = [
             stack.enter_context(
-                subprocess.Popen(
+                process_of(
                     [sys.executable, "-c", program],
                     env=os.environ | variables,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    text=True,
                 )
             )
             for _ in range(2)
@@ -335,7 +334,7 @@ def test_a_worker_that_is_killed_is_gone_although_its_own_children_have_its_sock
 ) -> None:
     program = FORKS.format(tests=Path(__file__).parents[1], seed=gossip_address(looking))
     starts = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {program!r}])"
-    with subprocess.Popen([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True) as above:
+    with process_of([sys.executable, "-c", starts], stdout=subprocess.PIPE) as above:
         assert above.stdout is not None
         child = int(above.stdout.readline())
         try:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 import pyte
+from support.server_processes import process_of
 
 __all__ = ["Terminal", "environment", "pydoudou", "running"]
 
@@ -40,22 +41,19 @@ def pydoudou(*arguments: str, enter: Sequence[str] = (), **variables: str) -> su
 @contextlib.contextmanager
 def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """A command that goes on, in a pipe; ended by Ctrl-C unless it has ended."""
-    with subprocess.Popen(
+    with process_of(
         [*COMMAND, *arguments],
         env=environment(PYTHONUNBUFFERED="1", **variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         try:
             yield process
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
-                try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
 
 
 class Terminal:

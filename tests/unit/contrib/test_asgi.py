@@ -87,6 +87,8 @@ def test_the_server_is_answered_whatever_the_application_knows_of_a_lifespan(app
 
         async def until_registered() -> None:
             assert registered.server is not None
+            await eventually_async(lambda: member.served)
+            registered.server.recognise(member.served[0].headers["user-agent"])  # as if it had served that itself
             await eventually_async(lambda: registered.server.status().state is State.REGISTERED)
 
         anyio.run(server.live, until_registered)
