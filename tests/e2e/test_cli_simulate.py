@@ -159,13 +159,3 @@ def test_ctrl_c_ends_it_within_a_second_and_without_a_traceback(options: list[st
         assert "{" not in process.stdout.read()
     assert b"Traceback" not in shown
     assert b"Aborted!" in shown
-
-
-def test_a_reader_that_goes_is_no_traceback() -> None:
-    with subprocess.Popen([*SIMULATE, *SHORT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline()
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait(20) == 1

@@ -57,7 +57,7 @@ def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]
 
 
 class Terminal:
-    """A command on a terminal of so many columns. Used as a context manager.
+    """A command on a terminal of so many columns, which it is controlled by. Used as a context manager.
 
     Attributes:
         raw: all that the terminal was sent so far.
@@ -70,12 +70,11 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _LINES, columns, 0, 0))
         self.raw = b""
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            env=environment(TERM="xterm", **variables),
+            ["setsid", "--ctty", *COMMAND, *arguments],
+            env=environment(**({"TERM": "xterm"} | variables)),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            start_new_session=True,
         )
         os.close(theirs)
 
@@ -94,6 +93,16 @@ class Terminal:
         while not any(text in line for line in self.lines):
             assert self._read(over - time.monotonic()), f"no {text!r} on the screen: {self.lines}"
 
+    def wait_for_bytes(self, sent: bytes, timeout: float = 20.0) -> None:
+        """Read until the terminal was sent `sent`, which its screen may not show any more.
+
+        Raises:
+            AssertionError: it was not in time, or before the command ended.
+        """
+        over = time.monotonic() + timeout
+        while sent not in self.raw:
+            assert self._read(over - time.monotonic()), f"no {sent!r} in what ends with {self.raw[-500:]!r}"
+
     def read_on(self, within: float = 0.1) -> None:
         """Read what comes meanwhile."""
         self._read(within)
@@ -110,9 +119,9 @@ class Terminal:
         return self.process.wait(max(0.1, over - time.monotonic()))
 
     def interrupt(self) -> float:
-        """Ctrl-C; the seconds that it took to end."""
+        """Type Ctrl-C, of which all processes of the command are told; the seconds that it took to end."""
         began = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
+        self.write("\x03")
         self.end()
         return time.monotonic() - began
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from .tcp_proxy import TcpProxy
 
-__all__ = ["port_to"]
+__all__ = ["free_for_both", "port_to"]
 
 
 @contextlib.contextmanager
@@ -17,7 +17,7 @@ def port_to(address: str, *, tcp: bool = True, udp: bool = True, most_bytes: int
     """``host:port`` that stands for the node at `address`, whose datagrams pass up to a size."""
     host, _, port = address.rpartition(":")
     with contextlib.ExitStack() as open_now:
-        datagrams = open_now.enter_context(_free_for_both(host))
+        datagrams = open_now.enter_context(free_for_both(host))
         own = datagrams.getsockname()[1]
         if udp:
             ended = threading.Event()
@@ -30,7 +30,7 @@ def port_to(address: str, *, tcp: bool = True, udp: bool = True, most_bytes: int
         yield f"{host}:{own}"
 
 
-def _free_for_both(host: str) -> socket.socket:
+def free_for_both(host: str) -> socket.socket:
     """A datagram socket on a port that is free for TCP as well."""
     while True:
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
