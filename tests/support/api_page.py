@@ -106,8 +106,7 @@ def page() -> str:
                 lines += [f"`{public}`: see [{public}](#{shown[place]}).", ""]
                 continue
             shown[place] = _anchor(public, headings)
-            lines += [*_entry(public, *_definition(place), _inherited_init(place)), ""]
-            lines += [*_entry(public, *_definition(place)), *_inherited(place), ""]
+            lines += [*_entry(public, *_definition(place), _inherited_init(place)), *_inherited(place), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
