@@ -8,6 +8,7 @@ import base64
 import json
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -106,6 +107,26 @@ def test_a_way_on_which_not_everything_passes(
         finding = only(looked(GDD_MEM_SEED=behind))
     assert finding.kind == kind
     assert remedy.format(port=behind.rpartition(":")[2]) in finding.remedy
+
+
+def test_a_way_on_which_only_short_answers_pass_lets_nobody_join(seed: str) -> None:
+    with port_to(seed, most_answer_bytes=50) as behind:
+        finding = only(looked(GDD_MEM_SEED=behind))
+    assert finding.kind == "not-joined"
+    assert behind in finding.problem
+    assert "the same on all nodes" in finding.remedy
+
+
+def test_a_name_service_that_is_slow(seed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found_slowly(host: str, port: int) -> list[tuple[str, int]]:
+        threading.Event().wait(1.05)
+        return [("127.0.0.1", port)]
+
+    monkeypatch.setattr("pydoudou.contrib.cli.doctor.seeds.ip_addresses", found_slowly)
+    finding = only(looked(GDD_MEM_SEED=f"slow.example:{seed.rpartition(':')[2]}", GDD_MEM_HOST="127.0.0.1"))
+    assert finding.kind == "seed-name-slow"
+    assert "to find the address of the seed slow.example" in finding.problem
+    assert "name servers" in finding.remedy
 
 
 def test_an_address_at_which_nobody_reaches_this_node(seed: str) -> None:

@@ -285,6 +285,20 @@ def test_a_doctor_tells_which_login_will_do(guarded: NacosServer, user: str, pas
     assert "hunter2" not in str(found)
 
 
+def test_a_doctor_tells_whether_a_user_may_write_only_when_it_is_told_to_try(guarded: NacosServer) -> None:
+    guarded.api.make_reader("reader", "Reader-1")
+    credentials = {"GDD_NACOS_USERNAME": "reader", "GDD_NACOS_PASSWORD": "Reader-1"}
+    mine = nacos_variables(guarded.address, fresh_service(), **credentials)
+    assert looked(**mine) == []
+    (finding,) = looked(writes=True, **mine)
+    assert finding.kind == "nacos-write"
+    assert "'reader' read, and not register" in finding.problem
+    owner = {"GDD_NACOS_USERNAME": USER, "GDD_NACOS_PASSWORD": PASSWORD}
+    assert looked(writes=True, **mine | owner) == []
+    tried = [name for name in guarded.api.services() if name.startswith("pydoudou-doctor-")]
+    assert all(guarded.api.instances(name) == [] for name in tried), "what was registered is taken back"
+
+
 def test_the_access_token_is_not_in_the_sdks_log(guarded: NacosServer, tmp_path: Path) -> None:
     credentials = {"GDD_NACOS_USERNAME": USER, "GDD_NACOS_PASSWORD": PASSWORD}
     log = {"GDD_NACOS_LOG_DIR": str(tmp_path), "GDD_NACOS_LOG_LEVEL": "debug"}
