@@ -44,7 +44,7 @@ wordcloud-full: $(VENV)/wordcloud-full
 	@$(BIN)/python docs/examples/wordcloud/run --full
 
 wordcloud-test: $(VENV)/wordcloud-full
-	$(BIN)/python -m pytest $(wildcard tests/e2e/test_wordcloud*.py) --numprocesses 0
+	$(BIN)/python -m pytest $(wildcard tests/e2e/test_wordcloud*.py) --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 demo: $(STAMP)
 	@$(BIN)/pydoudou demo

@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HERE", "RUN", "SECRETS", "Person", "part", "running", "skip_without", "upload_in_page"]
+__all__ = ["HERE", "RUN", "SECRETS", "Person", "calls_under_way", "part", "running", "skip_without", "upload_in_page"]
 
 HERE = Path(__file__).parents[2] / "docs" / "examples" / "wordcloud"
 RUN = HERE / "run"
@@ -61,6 +61,13 @@ def running(folder: Path, scale: Mapping[str, int] | None = None, *, full: bool 
 def part(system: Any, name: str) -> Any:
     """The `system.parts.Part` of that name."""
     return next(part for part in system.parts if part.name == name)
+
+
+def calls_under_way(caller: Any, service: str) -> bool:
+    """Whether a part waits for an answer of a service."""
+    url = f"http://127.0.0.1:{caller.port}/go-doudou/prometheus"
+    told = httpx.get(url, auth=("admin", "admin")).raise_for_status().text
+    return f'pydoudou_attempts_in_flight{{service="{service}"}} 1.0' in told
 
 
 class Person(httpx.Client):

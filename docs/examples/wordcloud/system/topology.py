@@ -106,7 +106,7 @@ class System:
             "GDD_MEM_HOST": HOST,
             "GDD_MEM_BIND": HOST,
             "GDD_MEM_PORT": "0",
-            "GDD_MEM_SUSPICION_MULT": "12",
+            "GDD_MEM_SUSPICION_MULT": os.environ.get("GDD_MEM_SUSPICION_MULT", "12"),
             "GDD_MEM_CIDRS_ALLOWED": f"{HOST}/8",
             "PYTHONUNBUFFERED": "1",
         }

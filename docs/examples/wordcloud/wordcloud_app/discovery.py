@@ -15,7 +15,7 @@ from pydoudou.contrib.httpx import DiscoveryTransport
 from .errors import BizError
 from .variables import number
 
-__all__ = ["Service", "settings"]
+__all__ = ["LONGEST_CALL", "Service", "settings"]
 
 _ADDRESSES = {
     "wordcloud-usersvc": ("USERSVC", "http://localhost:6061"),
@@ -24,6 +24,7 @@ _ADDRESSES = {
     "wordcloud-makersvc": ("WORDCLOUDMAKER", "http://localhost:6064"),
 }
 LONGEST_CALL = 180.0
+"""Seconds."""
 # A 503 says that something behind the service is missing; its next member would miss it as well.
 _POLICY = pydoudou.CallPolicy(deadline=LONGEST_CALL, attempts=3, retry_on={502, 504}, breaker=pydoudou.CircuitBreaker())
 _PATIENCE = number("BIZ_PATIENCE", 30)

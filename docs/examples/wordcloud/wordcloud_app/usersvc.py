@@ -90,12 +90,12 @@ def sign_up(
 @app.post("/public/log/in")
 def log_in(db: Db, username: Annotated[str, Form()], password: Annotated[str, Form()]) -> dict[str, str]:
     """A token; 401 for a wrong name or password, 429 after too many."""
-    failures.check(username)
-    user = db.scalar(select(User).where(User.username == username))
-    if not passwords.right(password, user.password if user else None) or user is None:
-        failures.wrong(username)
+    with failures.trial(username) as tell:
+        user = db.scalar(select(User).where(User.username == username))
+        right = passwords.right(password, user.password if user else None)
+        tell(right)
+    if not right or user is None:
         raise BizError(401, "wrong name or password")
-    failures.right(username)
     return {"data": tokens.issue(user.id)}
 
 
