@@ -63,6 +63,10 @@ unit: $(STAMP)
 LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \
   $(addprefix tests/e2e/test_wordcloud_,load.py network.py full.py) $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
 long: fuzz $(VENV)/wordcloud-full
+# service may run on, twenty lives of each integration, and outages of a minute. `make test` and `make fuzz-minute` do a little of the same.
+LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \
+  $(addprefix tests/interop/test_,go_consumer.py nacos_faults.py nacos_peers.py nacos_resources.py partition.py remote_configuration.py)
+long: fuzz
 	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest $(LONG) --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
