@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from ..discovery import Registry, default_registry
+from ..discovery.arguments import checked_service
 from ..discovery.merging.snapshot import Snapshot
 from ..discovery.subscription import Subscription
 from ..drivers.errors import NoMemberAvailable
@@ -77,15 +78,13 @@ class TableBalancer(Generic[T]):
     """
 
     def __init__(self, service: str, registry: MemberSource | None = None, *, random: Random | None = None) -> None:
-        if not isinstance(service, str) or not service:
-            raise TypeError(f"service is {service!r}; accepted: the name of a service")
         if registry is not None and not isinstance(registry, MemberSource):
             raise TypeError(
                 f"registry is a {type(registry).__name__}; accepted: a Registry, or None for the default one"
             )
         if random is not None and not isinstance(random, Random):
             raise TypeError(f"random is a {type(random).__name__}; accepted: a random.Random, or None")
-        self.service = service
+        self.service = checked_service(service)
         self._registry = registry
         self._random: Random = random or global_random
         self._derived: Derived[T] = Derived()

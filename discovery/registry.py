@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Instance, Member
 from . import process, sigterm
+from .arguments import checked_mapping, checked_service, checked_variables
 from .call_findings import CallFindings
 from .draining import Draining
 from .explanation import ServiceExplanation, explained
@@ -135,6 +136,8 @@ class Registry(CallFindings, Draining):
         from .clock import SystemClock
         from .supervisor import Supervisor
 
+        if data is not None:
+            checked_mapping("data", data)
         with self._lock:
             self._refuse_inherited()
             if self._run is not None:
@@ -251,7 +254,9 @@ class Registry(CallFindings, Draining):
         It may be made before the registry starts, and holds through stops and starts.
         """
         self._refuse_inherited()
-        return Subscription(service, self._subscriptions, self.snapshot, self._timings.first_answer_timeout)
+        return Subscription(
+            checked_service(service), self._subscriptions, self.snapshot, self._timings.first_answer_timeout
+        )
 
     def members(self, service: str | None = None) -> tuple[Member, ...]:
         """The members of `service`, or of all services; suspects included, ordered by service, host and port. Where no
@@ -260,7 +265,7 @@ class Registry(CallFindings, Draining):
         if service is None:
             self._give_a_moment(None)
             return tuple(member for snapshot in self._view.snapshots() for member in snapshot.members)
-        found = self.snapshot(service).members
+        found = self.snapshot(checked_service(service)).members
         if not found:
             self._give_a_moment(service)
             found = self._view.snapshot(service).members
@@ -278,6 +283,8 @@ class Registry(CallFindings, Draining):
         Raises:
             RegistryStateError: the registry does not run.
         """
+        if service is not None:
+            checked_service(service)
         return self._required_run().view.watch(service, lambda: self._subscriptions.held(service))
 
     def update(self, data: Mapping[str, Any]) -> None:
@@ -289,6 +296,7 @@ class Registry(CallFindings, Draining):
             RegistrationError: a backend refused.
             DiscoveryError: a backend did not answer in time, or several refused; the message names each.
         """
+        checked_mapping("data", data)
         run = self._required_run()
         if not run.settings.register:
             raise RegistryStateError("register=False: nothing is registered whose metadata could be updated")
@@ -303,6 +311,7 @@ class Registry(CallFindings, Draining):
             SettingsError: names every bad variable, and those that only count at the start.
             DiscoveryError: a backend did not answer in time, or several refused; the message names each.
         """
+        checked_variables("changes", changes)
         self._required_run().reconfigure(changes)
 
     # -- how it goes ---------------------------------------------------------------------------------------------------
@@ -319,6 +328,7 @@ class Registry(CallFindings, Draining):
         """One line on why there may be nobody to pick (every `NoMemberAvailable` has it): the service, the modes, and
         what each backend says. Those that were asked a moment ago are not asked again, nor waited for in an event loop.
         """
+        checked_service(service)
         self._refuse_inherited()
         if (run := self._run) is None or not self._running:
             return f"service {service!r}: the registry does not run"
@@ -327,7 +337,7 @@ class Registry(CallFindings, Draining):
     def explain_members(self, service: str) -> ServiceExplanation:
         """Every member: in, suspect, ejected until when and why, at which share; and what a call would do now."""
         self._refuse_inherited()
-        return explained(self, self.snapshot(service))
+        return explained(self, self.snapshot(checked_service(service)))
 
     # -- for tests, and for the methods above --------------------------------------------------------------------------
 
