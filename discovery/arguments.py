@@ -41,7 +41,7 @@ def checked_variables(name: str, variables: Any) -> Mapping[str, str]:
             raise TypeError(f"{name} has the key {variable!r}; accepted: names of variables")
         if not isinstance(value, str):
             raise TypeError(
-                f"{name}[{variable!r}] is a {type(value).__name__}; accepted: text, as an environment has it"
+                f"{name}[{variable!r}] is a {type(value).__name__}; accepted: text, as environments have it"
             )
     checked: Mapping[str, str] = variables
     return checked
