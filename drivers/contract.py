@@ -40,6 +40,7 @@ __all__ = [
     "ProbingDriver",
     "ReconfigurableDriver",
     "ReconfigurablePlugin",
+    "RenamingPlugin",
     "ResumablePlugin",
     "Sink",
     "SubscribingDriver",
@@ -231,6 +232,15 @@ class ResumablePlugin(DriverPlugin, Protocol):
     def resumed(self, settings: Any, address: str) -> Any:
         """`settings` of a driver that is to others the same as the one that had them, and was reached at `address`
         (`DriverStatus.address`).
+        """
+
+
+class RenamingPlugin(DriverPlugin, Protocol):
+    """A plugin whose driver has a name by which others know it, and so cannot run twice with the same settings."""
+
+    def renamed(self, settings: Any) -> Any:
+        """`settings` of a driver that can run beside the one that has them, on the same host and for the same service;
+        others take it for somebody else.
         """
 
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 import anyio
@@ -19,6 +20,7 @@ except ModuleNotFoundError as error:
         "pydoudou.contrib.protection.redis needs redis and throttled-py: pip install 'pydoudou[redis]'"
     ) from error
 
+from ...drivers.kit.log_fields import fields
 from ...drivers.kit.log_limit import RateLimitedLog
 from .checked import checked_seconds
 from .once import PerLoop, PerProcess
@@ -102,7 +104,8 @@ class RedisStore:
             patience.given_up()
             raise
         if patience.over:
-            logger.info("Redis at %s answers again: what it counts is limited", self._where)
+            extra = fields(source=self._where)
+            logger.info("Redis at %s answers again: what it counts is limited", self._where, extra=extra)
         patience.answered()
 
     def _say(self, patience: Patience, failure: Failure, error: Exception) -> None:
@@ -118,6 +121,7 @@ class RedisStore:
                 failure.value,
                 reason,
                 consequence,
+                extra=partial(fields, source=self._where, reason=f"{failure.value}: {reason:.200s}"),
             )
 
     async def close_async(self) -> None:

@@ -10,7 +10,7 @@ import threading
 from typing import Protocol
 from weakref import WeakSet
 
-__all__ = ["LoadSource", "add_source", "headroom"]
+__all__ = ["LoadSource", "add_source", "headroom", "is_told"]
 
 
 class LoadSource(Protocol):
@@ -28,6 +28,11 @@ def add_source(source: LoadSource) -> None:
     """Ask `source` too, for as long as somebody else holds it."""
     with _lock:
         _sources.add(source)
+
+
+def is_told() -> bool:
+    """Whether there is any source."""
+    return bool(_sources)
 
 
 def headroom() -> float:

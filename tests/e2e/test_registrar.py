@@ -16,7 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 
+import attrs
 import pytest
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
@@ -542,6 +544,160 @@ def test_two_services_with_one_name_and_port_the_second_says_who_holds_it(
             assert own_node(second, looking, caplog) == (
                 f"process {holder} of this machine, the registrar of orders, port 7000, holds that, with other settings"
             )
+
+
+# -- a registrar that is frozen ----------------------------------------------------------------------------------------
+
+
+def hurried(registry: Registry, **seconds: float) -> Registry:
+    """The same with other times to wait for a registrar."""
+    settings = registry.settings
+    node = settings.drivers["registrar"]
+    drivers = {"registrar": attrs.evolve(node, timings=attrs.evolve(node.timings, **seconds))}
+    return Registry(attrs.evolve(settings, drivers=MappingProxyType(drivers)))
+
+
+QUICK = {
+    "look_every": 0.2,
+    "look_otherwise_every": 600.0,
+    "stopped_for": 0.3,
+    "come_back_after": 0.4,
+    "come_back_after_most": 0.8,
+}
+
+
+@contextlib.contextmanager
+def quick_workers(looking: Registry, count: int, **seconds: float) -> Iterator[list[Registry]]:
+    variables = {"GDD_MEM_SEED": gossip_address(looking), "GDD_PORT": "7000"} | SLOW_TO_SUSPECT
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(hurried(sharing("orders", **variables), **QUICK | seconds)) for _ in range(count)]
+
+
+@contextlib.contextmanager
+def never_nobody(looking: Registry, *registries: Registry) -> Iterator[None]:
+    """While the block runs, `orders` is there for everybody, and so is `users` for the workers."""
+    seen: list[str] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.005):
+            seen.extend(f"{each}: no users" for each in registries if ports(each, "users") != [6060])
+            seen.extend(f"{each}: no orders" for each in (looking, *registries) if ports(each) != [7000])
+
+    with looking.watch("orders") as events:
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+        events.close()
+        assert [event for event in events if not event.member.state.present] == []
+    assert seen == []
+
+
+def test_a_registrar_that_is_stopped_is_killed_and_replaced_and_nobody_is_gone_or_there_twice(
+    looking: Registry, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        quick_workers(looking, 3) as all_of_them,
+        gossiping("users", GDD_MEM_SEED=gossip_address(looking), **SLOW_TO_SUSPECT),
+    ):
+        eventually(lambda: all(ports(each) and ports(each, "users") for each in (looking, *all_of_them)))
+        (before,) = {registry.status().registrar for registry in all_of_them}
+        assert before is not None
+        with never_nobody(looking, *all_of_them):
+            os.kill(before, signal.SIGSTOP)
+            eventually(
+                lambda: all(
+                    (status := each.status()).registrar not in (None, before) and status.ready and not status.stale
+                    for each in all_of_them
+                ),
+                timeout=20,
+            )
+        assert registrars_of(directory) == [*{each.status().registrar for each in all_of_them}]
+        eventually(lambda: gossip_nodes(looking) == 3)
+        assert [record.getMessage() for record in caplog.records if record.name.endswith("registrar.guard")] == [
+            f"the registrar, process {before}, is killed: it was stopped, and did not answer for 0.3 s"
+        ]
+
+
+def test_who_comes_to_a_registrar_that_is_stopped_has_another_one(looking: Registry, directory: Path) -> None:
+    never = QUICK | {"look_every": 600.0}
+    variables = {"GDD_MEM_SEED": gossip_address(looking), "GDD_PORT": "7000"} | SLOW_TO_SUSPECT
+    with hurried(sharing("orders", **variables), **never) as first:
+        before = first.status().registrar
+        assert before is not None
+        os.kill(before, signal.SIGSTOP)
+        with hurried(sharing("orders", **variables), **never) as second:
+            eventually(lambda: first.status().registrar == second.status().registrar not in (None, before), timeout=20)
+            assert registrars_of(directory) == [second.status().registrar]
+
+
+def test_a_registrar_that_goes_on_in_time_is_left_alone(looking: Registry) -> None:
+    """Also one that is stopped, and goes on before it is asked a second time."""
+    with quick_workers(looking, 2) as both:
+        (before,) = {registry.status().registrar for registry in both}
+        assert before is not None
+        for _ in range(3):
+            os.kill(before, signal.SIGSTOP)
+            time.sleep(0.1)
+            os.kill(before, signal.SIGCONT)
+            time.sleep(0.1)
+        assert {registry.status().registrar for registry in both} == {before}
+
+
+def test_the_next_worker_watches_when_the_one_that_did_is_gone(looking: Registry) -> None:
+    with quick_workers(looking, 1) as (first,), quick_workers(looking, 1) as (second,):
+        before = second.status().registrar
+        assert before is not None
+        first.stop()
+        second.update({"zone": "a"})  # what is answered after it was heard that the first one is gone
+        eventually(lambda: [member.data for member in looking.members("orders")] == [{"zone": "a"}])
+        os.kill(before, signal.SIGSTOP)
+        eventually(lambda: second.status().registrar not in (None, before), timeout=20)
+
+
+def test_the_others_watch_too_when_nobody_could_be_chosen(looking: Registry) -> None:
+    with quick_workers(looking, 1) as (first,), quick_workers(looking, 1, look_otherwise_every=1.0) as (second,):
+        before = second.status().registrar
+        assert before is not None
+        os.kill(before, signal.SIGSTOP)
+        first.stop()
+        eventually(lambda: second.status().registrar not in (None, before), timeout=20)
+
+
+# -- back from a node of its own ---------------------------------------------------------------------------------------
+
+
+def test_workers_that_were_nodes_of_their_own_share_one_again_when_one_can_stand(
+    looking: Registry, directory: Path
+) -> None:
+    """Whoever has their place has other settings, until it is gone."""
+    users = gossiping("users", GDD_MEM_SEED=gossip_address(looking), **SLOW_TO_SUSPECT)
+    with contextlib.ExitStack() as holding, users:
+        holding.enter_context(pretended_registrar(_has_other_settings))
+        with quick_workers(looking, 2) as both:
+            assert [each.status().own_node for each in both] == ["process 7 holds that, with other settings"] * 2
+            eventually(lambda: all(ports(each) and ports(each, "users") for each in both) and ports(looking))
+            eventually(lambda: gossip_nodes(looking) == 4)
+            with never_nobody(looking, *both):
+                holding.close()
+                eventually(lambda: all(each.status().registrar is not None for each in both), timeout=20)
+                eventually(lambda: gossip_nodes(looking) == 3, timeout=20)
+                eventually(lambda: all(each.status().ready and not each.status().stale for each in both), timeout=20)
+            assert [each.status().own_node for each in both] == ["", ""]
+            assert {each.status().registrar for each in both} == {*registrars_of(directory)}
+            assert [member.data for member in looking.members("orders")] == [{}]
+            both[0].update({"zone": "a"})
+            eventually(lambda: [member.data for member in looking.members("orders")] == [{"zone": "a"}])
+
+
+def _has_other_settings(connection: socket.socket) -> None:
+    connection.recv(65536)
+    said = "process 7 holds that, with other settings"
+    connection.sendall(frame({"kind": "hello", "version": VERSION, "refused": said, "again": False, "pid": 7}))
 
 
 # -- starts and stops --------------------------------------------------------------------------------------------------

@@ -82,8 +82,8 @@ class ProcessorTime:
 
 
 def processor_seconds(pids: Iterable[int]) -> float:
-    """Seconds for which all threads of these processes together ran."""
-    return sum(_times(pid)[0] for pid in pids)
+    """Seconds for which all threads of these processes together ran, those that have ended included."""
+    return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)  # the kernel's name for the clock of a process
 
 
 def _times(pid: int) -> tuple[float, float]:

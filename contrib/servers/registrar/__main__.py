@@ -20,9 +20,12 @@ from anyio import to_thread
 
 from ....discovery.registry import Registry
 from ....drivers.errors import DiscoveryError
+from ....drivers.kit import own_load
+from ....drivers.kit.log_fields import fields
 from .frames import frame
-from .hub import Hub
+from .hub import AT_REST, Hub
 from .listening import Listening
+from .loads import WorkersLoad
 from .messages import registrar_hello
 from .place import Held, Place
 from .settings import Start, unpack
@@ -55,8 +58,10 @@ async def _serve(held: Held, start: Start) -> None:
     holder = f"process {os.getpid()} of this machine, the registrar of {what},"
     Place.note_holder(held.lock, holder.rstrip(","))
     listening = Listening(held)
-    registry = Registry(settings)
-    hub = Hub(registry, start.fingerprint, holder, listening.end, shared=True)
+    registry = Registry(settings, timings=AT_REST)
+    load = WorkersLoad()
+    own_load.add_source(load)
+    hub = Hub(registry, start.fingerprint, holder, listening.end, shared=True, load=load)
     try:
         await to_thread.run_sync(lambda: registry.start(start.registered, announce=start.registered is not None))
         await hub.begin()
@@ -66,7 +71,7 @@ async def _serve(held: Held, start: Start) -> None:
             await hub.run()
             tasks.cancel_scope.cancel()
     except DiscoveryError as error:
-        logger.error("it cannot start: %s", error)
+        logger.error("it cannot start: %s", error, extra=fields(service=settings.service_name, reason=error))
         refuse = partial(_refuse, f"{holder} cannot start: {error}")
         with anyio.move_on_after(_REFUSE_FOR):
             await listening.serve(refuse)

@@ -1,7 +1,8 @@
 """What the drivers of a registrar count, told by its workers: they are who is scraped.
 
 Where the workers of a server are added up, counters are sums over all of them, those that have ended included. So the
-registrar gives each increase of a counter to one worker alone, which the others never know of. Gauges go to all.
+registrar gives each increase of a counter to one worker alone, which the others never know of. Gauges go to all. Only
+workers that ask are told, and what is counted meanwhile is not lost.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from ....drivers.errors import DiscoveryError
 from ....drivers.members import Metric, MetricKind
 from .frames import Message
 
-__all__ = ["Counted", "Given"]
+__all__ = ["COUNTED_FOR", "Counted", "Given"]
+
+COUNTED_FOR = 60.0
+"""Seconds for which a worker is told the numbers after it has asked."""
 
 
 class Counted:

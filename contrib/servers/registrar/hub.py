@@ -1,12 +1,18 @@
 """The registrar's side: one registry, and the workers that it serves.
 
+While nothing happens next to nothing is done: members come as they change, the kernel tells when a worker ends, and
+numbers are told to those who ask for them. What no event tells of the registry is looked at every few seconds, and more
+often while it is not yet, or no more, as it should be.
+
 Everything here runs on one event loop; what may wait is asked for in threads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,25 +25,32 @@ from anyio.abc import TaskGroup
 
 from ....discovery.registry import Registry
 from ....discovery.running_loop import from_any_thread
+from ....discovery.timings import Timings
 from ....drivers.errors import RegistrationError
+from ....drivers.kit.log_fields import fields
 from .asked import Asked
 from .attendance import REPLACED_WITHIN, Attendance
-from .counted import Counted
+from .counted import COUNTED_FOR, Counted
 from .frames import VERSION, Message, frame
+from .loads import WorkersLoad
 from .messages import plain_error, registrar_hello
-from .processes import Process, younger_siblings
+from .processes import Process, ended, younger_siblings
 from .view import View
 from .wire import BrokenWire, Wire
 
-__all__ = ["Hub", "refusal"]
+__all__ = ["AT_REST", "Hub", "refusal"]
 
 logger = logging.getLogger(__name__)
 
 _HELLO_WITHIN = 10.0
-_LOOK_EVERY = 2.5
+_LOOK_EVERY = 10.0
 """Seconds. What matters comes without a look."""
-_EVERYTHING_EVERY = 2
-"""Looks. Round trips change a little with every ping, and none of it matters much."""
+_LOOK_SOON = 1.0
+"""The same while a backend is not ready, or has no say."""
+_COUNT_EVERY = 5.0
+"""The same while a worker wants to know what is counted."""
+AT_REST = Timings(observe_interval=3600.0)
+"""For the registry of a hub, which looks by itself: nobody else has to ask the drivers whether they are ready."""
 
 
 @attrs.define(eq=False)
@@ -45,7 +58,9 @@ class _Worker:
     number: int
     wire: Wire
     process: Process | None
+    serves: bool
     leave_asked: int | None = None
+    counts_until: float = 0.0
 
 
 def refusal(hello: Message, fingerprint: str, holder: str) -> str:
@@ -72,10 +87,18 @@ class Hub:
         holder: who this registrar is, for a person.
         left: is called when the service leaves: who comes from now on needs another registrar.
         shared: whether workers are told how to start one that takes the place of this one.
+        load: is told how much more the workers can take.
     """
 
     def __init__(
-        self, registry: Registry, fingerprint: str, holder: str, left: Callable[[], None], *, shared: bool
+        self,
+        registry: Registry,
+        fingerprint: str,
+        holder: str,
+        left: Callable[[], None],
+        *,
+        shared: bool,
+        load: WorkersLoad | None = None,
     ) -> None:
         self._registry = registry
         self._fingerprint = fingerprint
@@ -89,6 +112,9 @@ class Hub:
         registry.add_observer(self._view)
         self._asked = Asked(registry)
         self._counted = Counted(registry)
+        self._shared = shared
+        self._load = load
+        self._guard: _Worker | None = None
         self._look_at = 0.0
         self._wake: Callable[[], None] = _nothing
 
@@ -105,19 +131,21 @@ class Hub:
         self._woken = anyio.Event()
         self._registering = anyio.Lock()
         self._wake = from_any_thread(lambda: self._woken.set())
-        await self._look(at_everything=True)
+        if self._load is not None:
+            self._load.begin(from_any_thread(self._ask_for_load))
+        await self._look()
 
     async def run(self) -> None:
         """Until the last worker is gone, and nobody is waited for."""
-        looks = 0
         async with anyio.create_task_group() as tasks:
             try:
                 while True:
                     self._woken = anyio.Event()
                     self._view.tell_events()
                     if (now := time.monotonic()) >= self._look_at:
-                        self._look_at, looks = now + _LOOK_EVERY, looks + 1
-                        await self._look(at_everything=looks % _EVERYTHING_EVERY == 0)
+                        self._look_at = now + _LOOK_EVERY
+                        again = now + await self._look()
+                        self._look_at = min(self._look_at, again)  # which may have become sooner meanwhile
                     if (again_after := self._act(tasks)) is None:
                         break
                     with anyio.move_on_after(min(again_after, self._look_at - time.monotonic())):
@@ -181,12 +209,12 @@ class Hub:
                 await self._serve(wire, pid, bool(hello["serves"]))
         except Exception as error:  # what one worker does wrong ends with it
             level = logging.DEBUG if isinstance(error, (BrokenWire, TimeoutError)) else logging.WARNING
-            logger.log(level, "process %d is served no more: %r", pid, error)
+            logger.log(level, "process %d is served no more: %r", pid, error, extra=fields(reason=error))
         finally:
             wire.close()
 
     async def _serve(self, wire: Wire, pid: int, serves: bool) -> None:
-        worker = _Worker(next(self._numbers), wire, Process.of(pid))
+        worker = _Worker(next(self._numbers), wire, Process.of(pid), serves)
         self._workers[worker.number] = worker
         self._attendance.came(worker.number, serves)
         if worker.process is not None:
@@ -195,9 +223,11 @@ class Hub:
             } | {worker.number: worker.process}
         for message in self._view.everything():
             wire.send(message)
+        self._choose_guard()
         try:
             async with anyio.create_task_group() as both:
                 both.start_soon(wire.send_forever)
+                both.start_soon(_end_with, worker)
                 while True:
                     self._take(worker, await wire.receive(), both)
         except* BrokenWire as ended:
@@ -206,7 +236,17 @@ class Hub:
             del self._workers[worker.number]
             self._attendance.gone(worker.number, time.monotonic())
             self._asked.forget(worker.number)
+            if self._load is not None:
+                self._load.gone(worker.number)
+            self._choose_guard()
             self._wake()
+
+    def _choose_guard(self) -> None:
+        """The worker that has been there for longest sees that we do our work."""
+        first = next(iter(self._workers.values()), None)
+        if self._shared and first is not None and first is not self._guard:
+            self._guard = first
+            first.wire.send({"kind": "guard"})
 
     def _take(self, worker: _Worker, message: Message, tasks: TaskGroup) -> None:
         match message["kind"]:
@@ -219,8 +259,16 @@ class Hub:
             case "register":
                 tasks.start_soon(self._answer, worker, message, partial(self._register, message))
             case "reconfigure":
-                reconfigure = partial(to_thread.run_sync, self._registry.reconfigure, message["changes"])
-                tasks.start_soon(self._answer, worker, message, reconfigure)
+                tasks.start_soon(self._answer, worker, message, partial(self._reconfigure, message["changes"]))
+            case "ping":
+                worker.wire.send({"kind": "pong"})
+            case "count":
+                if worker.counts_until < (now := time.monotonic()):
+                    self._told(True)
+                worker.counts_until = now + COUNTED_FOR
+            case "load":
+                if self._load is not None:
+                    self._load.told(worker.number, None if message["free"] is None else float(message["free"]))
             case "leave":
                 worker.leave_asked = message["number"]
                 self._attendance.leaves(worker.number, time.monotonic())
@@ -255,6 +303,10 @@ class Hub:
                 await to_thread.run_sync(self._registry.update, message["data"])
             self._told(True)
 
+    async def _reconfigure(self, changes: dict[str, str]) -> None:
+        await to_thread.run_sync(self._registry.reconfigure, changes)
+        self._told(True)
+
     # -- telling all workers -------------------------------------------------------------------------------------------
 
     def _tell(self, message: Message) -> None:
@@ -263,16 +315,36 @@ class Hub:
             for worker in self._workers.values():
                 worker.wire.send_frame(framed)
 
-    async def _look(self, *, at_everything: bool) -> None:
-        """See how the registry is doing, and who has ended."""
+    def _ask_for_load(self) -> None:
         for worker in self._workers.values():
-            if worker.process is not None and not worker.process.lives:
-                worker.wire.end()  # a process that it has forked may have the socket still
-        status = await self._view.look(at_everything=at_everything)
-        if at_everything:
-            workers = tuple(self._workers.values())
-            for worker, message in zip(workers, self._counted.messages(status, len(workers)), strict=True):
-                worker.wire.send(message)
+            if worker.serves:
+                worker.wire.send({"kind": "load"})
+
+    async def _look(self) -> float:
+        """See how the registry is doing; returns the seconds until the next look."""
+        status = await self._view.look()
+        now = time.monotonic()
+        asking = [worker for worker in self._workers.values() if now < worker.counts_until]
+        for worker, message in zip(asking, self._counted.messages(status, len(asking)), strict=True):
+            worker.wire.send(message)
+        if not self._view.settled:
+            return _LOOK_SOON
+        return _COUNT_EVERY if asking else _LOOK_EVERY
+
+
+async def _end_with(worker: _Worker) -> None:
+    """End the socket with the process of the worker: one that it has forked may have it still."""
+    descriptor = None if worker.process is None else ended(worker.process.pid)
+    if descriptor is None:
+        return
+    try:
+        await anyio.wait_readable(descriptor)
+    except NotImplementedError:
+        return
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    worker.wire.end()
 
 
 def _nothing() -> None:

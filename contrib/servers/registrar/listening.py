@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 
+from ....drivers.kit.log_fields import fields
 from .place import Held
 from .processes import peer
 from .wire import Wire
@@ -45,13 +46,13 @@ class Listening:
                         await anyio.wait_readable(self._held.listener)
                     continue
                 except OSError as error:
-                    logger.warning("a worker could not be taken: %s", error)
+                    logger.warning("a worker could not be taken: %s", error, extra=fields(reason=error))
                     await anyio.sleep(_NO_DESCRIPTOR_FOR)
                     continue
                 try:
                     pid = peer(connection)
                 except OSError as error:
-                    logger.warning("a connection is refused: %s", error)
+                    logger.warning("a connection is refused: %s", error, extra=fields(reason=error))
                     connection.close()
                 else:
                     connections.start_soon(handle, Wire(connection), pid)

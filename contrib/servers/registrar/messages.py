@@ -6,6 +6,9 @@ A worker says, besides its hello:
 - ``probe`` a member that a call has failed at
 - ``register`` what it serves, and later with other metadata; ``reconfigure`` the node; ``leave``; each has a number,
   and is answered by it
+- ``count``: that it wants to know what the drivers count, for a minute
+- ``load``: how much more it can take
+- ``ping``, for a ``pong``
 
 A registrar says, besides its hello or that it ``refused``:
 
@@ -14,6 +17,8 @@ A registrar says, besides its hello or that it ``refused``:
 - ``successor``: how to start one that takes its place when it is killed
 - ``round_trips``: how long members take to answer the gossip
 - ``counted``: what its drivers count, for metrics
+- ``load``: that it wants to know that
+- ``guard``: that this worker is the one that sees that it does its work
 """
 
 from __future__ import annotations

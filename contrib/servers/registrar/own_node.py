@@ -4,46 +4,65 @@ sockets.
 
 from __future__ import annotations
 
-import contextlib
 import socket
-from collections.abc import AsyncIterator
 
 import anyio
 import attrs
 from anyio import to_thread
+from anyio.abc import TaskGroup, TaskStatus
 
 from ....discovery.registry import Registry
 from ....discovery.settings import Settings
-from .hub import Hub
+from .hub import AT_REST, Hub
+from .settings import renamed
 from .starting import Found, greet
 from .wire import Wire
 
-__all__ = ["registrar_of_its_own"]
+__all__ = ["OwnNode"]
 
 
-@contextlib.asynccontextmanager
-async def registrar_of_its_own(settings: Settings) -> AsyncIterator[Found]:
-    """It runs for as long as the block does.
+class OwnNode:
+    """Runs in a task of its own, so that it can outlast what follows it.
 
-    Raises:
-        DiscoveryError: as `Registry.start`.
+    Args:
+        reason: why it is needed.
     """
-    registry = Registry(attrs.evolve(settings, leave_on_sigterm=False))
-    hub = Hub(registry, "", "this process", _nobody_else_comes, shared=False)
-    ours, theirs = map(Wire, socket.socketpair())
-    try:
-        await to_thread.run_sync(lambda: registry.start(announce=False))
-        await hub.begin()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(hub.run)
-            tasks.start_soon(hub.serve, theirs, 0)
-            yield await greet(ours, "", settings.register)
-            tasks.cancel_scope.cancel()
-    finally:
-        ours.close()
-        theirs.close()
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(registry.stop)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self._end = anyio.Event()
+
+    async def start(self, tasks: TaskGroup, settings: Settings) -> Found:
+        """It runs until `end`, or until the tasks are cancelled.
+
+        Raises:
+            DiscoveryError: as `Registry.start`.
+        """
+        found: Found = await tasks.start(self._run, settings)
+        return found
+
+    def end(self) -> None:
+        """It is needed no more, and leaves."""
+        self._end.set()
+
+    async def _run(self, settings: Settings, *, task_status: TaskStatus[Found]) -> None:
+        registry = Registry(attrs.evolve(renamed(settings), leave_on_sigterm=False), timings=AT_REST)
+        hub = Hub(registry, "", "this process", _nobody_else_comes, shared=False)
+        ours, theirs = map(Wire, socket.socketpair())
+        try:
+            await to_thread.run_sync(lambda: registry.start(announce=False))
+            await hub.begin()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(hub.run)
+                tasks.start_soon(hub.serve, theirs, 0)
+                task_status.started(await greet(ours, "", settings.register))
+                await self._end.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            ours.close()
+            theirs.close()
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(registry.stop)
 
 
 def _nobody_else_comes() -> None:

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import socket
 import stat
 import tempfile
@@ -23,6 +24,7 @@ __all__ = ["Held", "Place"]
 
 _OURS_ALONE = 0o700
 _LONGEST_NOTE = 200
+_HOLDER = re.compile("process ([0-9]{1,9}) of this machine, the registrar of ")
 _BACKLOG = 128
 
 
@@ -133,6 +135,11 @@ class Place:
         except OSError:
             text = ""
         return text or "another process"
+
+    def holder_pid(self) -> int | None:
+        """The process that it says there, if it was written by a registrar."""
+        found = _HOLDER.match(self.holder())
+        return int(found[1]) if found else None
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import struct
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-__all__ = ["Process", "peer", "younger_siblings"]
+__all__ = ["Process", "ended", "kill_holder", "peer", "ran_for", "younger_siblings"]
 
 _CREDENTIALS = struct.Struct("iII")
 
@@ -27,12 +28,14 @@ class Process:
         began: when, in the kernel's ticks since its own start.
         parent: the number of its parent when it was looked at.
         program: the file that it executes; "" if that is not known.
+        stopped: whether it was stopped by a signal.
     """
 
     pid: int
     began: int
     parent: int
     program: str = ""
+    stopped: bool = attrs.field(default=False, eq=False)
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
@@ -48,7 +51,7 @@ class Process:
         program = ""
         with contextlib.suppress(OSError):
             program = str(Path(f"/proc/{pid}/exe").readlink())
-        return cls(pid, began, parent, program)
+        return cls(pid, began, parent, program, fields[0] == b"T")
 
     @property
     def lives(self) -> bool:
@@ -71,6 +74,48 @@ def peer(connection: socket.socket) -> int:
     if user != os.geteuid():
         raise PermissionError(f"process {pid} at the other end of the socket belongs to user {user}")
     return int(pid)
+
+
+def ran_for(pid: int) -> float | None:
+    """Seconds for which a process has run on any processor so far; None where the system does not tell."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)  # the kernel's name for the clock of another process
+    except (OSError, OverflowError):
+        return None
+
+
+def ended(pid: int) -> int | None:
+    """A descriptor that becomes readable when the process ends; None if there is no such process, or no such thing."""
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        return None
+
+
+def kill_holder(pid: int, lock: Path) -> bool:
+    """Kill a process if it has this file open, so that it is who we take it for; whether it had, and was killed."""
+    descriptor = ended(pid)
+    if descriptor is None:
+        return False
+    try:
+        # From here on the number means this process alone.
+        if not _has_open(pid, lock):
+            return False
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _has_open(pid: int, file: Path) -> bool:
+    wanted = file.stat()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.path.samestat(each.stat(), wanted):
+                return True
+    return False
 
 
 def younger_siblings(process: Process, age: float) -> list[Process]:

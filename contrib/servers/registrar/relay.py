@@ -3,7 +3,7 @@
 Merging, snapshots, subscriptions, balancers and events are those of every other driver. When the socket breaks, the
 last view stays and is stale, until a registrar stands again; that one has `detection_bound` seconds to find everybody
 whom the last one knew. Where none can be had, a registrar runs within this process, for this process: a node of its
-own.
+own, until there is one to share. It ends once that one has registered the service.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import attrs
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from ....discovery.settings import Settings
 from ....drivers.contract import (
@@ -29,13 +29,17 @@ from ....drivers.contract import (
     SubscribingDriver,
 )
 from ....drivers.errors import RegistrationError
+from ....drivers.kit import own_load
+from ....drivers.kit.backoff import Backoff
+from ....drivers.kit.log_fields import fields
 from ....drivers.members import DRAINING, DriverStatus, Instance, Member, MemberState, Metric
-from .counted import Given
+from .counted import COUNTED_FOR, Given
 from .frames import BadFrame, Message
+from .guard import Guard
 from .messages import RegistrarState, error_of, member_of
-from .own_node import registrar_of_its_own
+from .own_node import OwnNode
 from .sharing import MODE, SharedSettings
-from .starting import CannotShare, Found, find
+from .starting import CannotShare, Found, find, place_of
 from .wire import BrokenWire, Wire
 
 __all__ = ["Relay"]
@@ -49,8 +53,7 @@ _MOST_PROBED = 1024
 _MOST_BREAKS = 5
 _BREAKS_WITHIN = 30.0
 _TOLD_WITHIN = 10.0
-_SILENT_FOR = 20.0
-"""Seconds. A registrar says something every five."""
+_COUNTS_ASKED_EVERY = COUNTED_FOR / 3
 
 
 @attrs.define(eq=False)
@@ -68,12 +71,17 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
     def __init__(self, settings: SharedSettings) -> None:
         self._settings = settings.node
         self._changes = settings.changes
+        self._timings = settings.timings
         self._instance: Instance | None = None
         self._drains = False
         self._started = False
         self._found: Found | None = None
         self._successor = b""
-        self._own_node = ""
+        self._own_node: OwnNode | None = None
+        self._own_nodes: list[OwnNode] = []
+        self._looked_again = 0
+        self._guard: Guard | None = None
+        self._counts_asked_at = -math.inf
         self._state = RegistrarState(message="no registrar yet")
         self._members: dict[Key, Member] = {}
         self._round_trips: dict[Key, float] = {}
@@ -91,41 +99,72 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
         serves = instance is not None or self.registers_later
         settings = self._settings if serves else attrs.evolve(self._settings, register=False)
         breaks: list[float] = []
-        while True:
-            problem = ""
-            if len(breaks) >= _MOST_BREAKS:
-                problem = f"the registrar ended {len(breaks)} times within {_BREAKS_WITHIN:g} s"
-            async with self._registrar(settings, serves, problem) as found:
-                ended = await self._follow(found, sink, task_status)
-            now = time.monotonic()
-            breaks = [*(at for at in breaks if now - at < _BREAKS_WITHIN), now]
-            logger.info("the registrar, process %d, is gone: %s", found.pid, ended)
-            sink.authoritative(False, f"the registrar, process {found.pid}, is gone: {ended}")
-            sink.observe([attrs.evolve(member, state=MemberState.FAILED) for member in self._members.values()])
-            if self._drains:  # whoever stays starts another one
-                await anyio.sleep_forever()
+        next_one: Found | None = None
+        async with anyio.create_task_group() as own_nodes:
+            while True:
+                if next_one is None:
+                    found = await self._find(own_nodes, settings, serves, breaks)
+                else:
+                    found, self._own_node = next_one, None
+                next_one, ended = await self._follow(found, settings, serves, sink, task_status)
+                if next_one is None:
+                    now = time.monotonic()
+                    breaks = [*(at for at in breaks if now - at < _BREAKS_WITHIN), now]
+                    logger.info("the registrar, process %d, is gone: %s", found.pid, ended, extra=fields(reason=ended))
+                sink.authoritative(False, f"the registrar, process {found.pid}, is gone: {ended}")
+                sink.observe([attrs.evolve(member, state=MemberState.FAILED) for member in self._members.values()])
+                if self._drains and next_one is None:  # whoever stays starts another one
+                    await anyio.sleep_forever()
 
-    @contextlib.asynccontextmanager
-    async def _registrar(self, settings: Settings, serves: bool, problem: str) -> AsyncIterator[Found]:
+    async def _find(self, own_nodes: TaskGroup, settings: Settings, serves: bool, breaks: list[float]) -> Found:
         """One that is shared, or one of this process alone if there is a problem with that."""
-        found = None
-        if not problem:
+        problem = ""
+        if len(breaks) >= _MOST_BREAKS:
+            problem = f"the registrar ended {len(breaks)} times within {_BREAKS_WITHIN:g} s"
+        else:
             try:
-                found = await find(settings, serves, self._successor)
+                found = await find(settings, serves, self._timings, self._successor)
             except CannotShare as error:
                 problem = str(error)
-        self._own_node = problem
-        if found is not None:
-            with contextlib.closing(found.wire):
-                yield found
-        else:
-            logger.warning("this process is a node of its own, and shares none with others of its host: %s", problem)
-            async with registrar_of_its_own(settings) as found:
-                yield found
+            else:
+                self._own_node = None
+                return found
+        logger.warning(
+            "this process is a node of its own, and shares none with others of its host: %s",
+            problem,
+            extra=fields(service=settings.service_name if settings.register else "", reason=problem),
+        )
+        breaks.clear()
+        self._own_node = OwnNode(problem)
+        self._own_nodes.append(self._own_node)
+        return await self._own_node.start(own_nodes, settings)
 
-    async def _follow(self, found: Found, sink: Sink, task_status: TaskStatus[None]) -> str:
-        """Take in what this registrar tells; returns why it ended."""
+    async def _come_back(self, settings: Settings, serves: bool) -> Found:
+        """Wait until there is a registrar to share; the waits grow, because each look may start one in vain."""
+        backoff = Backoff(self._timings.come_back_after, self._timings.come_back_after_most)
+        while True:
+            self._looked_again += 1
+            await anyio.sleep(backoff.delay(self._looked_again))
+            with contextlib.suppress(CannotShare):
+                return await find(settings, serves, self._timings)
+
+    async def _follow(
+        self, found: Found, settings: Settings, serves: bool, sink: Sink, task_status: TaskStatus[None]
+    ) -> tuple[Found | None, str]:
+        """Take in what this registrar tells; returns one that takes its place, if one does, and why it ended."""
         self._found, ended = found, ""
+        self._counts_asked_at = -math.inf
+        next_one: Found | None = None
+        own, guard = self._own_node, None
+        if own is None:
+            guard = self._guard = Guard(found.pid, place_of(settings), found.wire, self._timings)
+
+        async def come_back() -> None:
+            nonlocal next_one, ended
+            next_one = await self._come_back(settings, serves)
+            ended = f"process {next_one.pid} can be shared"
+            tasks.cancel_scope.cancel()
+
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(found.wire.send_forever)
@@ -133,28 +172,26 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
                     found.wire.send({"kind": "ask", "service": service, "wanted": True})
                 begun = False
                 while True:
-                    message = await self._receive(found.wire)
+                    message = await found.wire.receive()
                     self._take(message, sink)
                     if message["kind"] == "members" and not begun:  # the state came before them
                         begun = True
                         tasks.start_soon(self._begin, task_status)
+                        if guard is not None:
+                            tasks.start_soon(_watch, guard)
+                        elif not self._drains:
+                            tasks.start_soon(come_back)
         except* (BrokenWire, BadFrame, KeyError, TypeError, ValueError) as broken:
             ended = str(broken.exceptions[0])
         finally:
             self._found = None
+            if guard is not None:
+                found.wire.close()
             for reply in self._replies.values():
                 reply.error = RegistrationError("the registrar is gone, and another one will stand in a moment")
                 reply.arrived.set()
             self._replies.clear()
-        return ended
-
-    @staticmethod
-    async def _receive(wire: Wire) -> Message:
-        try:
-            with anyio.fail_after(_SILENT_FOR):
-                return await wire.receive()
-        except TimeoutError as error:
-            raise BrokenWire(f"it has said nothing for {_SILENT_FOR:g} s") from error
+        return next_one, ended
 
     async def _begin(self, task_status: TaskStatus[None]) -> None:
         """Have this registrar know what the one before it did, and count as started."""
@@ -166,7 +203,16 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
             except RegistrationError as error:
                 if not self._started:
                     raise
-                logger.warning("%s is not registered: %s", self._instance.service, error)
+                logger.warning(
+                    "%s is not registered: %s",
+                    self._instance.service,
+                    error,
+                    extra=fields(service=self._instance.service, reason=error),
+                )
+        for own in self._own_nodes:
+            if own is not self._own_node:  # its place is taken
+                own.end()
+        self._own_nodes = [own for own in self._own_nodes if own is self._own_node]
         if not self._started:
             self._started = True
             task_status.started()
@@ -186,6 +232,10 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
                 self._round_trips |= {(service, host, port): each for service, host, port, each in message["seconds"]}
             case "counted":
                 self._given.take(message)
+            case "load":
+                self._tell_load()
+            case "guard" | "pong" if self._guard is not None:
+                self._guard.choose() if message["kind"] == "guard" else self._guard.answered()
             case "answered":
                 if (answered := self._wanted.get(message["service"])) is not None:
                     answered.set()
@@ -309,14 +359,24 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
         """What the numbers in `status` mean; the part before the dot is the mode of the registrar's driver."""
         return self._given.metrics
 
+    def _tell_load(self) -> None:
+        """How much more this process can take, for the weight of the service; nothing says so in most of them."""
+        if self._found is not None:
+            free = own_load.headroom() if own_load.is_told() else None
+            self._found.wire.send({"kind": "load", "free": free})
+
     def status(self) -> DriverStatus:
-        """See `Driver.status`: that of the registrar."""
+        """See `Driver.status`: that of the registrar. What that counts is told for as long as somebody asks."""
         found, state = self._found, self._state
-        own = bool(self._own_node)
+        own = self._own_node
+        now = time.monotonic()
+        if found is not None and now - self._counts_asked_at >= _COUNTS_ASKED_EVERY:
+            self._counts_asked_at = now
+            found.wire.send({"kind": "count"})
         if found is None:
             message = "no registrar at the moment"
-        elif own:
-            message = f"a node of its own, because {self._own_node}; {state.message}"
+        elif own is not None:
+            message = f"a node of its own, because {own.reason}; {state.message}"
         else:
             message = f"process {found.pid}: {state.message}"
         return DriverStatus(
@@ -327,6 +387,10 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
             state.address,
             self._given.counters,
             self._given.gauges,
-            registrar=None if found is None or own else found.pid,
-            own_node=self._own_node,
+            registrar=None if found is None or own is not None else found.pid,
+            own_node="" if own is None else own.reason,
         )
+
+
+async def _watch(guard: Guard) -> None:
+    raise BrokenWire(await guard.watch())

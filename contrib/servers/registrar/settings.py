@@ -17,7 +17,7 @@ from ....discovery.plugins import find_plugin
 from ....discovery.settings import Settings
 from ....discovery.status import RegistryStatus
 
-__all__ = ["Start", "fingerprint", "pack", "resumed", "unpack"]
+__all__ = ["Start", "fingerprint", "pack", "renamed", "resumed", "unpack"]
 
 _OF_ONE_PROCESS = frozenset({"name", "plugins", "leave_on_sigterm", "manage_user", "manage_pass"})
 """A gossip node's own name is drawn at random in every process. Those that share a node may differ in these."""
@@ -75,6 +75,16 @@ def resumed(settings: Settings, status: RegistryStatus) -> Settings:
         plugin: Any = settings.plugins[backend.mode]
         if hasattr(plugin, "resumed"):
             drivers[backend.mode] = plugin.resumed(drivers[backend.mode], backend.driver.address)
+    return attrs.evolve(settings, drivers=drivers)
+
+
+def renamed(settings: Settings) -> Settings:
+    """The settings of a node that runs beside others with the same settings, for others to tell it from them."""
+    drivers = dict(settings.drivers)
+    for mode in settings.modes:
+        plugin: Any = settings.plugins[mode]
+        if hasattr(plugin, "renamed"):
+            drivers[mode] = plugin.renamed(drivers[mode])
     return attrs.evolve(settings, drivers=drivers)
 
 

@@ -13,6 +13,7 @@ import attrs
 
 from ....discovery.settings import Settings
 from ....drivers.environment import Environment
+from .timings import Timings
 
 if TYPE_CHECKING:
     from .relay import Relay
@@ -31,10 +32,12 @@ class SharedSettings:
     Attributes:
         node: the settings of the node that is shared.
         changes: what was changed since, by variable.
+        timings: how long to wait for the registrar.
     """
 
     node: Settings
     changes: Mapping[str, str] = attrs.field(default=MappingProxyType({}), hash=False)
+    timings: Timings = attrs.field(factory=Timings)
 
 
 class _Plugin:

@@ -17,14 +17,16 @@ import attrs
 from anyio import to_thread
 
 from ....discovery.settings import Settings
-from .frames import frame
+from .frames import Message, frame
+from .guard import kill_stopped
 from .messages import hello
 from .place import Held, Place
 from .processes import peer
 from .settings import Start, fingerprint, pack
+from .timings import Timings
 from .wire import BrokenWire, Wire
 
-__all__ = ["CannotShare", "Found", "find", "greet"]
+__all__ = ["CannotShare", "Found", "find", "greet", "place_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +54,17 @@ class Found:
     pid: int
 
 
-async def find(settings: Settings, serves: bool, successor: bytes = b"") -> Found:
-    """The registrar of these settings, started if there is none.
+def place_of(settings: Settings) -> Place:
+    """Where those who have these settings meet.
+
+    Raises:
+        OSError: there is no directory that is ours alone.
+    """
+    return Place(settings.service_name, settings.port) if settings.register else Place("", 0, fingerprint(settings))
+
+
+async def find(settings: Settings, serves: bool, timings: Timings, successor: bytes = b"") -> Found:
+    """The registrar of these settings, started if there is none. One that is stopped is killed, and replaced.
 
     Args:
         serves: whether this process answers calls, and is not a client alone.
@@ -66,12 +77,12 @@ async def find(settings: Settings, serves: bool, successor: bytes = b"") -> Foun
     broken = "nobody answers"
     try:
         anew = pack(Start(settings, ours))
-        place = Place(settings.service_name, settings.port) if settings.register else Place("", 0, ours)
+        place = place_of(settings)
         while True:
             if (connection := place.connect()) is not None:
                 wire = Wire(connection)
                 try:
-                    return await greet(wire, ours, serves)
+                    return await greet(wire, ours, serves, place, timings)
                 except BrokenWire as ended:
                     wire.close()
                     broken = str(ended)
@@ -101,8 +112,13 @@ async def find(settings: Settings, serves: bool, successor: bytes = b"") -> Foun
         raise CannotShare(str(error)) from error
 
 
-async def greet(wire: Wire, ours: str, serves: bool) -> Found:
+async def greet(
+    wire: Wire, ours: str, serves: bool, place: Place | None = None, timings: Timings | None = None
+) -> Found:
     """Say hello to a registrar.
+
+    Args:
+        place: the registrar's, which is killed if it does not answer because it is stopped; None for one that is not.
 
     Raises:
         BrokenWire: it is not there any more.
@@ -110,11 +126,15 @@ async def greet(wire: Wire, ours: str, serves: bool) -> Found:
     """
     peer(wire.socket)
     await wire.send_now(frame(hello(ours, serves)))
-    try:
-        with anyio.fail_after(_ANSWERS_WITHIN):
+    said: Message | None = None
+    until = time.monotonic() + _ANSWERS_WITHIN
+    while said is None and time.monotonic() < until:
+        with anyio.move_on_after(_ANSWERS_WITHIN if timings is None else timings.stopped_for):
             said = await wire.receive()
-    except TimeoutError as error:
-        raise CannotShare(f"the registrar does not answer within {_ANSWERS_WITHIN:g} s") from error
+        if said is None and place is not None and kill_stopped(place):
+            raise BrokenWire("it was stopped")
+    if said is None:
+        raise CannotShare(f"the registrar does not answer within {_ANSWERS_WITHIN:g} s")
     if said["kind"] != "hello" or said.get("again"):
         raise BrokenWire(str(said.get("refused", "it says something else")))
     if said.get("refused"):

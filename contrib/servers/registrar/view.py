@@ -23,6 +23,7 @@ from .settings import Start, pack, resumed
 __all__ = ["View"]
 
 Key = tuple[str, str, int]
+_NEAR = 0.001
 
 
 class View(Observer):
@@ -99,13 +100,13 @@ class View(Observer):
         if different:
             self._tell(members(different))
 
-    async def look(self, *, at_everything: bool) -> RegistryStatus:
-        """See how the registry is doing, and that nothing was missed of its view.
+    @property
+    def settled(self) -> bool:
+        """Whether all is well with the backends."""
+        return self._state.ready and self._state.authoritative
 
-        Args:
-            at_everything: how far members are too; and tell how it is although that has not changed, for a worker that
-                hears nothing thinks us frozen.
-        """
+    async def look(self) -> RegistryStatus:
+        """See how the registry is doing, how far members are, and that nothing was missed of its view."""
         taken = self._events_taken
         status = await to_thread.run_sync(self._registry.status)
         if taken == self._events_taken and not self._events:
@@ -113,13 +114,12 @@ class View(Observer):
             gone = [member for key, member in self._members.items() if key not in now]
             self.tell_members([*now.values(), *(attrs.evolve(member, state=MemberState.FAILED) for member in gone)])
         state = _state_of(status)
-        if state != self._state or at_everything:
+        if state != self._state:
             self._state = state
             self._tell(state.to_message())
         if self._fingerprint:
             self._look_at_successor(status)
-        if at_everything:
-            self._look_at_round_trips()
+        self._look_at_round_trips()
         return status
 
     def _look_at_successor(self, status: RegistryStatus) -> None:
@@ -163,5 +163,7 @@ def _state_of(status: RegistryStatus) -> RegistrarState:
 
 
 def _differs(seconds: float, told: float | None) -> bool:
-    """Whether a round trip is worth telling again."""
-    return told is None or not 0.8 * told <= seconds <= 1.25 * told
+    """Whether a round trip is worth telling again: whoever picks by it has others to compare it with, and none of that
+    matters below a millisecond.
+    """
+    return told is None or (not 0.8 * told <= seconds <= 1.25 * told and abs(seconds - told) > _NEAR)
