@@ -39,10 +39,10 @@ def pydoudou(*arguments: str, enter: Sequence[str] = (), **variables: str) -> su
 
 
 @contextlib.contextmanager
-def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, enter: Sequence[str] = (), **variables: str) -> Iterator[subprocess.Popen[str]]:
     """A command that goes on, in a pipe; ended by Ctrl-C unless it has ended."""
     with process_of(
-        [*COMMAND, *arguments],
+        [*enter, *COMMAND, *arguments],
         env=environment(PYTHONUNBUFFERED="1", **variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -63,14 +63,14 @@ class Terminal:
         raw: all that the terminal was sent so far.
     """
 
-    def __init__(self, *arguments: str, columns: int = 120, **variables: str) -> None:
+    def __init__(self, *arguments: str, columns: int = 120, enter: Sequence[str] = (), **variables: str) -> None:
         self._screen = pyte.Screen(columns, _LINES)
         self._stream = pyte.ByteStream(self._screen)
         self._mine, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _LINES, columns, 0, 0))
         self.raw = b""
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", *COMMAND, *arguments],
+            ["setsid", "--ctty", *enter, *COMMAND, *arguments],
             env=environment(**({"TERM": "xterm"} | variables)),
             stdin=theirs,
             stdout=theirs,

@@ -50,21 +50,21 @@ def test_what_is_no_name_of_a_service_is_refused_whoever_is_asked(service: Any, 
 def test_variables_that_are_no_text_are_named(variables: Any, said: str) -> None:
     with pytest.raises(TypeError, match=f"^variables{said}" if "[" in said[:2] else f"^variables {said}"):
         Settings(service="orders", register_host="10.0.0.1", variables=variables)
-    with pytest.raises(TypeError, match="^env"):
+    with pytest.raises(TypeError, match="env"):
         Settings.from_env(variables)
-    with pytest.raises(TypeError, match="^env"):
+    with pytest.raises(TypeError, match="env"):
         Settings.load(variables)
-    with Registry(settings(ScriptedPlugin("gossip"))) as registry, pytest.raises(TypeError, match="^changes"):
+    with Registry(settings(ScriptedPlugin("gossip"))) as registry, pytest.raises(TypeError, match="changes"):
         registry.reconfigure(variables)
 
 
 @pytest.mark.parametrize("data", [0, 1.5, True, object(), int, "zone=a", [("zone", "a")]], ids=repr)
 def test_metadata_that_is_no_mapping_is_refused_and_the_registration_stays(data: Any) -> None:
     plugin = ScriptedPlugin("gossip")
-    with pytest.raises(TypeError, match="^data is a .*; accepted: a mapping"):
+    with pytest.raises(TypeError, match=r"^data is a .*; accepted: a mapping"):
         Registry(settings(plugin)).start(data)
     assert not plugin.drivers
     with Registry(settings(plugin)) as registry:
-        with pytest.raises(TypeError, match="^data is a .*; accepted: a mapping"):
+        with pytest.raises(TypeError, match=r"^data is a .*; accepted: a mapping"):
             registry.update(data)
         assert plugin.driver.log == ["run"]
