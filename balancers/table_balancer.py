@@ -86,6 +86,7 @@ class TableBalancer(Generic[T]):
             raise TypeError(f"random is a {type(random).__name__}; accepted: a random.Random, or None")
         self.service = checked_service(service)
         self._registry = registry
+        self._has_settings = registry is None or isinstance(registry, Registry)
         self._random: Random = random or global_random
         self._derived: Derived[T] = Derived()
         # Whom the service was last asked of. Nobody yet is not the same as no registry.
@@ -230,7 +231,8 @@ class TableBalancer(Generic[T]):
 
     def default_policy(self) -> CallPolicy:
         """The policy of calls whose client was given none, as the variables of the registry say."""
-        return default_policy(self._registry)
+        registry = self._registry or default_registry.current()
+        return default_policy(registry if self._has_settings else None)  # type: ignore[arg-type]
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""

@@ -127,7 +127,7 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     response = None
                 if attempt.delay:
                     await anyio.sleep(attempt.delay)
-                after = call.hedge_after(monotonic())
+                after = call.hedge_after(monotonic()) if call.hedges else None
                 if after is None:
                     sent, response = await self._send(exchange, attempt)
                 else:
