@@ -15,16 +15,35 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.asgi_requests import ask
 from support.driven import Driven
 
-__all__ = ["LimitedCaller"]
+__all__ = ["Limited", "LimitedCaller"]
 
 WITHIN = 5.0
 """Seconds for Redis: a busy machine is no reason for a request to pass uncounted, here."""
+
+
+@attrs.frozen
+class Limited:
+    """Requests that were asked.
+
+    Attributes:
+        statuses: how many answers had which status.
+        seconds: from the first request to the last answer.
+    """
+
+    statuses: Counter[str]
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Requests in a second, asked and answered."""
+        return self.statuses.total() / self.seconds
 
 
 class LimitedCaller(Driven):
@@ -41,10 +60,11 @@ class LimitedCaller(Driven):
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
-    def result(self) -> dict[str, int]:
-        """How many answers had which status, when it has asked."""
+    def result(self) -> Limited:
+        """What became of its requests, when it has asked."""
         found = self.wait("result", lambda event: event["event"] == "result", timeout=40)
-        return {status: int(found.get(status, 0)) for status in ("200", "429", "503")}
+        statuses = Counter({status: int(found.get(status, 0)) for status in ("200", "429", "503")})
+        return Limited(statuses, found["seconds"])
 
 
 async def _hello(scope: Any, receive: Any, send: Any) -> None:
@@ -52,7 +72,7 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-async def _call(url: str, rate: str, seconds: float, per_second: float) -> Counter[str]:
+async def _call(url: str, rate: str, seconds: float, per_second: float) -> dict[str, float]:
     from pydoudou.contrib.protection.asgi import RateLimit
     from pydoudou.contrib.protection.redis import RedisStore
 
@@ -72,7 +92,7 @@ async def _call(url: str, rate: str, seconds: float, per_second: float) -> Count
                 break
             await anyio.sleep(max(0.0, began + number / per_second - now))
             tasks.start_soon(call)
-    return statuses
+    return {**statuses, "seconds": time.monotonic() - began}
 
 
 if __name__ == "__main__":
