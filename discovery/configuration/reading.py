@@ -12,6 +12,7 @@ import attrs
 from ...drivers.contract import DriverPlugin, FallbackPlugin
 from ...drivers.environment import Environment
 from ...drivers.errors import SettingsError
+from ...drivers.kit.log_fields import fields
 from ...drivers.kit.own_address import private_address
 from ...drivers.kit.validation import MAX_WEIGHT, Unusable, checked_host, checked_root_path, printable
 from ...drivers.members import Compat
@@ -151,7 +152,11 @@ def named_plugins(environment: Environment) -> dict[str, DriverPlugin]:
         if plugin is None:
             listed = ", ".join(sorted(known_plugins()))
             logger.warning(
-                "%s: there is no mode %s and it is skipped; the known ones are %s", MODE, printable(mode), listed
+                "%s: there is no mode %s and it is skipped; the known ones are %s",
+                MODE,
+                printable(mode),
+                listed,
+                extra=fields(backend=mode),
             )
             continue
         named = True

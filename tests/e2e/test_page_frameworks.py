@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -114,6 +116,31 @@ def test_the_command_serves_the_page_alone_and_leaves_at_once_with_a_browser_sti
             eventually(lambda: gossip_nodes(registry) == 1, 2)
             assert process.stderr is not None
             assert "Traceback" not in process.stderr.read()
+
+
+def test_the_command_ends_at_once_although_wrong_passwords_wait_for_their_answers() -> None:
+    port = free_port()
+    listen = f"127.0.0.1:{port}"
+    guess = f"GET {PAGE} HTTP/1.1\r\nHost: {listen}\r\nAuthorization: Basic {'A' * 8}\r\n\r\n".encode()
+    password = {"GDD_MANAGE_USER": "op", "GDD_MANAGE_PASS": "geheim"}
+    with program("-m", "pydoudou", "page", "--listen", listen, **FAST_GOSSIP, **password) as process:
+        assert process.stdout is not None
+        assert listen in process.stdout.readline()
+        with contextlib.ExitStack() as open_now:
+            guesses = [open_now.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(6)]
+            for connection in guesses:
+                connection.sendall(guess)
+            while not (answered := select.select(guesses, [], [], 20)[0]):
+                pass
+            assert answered[0].recv(12) == b"HTTP/1.1 401"
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            _, errors = process.communicate(timeout=20)
+            took = time.monotonic() - began
+    assert process.returncode == 130
+    assert errors.count("\n") == 1, errors
+    assert "wrong name or password from 127.0.0.1" in errors
+    assert took < 2
 
 
 def _rows(url: str) -> list[dict[str, object]]:

@@ -173,7 +173,9 @@ def test_the_tutorials_password_is_taken_with_a_warning(
         told = json.loads(ask(page, "/go-doudou/registry.json", header)[2])
     assert "GDD_MANAGE_PASS" in told["notice"]
     warned = [record for record in caplog.records if record.levelno == logging.WARNING and "tutorial" in record.message]
-    assert len(warned) == 1
+    assert [vars(record)["pydoudou_reason"] for record in warned] == [
+        "GDD_MANAGE_USER and GDD_MANAGE_PASS are those of the tutorial"
+    ]
 
 
 def refused(login: Login, client: str, password: str = "wrong") -> Answer | None:
@@ -189,6 +191,21 @@ def test_failures_slow_their_source_down_and_nobody_else() -> None:
     assert other is not None
     assert other.held_back == 0.25
     assert refused(login, "10.0.0.7", "geheim") is None, "a right password is never delayed"
+
+
+def test_wrong_passwords_are_told_with_their_source_and_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    login = Login(now=lambda: now)
+    for _ in range(1000):
+        refused(login, "10.0.0.7")
+    refused(login, "10.0.0.8")
+    assert refused(login, "10.0.0.9", "geheim") is None
+    told = [(vars(record)["pydoudou_source"], record.getMessage()) for record in caplog.records]
+    line = "the registry page was asked with a wrong name or password from "
+    assert told == [("10.0.0.7", f"{line}10.0.0.7"), ("10.0.0.8", f"{line}10.0.0.8")]
+    now = 61.0
+    refused(login, "10.0.0.7")
+    assert "999 more like this" in caplog.records[-1].getMessage()
 
 
 def test_failures_are_forgotten_after_a_while() -> None:
