@@ -61,7 +61,7 @@ unit: $(STAMP)
 # service may run on, twenty lives of each integration, and the word cloud system under the load of the original's test.
 # `make test` and `make fuzz-minute` do a little of the same.
 LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \
-  $(addprefix tests/e2e/test_wordcloud_,load.py network.py full.py) $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
+  $(addprefix tests/e2e/test_wordcloud_,command.py load.py network.py full.py) $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
 long: fuzz $(VENV)/wordcloud-full
 # service may run on, twenty lives of each integration, and outages of a minute. `make test` and `make fuzz-minute` do a little of the same.
 LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \

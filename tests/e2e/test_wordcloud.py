@@ -111,6 +111,43 @@ def test_in_a_browser(system: Any, tmp_path: Path) -> None:
         page.wait_for_selector("#sign-in:not([hidden])")
 
 
+def test_the_page_lists_tasks_in_parts_with_their_reasons_in_either_language(system: Any) -> None:
+    new = {"username": f"new-{time.monotonic_ns()}", "password": "correct"}
+    with httpx.Client(base_url=system.url, timeout=60.0) as client:
+        user = client.post("usersvc/public/sign/up", data=new).raise_for_status().json()["data"]
+    with httpx.Client(base_url=f"http://127.0.0.1:{part(system, 'tasksvc').port}") as tasks:
+        for number in range(11):
+            task = {"userId": user, "srcUrl": f"{system.url}oss/{user}/{number}", "lang": "zh", "top": 1}
+            saved = tasks.post("/task/save", json=task).raise_for_status().json()["data"]
+            failed = {"taskId": saved, "error": f"reason {number}"}
+            tasks.post("/task/fail", json=failed).raise_for_status()
+    with chromium() as browser:
+        page = browser.new_context(locale="en-US").new_page()
+        page.goto(system.url)
+        page.fill("[name=username]", new["username"])
+        page.fill("[name=password]", new["password"])
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#tasks tr")
+        assert page.locator("#tasks tr").count() == 10
+        assert "reason 10" in page.inner_text("#tasks tr:first-child")
+        assert page.inner_text("#where") == "1 of 2"
+        page.click("#after")
+        page.wait_for_selector("#tasks tr:only-child")
+        assert "reason 0" in page.inner_text("#tasks")
+        page.click("#tongue")
+        page.wait_for_selector("html[lang=zh]")
+        assert (page.inner_text("#where"), page.title()) == ("第 2 页，共 2 页", "词云")
+        assert "失败" in page.inner_text("#tasks")
+        registry = page.get_attribute("nav a", "href") or ""
+        assert httpx.get(system.url.rstrip("/") + registry, auth=("admin", "admin")).status_code == 200
+
+
+def test_without_a_font_chinese_is_told_how_to_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wordcloud_app.picture._FONTS", ())
+    with pytest.raises(NoFont, match="install fonts-wqy-zenhei"):
+        draw({"成员": 1}, "zh")
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -248,7 +285,8 @@ def test_a_maker_fetches_from_its_store_alone(system: Any) -> None:
         assert (answer.status_code, "srcUrl" in answer.text) == (400, True)
 
 
-def test_a_maker_draws_nothing_of_what_is_not_there_too_large_or_no_text(system: Any) -> None:
+def test_a_maker_draws_nothing_of_what_is_not_there_too_large_or_no_text(system: Any, person: Person) -> None:
+    person.upload(ENGLISH).raise_for_status()  # makes the bucket
     maker = f"http://127.0.0.1:{part(system, 'makersvc').port}/make"
     bucket = f"http://127.0.0.1:{part(system, 'store').port}/wordcloud"
     for name, content in (("large", b"words " * (1 << 18)), ("binary", b"\xff\xfe\x00")):

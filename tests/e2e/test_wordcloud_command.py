@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.effort import EFFORT
 from support.nacos import nacos_variables
 from support.wordcloud import RUN, skip_without
 
@@ -49,6 +50,17 @@ def test_one_command_starts_everything_and_stops_it(
         assert told["services"] == SERVICES
     left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True).stdout
     assert not left, f"processes are left: {left}"
+
+
+@pytest.mark.skipif(EFFORT == 1, reason="one more start of the system: make long")
+def test_a_file_that_becomes_no_picture_is_told_and_is_exit_code_1(tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    file.write_bytes(b"1 2 3")
+    command = [sys.executable, RUN, "--once", file, "--discovery", "mono", "--folder", tmp_path / "data"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["status"], "no word" in told["error"], told["image_bytes"]) == (400, True, 0)
 
 
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,27 +57,34 @@ def all_read(variables: Mapping[str, str]) -> Settings:
 STARTER = """
 import importlib, json, os, sys
 import boto3, fastapi, sqlalchemy, wordcloud  # once for all
-for name, variables in json.load(sys.stdin).items():
+for name, variables in json.load(sys.stdin):
     if os.fork() == 0:
         os.environ.update(variables)
-        importlib.import_module(f"wordcloud_app.{name}")
+        try:
+            importlib.import_module(f"wordcloud_app.{name}")
+        except SystemExit as refused:
+            print(refused, flush=True)
+        else:
+            print("starts", flush=True)
         os._exit(0)
-    if os.wait()[1]:
-        sys.exit(name)
+    os.wait()
 """
-"""Loads each program with its variables, and ends with the name of the first one that does not start."""
+"""Loads programs, each with its variables, and prints a line for each: why it does not start, or that it does."""
 
 
-def start(variables: Mapping[str, Mapping[str, str]], folder: Path) -> None:
-    """Every program finds all it needs among its variables; its database is a file."""
+def start(programs: Sequence[tuple[str, Mapping[str, str]]], folder: Path) -> list[str]:
+    """What becomes of programs with their variables, on a host that others reach; their database is a file."""
     skip_without()
     clean = {key: text for key, text in os.environ.items() if not key.startswith(("GDD_", "BIZ_"))}
     here = {"GDD_REGISTER_HOST": ADDRESS, "GDD_MEM_HOST": ADDRESS, "OTEL_EXPORTER_OTLP_ENDPOINT": ""}
     here["BIZ_DB_URL"] = f"sqlite:///{folder / 'wordcloud.db'}"
-    programs = json.dumps({name: {**own, **here} for name, own in variables.items()})
+    given = json.dumps([(name, {**own, **here}) for name, own in programs])
     command = [sys.executable, "-c", STARTER]
-    done = subprocess.run(command, input=programs, cwd=HERE, env=clean, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input=given, cwd=HERE, env=clean, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(programs), done.stderr
+    return lines
 
 
 # -- Compose -----------------------------------------------------------------------------------------------------------
@@ -102,7 +109,16 @@ def test_every_variable_is_read(services: dict[str, Any]) -> None:
 
 
 def test_every_program_is_told_all_it_needs(services: dict[str, Any], tmp_path: Path) -> None:
-    start({name: services[name]["environment"] for name in APPS}, tmp_path)
+    assert start([(name, services[name]["environment"]) for name in APPS], tmp_path) == ["starts"] * len(APPS)
+
+
+def test_a_program_that_others_reach_has_no_default_secret(services: dict[str, Any], tmp_path: Path) -> None:
+    variables = services["usersvc"]["environment"]
+    secrets = [name for name in SECRETS if name in variables and name.startswith("BIZ_")]
+    assert len(secrets) == 5
+    without = [("usersvc", {key: text for key, text in variables.items() if key != name}) for name in secrets]
+    refused = start(without, tmp_path)
+    assert [line.partition(": ")[0] for line in refused] == [f"{name} must be set" for name in secrets]
 
 
 def test_every_port_is_served(services: dict[str, Any]) -> None:
@@ -215,7 +231,8 @@ def test_a_pod_is_told_all_it_needs_and_nothing_that_nobody_reads(
         assert settings.drivers["memberlist"].seeds == (("prometheus-0.gossip", 7946),)
         assert (settings.service_name, settings.port) == (f"wordcloud-{name}", 6060)
         assert pods(objects)[name]["spec"]["terminationGracePeriodSeconds"] >= 2 * settings.drain_time
-    start({name: given(containers(objects)[name]) for name in APPS}, tmp_path)
+    programs = [(name, given(containers(objects)[name])) for name in APPS]
+    assert start(programs, tmp_path) == ["starts"] * len(APPS)
 
 
 def test_the_seed_has_a_name_before_it_is_ready(objects: dict[tuple[str, str], Object]) -> None:

@@ -108,6 +108,7 @@ class Network:
         assert gone.process is not None
         gone.process.kill()
         gone.process.wait()
+        gone.host.unplug()
         self.of[name] = Container(self._spare)
         self.start(name)
         return gone

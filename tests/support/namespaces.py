@@ -73,6 +73,10 @@ class Host:
         """Hear nothing from these hosts."""
         self._rules(f"ip saddr {{ {', '.join(other.address for other in others)} }} drop;")
 
+    def unplug(self) -> None:
+        """Take its address off the network, as that of a container that has ended: nothing answers there."""
+        _run("ip", "-n", self.name, "link", "set", "eth0", "down")
+
     def lose(self, percent: int) -> None:
         """Lose this share of what arrives, at random."""
         self._rules(f"numgen random mod 100 < {percent} drop;")

@@ -50,7 +50,8 @@ def running(folder: Path, scale: Mapping[str, int] | None = None, *, full: bool 
     """The `system.topology.System`, from its start to its stop; `full` with real parts."""
     from system.topology import System
 
-    system = System(folder, scale=dict(scale or {}), full=full)
+    # Two that begin at the same moment would both find the usual port free, and one would talk to the other's bff.
+    system = System(folder, scale=dict(scale or {}), full=full, port=0)
     try:
         system.start()
         yield system

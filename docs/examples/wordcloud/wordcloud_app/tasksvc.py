@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from .app import make_app
-from .database import Status, Task, User, connect, per_request
+from .database import Status, Task, User, connect, per_request, tell_of_database
 from .discovery import LONGEST_CALL
 from .errors import BizError
 from .paging import Page, part_of
@@ -22,6 +22,7 @@ CUT_OFF_AFTER = timedelta(seconds=3 * LONGEST_CALL)
 
 sessions = connect()
 app = make_app("wordcloud-tasksvc")
+tell_of_database(app)
 
 
 Db = Annotated[Session, Depends(per_request(sessions))]

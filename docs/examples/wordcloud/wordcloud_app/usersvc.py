@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from . import passwords, tokens
 from .app import make_app
 from .bearer import bearer
-from .database import InvalidToken, User, connect, per_request
+from .database import InvalidToken, User, connect, per_request, tell_of_database
 from .errors import BizError
 from .paging import Page, part_of
 from .storage import MOST_BYTES, Storage
@@ -27,6 +27,7 @@ sessions = connect()
 storage = Storage()
 failures = passwords.Failures()
 app = make_app("wordcloud-usersvc")
+tell_of_database(app)
 
 
 Db = Annotated[Session, Depends(per_request(sessions))]
