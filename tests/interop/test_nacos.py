@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from support.nacos_peers import NacosPeer
 from support.nacos_server import PASSWORD, USER, NacosServer, fresh_service
 from support.waiting import eventually
 
-from pydoudou import EventKind, MemberEvent, MetadataTooLarge, RegistrationError, RoundRobin
+from pydoudou import MetadataTooLarge, RegistrationError, RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
 
 
@@ -333,22 +332,6 @@ def test_the_sdk_logs_nothing_unless_asked(nacos: NacosServer, caplog: pytest.Lo
         pass
     assert [record for record in caplog.records if record.name == "naming"] == []
     assert logging.getLogger("naming").handlers == []
-
-
-def test_a_main_thread_that_computes_does_not_cost_the_registration(nacos: NacosServer) -> None:
-    from support.service_process import ServiceProcess
-
-    service = fresh_service()
-    variables = nacos_variables(nacos.address, service)
-    with ServiceProcess("busy", variables) as process, on_nacos(nacos.address) as looker:
-        eventually(lambda: looker.members(service))
-        with looker.watch(service) as events:
-            changes: list[MemberEvent] = []
-            threading.Thread(target=lambda: changes.extend(events), daemon=True).start()
-            process.busy(32.0)  # the server drops a client that does not answer for 20 s
-            time.sleep(30.0)
-            assert [change for change in changes if change.kind is EventKind.LEFT] == []
-        assert looker.members(service)
 
 
 def test_tls_needs_only_the_servers_authority(tmp_path: Path, start_nacos: Callable[..., NacosServer]) -> None:

@@ -234,42 +234,53 @@ def test_after_a_black_hole_of_which_the_server_knows_nothing_it_is_registered_w
 
 @attrs.frozen
 class Dropped:
-    """Two services of which the server has heard nothing for so long that it dropped them.
+    """Two services of which the server has heard nothing for so long that it dropped them, and one that only computed.
 
     Attributes:
         lasted: seconds until it had, and a while longer with more effort.
         cut_off: seconds from the end of the black hole until the one behind it was registered again.
         frozen: the same for the process that stood still, from when it went on.
         frozen_seen: until others saw that one.
+        computing_seen: whether others saw, when both had been dropped, the one whose main thread computed all the time.
+        computing_lost: events of its having left until then.
     """
 
     lasted: float
     cut_off: float
     frozen: float
     frozen_seen: float
+    computing_seen: bool
+    computing_lost: list[MemberEvent]
 
 
 @pytest.fixture(scope="module")
 def dropped(nacos: NacosServer) -> Dropped:
-    """Both at once: it takes the server more than twenty seconds."""
-    service = fresh_service()
+    """All at once: it takes the server more than twenty seconds."""
+    service, of_the_computing = fresh_service(), fresh_service()
+    told: list[MemberEvent] = []
     port = pick_ports(offsets=(0, 1000))[0]
     with (
         on_nacos(nacos.address) as looker,
         HttpMember("stays") as stays,
         on_nacos(nacos.address, service, GDD_PORT=str(stays.port)),
         ServiceProcess("freezes", nacos_variables(nacos.address, service), watch=service) as freezes,
+        ServiceProcess("computes", nacos_variables(nacos.address, of_the_computing)) as computes,
+        looker.watch(of_the_computing) as events,
         TcpProxy({port: nacos.port, port + 1000: nacos.port + 1000}) as proxy,
         scene(nacos.address, first_at=f"127.0.0.1:{port}") as services,
     ):
         eventually(lambda: len(looker.members(service)) == len(connections(nacos, services)) == 2)
+        eventually(lambda: looker.members(of_the_computing))
+        threading.Thread(target=lambda: told.extend(events), daemon=True).start()
         before = connections(nacos, services)
         began = time.monotonic()
+        computes.busy(max(30.0, SILENT_FOR))
         freezes.kill(signal.SIGSTOP)
         proxy.black_hole()
         eventually(lambda: len(looker.members(service)) == 1 and len(services.listed_by(nacos)) == 1, timeout=60)
         time.sleep(max(0.0, SILENT_FOR - (time.monotonic() - began)))
         lasted = time.monotonic() - began
+        computing = bool(looker.members(of_the_computing)), [event for event in told if event.kind is EventKind.LEFT]
         freezes.kill(signal.SIGCONT)
         proxy.heal()
         mended = time.monotonic()
@@ -291,7 +302,7 @@ def dropped(nacos: NacosServer) -> Dropped:
         eventually(lambda: services.seen == services.addresses)
         with on_nacos(nacos.address, service, GDD_PORT="7999"):
             freezes.wait_for_change("joined", "127.0.0.1:7999")
-    return Dropped(lasted, **after)
+    return Dropped(lasted, after["cut_off"], after["frozen"], after["frozen_seen"], *computing)
 
 
 @pytest.mark.timeout(180)
@@ -314,6 +325,14 @@ def test_a_process_that_was_frozen_until_the_server_dropped_it_is_back_when_it_t
         f"after {dropped.frozen_seen:.2f} s",
     )
     assert dropped.frozen_seen < 2 * CHECK_INTERVAL
+
+
+@pytest.mark.timeout(180)
+def test_a_main_thread_that_computes_until_the_server_has_dropped_others_does_not_cost_the_registration(
+    dropped: Dropped,
+) -> None:
+    assert dropped.computing_seen
+    assert dropped.computing_lost == []
 
 
 # -- a registration ----------------------------------------------------------------------------------------------------
