@@ -143,7 +143,7 @@ def test_the_page_lists_tasks_in_parts_with_their_reasons_in_either_language(sys
 
 
 def test_without_a_font_chinese_is_told_how_to_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wordcloud_app.picture._FONTS", ())
+    monkeypatch.setattr("wordcloud_app.picture.FONTS", ())
     with pytest.raises(NoFont, match="install fonts-wqy-zenhei"):
         draw({"成员": 1}, "zh")
 
