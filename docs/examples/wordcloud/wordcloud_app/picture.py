@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wordcloud import WordCloud
 
-__all__ = ["NoFont", "draw", "lay_out"]
+__all__ = ["FONTS", "NoFont", "draw", "lay_out"]
 
 _SEED = 20220705
 _SMALLEST, _LARGEST = 14, 80
