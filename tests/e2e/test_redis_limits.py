@@ -186,8 +186,10 @@ def test_while_redis_is_stopped_requests_pass_or_are_refused_and_then_the_limit_
         assert [call() for _ in range(50)] == [without] * 50
         redis.start()  # it has forgotten who asked
         eventually(lambda: call() == 429, timeout=20)
-    told = [record.getMessage() for record in caplog.records if record.name.endswith("protection.redis")]
-    assert [line.split(" (")[0] for line in told] == [
+    told = [record for record in caplog.records if record.name.endswith("protection.redis")]
+    assert {vars(record)["pydoudou_source"] for record in told} == {f"127.0.0.1:{redis.port}"}
+    assert vars(told[0])["pydoudou_reason"].startswith("down: ")
+    assert [record.getMessage().split(" (")[0] for record in told] == [
         f"Redis at 127.0.0.1:{redis.port} does not tell whether a request may pass",
         f"Redis at 127.0.0.1:{redis.port} answers again: what it counts is limited",
     ]

@@ -668,6 +668,38 @@ def test_the_others_watch_too_when_nobody_could_be_chosen(looking: Registry) -> 
         eventually(lambda: second.status().registrar not in (None, before), timeout=20)
 
 
+def test_a_registrar_that_runs_and_does_not_answer_is_given_up(
+    looking: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not the process that it says it is, so that nobody is killed for it."""
+    asked: list[str] = []
+    works = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+
+    def goes_round_in_circles(connection: socket.socket) -> None:
+        frames = Frames()
+        welcome = {"kind": "hello", "version": VERSION, "refused": "", "again": False, "pid": works.pid}
+        state = RegistrarState(ready=True, authoritative=True).to_message()
+        told = (welcome, state, members([], whole=True), {"kind": "guard"})
+        connection.sendall(b"".join(map(frame, told)))
+        while data := connection.recv(65536):
+            for message in frames.feed(data):
+                asked.append(message["kind"])
+                if "number" in message:
+                    connection.sendall(frame({"kind": "reply", "number": message["number"], "error": None}))
+
+    variables = {"GDD_MEM_SEED": gossip_address(looking), "GDD_PORT": "7000"}
+    never = QUICK | {"ask_every": 0.3, "silent_for": 0.5}
+    with works, contextlib.ExitStack() as pretending:
+        pretending.callback(works.kill)
+        pretending.enter_context(pretended_registrar(goes_round_in_circles))
+        with hurried(sharing("orders", **variables), **never) as worker:
+            eventually(lambda: "ping" in asked)
+            eventually(lambda: any("cannot be killed: it did not answer" in line for line in caplog.messages))
+            assert works.poll() is None
+            pretending.close()
+            eventually(lambda: worker.status().registrar not in (None, works.pid), timeout=20)
+
+
 # -- back from a node of its own ---------------------------------------------------------------------------------------
 
 
@@ -692,6 +724,21 @@ def test_workers_that_were_nodes_of_their_own_share_one_again_when_one_can_stand
             assert [member.data for member in looking.members("orders")] == [{}]
             both[0].update({"zone": "a"})
             eventually(lambda: [member.data for member in looking.members("orders")] == [{"zone": "a"}])
+
+
+def test_who_drains_as_a_node_of_its_own_shares_none_any_more(looking: Registry, directory: Path) -> None:
+    with contextlib.ExitStack() as holding:
+        holding.enter_context(pretended_registrar(_has_other_settings))
+        with quick_workers(looking, 1) as (worker,):
+            eventually(lambda: ports(looking) == [7000])
+            draining = threading.Thread(target=worker.drain)
+            draining.start()
+            eventually(lambda: not ports(looking))
+            holding.close()
+            draining.join(20)
+            assert worker.status().presence == "left"
+            eventually(lambda: not registrars_of(directory))
+            assert not ports(looking)
 
 
 def _has_other_settings(connection: socket.socket) -> None:

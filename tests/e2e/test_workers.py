@@ -41,7 +41,8 @@ def told():
     registry = default_registry.current()
     status = registry.status()
     users = [member.port for member in registry.snapshot("users").members]
-    return json.dumps({"pid": os.getpid(), "registrar": status.registrar, "users": users}).encode()
+    said = {"pid": os.getpid(), "registrar": status.registrar, "own_node": status.own_node, "users": users}
+    return json.dumps(said).encode()
 
 def wsgi(environ, start_response):
     said = told()
@@ -169,6 +170,32 @@ def test_the_only_worker_is_replaced_by_one_that_takes_its_time_and_the_service_
             events.close()
             assert [event for event in events if not event.member.state.present] == []
         assert registrars_of(service.directory) == registrars
+        assert sorted(service.ports) == sorted([service.port, service.stays])
+
+
+def test_workers_that_are_reloaded_with_other_variables_register_those_and_the_service_stays(tmp_path: Path) -> None:
+    """The old registrar has other settings. Until it ends with the old workers the new ones are nodes of their own."""
+
+    def announced() -> set[float]:
+        return {member.weight for member in service.looking.members("orders") if member.port == service.port}
+
+    with served(tmp_path, [*GUNICORN[:1], "--workers", "2", *GUNICORN[1:]]) as service:
+        (before,) = registrars_of(service.directory)
+        workers = children(service.process.pid)
+        eventually(lambda: announced() == {1.0})
+        with service.looking.watch("orders") as events:
+            (tmp_path / "gunicorn.conf.py").write_text(HOOKS + "raw_env = ['GDD_WEIGHT=7']\n")
+            service.process.send_signal(signal.SIGHUP)
+            eventually(lambda: {*children(service.process.pid)}.isdisjoint(workers), timeout=30)
+            eventually(lambda: announced() == {7.0}, timeout=20)
+            assert f"process {before} of this machine" in service.ask()["own_node"]
+            if EFFORT > 1:  # they look again after 5 s, and after ten more
+                eventually(lambda: [pid for pid in registrars_of(service.directory) if pid != before], timeout=40)
+                eventually(lambda: {service.ask()["own_node"] for _ in range(8)} == {""}, timeout=40)
+                eventually(lambda: gossip_nodes(service.looking) == 4, timeout=20)
+                assert announced() == {7.0}
+            events.close()
+            assert [event for event in events if not event.member.state.present] == []
         assert sorted(service.ports) == sorted([service.port, service.stays])
 
 

@@ -4,7 +4,9 @@ sockets.
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Callable, Iterator
 
 import anyio
 import attrs
@@ -13,12 +15,14 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from ....discovery.registry import Registry
 from ....discovery.settings import Settings
+from ....drivers.kit.backoff import Backoff
 from .hub import AT_REST, Hub
 from .settings import renamed
-from .starting import Found, greet
+from .starting import CannotShare, Found, find, greet
+from .timings import Timings
 from .wire import Wire
 
-__all__ = ["OwnNode"]
+__all__ = ["OwnNode", "one_to_share"]
 
 
 class OwnNode:
@@ -63,6 +67,24 @@ class OwnNode:
             theirs.close()
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(registry.stop)
+
+
+async def one_to_share(
+    settings: Settings, serves: bool, timings: Timings, looks: Iterator[int], wanted: Callable[[], bool]
+) -> Found:
+    """Wait until there is a registrar to share; the waits grow, because each look may start one in vain.
+
+    Args:
+        looks: numbers them; what it starts with says how many there were before.
+        wanted: whether to look still; not once the service takes its leave.
+    """
+    backoff = Backoff(timings.come_back_after, timings.come_back_after_most)
+    while True:
+        await anyio.sleep(backoff.delay(next(looks)))
+        if not wanted():
+            await anyio.sleep_forever()
+        with contextlib.suppress(CannotShare):
+            return await find(settings, serves, timings)
 
 
 def _nobody_else_comes() -> None:

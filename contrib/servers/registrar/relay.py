@@ -30,14 +30,13 @@ from ....drivers.contract import (
 )
 from ....drivers.errors import RegistrationError
 from ....drivers.kit import own_load
-from ....drivers.kit.backoff import Backoff
 from ....drivers.kit.log_fields import fields
 from ....drivers.members import DRAINING, DriverStatus, Instance, Member, MemberState, Metric
 from .counted import COUNTED_FOR, Given
 from .frames import BadFrame, Message
 from .guard import Guard
 from .messages import RegistrarState, error_of, member_of
-from .own_node import OwnNode
+from .own_node import OwnNode, one_to_share
 from .sharing import MODE, SharedSettings
 from .starting import CannotShare, Found, find, place_of
 from .wire import BrokenWire, Wire
@@ -79,7 +78,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
         self._successor = b""
         self._own_node: OwnNode | None = None
         self._own_nodes: list[OwnNode] = []
-        self._looked_again = 0
+        self._looks = itertools.count(1)
         self._guard: Guard | None = None
         self._counts_asked_at = -math.inf
         self._state = RegistrarState(message="no registrar yet")
@@ -106,9 +105,12 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
                     found = await self._find(own_nodes, settings, serves, breaks)
                 else:
                     found, self._own_node = next_one, None
+                began = time.monotonic()
                 next_one, ended = await self._follow(found, settings, serves, sink, task_status)
                 if next_one is None:
                     now = time.monotonic()
+                    if now - began > _BREAKS_WITHIN:
+                        self._looks = itertools.count(1)
                     breaks = [*(at for at in breaks if now - at < _BREAKS_WITHIN), now]
                     logger.info("the registrar, process %d, is gone: %s", found.pid, ended, extra=fields(reason=ended))
                 sink.authoritative(False, f"the registrar, process {found.pid}, is gone: {ended}")
@@ -122,13 +124,11 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
         if len(breaks) >= _MOST_BREAKS:
             problem = f"the registrar ended {len(breaks)} times within {_BREAKS_WITHIN:g} s"
         else:
+            self._own_node = None
             try:
-                found = await find(settings, serves, self._timings, self._successor)
+                return await find(settings, serves, self._timings, self._successor)
             except CannotShare as error:
                 problem = str(error)
-            else:
-                self._own_node = None
-                return found
         logger.warning(
             "this process is a node of its own, and shares none with others of its host: %s",
             problem,
@@ -138,15 +138,6 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
         self._own_node = OwnNode(problem)
         self._own_nodes.append(self._own_node)
         return await self._own_node.start(own_nodes, settings)
-
-    async def _come_back(self, settings: Settings, serves: bool) -> Found:
-        """Wait until there is a registrar to share; the waits grow, because each look may start one in vain."""
-        backoff = Backoff(self._timings.come_back_after, self._timings.come_back_after_most)
-        while True:
-            self._looked_again += 1
-            await anyio.sleep(backoff.delay(self._looked_again))
-            with contextlib.suppress(CannotShare):
-                return await find(settings, serves, self._timings)
 
     async def _follow(
         self, found: Found, settings: Settings, serves: bool, sink: Sink, task_status: TaskStatus[None]
@@ -161,8 +152,11 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
 
         async def come_back() -> None:
             nonlocal next_one, ended
-            next_one = await self._come_back(settings, serves)
-            ended = f"process {next_one.pid} can be shared"
+            other = await one_to_share(settings, serves, self._timings, self._looks, lambda: not self._drains)
+            if self._drains:
+                other.wire.close()
+                return
+            next_one, ended = other, f"process {other.pid} can be shared"
             tasks.cancel_scope.cancel()
 
         try:
@@ -234,8 +228,8 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
                 self._given.take(message)
             case "load":
                 self._tell_load()
-            case "guard" | "pong" if self._guard is not None:
-                self._guard.choose() if message["kind"] == "guard" else self._guard.answered()
+            case "guard" | "pong" as kind if self._guard is not None:
+                self._guard.choose() if kind == "guard" else self._guard.answered()
             case "answered":
                 if (answered := self._wanted.get(message["service"])) is not None:
                     answered.set()
