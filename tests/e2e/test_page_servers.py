@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
+from support.effort import EFFORT
 from support.gossip import gossip_address, gossiping
 from support.page_server import serving
 from support.prometheus import prometheus
@@ -19,7 +20,7 @@ from pydoudou.contrib.page import RegistryPage
 
 ATTACKER = Path(__file__).parents[1] / "support" / "page_attacker.py"
 PASSWORD = {"GDD_MANAGE_USER": "op", "GDD_MANAGE_PASS": "geheim"}
-SECONDS = 5.0
+SECONDS = 5.0 if EFFORT > 1 else 2.0
 
 
 def test_a_prometheus_finds_its_targets_at_the_page_and_scrapes_them(tmp_path: Path) -> None:

@@ -357,6 +357,14 @@ def test_rows_are_searched_and_sorted(registry: Registry, query: str, hosts: lis
     assert [row["host"] for row in rows(RegistryPage(registry), query)] == hosts
 
 
+@pytest.mark.parametrize("query", ["", "?sort=address", "?sort=node&group=0"])
+def test_numbers_in_addresses_and_names_count_as_numbers(query: str) -> None:
+    found = [member(f"10.0.0.{n}", node=f"web-{n}") for n in (1, 2, 10, 9, 100)]
+    with Registry(settings(ScriptedPlugin(members=[*found, member("10.0.0.9", node="web-9", port=900)]))) as registry:
+        shown = [row["hostname"] for row in rows(RegistryPage(registry), query)]
+    assert shown == ["web-1", "web-2", "web-9", "web-9", "web-10", "web-100"]
+
+
 def test_the_first_thousand_rows_are_shown_with_the_count() -> None:
     plugin = ScriptedPlugin(members=[member(f"10.0.{n // 250}.{n % 250}", node=f"n{n:04}") for n in range(1500)])
     with Registry(settings(plugin)) as registry:
@@ -652,12 +660,12 @@ def test_a_page_that_nobody_looks_at_has_no_thread_no_observer_and_no_subscripti
 def test_looking_asks_the_backends_for_everything_and_ends_by_itself() -> None:
     plugin, over, of_other_tests = AskedPlugin(), threading.Event(), page_threads()
     with Registry(settings(plugin)) as registry:
-        looking = Looking(lambda: {"": registry}, over.set, linger=1.5)
+        looking = Looking(lambda: {"": registry}, over.set, linger=0.9)
         with looking.viewing(1) as welcome, looking.viewing(1) as second:
             assert (welcome, second) == (True, False)
             looking.glance()
             eventually(lambda: plugin.asked == [None])
-            assert not over.wait(2.5), "somebody looks"
+            assert not over.wait(1.4), "somebody looks"
         assert over.wait(5)
         eventually(lambda: plugin.asked == [])
         eventually(lambda: page_threads() <= of_other_tests)
