@@ -33,6 +33,7 @@ ResponseT = TypeVar("ResponseT")
 
 _SCHEMES = ("http", "https", LOGICAL_SCHEME)
 _TRANSLATED = {name.encode(): name for name in TRANSLATED}
+_TRANSLATED_NAMES = frozenset(_TRANSLATED)
 
 
 class BalancedTransport(Generic[RequestT, ResponseT]):
@@ -242,8 +243,29 @@ class _TimeLeft(dict[str, float | None]):
         return left if asked is None or left < asked else asked
 
 
+_NO_TIMEOUTS: dict[str, float | None] = {}
+
+
+def _within(asked: dict[str, float | None], attempt: Pick) -> dict[str, float | None]:
+    """The timeouts of the phases of a request, cut to the time of this attempt."""
+    limit = attempt.answer_limit
+    connect = asked.get("connect")
+    if limit is None:
+        within = connect is not None and connect <= attempt.connect_limit
+        return asked if within else {**asked, "connect": attempt.connect_limit}
+    timeout = _TimeLeft(asked)
+    for phase in ("connect", "pool"):
+        timeout[phase] = shorter(asked.get(phase), attempt.connect_limit)
+    for phase in ("write", "read"):
+        timeout[phase] = shorter(asked.get(phase), limit)
+    timeout.until = attempt.started + limit
+    return timeout
+
+
 class _Exchange:
     """One request of the client, out and in. Everything but the sending, which is sync or async."""
+
+    __slots__ = ("_asked_scheme", "_library", "_request", "call", "service")
 
     def __init__(self, library: Library, request: Any, scheme: str, service: CalledService[Any]) -> None:
         self._library, self._request, self._asked_scheme, self.service = library, request, scheme, service
@@ -261,15 +283,7 @@ class _Exchange:
         except self._library.unusable as error:
             raise self._library.module.ConnectError(str(error), request=request) from error
         extensions: dict[str, Any] = {**request.extensions}
-        timeout = dict(extensions.get("timeout", ()))
-        timeout["connect"] = shorter(timeout.get("connect"), attempt.connect_limit)
-        if attempt.answer_limit is not None:
-            timeout["pool"] = shorter(timeout.get("pool"), attempt.connect_limit)
-            for phase in ("write", "read"):
-                timeout[phase] = shorter(timeout.get(phase), attempt.answer_limit)
-            timeout = _TimeLeft(timeout)
-            timeout.until = attempt.started + attempt.answer_limit
-        extensions["timeout"] = timeout
+        extensions["timeout"] = _within(extensions.get("timeout", _NO_TIMEOUTS), attempt)
         if scheme == "https":
             extensions.setdefault("sni_hostname", service.host)
         made = internals.copied(request, internals.moved(request.url, origin), extensions)
@@ -290,7 +304,7 @@ class _Exchange:
             timeout = sent.extensions["timeout"]
             timeout.until = None
             timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
-        if self._library.internals.has_any(response.headers, _TRANSLATED.keys()):
+        if self._library.internals.has_any(response.headers, _TRANSLATED_NAMES):
             response.headers = self._library.module.Headers(
                 list(self._translated(response.headers, attempt.member, sent.url.scheme))
             )
