@@ -130,7 +130,8 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     await anyio.sleep(attempt.delay)
                 after = call.hedge_after(monotonic()) if call.hedges else None
                 if after is None:
-                    sent, response = await self._send(exchange, attempt)
+                    sent = exchange.outgoing(attempt)
+                    response = await self._async.of(service.host, attempt.member).handle_async_request(sent)
                 else:
                     send = functools.partial(self._send, exchange)
                     ended = await sent_with_a_hedge(service, call, attempt, after, send, _discard)
@@ -153,7 +154,7 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
             attempt = following
 
     async def _send(self, exchange: _Exchange, attempt: Pick) -> tuple[Any, Any]:
-        """One attempt: what is sent, and the answer."""
+        """One attempt of two: what is sent, and the answer."""
         sent = exchange.outgoing(attempt)
         transport = self._async.of(exchange.service.host, attempt.member)
         return sent, await transport.handle_async_request(sent)
