@@ -162,9 +162,10 @@ class TableBalancer(Generic[T]):
         """
         derived = self._derived
         now = derived.clock()
-        if (derived.memory.ended or now >= derived.memory.health.due) and derived.state is not None:
+        memory = derived.memory
+        if (memory.ended or now >= memory.health.due) and derived.state is not None:
             derived.state.settle(now)  # before the choice, not after it
-        if now >= derived.memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
+        if now >= memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
             member, how = visit
             derived.observers.picked(self.service, member)
         else:
