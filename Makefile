@@ -44,7 +44,7 @@ wordcloud-full: $(VENV)/wordcloud-full
 	@$(BIN)/python docs/examples/wordcloud/run --full
 
 wordcloud-test: $(VENV)/wordcloud-full
-	$(BIN)/python -m pytest tests/e2e/test_wordcloud.py tests/e2e/test_wordcloud_full.py --numprocesses 0
+	$(BIN)/python -m pytest $(wildcard tests/e2e/test_wordcloud*.py) --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 demo: $(STAMP)
 	@$(BIN)/pydoudou demo
@@ -58,9 +58,14 @@ unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/protocol -q
 
 # What could go on for ever, for about an hour: simulated clusters and fuzzing; and what takes long: every server that a
-# service may run on, and twenty lives of each integration. `make test` and `make fuzz-minute` do a little of the same.
+# service may run on, twenty lives of each integration, and the word cloud system under the load of the original's test.
+# `make test` and `make fuzz-minute` do a little of the same.
 LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \
-  $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
+  $(addprefix tests/e2e/test_wordcloud_,command.py load.py network.py full.py) $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
+long: fuzz $(VENV)/wordcloud-full
+# service may run on, twenty lives of each integration, and outages of a minute. `make test` and `make fuzz-minute` do a little of the same.
+LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \
+  $(addprefix tests/interop/test_,go_consumer.py nacos_faults.py nacos_peers.py nacos_resources.py partition.py remote_configuration.py)
 long: fuzz
 	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest $(LONG) --numprocesses 2 --dist loadfile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ..discovery import Registry, default_registry
+from ..discovery import Registry
 from ..discovery.configuration.call_defaults import CallDefaults
 from .calls.policy import CallPolicy
 
@@ -13,15 +13,14 @@ __all__ = ["default_policy"]
 _NOTHING_SAID = CallDefaults()
 
 
-def default_policy(registry: object) -> CallPolicy:
+def default_policy(registry: Registry | None) -> CallPolicy:
     """The one that holds now.
 
     Args:
-        registry: whose settings count; None for the process's default one.
+        registry: whose settings count; None: nobody's.
     """
     global _latest
-    asked = default_registry.current() if registry is None else registry
-    defaults = asked.settings.calls if isinstance(asked, Registry) else _NOTHING_SAID
+    defaults = _NOTHING_SAID if registry is None else registry.settings.calls
     latest = _latest
     if latest[0] is not defaults:
         latest = _latest = (defaults, _made(defaults))

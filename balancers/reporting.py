@@ -5,6 +5,7 @@ from __future__ import annotations
 import random as global_random
 from collections.abc import Callable, Iterable
 
+from ..discovery import default_registry
 from ..discovery.merging.snapshot import Snapshot
 from ..drivers.members import Member
 from .balancer import Balancer, Excluded, Random, ReportingBalancer
@@ -43,7 +44,7 @@ class Reporting:
 
     def default_policy(self) -> CallPolicy:
         """As the variables of the process's registry say."""
-        return default_policy(None)
+        return default_policy(default_registry.current())
 
     def begin(self, exclude: Excluded = ()) -> Pick:
         """A pick whose end nobody hears of. Whom the balancer would leave out of its members is not known."""

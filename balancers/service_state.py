@@ -89,9 +89,8 @@ class ServiceState:
             self._watch(now)
         untold = None
         with self._lock:
-            self._see(snapshot, now)
-            if memory.ended or now >= memory.health.due:
-                memory.settle(now)
+            if snapshot is not self._seen:
+                self._see(snapshot, now)
             if memory.untold:
                 untold, memory.untold = memory.untold, []
             record = memory.begin(member, now)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from ..discovery import Registry, default_registry
+from ..discovery.arguments import checked_service
 from ..discovery.merging.snapshot import Snapshot
 from ..discovery.subscription import Subscription
 from ..drivers.errors import NoMemberAvailable
@@ -77,16 +78,15 @@ class TableBalancer(Generic[T]):
     """
 
     def __init__(self, service: str, registry: MemberSource | None = None, *, random: Random | None = None) -> None:
-        if not isinstance(service, str) or not service:
-            raise TypeError(f"service is {service!r}; accepted: the name of a service")
         if registry is not None and not isinstance(registry, MemberSource):
             raise TypeError(
                 f"registry is a {type(registry).__name__}; accepted: a Registry, or None for the default one"
             )
         if random is not None and not isinstance(random, Random):
             raise TypeError(f"random is a {type(random).__name__}; accepted: a random.Random, or None")
-        self.service = service
+        self.service = checked_service(service)
         self._registry = registry
+        self._has_settings = registry is None or isinstance(registry, Registry)
         self._random: Random = random or global_random
         self._derived: Derived[T] = Derived()
         # Whom the service was last asked of. Nobody yet is not the same as no registry.
@@ -162,9 +162,10 @@ class TableBalancer(Generic[T]):
         """
         derived = self._derived
         now = derived.clock()
-        if (derived.memory.ended or now >= derived.memory.health.due) and derived.state is not None:
+        memory = derived.memory
+        if (memory.ended or now >= memory.health.due) and derived.state is not None:
             derived.state.settle(now)  # before the choice, not after it
-        if now >= derived.memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
+        if now >= memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
             member, how = visit
             derived.observers.picked(self.service, member)
         else:
@@ -231,7 +232,8 @@ class TableBalancer(Generic[T]):
 
     def default_policy(self) -> CallPolicy:
         """The policy of calls whose client was given none, as the variables of the registry say."""
-        return default_policy(self._registry)
+        registry = self._registry or default_registry.current()
+        return default_policy(registry if self._has_settings else None)  # type: ignore[arg-type]
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""

@@ -18,6 +18,7 @@ import logging
 import weakref
 from collections.abc import Iterable, Mapping
 from time import monotonic
+from typing import Any
 from urllib.parse import urlsplit
 
 try:
@@ -32,11 +33,11 @@ from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.trail import Attempt, attempts_on, member_found
-from ..balancers.calls.urls import UnusableAddress, member_scheme
+from ..balancers.calls.urls import UnusableAddress
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
 from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
-from .aiohttp_responses import DiscoveryResponse, responses
+from .aiohttp_responses import SCHEMES, DiscoveryResponse, responses, scheme_to
 from .hedged import Ended, sent_with_a_hedge
 from .service_hosts import GivenBalancers, ServiceHosts
 
@@ -52,8 +53,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_SECURE = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
-"""The schemes of aiohttp, and the scheme of the connection."""
 _UNCONNECTED = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -132,7 +131,7 @@ class DiscoveryMiddleware:
     ) -> None:
         chosen = given_policy(policy, attempts, deadline)
         self._hosts: ServiceHosts[_Origin] = ServiceHosts(
-            services, balancer, chosen, _ERRORS, _origin, logger, _SECURE, self._retire
+            services, balancer, chosen, _ERRORS, _origin, logger, SCHEMES, self._retire
         )
         self._connectors: _Connectors = weakref.WeakKeyDictionary()
         self._present: dict[str, set[tuple[str, int]]] = {}
@@ -158,14 +157,15 @@ class DiscoveryMiddleware:
         if failed is not None:
             raise failed
         exchange = _Exchange(request, service, self._connectors)
+        call = exchange.call
         if not service.ready:
             await service.wait_async(monotonic())
-        attempt = service.first(exchange.call, request, monotonic())
+        attempt = service.first(call, request, monotonic())
         while True:
             try:
                 if attempt.delay:
                     await asyncio.sleep(attempt.delay)
-                after = exchange.call.hedge_after(monotonic())
+                after = call.hedge_after(monotonic()) if call.hedges else None
                 if after is None:
                     exchange.begins(attempt)
                     if attempt.answer_limit is None and has_idle_connection(request):
@@ -179,12 +179,13 @@ class DiscoveryMiddleware:
                         raise ended.error
                     assert ended.response is not None
                     response = ended.response
+                exchange.restore()
                 following = exchange.answered(attempt, response)
                 if following is None:
                     return response
             except BaseException as error:
                 exchange.restore()
-                following = service.after(exchange.call, attempt, error, monotonic())
+                following = service.after(call, attempt, error, monotonic())
                 if following is None:
                     final = not_to_be_repeated(request, error)
                     if final is error:
@@ -249,37 +250,34 @@ class _Exchange:
         "asked",
         "call",
         "left",
-        "member",
         "request",
-        "scheme",
         "service",
     )
 
+    _timer: asyncio.Timeout
     answer_by: float | None
     left: bool
-    member: Member
-    scheme: str
 
     def __init__(
         self, request: aiohttp.ClientRequest, service: CalledService[_Origin], connectors: _Connectors
     ) -> None:
-        self.request, self.service, self.asked, self._connectors = request, service, request.url, connectors
+        self.request, self.service, self._connectors = request, service, connectors
+        self.asked = asked = request.url
         self._before = request.server_hostname, request.response_class, request.headers
-        self._timer: asyncio.Timeout | None = None
-        self.call = service.call(request.method, request.url, _replayable(request.body), monotonic())
+        self.call = service.call(request.method, asked, _replayable(request.body), monotonic())
 
     def begins(self, attempt: Pick) -> None:
         """The request is to go to the member of this attempt."""
-        request, self.member = self.request, attempt.member
-        request.url = self._url(attempt.member)
+        request = self.request
+        request.url = url = self._url(attempt.member)
         if attempt.watched is not None:
             request.headers = request.headers.copy()  # which an attempt beside this one has too
             request.headers.update(attempt.watched.headers)
         if request.proxy is not None:
             request.proxy = request.proxy_auth = request.proxy_headers = None
-        if self.scheme == "https" and request.server_hostname is None:
+        if url.scheme == "https" and request.server_hostname is None:
             request.server_hostname = self.service.host
-        request.response_class = functools.partial(responses(self._before[1]), self)  # type: ignore[assignment]
+        request.response_class = responses(self._before[1])
 
     def restore(self) -> None:
         """The request is what it was: another middleware may use it once more."""
@@ -295,18 +293,17 @@ class _Exchange:
         started = request.loop.time() - (monotonic() - attempt.started)
         connect_limit, answer_limit, self.left = attempt.connect_limit, attempt.answer_limit, False
         self.answer_by = None if answer_limit is None else started + answer_limit
-        self._timer = asyncio.timeout_at(started + min(connect_limit, answer_limit or connect_limit))
+        self._timer = timer = asyncio.timeout_at(started + min(connect_limit, answer_limit or connect_limit))
+        request.response_class = functools.partial(self._leaves, request.response_class)  # type: ignore[assignment]
         try:
-            async with self._timer:
+            async with timer:
                 return await handler(request)
         except TimeoutError as error:
-            if not self._timer.expired():
+            if not timer.expired():
                 raise
             if self.left:
                 raise aiohttp.SocketTimeoutError(f"No answer from {attempt.member.address} in time") from error
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to {attempt.member.address}") from error
-        finally:
-            self._timer = None
 
     async def hedged(
         self, attempt: Pick, handler: aiohttp.ClientHandlerType, after: float
@@ -321,20 +318,21 @@ class _Exchange:
 
         return await sent_with_a_hedge(self.service, self.call, attempt, after, send, _discard)
 
-    def leaves(self) -> None:
-        """There is a connection, and the request leaves: from now on the time for the answer counts."""
-        timer = self._timer
-        if timer is not None:
-            self.left = True
-            if not timer.expired():
-                timer.reschedule(self.answer_by)
+    def _leaves(self, made: type[aiohttp.ClientResponse], *args: Any, **kwargs: Any) -> aiohttp.ClientResponse:
+        """Called to make a response, which is as soon as there is a connection, and the request leaves: from now on the
+        time for the answer counts.
+        """
+        self.left = True
+        if not self._timer.expired():
+            self._timer.reschedule(self.answer_by)
+        return made(*args, **kwargs)
 
     def answered(self, attempt: Pick, response: aiohttp.ClientResponse) -> Pick | None:
         """What follows the head of an answer: nothing, or another attempt."""
-        self.restore()
+        service, call = self.service, self.call
         try:
-            following = self.service.answered(
-                self.call, attempt, response.status, lambda name: response.headers.get(name), self.request, monotonic()
+            following = service.answered(
+                call, attempt, response.status, lambda name: response.headers.get(name), self.request, monotonic()
             )
         except BaseException:
             response.close()
@@ -342,16 +340,15 @@ class _Exchange:
         if following is not None:
             response.close()
         elif isinstance(response, DiscoveryResponse):
-            response.tell_end(attempt)
+            response.is_answer(call, attempt, service.balancer)
         else:  # of a middleware behind this one
             attempt.ended(monotonic(), True)
         return following
 
     def _url(self, member: Member) -> URL:
         asked, service = self.asked, self.service
-        self.scheme = member_scheme(_SECURE[asked.scheme], member)
         try:
-            scheme, authority, root = service.origins.of(member, self.scheme, service.view)
+            scheme, authority, root = service.origins.of(member, scheme_to(member, asked), service.view)
             return _moved(asked, scheme, authority, root)
         except (UnusableAddress, ValueError) as error:
             raise aiohttp.ClientConnectorError(self.request.connection_key, OSError(0, str(error))) from error

@@ -7,12 +7,15 @@ Where a release of aiohttp lacks it, the cautious way is taken instead. A test f
   thing that both have in common and that nothing else has.
 - `BaseConnector._conns`, the idle connections, to close those to members that left (aiohttp itself closes them after 15
   seconds), and to do without a timer for connecting where there is one: timers take most of what a balanced call costs.
+- `ClientResponse._raw_cookie_headers`, from which sessions take cookies. The public way to set a response's cookies
+  keeps one of each name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextvars import ContextVar
+from http.cookies import SimpleCookie
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
@@ -20,10 +23,12 @@ from aiohttp.client_reqrep import ConnectionKey
 __all__ = [
     "CALLS_ARE_KNOWN",
     "CONNECTIONS_HAVE_KEYS",
+    "COOKIES_ARE_LINES",
     "drop_connections",
     "failed_before",
     "has_idle_connection",
     "not_to_be_repeated",
+    "replace_cookies",
 ]
 
 _failed: ContextVar[tuple[object, BaseException] | None] = ContextVar("pydoudou_aiohttp_failed", default=None)
@@ -71,7 +76,19 @@ def drop_connections(connector: aiohttp.BaseConnector, addresses: Collection[tup
             protocol.close()
 
 
+def replace_cookies(response: aiohttp.ClientResponse, lines: Sequence[str]) -> None:
+    """Have the session of a response, and its reader, take these for its headers ``Set-Cookie``."""
+    if COOKIES_ARE_LINES:
+        response._raw_cookie_headers = tuple(lines) or None
+        return
+    cookies = SimpleCookie()
+    for line in lines:
+        cookies.load(line)
+    response.cookies = cookies
+
+
 CALLS_ARE_KNOWN = "_timer" in aiohttp.ClientRequest.__init__.__code__.co_names
 CONNECTIONS_HAVE_KEYS = "_conns" in aiohttp.BaseConnector.__init__.__code__.co_names and {"host", "port"} <= set(
     ConnectionKey._fields
 )
+COOKIES_ARE_LINES = "_raw_cookie_headers" in aiohttp.ClientResponse.start.__code__.co_names

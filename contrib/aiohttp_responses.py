@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
+from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 from yarl import URL
 
+from ..balancers import Balancer
 from ..balancers.calls.call import Call
-from ..balancers.calls.service import CalledService
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.trail import Attempt
+from ..balancers.calls.urls import member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member
+from .aiohttp_internals import replace_cookies
 
-__all__ = ["Asked", "DiscoveryResponse", "responses"]
+__all__ = ["SCHEMES", "DiscoveryResponse", "responses", "scheme_to"]
 
 _SWITCHED = 101
 """The status of an answer after which the connection is a WebSocket, which ends when it is closed."""
 _TRANSLATED = tuple(istr(name) for name in TRANSLATED)
 
+SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+"""Those of aiohttp, and the scheme of the connection."""
 
-class Asked(Protocol):
-    """What a response is made with: which attempt at which call it answers.
 
-    Attributes:
-        asked: the URL of the caller's request.
-        scheme: by which the member is reached.
-    """
-
-    member: Member
-    scheme: str
-    asked: URL
-    service: CalledService[Any]
-    call: Call
-
-    def leaves(self) -> None:
-        """Called when the response is made, which is as soon as there is a connection."""
+def scheme_to(member: Member, asked: URL) -> str:
+    """The scheme by which `member` is reached for this URL of a caller."""
+    return member_scheme(SCHEMES[asked.scheme], member)
 
 
 class DiscoveryResponse(aiohttp.ClientResponse):
@@ -51,14 +43,10 @@ class DiscoveryResponse(aiohttp.ClientResponse):
         member: who answered.
     """
 
+    member: Member
+    _balanced_call: Call
     _balanced_attempt: Pick | None = None
-
-    def __init__(self, asked: Asked, *args: Any, **kwargs: Any) -> None:
-        self.member, self._balanced_scheme = asked.member, asked.scheme
-        self._balanced_url, self._balanced_service = asked.asked, asked.service
-        self._balanced_call: Call = asked.call
-        super().__init__(*args, **kwargs)
-        asked.leaves()  # a response is made as soon as there is a connection
+    _balanced_headers: CIMultiDictProxy[str] | None = None
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -68,32 +56,38 @@ class DiscoveryResponse(aiohttp.ClientResponse):
     @property
     def request_info(self) -> aiohttp.RequestInfo:
         """What was asked for, in the caller's terms."""
-        return super().request_info._replace(url=self._balanced_url)
+        return super().request_info._replace(url=self.url)
 
-    @functools.cached_property
+    @property
     def headers(self) -> CIMultiDictProxy[str]:
         """The headers, in the caller's terms."""
+        translated = self._balanced_headers
+        return super().headers if translated is None else translated
+
+    def is_answer(self, call: Call, attempt: Pick, balancer: Balancer) -> None:
+        """Called once, when this is the answer of the call: tell `attempt` when the body ends, which may be now.
+
+        Args:
+            balancer: knows the members.
+        """
+        self.member, self._balanced_call, self._balanced_attempt = attempt.member, call, attempt
         headers = super().headers
         for name in _TRANSLATED:
             if name in headers:
-                return self._translated(headers)
-        return headers
+                scheme = scheme_to(attempt.member, self.url)
+                self._translate(headers, Terms(str(self.url), attempt.member, scheme, balancer.members))
+                break
+        if self.status != _SWITCHED:
+            self.content.on_eof(self._complete)
 
-    def _translated(self, headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
-        members = self._balanced_service.balancer.members
-        terms = Terms(str(self._balanced_url), self.member, self._balanced_scheme, members)
-        return CIMultiDictProxy(
+    def _translate(self, headers: CIMultiDictProxy[str], terms: Terms) -> None:
+        translated = self._balanced_headers = CIMultiDictProxy(
             CIMultiDict(
                 (name, terms.header(name.lower(), value) if name.lower() in TRANSLATED else value)
                 for name, value in headers.items()
             )
         )
-
-    def tell_end(self, attempt: Pick) -> None:
-        """Called once, when this is the answer of the call: tell `attempt` when the body ends, which may be now."""
-        self._balanced_attempt = attempt
-        if self.status != _SWITCHED:
-            self.content.on_eof(self._complete)
+        replace_cookies(self, translated.getall(hdrs.SET_COOKIE, ()))
 
     def _complete(self) -> None:
         attempt, self._balanced_attempt = self._balanced_attempt, None

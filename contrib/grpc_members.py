@@ -27,6 +27,7 @@ from ..balancers.calls.trail import Attempt, attempts_on
 from ..balancers.calls.urls import UnusableAddress
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
+from ..discovery.arguments import checked_service
 from ..drivers.members import Member, Reached
 from .grpc_internals import broke, never_connected
 
@@ -158,8 +159,7 @@ class Members:
         options: Sequence[tuple[str, Any]] | None,
         idempotent: Collection[str],
     ) -> None:
-        if not isinstance(service, str) or not service:
-            raise TypeError(f"service is {service!r}; accepted: the name of a service")
+        checked_service(service)
         if isinstance(idempotent, str) or not all(
             isinstance(method, str) and method.startswith("/") for method in idempotent
         ):

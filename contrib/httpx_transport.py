@@ -33,6 +33,7 @@ ResponseT = TypeVar("ResponseT")
 
 _SCHEMES = ("http", "https", LOGICAL_SCHEME)
 _TRANSLATED = {name.encode(): name for name in TRANSLATED}
+_TRANSLATED_NAMES = frozenset(_TRANSLATED)
 
 
 class BalancedTransport(Generic[RequestT, ResponseT]):
@@ -127,9 +128,10 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     response = None
                 if attempt.delay:
                     await anyio.sleep(attempt.delay)
-                after = call.hedge_after(monotonic())
+                after = call.hedge_after(monotonic()) if call.hedges else None
                 if after is None:
-                    sent, response = await self._send(exchange, attempt)
+                    sent = exchange.outgoing(attempt)
+                    response = await self._async.of(service.host, attempt.member).handle_async_request(sent)
                 else:
                     send = functools.partial(self._send, exchange)
                     ended = await sent_with_a_hedge(service, call, attempt, after, send, _discard)
@@ -152,7 +154,7 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
             attempt = following
 
     async def _send(self, exchange: _Exchange, attempt: Pick) -> tuple[Any, Any]:
-        """One attempt: what is sent, and the answer."""
+        """One attempt of two: what is sent, and the answer."""
         sent = exchange.outgoing(attempt)
         transport = self._async.of(exchange.service.host, attempt.member)
         return sent, await transport.handle_async_request(sent)
@@ -242,8 +244,29 @@ class _TimeLeft(dict[str, float | None]):
         return left if asked is None or left < asked else asked
 
 
+_NO_TIMEOUTS: dict[str, float | None] = {}
+
+
+def _within(asked: dict[str, float | None], attempt: Pick) -> dict[str, float | None]:
+    """The timeouts of the phases of a request, cut to the time of this attempt."""
+    limit = attempt.answer_limit
+    connect = asked.get("connect")
+    if limit is None:
+        within = connect is not None and connect <= attempt.connect_limit
+        return asked if within else {**asked, "connect": attempt.connect_limit}
+    timeout = _TimeLeft(asked)
+    for phase in ("connect", "pool"):
+        timeout[phase] = shorter(asked.get(phase), attempt.connect_limit)
+    for phase in ("write", "read"):
+        timeout[phase] = shorter(asked.get(phase), limit)
+    timeout.until = attempt.started + limit
+    return timeout
+
+
 class _Exchange:
     """One request of the client, out and in. Everything but the sending, which is sync or async."""
+
+    __slots__ = ("_asked_scheme", "_library", "_request", "call", "service")
 
     def __init__(self, library: Library, request: Any, scheme: str, service: CalledService[Any]) -> None:
         self._library, self._request, self._asked_scheme, self.service = library, request, scheme, service
@@ -261,15 +284,7 @@ class _Exchange:
         except self._library.unusable as error:
             raise self._library.module.ConnectError(str(error), request=request) from error
         extensions: dict[str, Any] = {**request.extensions}
-        timeout = dict(extensions.get("timeout", ()))
-        timeout["connect"] = shorter(timeout.get("connect"), attempt.connect_limit)
-        if attempt.answer_limit is not None:
-            timeout["pool"] = shorter(timeout.get("pool"), attempt.connect_limit)
-            for phase in ("write", "read"):
-                timeout[phase] = shorter(timeout.get(phase), attempt.answer_limit)
-            timeout = _TimeLeft(timeout)
-            timeout.until = attempt.started + attempt.answer_limit
-        extensions["timeout"] = timeout
+        extensions["timeout"] = _within(extensions.get("timeout", _NO_TIMEOUTS), attempt)
         if scheme == "https":
             extensions.setdefault("sni_hostname", service.host)
         made = internals.copied(request, internals.moved(request.url, origin), extensions)
@@ -290,7 +305,7 @@ class _Exchange:
             timeout = sent.extensions["timeout"]
             timeout.until = None
             timeout["read"] = self._request.extensions.get("timeout", {}).get("read")
-        if self._library.internals.has_any(response.headers, _TRANSLATED.keys()):
+        if self._library.internals.has_any(response.headers, _TRANSLATED_NAMES):
             response.headers = self._library.module.Headers(
                 list(self._translated(response.headers, attempt.member, sent.url.scheme))
             )

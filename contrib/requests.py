@@ -38,6 +38,7 @@ from ..balancers.calls.trail import Attempt, Trail, attempts_on, member_found
 from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
+from ..discovery.arguments import checked_service
 from ..drivers.members import Member, Reached
 from .requests_internals import outgoing_headers
 from .urllib3_internals import drop_pools, never_connected, tell_end, translate_headers
@@ -200,11 +201,9 @@ class DiscoveryAdapter(HTTPAdapter):
         policy: CallPolicy | None = None,
         pool_maxsize: int = 10,
     ) -> None:
-        if not isinstance(service, str) or not service:
-            raise TypeError(f"service is {service!r}; accepted: the name of a service")
         if not isinstance(pool_maxsize, int) or pool_maxsize < 1:
             raise ValueError(f"pool_maxsize is {pool_maxsize!r}; accepted: a whole number from 1")
-        self._name, self._given = service, LeastLatency if balancer is None else balancer
+        self._name, self._given = checked_service(service), LeastLatency if balancer is None else balancer
         self._policy = given_policy(policy, attempts, deadline)
         # One pool per member, however many there are. With the usual limit of 10 pools, round robin over 11 members
         # finds every pool just dropped and connects anew for every request.

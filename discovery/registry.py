@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Instance, Member
 from . import process, sigterm
+from .arguments import checked_mapping, checked_service, checked_variables
+from .call_findings import CallFindings
 from .draining import Draining
 from .explanation import ServiceExplanation, explained
 from .merging.snapshot import Snapshot
 from .merging.view import MergedView
-from .observer import Observer, Observers
 from .settings import Settings, frozen
 from .status import RegistryStatus, explanation, running_status
 from .subscription import Subscription, give_it_a_moment
@@ -43,7 +44,7 @@ __all__ = ["Registry"]
 T = TypeVar("T")
 
 
-class Registry(Draining):
+class Registry(CallFindings, Draining):
     """Registers this process, and knows the members of all services.
 
     ::
@@ -58,13 +59,10 @@ class Registry(Draining):
     Args:
         timings: how long to wait for what; None for what fits everybody.
         clock: what the drivers' event loop measures time by; None for real time.
-
-    Attributes:
-        observers: who is told what happens; for balancers and clients.
     """
 
     def __init__(self, settings: Settings, *, timings: Timings | None = None, clock: Clock | None = None) -> None:
-        self.observers = Observers()
+        super().__init__()
         self._settings = settings
         self._timings = timings or Timings()
         self._clock = clock
@@ -72,7 +70,6 @@ class Registry(Draining):
         self._wanted = self._subscriptions.wanted
         # Reentrant, because a signal handler that stops the registry may interrupt a call of the same thread.
         self._lock = threading.RLock()
-        self._run: Supervisor | None = None
         self._last_run: Supervisor | None = None
         self._running = False
         self._view: MergedView | SharedView = _NOBODY
@@ -139,6 +136,8 @@ class Registry(Draining):
         from .clock import SystemClock
         from .supervisor import Supervisor
 
+        if data is not None:
+            checked_mapping("data", data)
         with self._lock:
             self._refuse_inherited()
             if self._run is not None:
@@ -170,7 +169,7 @@ class Registry(Draining):
 
     def _stop(self, run: Supervisor) -> None:
         with self._lock:
-            run.ended = True
+            run.refuse_calls()
             if self._run is run:
                 self._running, self._view, self._settings = False, _NOBODY, run.settings
                 self._subscriptions.end()
@@ -255,7 +254,9 @@ class Registry(Draining):
         It may be made before the registry starts, and holds through stops and starts.
         """
         self._refuse_inherited()
-        return Subscription(service, self._subscriptions, self.snapshot, self._timings.first_answer_timeout)
+        return Subscription(
+            checked_service(service), self._subscriptions, self.snapshot, self._timings.first_answer_timeout
+        )
 
     def members(self, service: str | None = None) -> tuple[Member, ...]:
         """The members of `service`, or of all services; suspects included, ordered by service, host and port. Where no
@@ -264,7 +265,7 @@ class Registry(Draining):
         if service is None:
             self._give_a_moment(None)
             return tuple(member for snapshot in self._view.snapshots() for member in snapshot.members)
-        found = self.snapshot(service).members
+        found = self.snapshot(checked_service(service)).members
         if not found:
             self._give_a_moment(service)
             found = self._view.snapshot(service).members
@@ -282,6 +283,8 @@ class Registry(Draining):
         Raises:
             RegistryStateError: the registry does not run.
         """
+        if service is not None:
+            checked_service(service)
         return self._required_run().view.watch(service, lambda: self._subscriptions.held(service))
 
     def update(self, data: Mapping[str, Any]) -> None:
@@ -293,6 +296,7 @@ class Registry(Draining):
             RegistrationError: a backend refused.
             DiscoveryError: a backend did not answer in time, or several refused; the message names each.
         """
+        checked_mapping("data", data)
         run = self._required_run()
         if not run.settings.register:
             raise RegistryStateError("register=False: nothing is registered whose metadata could be updated")
@@ -307,6 +311,7 @@ class Registry(Draining):
             SettingsError: names every bad variable, and those that only count at the start.
             DiscoveryError: a backend did not answer in time, or several refused; the message names each.
         """
+        checked_variables("changes", changes)
         self._required_run().reconfigure(changes)
 
     # -- how it goes ---------------------------------------------------------------------------------------------------
@@ -323,47 +328,18 @@ class Registry(Draining):
         """One line on why there may be nobody to pick (every `NoMemberAvailable` has it): the service, the modes, and
         what each backend says. Those that were asked a moment ago are not asked again, nor waited for in an event loop.
         """
+        checked_service(service)
         self._refuse_inherited()
         if (run := self._run) is None or not self._running:
             return f"service {service!r}: the registry does not run"
         return explanation(service, run.backends(at_once=True), run.view.reported(service), run.view.services())
 
-    # -- what calls find out -------------------------------------------------------------------------------------------
-
     def explain_members(self, service: str) -> ServiceExplanation:
         """Every member: in, suspect, ejected until when and why, at which share; and what a call would do now."""
         self._refuse_inherited()
-        return explained(self, self.snapshot(service))
+        return explained(self, self.snapshot(checked_service(service)))
 
-    def probe(self, member: Member) -> None:
-        """A call to `member` got no connection or no answer: have the backends that can look whether it is still there.
-        From any thread, as often as you like; nobody waits, and nothing is raised.
-        """
-        if (run := self._run) is not None:
-            run.probing.probe(member)
-
-    def round_trip(self, member: Member) -> float | None:
-        """Seconds that `member` takes to answer the gossip's own pings, smoothed; None if that is not known."""
-        return None if (run := self._run) is None else run.probing.round_trip(member)
-
-    def doubt(self) -> str:
-        """Why what this process finds out about others may be its own fault; "" if nothing speaks for it. Quick."""
-        return "" if (run := self._run) is None else run.self_doubt.reason()
-
-    def note_lateness(self, seconds: float) -> None:
-        """A timer of the calling program fired so much too late: over a tenth of a second it is `doubt` for 10 s."""
-        if (run := self._run) is not None:
-            run.self_doubt.calling_late(seconds)
-
-    def add_observer(self, observer: Observer) -> None:
-        """Tell `observer` what happens from now on."""
-        self.observers.add(observer)
-        if (run := self._run) is not None:
-            run.observe()
-
-    def remove_observer(self, observer: Observer) -> None:
-        """Tell it no more; does nothing if it was not told."""
-        self.observers.remove(observer)
+    # -- for tests, and for the methods above --------------------------------------------------------------------------
 
     def driver(self, mode: str) -> Driver:
         """The driver of this mode that runs, or ran last: for tests that have to look into a driver of their own.

@@ -19,6 +19,7 @@ from ..drivers.contract import DescribingPlugin, DriverPlugin, ReconfigurablePlu
 from ..drivers.environment import Environment
 from ..drivers.errors import SettingsError
 from ..drivers.members import Compat, Instance
+from .arguments import checked_variables
 from .configuration.call_defaults import CallDefaults
 from .configuration.loading import load_configuration
 from .configuration.reading import MODE, OWN_DYNAMIC, Reading, changed_fields, read
@@ -131,7 +132,8 @@ class Settings:
         }
         if plugins is None:
             fields["service_name"] = service or service_name
-            said = Source(CODE, _said_in_code(fields, modes, seeds) | dict(variables or {}))
+            more = checked_variables("variables", variables or {})
+            said = Source(CODE, _said_in_code(fields, modes, seeds) | dict(more))
             found = Settings.of(read(Configuration((said,)), register=bool(service or service_name)))
             modes, plugins, drivers = found.modes, found.plugins, found.drivers
             fields = {name: getattr(found, name) for name in fields}
@@ -154,7 +156,7 @@ class Settings:
         Raises:
             SettingsError: names every bad variable, its value and what is accepted.
         """
-        source = Source(ENVIRONMENT, os.environ if env is None else env)
+        source = Source(ENVIRONMENT, os.environ if env is None else checked_variables("env", env))
         return cls.of(read(Configuration((source,)), register=register))
 
     @classmethod
@@ -174,7 +176,8 @@ class Settings:
         Raises:
             SettingsError: as `from_env`; or a file cannot be read, and the message names it and the line.
         """
-        return cls.of(read(load_configuration(os.environ if env is None else env, directory), register=register))
+        variables = os.environ if env is None else checked_variables("env", env)
+        return cls.of(read(load_configuration(variables, directory), register=register))
 
     @classmethod
     def of(cls, reading: Reading) -> Settings:
@@ -194,7 +197,7 @@ class Settings:
         Raises:
             SettingsError: a value is bad, or the variable cannot change while the drivers run.
         """
-        return self._changed(changes, self.configuration.changed(changes))
+        return self._changed(changes, self.configuration.changed(checked_variables("changes", changes)))
 
     def configured(self, configuration: Configuration) -> Settings:
         """These settings with the dynamic variables as they are in another configuration.

@@ -10,7 +10,6 @@ registry needs.
 
 from __future__ import annotations
 
-import concurrent.futures
 import logging
 import threading
 import time
@@ -22,7 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..drivers.contract import Driver
-from ..drivers.errors import DiscoveryError, RegistryStateError
+from ..drivers.errors import RegistryStateError
 from ..drivers.kit.loop_thread import LoopThread
 from ..drivers.members import Instance
 from .asking import Asking
@@ -32,6 +31,7 @@ from .merging.events import MemberEvent
 from .observer import Observers
 from .probing import Probing
 from .registration import Registration
+from .replies import Replies, Reply, answer
 from .running_loop import runs_here
 from .self_doubt import SelfDoubt
 from .settings import Settings
@@ -51,7 +51,6 @@ __all__ = ["Supervisor"]
 
 logger = logging.getLogger(__name__)
 
-Reply = concurrent.futures.Future[Any]
 T = TypeVar("T")
 
 
@@ -68,7 +67,6 @@ class Supervisor:
         probing: asks the drivers about one member.
         registration: what is registered at present.
         self_doubt: says whether this process should judge others.
-        ended: whether it was told to stop.
     """
 
     def __init__(
@@ -92,11 +90,8 @@ class Supervisor:
         self._timings, self._clock = timings, clock
         self._drivers: tuple[SupervisedDriver, ...] = ()
         self._statuses = Statuses(self._loop, self.view, observers, timings)
-        self._started: Reply = Reply()
-        self._replies: set[Reply] = set()
-        self.ended = False
-        # Guards the two attributes above. Reentrant, because a signal handler may interrupt a call of the same thread.
-        self._lock = threading.RLock()
+        self._replies = Replies()
+        self._started = self._replies.begin()
         self._asking: Asking | None = None
         # A bare lock, released at the end: a signal handler can wait for it whatever the interrupted code holds.
         self._over = threading.Lock()
@@ -108,6 +103,11 @@ class Supervisor:
     def settings(self) -> Settings:
         """Those in force."""
         return self._in_force.settings
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was told to stop."""
+        return self._replies.refused
 
     def configuration(self) -> RemoteStatus | None:
         """How the configuration that a server keeps is doing; None if there is none."""
@@ -121,28 +121,29 @@ class Supervisor:
             DiscoveryError: several could not; the message names each.
             RegistryStateError: `stop` was called meanwhile.
         """
-        with self._lock:
-            self._replies.add(self._started)
         self._loop.start()
-        self._started.result()
+        self._replies.wait(self._started)
 
     def stop(self) -> None:
         """Leave, end the streams, end the thread; within a deadline, whatever the drivers do. Safe to call twice."""
         deadline = time.monotonic() + self._timings.leave_timeout + self._timings.end_timeout
-        with self._lock:
-            self.ended = True
+        self.refuse_calls()
         try:
             self.stop_soon()
             over = self._loop.is_current or self._loop.join(deadline - time.monotonic())
         finally:
             self.view.close()
-            self._end_replies()
+            self._replies.end()
         if not over:
             logger.error("a driver blocks its event loop or refuses to be cancelled: its thread is left behind")
 
+    def refuse_calls(self) -> None:
+        """Let nobody begin to wait for the drivers any more."""
+        self._replies.refuse()
+
     def stop_soon(self) -> None:
         """Have everything leave and end; without a lock and without waiting, as a signal handler needs it."""
-        self.ended = True
+        self._replies.refused = True
         self._loop.call_soon(self._stop_soon)
 
     def leave_soon(self) -> None:
@@ -155,12 +156,6 @@ class Supervisor:
         if over:
             self._over.release()
         return over
-
-    def _end_replies(self) -> None:
-        with self._lock:
-            replies, self._replies = self._replies, set()
-        for reply in replies:
-            _answer(reply, error=RegistryStateError("the registry was stopped before the drivers had answered"))
 
     def update(self, data: Mapping[str, Any]) -> None:
         """Register `data` in place of the old metadata, with every driver or with none.
@@ -180,21 +175,13 @@ class Supervisor:
 
     def drain(self, seconds: float | None) -> None:
         """Leave, and wait for so long; see `Registry.drain`. Ended by `stop`."""
-        if self._loop.is_current:
-            raise RegistryStateError("this waits for the drivers, and must not be called on their own event loop")
-        reply: Reply = Reply()
-        with self._lock:
-            if self.ended:
-                return
-            self._replies.add(reply)
-        self._loop.call_soon(lambda: self._tasks.start_soon(self._drain, seconds, reply))
+        self._refuse_own_loop()
         try:
-            reply.result()
+            reply = self._replies.begin()
+            self._loop.call_soon(lambda: self._tasks.start_soon(self._drain, seconds, reply))
+            self._replies.wait(reply)
         except RegistryStateError as stopped:
             logger.debug("the registry was stopped while it drained: %s", stopped)
-        finally:
-            with self._lock:
-                self._replies.discard(reply)
 
     def reconfigure(self, changes: Mapping[str, str]) -> None:
         """Have every driver go on with these changed variables, or none.
@@ -217,25 +204,15 @@ class Supervisor:
         """Have the event loop do something, and wait for it. The loop keeps the deadline; ours is for a loop that is
         blocked, and longer because of what may have to be undone.
         """
+        self._refuse_own_loop()
+        reply = self._replies.begin()
+        self._loop.call_soon(partial(self._spawn, work, reply))
+        result: T = self._replies.wait(reply, 2 * self._timings.call_timeout + 1)
+        return result
+
+    def _refuse_own_loop(self) -> None:
         if self._loop.is_current:
             raise RegistryStateError("this waits for the drivers, and must not be called on their own event loop")
-        reply: Reply = Reply()
-        with self._lock:
-            if self.ended:
-                raise RegistryStateError("the registry is being stopped")
-            self._replies.add(reply)
-        self._loop.call_soon(partial(self._spawn, work, reply))
-        within = 2 * self._timings.call_timeout + 1
-        try:
-            result: T = reply.result(within)
-        except concurrent.futures.TimeoutError:
-            if reply.done():
-                raise
-            raise DiscoveryError(f"the event loop of the drivers did not answer within {within:g} s") from None
-        finally:
-            with self._lock:
-                self._replies.discard(reply)
-        return result
 
     def wanted_changed(self, service: str | None) -> None:
         """A service is wanted, or not any more."""
@@ -270,17 +247,17 @@ class Supervisor:
             async with anyio.create_task_group() as self._tasks:
                 failures = await self._start(self._tasks)
                 if not failures and not self._stopping.is_set():
-                    _answer(self._started)
+                    answer(self._started)
                     await self._stopping.wait()
                 await self.registration.leave()
                 self._tasks.cancel_scope.cancel()
         except Exception as error:
-            _answer(self._started, error=error)
+            answer(self._started, error=error)
             logger.error("the registry did not stop cleanly", exc_info=error)
         finally:
             if failures:
-                _answer(self._started, error=one_error("could not start", failures))
-            self._end_replies()
+                answer(self._started, error=one_error("could not start", failures))
+            self._replies.end()
             self._over.release()
 
     async def _start(self, tasks: TaskGroup) -> dict[str, Exception]:
@@ -354,20 +331,20 @@ class Supervisor:
     # -- changes, on the event loop ------------------------------------------------------------------------------------
 
     def _spawn(self, work: Callable[[], Awaitable[object]], reply: Reply) -> None:
-        async def answer() -> None:
+        async def answered() -> None:
             try:
                 async with self._changing:
                     result = await work()
             except Exception as error:
-                _answer(reply, error=error)
+                answer(reply, error=error)
             else:
-                _answer(reply, result)
+                answer(reply, result)
 
-        self._tasks.start_soon(answer)
+        self._tasks.start_soon(answered)
 
     async def _drain(self, seconds: float | None, reply: Reply) -> None:
         await self.registration.drain(self._tasks, self.settings.drain_time if seconds is None else seconds)
-        _answer(reply)
+        answer(reply)
 
     async def _reconfigure(self, changes: Mapping[str, str]) -> None:
         await self._in_force.go_on_with(self.settings.changed(changes))
@@ -387,14 +364,3 @@ class Supervisor:
     def _tell_events(self, events: list[MemberEvent]) -> None:
         for event in events:
             self._observers.member_changed(event)
-
-
-def _answer(reply: Reply, result: object = None, *, error: Exception | None = None) -> None:
-    """Answer, unless that has happened."""
-    try:
-        if error is None:
-            reply.set_result(result)
-        else:
-            reply.set_exception(error)
-    except concurrent.futures.InvalidStateError:
-        pass

@@ -17,6 +17,7 @@ from typing import TypeVar
 import attrs
 
 from .errors import SettingsError
+from .kit.validation import printable
 
 __all__ = ["Environment", "Problem", "parse_duration"]
 
@@ -41,7 +42,7 @@ def parse_duration(text: str, bare_unit: float) -> float:
         return sign * float(body) * bare_unit
     parts = list(_DURATION_PART.finditer(body))
     if not parts or "".join(part.group() for part in parts) != body:
-        raise ValueError(f"not a duration: {text!r}")
+        raise ValueError(f"not a duration: {printable(text)}")
     return sign * sum(float(part.group(1)) * _DURATION_UNITS[part.group(2)] for part in parts)
 
 
@@ -60,9 +61,9 @@ class Problem:
 
     def __str__(self) -> str:
         name = self.name if self.name.isprintable() else ascii(self.name)
-        shown = "is not set" if self.value is None else f"is {self.value!r}"
+        value = "is not set" if self.value is None else f"is {printable(self.value)}"
         where = f" in {self.source}" if self.source else ""
-        return f"{name} {shown}{where}; accepted: {self.accepted}"
+        return f"{name} {value}{where}; accepted: {self.accepted}"
 
 
 class Environment:

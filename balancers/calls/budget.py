@@ -35,27 +35,40 @@ class RetryBudget:
         watching: whether `answered` has to be told: not while nobody asked for a retry in the last ten seconds.
     """
 
-    __slots__ = ("_answered", "_asked", "_calls", "_hedges", "_lent", "_moves", "_second", "_under_way", "watching")
+    __slots__ = (
+        "_answered",
+        "_asked",
+        "_calls",
+        "_earlier",
+        "_hedges",
+        "_lent",
+        "_moves",
+        "_second",
+        "_turn_at",
+        "_under_way",
+        "watching",
+    )
 
     def __init__(self) -> None:
         self._second = -SLOTS
-        self._calls, self._moves, self._hedges, self._answered, self._lent = (_Sum() for _ in range(5))
+        self._turn_at: float = self._second + 1
+        # The calls of all ten seconds; those of the present one are in no slot before it ends, for every call pays.
+        self._calls = 0
+        self._earlier, self._moves, self._hedges, self._answered, self._lent = (_Sum() for _ in range(5))
         self._under_way: list[float] = []
         self.watching = False
         self._asked = -SLOTS
 
     def deposit(self, now: float, ratio: float = 0.0, reserve: float = 0.0) -> float:
         """A call began; how many retries are allowed now, as `left` says. In one piece: every call pays for it."""
-        if now >= self._second + 1:
+        if now >= self._turn_at:
             self._turn(int(now))
-        calls = self._calls
-        calls.counts[self._second % SLOTS] += 1
-        calls.total += 1
-        return ratio * calls.total + reserve * SLOTS - self._moves.total
+        self._calls += 1
+        return ratio * self._calls + reserve * SLOTS - self._moves.total
 
     def answered(self, now: float) -> None:
         """A call was answered."""
-        if now >= self._second + 1:
+        if now >= self._turn_at:
             self._turn(int(now))
         answered = self._answered
         answered.counts[self._second % SLOTS] += 1
@@ -63,9 +76,9 @@ class RetryBudget:
 
     def left(self, now: float, ratio: float, reserve: float) -> float:
         """How many retries are allowed now; below 0 after policies that allow more than this one."""
-        if now >= self._second + 1:
+        if now >= self._turn_at:
             self._turn(int(now))
-        return ratio * self._calls.total + reserve * SLOTS - self._moves.total
+        return ratio * self._calls + reserve * SLOTS - self._moves.total
 
     def withdraw(self, now: float, ratio: float, reserve: float) -> bool:
         """Take one for a retry; whether there was one."""
@@ -78,9 +91,7 @@ class RetryBudget:
 
     def hedge(self, now: float, ratio: float, reserve: float, most_extra: float) -> bool:
         """Take one for a second attempt beside the first; whether there was one, within this share of the calls."""
-        if self.left(now, ratio, reserve) < 1 - _SLACK or (
-            self._hedges.total + 1 > most_extra * self._calls.total + _SLACK
-        ):
+        if self.left(now, ratio, reserve) < 1 - _SLACK or (self._hedges.total + 1 > most_extra * self._calls + _SLACK):
             return False
         self._moves.add(self._second)
         self._hedges.add(self._second)
@@ -92,7 +103,7 @@ class RetryBudget:
 
     def lend(self, now: float) -> bool:
         """One more for a call of which nothing can have been done; `settle` says that it is over."""
-        if now >= self._second + 1:
+        if now >= self._turn_at:
             self._turn(int(now))
         self._under_way = [begun for begun in self._under_way if begun > now - SLOTS]  # who never told is forgotten
         if len(self._under_way) >= MOST_LENT or self._lent.total >= self._answered.total:
@@ -107,9 +118,11 @@ class RetryBudget:
             self._under_way.remove(begun)
 
     def _turn(self, second: int) -> None:
-        for counted in (self._calls, self._moves, self._hedges, self._answered, self._lent):
+        self._earlier.add(self._second, self._calls - self._earlier.total)
+        for counted in (self._earlier, self._moves, self._hedges, self._answered, self._lent):
             counted.clear(max(self._second + 1, second - SLOTS + 1), second)
-        self._second = second
+        self._calls = self._earlier.total
+        self._second, self._turn_at = second, second + 1
         self.watching = second - self._asked < SLOTS
 
 
@@ -122,9 +135,9 @@ class _Sum:
         self.counts = [0] * SLOTS
         self.total = 0
 
-    def add(self, second: int) -> None:
-        self.counts[second % SLOTS] += 1
-        self.total += 1
+    def add(self, second: int, many: int = 1) -> None:
+        self.counts[second % SLOTS] += many
+        self.total += many
 
     def take_back(self, second: int) -> None:
         if self.counts[second % SLOTS]:

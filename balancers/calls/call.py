@@ -12,6 +12,7 @@ from ...drivers.kit.log_fields import fields
 from ...drivers.members import Member, Outcome, Reached
 from ..balancer import ReportingBalancer
 from ..memory.pick import Pick
+from .moves import Moves, still_to_try
 from .policy import CONNECT_BUDGET, CallPolicy, Move, after_answer, after_failure, status_moves
 from .retry_after import NOT_PROCESSED, retry_after
 from .trail import Attempt, reason_of
@@ -43,27 +44,21 @@ class Call:
         log: where a move is told, at level INFO.
 
     Attributes:
-        begun: attempts so far.
+        hedges: whether `hedge_after` may say that there is to be a second attempt beside one.
     """
 
     __slots__ = (
-        "_attempt_timeout",
         "_balancer",
         "_budget_left",
-        "_hedged",
-        "_left",
-        "_lent",
         "_log",
+        "_moves",
         "_passage",
         "_policy",
         "_present",
-        "_ready",
-        "_repeats",
         "_replayable",
         "_shared",
-        "_tried",
         "_until",
-        "begun",
+        "hedges",
         "method",
         "url",
     )
@@ -83,16 +78,10 @@ class Call:
         self._policy, self._balancer, self._log = policy, balancer, log
         self.method, self.url, self._replayable = method, url, replayable
         self._until = started + (CONNECT_BUDGET if policy.deadline is None else policy.deadline)
-        self._attempt_timeout = None if "attempt_timeout" in policy.dry_run else policy.attempt_timeout
-        self._tried: list[Member] = []
-        self.begun = self._repeats = 0
+        self.hedges = policy.hedge is not None
         self._present: Pick | None = None
         self._passage: Passage | None = None
-        self._hedged = False
-        # What only a call that moves needs.
-        self._left: list[Attempt] | None = None
-        self._ready: dict[tuple[str, str, int], float] | None = None
-        self._lent: float | None = None
+        self._moves: Moves | None = None
         self._budget_left = 0.0
 
     def first(self, now: float) -> Pick:
@@ -103,19 +92,27 @@ class Call:
             CircuitOpen: the circuit breaker lets no call through.
             DeadlineOver: finding a member took all the time there was.
         """
-        if self._until <= now:
-            raise DeadlineOver(f"the deadline of {self._policy.deadline} s was over before a member could be called")
-        if self._policy.breaker is not None:
-            dry_run = "breaker" in self._policy.dry_run
-            self._passage = self._balancer.calls.let_through(self._policy.breaker, dry_run, now)
+        policy = self._policy
+        left = self._until - now
+        if left <= 0:
+            raise DeadlineOver(f"the deadline of {policy.deadline} s was over before a member could be called")
+        if policy.breaker is not None:
+            self._passage = self._balancer.calls.let_through(policy.breaker, "breaker" in policy.dry_run, now)
         try:
             pick = self._balancer.begin()
         except BaseException:
             self.cancelled(now)
             raise
         self._shared = self._balancer.calls
-        self._budget_left = self._shared.began(now, self._policy.retry_ratio, self._policy.retry_reserve)
-        self._limit(pick, now, 0.0)
+        self._budget_left = self._shared.began(now, policy.retry_ratio, policy.retry_reserve)
+        self._present = pick
+        pick.started = now
+        most = policy.attempts
+        if len(pick.eligible) < most:
+            most = still_to_try(pick, [pick.member], most)
+        pick.connect_limit = left / most
+        if policy.deadline is not None or policy.attempt_timeout is not None:
+            self._limit_answer(pick, left)
         return pick
 
     def next(self, present: Pick, reached: Reached, error: BaseException, now: float) -> Pick | None:
@@ -142,7 +139,7 @@ class Call:
         """The attempt after `present`, which was answered with `status`; None: that is the answer to the call."""
         if self._policy.attempt_timeout is not None and self._attempt_timeout is None:
             self._dry_run("attempt_timeout", now - present.started >= self._policy.attempt_timeout)
-        if self._lent is not None:
+        if self._moves is not None:
             self._settle_loan()
         self._present = present
         if status < 400:
@@ -184,21 +181,20 @@ class Call:
 
     def hedge(self, now: float) -> Pick | None:
         """A second attempt beside the present one, at a member that was not tried; None if it is not worth it."""
-        hedge, policy = self._policy.hedge, self._policy
-        if hedge is None or self._hedged or self.begun >= policy.attempts or self._until <= now:
+        hedge, policy, present = self._policy.hedge, self._policy, self._present
+        if hedge is None or present is None or self._hedged or self.begun >= policy.attempts or self._until <= now:
             return None
-        self._hedged = True
+        moves = self._going_on(present)
+        moves.hedged = True
         if not self._shared.hedge(now, policy.retry_ratio, policy.retry_reserve, hedge.most_extra):
             return None
-        pick = None if self._dry_run("hedge", "hedge" in policy.dry_run) else self._begin(self._tried)
+        pick = None if self._dry_run("hedge", "hedge" in policy.dry_run) else self._begin(moves.tried)
         if pick is None:
             self._shared.give_back()
             return None
         self._shared.count("hedges")
-        present = self._present
-        self._limit(pick, now, 0.0)
-        if present is not None:
-            pick.before = present.before + now - present.started
+        self._limit(moves, pick, now, 0.0)
+        pick.before = present.before + now - present.started
         return pick
 
     def lost(self, loser: Pick, reached: Reached | None, error: BaseException | None, now: float) -> None:
@@ -220,6 +216,11 @@ class Call:
         self._end(None, now)
 
     @property
+    def begun(self) -> int:
+        """Attempts so far."""
+        return 1 if self._moves is None else self._moves.begun
+
+    @property
     def timeout(self) -> str:
         """What is over when an answer missed its time."""
         present, policy = self._present, self._policy
@@ -230,7 +231,7 @@ class Call:
     @property
     def trail(self) -> tuple[Attempt, ...]:
         """The attempts so far. (`Trail` makes them only when somebody looks.)"""
-        left, present = tuple(self._left or ()), self._present
+        left, present = () if self._moves is None else tuple(self._moves.left), self._present
         if present is None:
             return left
         status, seconds = present.head or (None, 0.0)
@@ -245,25 +246,24 @@ class Call:
         self._settle_loan()
         if move is Move.STAY or self.begun >= self._policy.attempts or self._until <= now:
             return None
+        moves = self._going_on(present)
         if move.repeats:
-            if self._ready is None:
-                self._ready = {}
-            self._ready[outcome.member.key] = now + (outcome.retry_after or 0.0)
-        elif self._ready is not None:
-            self._ready.pop(outcome.member.key, None)
-        budget_left = self._pay(move, now)
+            moves.ready[outcome.member.key] = now + (outcome.retry_after or 0.0)
+        else:
+            moves.ready.pop(outcome.member.key, None)
+        budget_left = self._pay(moves, move, now)
         if budget_left is None:
             if error is not None:
                 error.add_note("It was not sent to another member: the retry budget of the service is used up.")
             return None
-        pick, delay = self._another(move, now)
+        pick, delay = self._another(moves, move, now)
         if pick is None:
-            self._refund()
+            self._refund(moves)
             return None
         self._leave(present, f"{outcome.reached} ({reason})", outcome)
         self._budget_left = budget_left
         self._shared.count("moves")
-        self._limit(pick, now, delay)
+        self._limit(moves, pick, now, delay)
         pick.before = present.before + pick.started - present.started
         if self._log.isEnabledFor(logging.INFO):
             self._log.info(
@@ -278,25 +278,25 @@ class Call:
             )
         return pick
 
-    def _another(self, move: Move, now: float) -> tuple[Pick | None, float]:
+    def _another(self, moves: Moves, move: Move, now: float) -> tuple[Pick | None, float]:
         """Somebody who was not tried, or somebody who may be tried again, and the seconds to wait before."""
         random = self._balancer.random
-        pick = self._begin(self._tried)
+        pick = self._begin(moves.tried)
         if pick is not None:
-            jitter = random.random() * (FIRST_JITTER if move is Move.UNSENT and self.begun == 1 else JITTER)
+            jitter = random.random() * (FIRST_JITTER if move is Move.UNSENT and moves.begun == 1 else JITTER)
             return pick, jitter if now + jitter < self._until else 0.0
-        if not self._ready:
+        if not moves.ready:
             return None, 0.0
-        delay = max(backoff(self._repeats + 1, random.random()), min(self._ready.values()) - now)
+        delay = max(backoff(moves.repeats + 1, random.random()), min(moves.ready.values()) - now)
         longest = LONGEST_WAIT if self._policy.deadline is None else self._until - now
         if delay >= longest:
             return None, 0.0
-        busy = [member for member in self._tried if self._ready.get(member.key, math.inf) > now + delay]
+        busy = [member for member in moves.tried if moves.ready.get(member.key, math.inf) > now + delay]
         try:
             pick = self._balancer.begin(exclude=busy)
         except NoMemberAvailable:
             return None, 0.0
-        self._repeats += 1
+        moves.repeats += 1
         self._shared.count("waits")
         return pick, delay
 
@@ -311,54 +311,70 @@ class Call:
             return None
         return pick
 
-    def _limit(self, pick: Pick, now: float, delay: float) -> None:
-        """Give the attempt its share of the time: that of the members that are left and may still be tried."""
-        tried, started = self._tried, now + delay
-        if not self._repeats or all(pick.member.key != member.key for member in tried):
+    def _limit(self, moves: Moves, pick: Pick, now: float, delay: float) -> None:
+        """Give an attempt that is not the first its share of the time that is left."""
+        tried = moves.tried
+        if not moves.repeats or all(pick.member.key != member.key for member in tried):
             tried.append(pick.member)
-        self.begun += 1
-        most = self._policy.attempts - self.begun + 1
-        if len(pick.eligible) - len(tried) + 1 < most:
-            keys = {member.key for member in tried}
-            most = max(1, min(most, 1 + sum(member.key not in keys for member in pick.eligible)))
-        left = self._until - started
-        pick.started, pick.delay = started, delay
-        pick.connect_limit = left / most
+        moves.begun += 1
+        pick.started, pick.delay = now + delay, delay
+        left = self._until - pick.started
+        pick.connect_limit = left / still_to_try(pick, tried, self._policy.attempts - moves.begun + 1)
+        self._limit_answer(pick, left)
+        self._present = pick
+
+    def _limit_answer(self, pick: Pick, left: float) -> None:
         pick.answer_limit = None if self._policy.deadline is None else left
         own = self._attempt_timeout
         if own is not None:
             pick.connect_limit = min(pick.connect_limit, own)
             pick.answer_limit = own if pick.answer_limit is None else min(pick.answer_limit, own)
-        self._present = pick
+
+    @property
+    def _attempt_timeout(self) -> float | None:
+        """The time for an attempt, if that rule acts."""
+        return None if "attempt_timeout" in self._policy.dry_run else self._policy.attempt_timeout
+
+    @property
+    def _hedged(self) -> bool:
+        return self._moves is not None and self._moves.hedged
 
     def _had_its_time(self, seconds: float) -> bool:
-        return self._attempt_timeout is not None and seconds >= self._attempt_timeout - _TIMER_SLACK
+        own = self._attempt_timeout
+        return own is not None and seconds >= own - _TIMER_SLACK
+
+    def _going_on(self, present: Pick) -> Moves:
+        """What is remembered from now on, because the call does not stay with its first attempt."""
+        if self._moves is None:
+            self._moves = Moves([present.member])
+        return self._moves
 
     # -- the budget, the breaker, the trail ----------------------------------------------------------------------------
 
-    def _pay(self, move: Move, now: float) -> float | None:
+    def _pay(self, moves: Moves, move: Move, now: float) -> float | None:
         """What is left of the budget after one more attempt; None if there is none for it."""
         shared, ratio, reserve = self._shared, self._policy.retry_ratio, self._policy.retry_reserve
         left = shared.left(now, ratio, reserve)
         if shared.withdraw(now, ratio, reserve):
             return left - 1
         if move.transparent and shared.lend(now):
-            self._lent = now
+            moves.lent = now
             return left
         if self._dry_run("budget", "budget" in self._policy.dry_run):
             return left
         shared.count("budget_refused")
         return None
 
-    def _refund(self) -> None:
-        if self._lent is None:
+    def _refund(self, moves: Moves) -> None:
+        if moves.lent is None:
             self._shared.give_back()
         self._settle_loan()
 
     def _settle_loan(self) -> None:
-        if self._lent is not None:
-            self._shared.settle(self._lent)
-            self._lent = None
+        moves = self._moves
+        if moves is not None and moves.lent is not None:
+            self._shared.settle(moves.lent)
+            moves.lent = None
 
     def _end(self, success: bool | None, now: float) -> None:
         """Tell the breaker how the call ended."""
@@ -372,11 +388,10 @@ class Call:
         return would_act
 
     def _leave(self, pick: Pick, why: str, outcome: Outcome) -> None:
-        if self._left is None:
-            self._left = []
-        self._left.append(self._as_attempt(pick, why, outcome.status, outcome.seconds))
+        self._going_on(pick).left.append(self._as_attempt(pick, why, outcome.status, outcome.seconds))
 
     def _as_attempt(self, pick: Pick, left: str, status: int | None, seconds: float) -> Attempt:
-        again = any(attempt.member.key == pick.member.key for attempt in self._left or ())
+        before = () if self._moves is None else self._moves.left
+        again = any(attempt.member.key == pick.member.key for attempt in before)
         why = "tried again, as nobody else is left" if again else pick.why
         return Attempt(pick.member, why, left, status, seconds, pick.delay, self._budget_left)

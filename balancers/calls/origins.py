@@ -37,11 +37,11 @@ class Origins(Generic[T]):
             UnusableAddress: no request can be sent to such an address.
         """
         known, origins = self._known
+        key = (scheme, member.host, member.port, member.root_path)
+        if known is version and (origin := origins.get(key)) is not None:
+            return origin
         if known is not version or len(origins) >= _MOST:
             origins = {}
             self._known = (version, origins)
-        key = (scheme, member.host, member.port, member.root_path)
-        origin = origins.get(key)
-        if origin is None:
-            origin = origins[key] = self._make(member_base(member, scheme))
+        origin = origins[key] = self._make(member_base(member, scheme))
         return origin

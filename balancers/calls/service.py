@@ -14,6 +14,7 @@ from ...drivers.members import Member, Reached
 from ..balancer import ReportingBalancer
 from ..memory.chain import staying
 from ..memory.pick import Pick
+from . import watching
 from .call import Call, DeadlineOver
 from .given_policy import UNSAID
 from .origins import Origins
@@ -114,7 +115,8 @@ class CalledService(Generic[T]):
         if pick.view is not self.view:
             self.view = pick.view
             self._changed(staying(self.balancer.members()))
-        pick.watched = watched(call, pick)
+        if watching.watcher is not None:
+            pick.watched = watched(call, pick)
         return pick
 
     def after(self, call: Call, attempt: Pick, error: BaseException, now: float) -> Pick | None:

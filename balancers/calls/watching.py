@@ -20,15 +20,16 @@ __all__ = ["Watcher", "watch", "watched"]
 Watcher = Callable[["Call", Pick], Watched | None]
 """Is told of an attempt that begins; None if it does not watch that one, or those that follow it."""
 
-_watcher: Watcher | None = None
+watcher: Watcher | None = None
+"""Who watches; None: nobody."""
 
 
-def watch(watcher: Watcher | None) -> None:
-    """Have `watcher` told of every attempt of this process at an HTTP call; None: nobody."""
-    global _watcher
-    _watcher = watcher
+def watch(by: Watcher | None) -> None:
+    """Have `by` told of every attempt of this process at an HTTP call; None: nobody."""
+    global watcher
+    watcher = by
 
 
 def watched(call: Call, attempt: Pick) -> Watched | None:
     """Tell of an attempt that begins."""
-    return None if _watcher is None else _watcher(call, attempt)
+    return None if watcher is None else watcher(call, attempt)

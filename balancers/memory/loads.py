@@ -73,11 +73,6 @@ class Loads:
         self.punished.pop(place, None)
         self._free.append(place)
 
-    def begin(self, place: int, pending: int) -> None:
-        """One call more: so many are in flight."""
-        self.pending[place] = pending
-        self.costs[place] = self.averages[place] * (pending + 1)
-
     def show(self, place: int, ewma: float, stamp: float, pending: int) -> None:
         """The peak EWMA at `place` is this, as of `stamp`, and so many calls are in flight."""
         average = self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)

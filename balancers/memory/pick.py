@@ -28,6 +28,9 @@ Ended = tuple[MemberRecord, Outcome | Answered | None, bool, float, float, bool]
 and whether its timeout was late.
 """
 
+_LEAST_ERROR = 400
+"""The status below which no rule has to be asked what it says of the member."""
+
 LATE_AFTER = 0.1
 """Seconds by which a timeout may be late. One that is later says that this process does not keep up."""
 
@@ -153,13 +156,15 @@ class Pick:
 
     def ended(self, now: float, complete: bool) -> None:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
-        status, head = self._head or (None, None)
-        if head is not None and status is not None and self._told is None and says_well(status):
+        head = self._head
+        if head is not None and self._told is None and (head[0] < _LEAST_ERROR or says_well(head[0])):
             record, self._record = self._record, None
             if record is not None and self._ended is not None:
-                self._ended.append((record, (head, complete), False, self._began, now, False))
+                self._ended.append((record, (head[1], complete), False, self._began, now, False))
             return
-        self.done(Outcome(self.member, Reached.ANSWERED, status, head, now - self.started, complete, self.retry_after))
+        status, seconds = head or (None, None)
+        taken = now - self.started
+        self.done(Outcome(self.member, Reached.ANSWERED, status, seconds, taken, complete, self.retry_after))
 
     @property
     def head(self) -> tuple[int, float] | None:

@@ -87,9 +87,11 @@ class ServiceMemory:
             record = self._seen(member, now)
         record.last_seen = record.called = now
         place = record.place
-        record.in_flight += 1
+        pending = record.in_flight = record.in_flight + 1
         if place >= 0:
-            self.loads.begin(place, record.in_flight)
+            loads = self.loads
+            loads.pending[place] = pending
+            loads.costs[place] = loads.averages[place] * (pending + 1)
         self.calls += 1
         called = self._called
         if place in called:

@@ -30,8 +30,6 @@ from .demo_service import GOSSIP, SERVICE
 __all__ = ["run_demo"]
 
 _WEIGHTS = {"orders-1": 1, "orders-2": 2, "orders-3": 3}
-_CALLS_EACH = 500
-"""Calls of each client through each balancer before anything is switched off: enough for shares within 5 points."""
 _PATIENCE = 20.0
 _CALLS_AFTERWARDS = 20
 _URL = f"http://{SERVICE}/items?page=1"
@@ -101,6 +99,7 @@ class Service:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,  # a Ctrl-C is for the demo alone, which has them leave
         )
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -214,26 +213,29 @@ def _wait(what: str, condition: Callable[[], bool]) -> float:
     return time.monotonic() - started
 
 
-def run_demo(*, as_json: bool) -> int:
-    """Play it; the exit code is 0 if no call failed."""
+def run_demo(*, as_json: bool, calls: int) -> int:
+    """Play it; the exit code is 0 if no call failed.
+
+    Args:
+        calls: of each client through each balancer before anything is switched off; 500 give shares within 5 points.
+    """
     tally = Tally()
-    screen = Screen(tally, live=not as_json)
+    screen = Screen(tally, as_json=as_json)
     with _services() as services, screen:
         screen.say(f"three services gossip on loopback: {', '.join(services)}")
         seed = services["orders-1"].gossip
         settings = pydoudou.Settings.from_env(GOSSIP | {"GDD_MEM_SEED": seed}, register=False)
         with pydoudou.new_node(settings=settings, register=False) as registry:
-            summary = _play(registry, services, tally, screen)
-    if as_json:
-        print(json.dumps(summary))
-    else:
-        screen.summary(summary)
-        for error in tally.errors[:5]:
-            screen.say(f"failed: {error}")
+            summary = _play(registry, services, tally, screen, calls * 6)
+    screen.summary(summary)
+    for error in tally.errors[:5]:
+        screen.say(f"failed: {error}")
     return 1 if tally.errors else 0
 
 
-def _play(registry: pydoudou.Registry, services: dict[str, Service], tally: Tally, screen: Screen) -> dict[str, object]:
+def _play(
+    registry: pydoudou.Registry, services: dict[str, Service], tally: Tally, screen: Screen, goal: int
+) -> dict[str, object]:
     def members() -> dict[str, str]:
         return {member.node: member.state.value for member in registry.members(SERVICE)}
 
@@ -245,7 +247,6 @@ def _play(registry: pydoudou.Registry, services: dict[str, Service], tally: Tall
     found = len(members())
     screen.say("the client, which registers nothing, sees all three; it calls them now")
     with _calling(tally):
-        goal = _CALLS_EACH * 6
         _wait(f"{goal} calls", lambda: tally.calls >= goal)
         tally.counting_shares = False
         shares = {name: tally.shares(name) for name in tally.balancers}

@@ -10,22 +10,31 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from .output import Column, Output, Row
+
 if TYPE_CHECKING:
     from .demo import Tally
 
 __all__ = ["Screen"]
 
 _STYLES = {"alive": "green", "suspect": "yellow", "gone": "red"}
+_SUMMARY = (
+    *(Column("member"), Column("weight", right=True), Column("calls", right=True)),
+    *(Column("share, weighted random", right=True), Column("share, round robin", right=True)),
+)
 
 
 class Screen:
-    """Shows the members and the calls of a `Tally`; `say` adds a line that stays."""
+    """Shows the members and the calls of a `Tally`; `say` adds a line that stays. With JSON that goes to standard
+    error, and the summary alone to standard output.
+    """
 
-    def __init__(self, tally: Tally, *, live: bool) -> None:
+    def __init__(self, tally: Tally, *, as_json: bool) -> None:
         self._tally = tally
-        self._console = Console()
+        self._console = Console(stderr=as_json)
+        self._output = Output(as_json=as_json)
         self._members: Callable[[], Mapping[str, str]] = dict
-        shown = live and self._console.is_terminal
+        shown = self._output.terminal
         self._live = Live(console=self._console, get_renderable=self._table) if shown else None
 
     def __enter__(self) -> Screen:
@@ -58,11 +67,17 @@ class Screen:
 
     def summary(self, summary: Mapping[str, Any]) -> None:
         """The end of the play."""
-        table = Table("member", "weight", "calls", "share, weighted random", "share, round robin", title="Summary")
-        for name, row in summary["by_member"].items():
-            cells = (row["weight"], row["calls"], f"{row['share']:.1%}", f"{row['round_robin_share']:.1%}")
-            table.add_row(name, *map(str, cells))
-        self._console.print(table)
+        if self._output.as_json:
+            self._output.json(summary)
+            return
+        rows = [
+            Row(
+                (name, f"{row['weight']}", f"{row['calls']}", f"{row['share']:.1%}", f"{row['round_robin_share']:.1%}"),
+                row,
+            )
+            for name, row in summary["by_member"].items()
+        ]
+        self._output.table(_SUMMARY, rows, "Summary")
         for what in ("clients", "balancers"):
             self.say(f"{what}: " + ", ".join(f"{name} {count}" for name, count in summary[what].items()))
         self.say(

@@ -51,8 +51,17 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object on the last line.")
-def demo(as_json: bool) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the summary as one JSON object; the story is told on standard error."
+)
+@click.option(
+    "--calls",
+    type=click.IntRange(1, 100_000),
+    default=500,
+    show_default=True,
+    help="Of each client through each balancer, before a service is killed; shares need some hundreds.",
+)
+def demo(as_json: bool, calls: int) -> None:
     """Three services find each other by gossip and are called; one is killed, one leaves, and the calls go on."""
     try:
         import httpx  # noqa: F401
@@ -64,4 +73,4 @@ def demo(as_json: bool) -> None:
         ) from error
     from .demo import run_demo
 
-    sys.exit(run_demo(as_json=as_json))
+    sys.exit(run_demo(as_json=as_json, calls=calls))

@@ -38,12 +38,16 @@ def page(seeds: Sequence[str], listen: str) -> None:
         raise click.ClickException("the page needs a server: pip install 'pydoudou[page]'") from error
     from ..page import RegistryPage
 
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            """Tells where it is when it is there, and a Ctrl-C ends it."""
+            await super().startup(sockets)
+            host, port = listener.getsockname()[:2]
+            click.echo(f"the registry page is at http://{bracketed(host)}:{port}{PREFIX}/registry; Ctrl-C ends it")
+            if not registry.settings.manage_user:
+                click.echo("for this machine only: set GDD_MANAGE_USER and GDD_MANAGE_PASS to look from elsewhere")
+
     with _listening(listen) as listener, Joining(seeds, 0.0).registry() as registry:
-        host, port = listener.getsockname()[:2]
-        click.echo(f"the registry page is at http://{bracketed(host)}:{port}{PREFIX}/registry; Ctrl-C ends it")
-        if not registry.settings.manage_user:
-            click.echo("for this machine only: set GDD_MANAGE_USER and GDD_MANAGE_PASS to look from elsewhere")
-        sys.stdout.flush()
         config = uvicorn.Config(
             RegistryPage(registry),
             lifespan="off",
@@ -58,7 +62,7 @@ def page(seeds: Sequence[str], listen: str) -> None:
         # The server ends what it serves, and then raises the signal once more: the registry has to leave yet.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            Server(config).run(sockets=[listener])
         except KeyboardInterrupt:
             sys.exit(_INTERRUPTED)
 

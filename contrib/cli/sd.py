@@ -48,7 +48,7 @@ def sd(out: Path, joining: Joining) -> None:
         registry.add_observer(changes)
         found = wait_for_members(registry, None, joining.wait)
         if found or not out.exists() or registry.status().ready:
-            _write(out, found)
+            _write(out, found, told=True)
         else:
             click.echo(f"nobody is known yet: {out} stays what it was", err=True)
         _follow(registry, out, changes)
@@ -79,8 +79,11 @@ def _follow(registry: pydoudou.Registry, out: Path, changes: _Changes) -> NoRetu
             wait = _AGAIN
 
 
-def _write(out: Path, members: tuple[pydoudou.Member, ...]) -> None:
-    """Replace the file by another one, so that nobody ever reads half of it.
+def _write(out: Path, members: tuple[pydoudou.Member, ...], *, told: bool = False) -> None:
+    """Replace the file by another one, so that nobody ever reads half of it, and say so.
+
+    Args:
+        told: whether to say it even if that is what the file has already.
 
     Raises:
         click.ClickException: it cannot be written.
@@ -89,6 +92,8 @@ def _write(out: Path, members: tuple[pydoudou.Member, ...]) -> None:
     text = json.dumps(groups, indent=1) + "\n"
     with contextlib.suppress(OSError, UnicodeError):
         if out.read_text("utf-8") == text:
+            if told:
+                click.echo(f"{len(groups)} targets in {out}")
             return
     try:
         _replace(out, text)

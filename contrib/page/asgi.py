@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -19,7 +20,7 @@ from .routes import EVENTS, Routes
 from .selection import Wish
 from .wsgi import WsgiPage
 
-__all__ = ["RegistryPage"]
+__all__ = ["LOOKS_EVERY", "RegistryPage"]
 
 T = TypeVar("T")
 Message = MutableMapping[str, Any]
@@ -31,7 +32,9 @@ _THREADS = 4
 _MOST_STREAMS = 64
 _MOST_HELD_BACK = 64
 """Answers to wrong passwords that wait; those beyond it are answered at once, with 429."""
-_TICK = 1.0
+_LOOK_AT_SERVER = 0.25
+LOOKS_EVERY = 1.0
+"""Seconds between two looks for what is new; a test may want it sooner."""
 _ALIVE_EVERY = 15.0
 _LONGEST_STREAM = 600.0
 """Seconds; the browser opens the next one by itself. A server that is to end waits for its streams, and not all of them
@@ -99,7 +102,11 @@ class RegistryPage:
             if request.path == EVENTS and request.method == "GET":
                 await self._stream(request, receive, send)
             else:
-                await self._send(request, await self._in_thread(partial(self._routes.answer, request, live=True)), send)
+                # Here and not in a thread: guesses of passwords keep none busy, behind which a right one would wait.
+                answer = self._routes.refusal(request)
+                if answer is None:
+                    answer = await self._in_thread(partial(self._routes.found, request, live=True))
+                await self._send(request, answer, send)
         else:
             await receive()
             await send({"type": "websocket.close", "code": 1000})
@@ -117,7 +124,7 @@ class RegistryPage:
             else:
                 self._held_back += 1
                 try:
-                    await anyio.sleep(answer.held_back)
+                    await _until_later(answer.held_back)
                 finally:
                     self._held_back -= 1
         await send(_start(answer.status, answer.all_headers()))
@@ -150,7 +157,7 @@ class RegistryPage:
             if news is not None or time.monotonic() - said >= _ALIVE_EVERY:
                 said = time.monotonic()
                 await send({"type": "http.response.body", "body": news or b":\n\n", "more_body": True})
-            await anyio.sleep(_TICK)
+            await anyio.sleep(LOOKS_EVERY)
         await send({"type": "http.response.body", "body": b""})
 
     def _news(self, request: Request, stream: Stream) -> bytes | None:
@@ -191,6 +198,15 @@ def _server_ends() -> bool:
     """
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return bool(getattr(server, "should_exit", False))
+
+
+async def _until_later(seconds: float) -> None:
+    """After so long, or when the server ends: it would cancel whoever waits, and log each with a traceback."""
+    looks = math.ceil(seconds / _LOOK_AT_SERVER)
+    for _ in range(looks):
+        if _server_ends():
+            return
+        await anyio.sleep(seconds / looks)
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:

@@ -18,7 +18,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 
+from ...drivers.kit.log_fields import fields
+from ...drivers.kit.log_limit import RateLimitedLog
 from .messages import Answer, Request, text_answer
 
 __all__ = ["TUTORIAL", "Login"]
@@ -49,6 +52,7 @@ class Login:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._lock = threading.Lock()
         self._warned = False
+        self._log = RateLimitedLog(logger, now)
 
     def refusal(self, request: Request, user: str, password: str) -> Answer | None:
         """What to answer instead; None for who may look.
@@ -66,7 +70,10 @@ class Login:
             return text_answer(403, "One of GDD_MANAGE_USER and GDD_MANAGE_PASS is not set: set both, or neither.")
         if (user, password) == TUTORIAL and not self._warned:
             self._warned = True
-            logger.warning("the registry page is open to whoever has read go-doudou's tutorial: set GDD_MANAGE_PASS")
+            logger.warning(
+                "the registry page is open to whoever has read go-doudou's tutorial: set GDD_MANAGE_PASS",
+                extra=fields(reason="GDD_MANAGE_USER and GDD_MANAGE_PASS are those of the tutorial"),
+            )
         given = request.headers.get("authorization", "")
         if not given:
             return text_answer(401, "Unauthorised.", www_authenticate=_CHALLENGE)
@@ -84,6 +91,13 @@ class Login:
             self._failures[source] = (count, now)
             while len(self._failures) > _MOST_SOURCES:
                 self._failures.popitem(last=False)
+            self._log.warning(
+                "wrong-password",
+                "the registry page was asked with a wrong name or password from %s",
+                source,
+                source=source,
+                extra=partial(fields, source=source),
+            )
         return min(_FIRST_DELAY * 2.0 ** min(count - 1, 16), _LONGEST_DELAY)
 
     @property

@@ -100,8 +100,10 @@ class Routes:
             live: whether the page may open a stream of events; else it polls.
         """
         refused = self.refusal(request)
-        if refused is not None:
-            return refused
+        return self.found(request, live=live) if refused is None else refused
+
+    def found(self, request: Request, *, live: bool) -> Answer:
+        """The same for one that is not refused."""
         if request.path == "/health":
             return self._health()
         if request.path in _FILES:

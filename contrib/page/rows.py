@@ -7,6 +7,7 @@ at again when its snapshot is another one, or when this process calls it: what i
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ from ...discovery.registry import Registry
 from ...discovery.status import RegistryStatus
 from ...drivers.members import MemberState, json_value
 
-__all__ = ["STATES", "Row", "Service", "Table"]
+__all__ = ["STATES", "Row", "Service", "Table", "natural"]
 
 STATES = ("up", "suspect", "ejected", "trial", "draining", "idle")
 """What a row is, the worst first that is so: *idle* has a weight of 0, *trial* is back until the first outcome."""
@@ -33,6 +34,7 @@ _FRESH_FOR = 0.4
 _HISTORY_EVERY = 1.0
 _HISTORY_KEPT = 600
 _SHARE_MAY_DIFFER = 0.1
+_NUMBER = re.compile("([0-9]{1,18})")
 _SEARCHED = ("svcName", "hostname", "baseUrl", "state", "reason", "registry", "zone", "goVer", "gddVer", "buildUser")
 _STATUS = {"ejected": "ejected", "on trial": "trial", "weight 0": "idle"}
 
@@ -138,7 +140,7 @@ class Table:
                 number = _number(name, snapshot.service, address) if row is None else row.number
                 row = Row(number, address, fields, _searched(fields))
             made.append(row)
-        rows = tuple(made)
+        rows = tuple(sorted(made, key=lambda row: natural(row.address)))
         if known is not None and (known.rows, known.call, known.snapshot) == (rows, explained.call, snapshot):
             return known
         return Service(name, snapshot.service, explained.call, rows, snapshot)
@@ -193,6 +195,11 @@ def _said(status: RegistryStatus) -> tuple[object, ...]:
             for b in status.backends
         ],
     )
+
+
+def natural(text: str) -> list[str | int]:
+    """A key by which texts are in the order of the numbers in them: 10.0.0.9 before 10.0.0.10."""
+    return [int(part) if place % 2 else part for place, part in enumerate(_NUMBER.split(text))]
 
 
 def _fields(

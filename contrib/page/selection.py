@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from .ages import registered_at
-from .rows import STATES, Row, Service
+from .rows import STATES, Row, Service, natural
 
 __all__ = ["MOST_ROWS", "Selected", "Wish"]
 
@@ -36,8 +36,8 @@ def _uptime(fields: Mapping[str, Any]) -> float | None:
 
 _ORDERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "service": _field("svcName"),
-    "node": _field("hostname"),
-    "address": _field("baseUrl"),
+    "node": lambda fields: natural(fields["hostname"]),
+    "address": lambda fields: natural(fields["baseUrl"]),
     "state": lambda fields: _BADNESS[fields["state"]],
     "age": _age,
     "weight": _field("weight"),

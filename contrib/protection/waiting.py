@@ -7,6 +7,7 @@ application; with more of the body to come it is not looked for.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable
 
 import anyio
 
@@ -32,6 +33,9 @@ class WaitingRequest:
             if message.get("more_body", False):
                 await anyio.sleep_forever()
 
-    async def receive(self) -> Scope:
+    def receive(self) -> Awaitable[Scope]:
         """For the application, in place of the server's: what was kept, and then what comes."""
-        return self._kept.popleft() if self._kept else await self._receive()
+        return self._first_kept() if self._kept else self._receive()
+
+    async def _first_kept(self) -> Scope:
+        return self._kept.popleft()

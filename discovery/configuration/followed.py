@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ...drivers.errors import SettingsError
+from ...drivers.kit.log_fields import fields
 from ...drivers.kit.validation import escaped
 from ...drivers.members import DriverStatus
 from .files import parsed
@@ -166,5 +167,10 @@ class Followed:
         unique = tuple(dict.fromkeys(refused))[:_MOST_REFUSED]
         for each in unique:
             if each not in self._refused:
-                logger.warning("the configuration of %s is not used as it is: %s", self._remote.kind, each)
+                logger.warning(
+                    "the configuration of %s is not used as it is: %s",
+                    self._remote.kind,
+                    each,
+                    extra=fields(backend=self._remote.kind, reason=each),
+                )
         self._refused = unique

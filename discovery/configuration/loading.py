@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...drivers.environment import Environment
 from ...drivers.errors import SettingsError
+from ...drivers.kit.validation import printable
 from .named_env import named_env
 from .sources import ENVIRONMENT, Configuration, Source
 
@@ -29,6 +30,10 @@ def load_configuration(env: Mapping[str, str], directory: str | os.PathLike[str]
     name = named_env(environment)
     environment.check()
     folder = Path.cwd() if directory is None else Path(directory).absolute()
-    if not folder.is_dir():
+    try:
+        is_there = folder.is_dir()
+    except OSError as error:
+        raise SettingsError(f"the folder {printable(str(folder))} cannot be read: {error.strerror}") from error
+    if not is_there:
         raise SettingsError(f"{folder}: there is no such folder")
     return Configuration((Source(ENVIRONMENT, env), *read_files(folder, name)), str(folder))

@@ -12,8 +12,9 @@ import attrs
 from ...drivers.contract import DriverPlugin, FallbackPlugin
 from ...drivers.environment import Environment
 from ...drivers.errors import SettingsError
+from ...drivers.kit.log_fields import fields
 from ...drivers.kit.own_address import private_address
-from ...drivers.kit.validation import MAX_WEIGHT, Unusable, checked_host, checked_root_path
+from ...drivers.kit.validation import MAX_WEIGHT, Unusable, checked_host, checked_root_path, printable
 from ...drivers.members import Compat
 from ..log_level import VARIABLE as LOG_LEVEL
 from ..log_level import read_log_level
@@ -150,7 +151,13 @@ def named_plugins(environment: Environment) -> dict[str, DriverPlugin]:
         plugin = find_plugin(mode)
         if plugin is None:
             listed = ", ".join(sorted(known_plugins()))
-            logger.warning("%s: there is no mode %r and it is skipped; the known ones are %s", MODE, mode, listed)
+            logger.warning(
+                "%s: there is no mode %s and it is skipped; the known ones are %s",
+                MODE,
+                printable(mode),
+                listed,
+                extra=fields(backend=mode),
+            )
             continue
         named = True
         try:

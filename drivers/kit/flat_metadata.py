@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import RegistrationError
+from .validation import is_unicode
 
 __all__ = ["as_text", "check_flat", "largest_keys"]
 
@@ -26,7 +27,7 @@ def check_flat(data: Mapping[str, Any]) -> None:
     for key, value in data.items():
         if not isinstance(key, str) or not key.isprintable():
             raise RegistrationError(f"the metadata key {key!r:.60} is not text, or cannot be printed")
-        if isinstance(value, str) and not _is_unicode(value):
+        if isinstance(value, str) and not is_unicode(value):
             raise RegistrationError(f"the metadata value of {key!r} is {value!r:.60}, which is not Unicode")
         if isinstance(value, float) and not math.isfinite(value):
             raise RegistrationError(f"the metadata value of {key!r} is {value!r}; a number must be finite")
@@ -64,11 +65,3 @@ def _text(key: str, value: Any) -> str:
                 f"the metadata value of {key!r} is bytes that are not UTF-8: this backend takes text"
             ) from None
     return "" if value is None else str(value)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

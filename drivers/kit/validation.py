@@ -41,6 +41,7 @@ __all__ = [
     "checked_scheme",
     "checked_weight",
     "escaped",
+    "is_unicode",
     "printable",
 ]
 
@@ -289,7 +290,7 @@ def checked_process(raw: Mapping[str, Any], gossip_port: int = 0) -> Mapping[str
 
 def _is_usable(value: Any, depth: int = _MAX_DEPTH) -> bool:
     if isinstance(value, str):
-        return value.isascii() or _is_unicode(value)
+        return value.isascii() or is_unicode(value)
     if value is None or isinstance(value, (bool, int, bytes)):
         return True
     if isinstance(value, float):
@@ -301,7 +302,8 @@ def _is_usable(value: Any, depth: int = _MAX_DEPTH) -> bool:
     return isinstance(value, (list, tuple)) and all(_is_usable(item, depth - 1) for item in value)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether it has a form in UTF-8, which lone surrogates have not."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -46,10 +46,15 @@ class Connections:
     async def serve(self, listener: SocketListener) -> None:
         """Accept connections for ever. One that cannot be accepted - no file descriptor is free, say - is tried again
         after a wait that grows.
+
+        Only a listener that has one is told to accept: whoever cancels asyncio's own waiting when a connection has just
+        come loses it to a callback that fails, which is logged with a traceback (CPython's `sock_accept`).
         """
         backoff = _FIRST_BACKOFF
+        waiting = listener.extra(SocketAttribute.raw_socket)
         async with anyio.create_task_group() as tasks:
             while True:
+                await anyio.wait_readable(waiting)
                 try:
                     stream: SocketStream = await listener.accept()
                 except OSError as error:

@@ -14,7 +14,7 @@ import attrs
 
 from ..environment import Environment
 from ..kit.own_address import private_address
-from ..kit.validation import Unusable, checked_host
+from ..kit.validation import Unusable, checked_host, printable
 from ..members import JoinPolicy
 from .protocol import Config, Dialect
 from .protocol.addresses import Address
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 7946
 SECRET_KEY = "GDD_MEM_SECRET_KEY"
+_EVERY_INTERFACE = ("", "0.0.0.0", "::")
 _MILLISECONDS = 1e-3
 _ADVERTISABLE = {
     Dialect.DOUDOU: "an IP address or a host name",
@@ -106,7 +107,8 @@ def read_settings(environment: Environment) -> MemberlistSettings:
     """Read every variable of the driver; bad ones are recorded on `environment`."""
     port = environment.integer("GDD_MEM_PORT", DEFAULT_PORT, least=0, most=65535)
     dialect = environment.choice("GDD_MEM_DIALECT", Dialect.DOUDOU)
-    host = _advertise_host(environment, dialect)
+    bind = _bind(environment)
+    host = _advertise_host(environment, dialect, bind)
     config = Config(
         name=_name(environment),
         advertise_host=host,
@@ -129,7 +131,7 @@ def read_settings(environment: Environment) -> MemberlistSettings:
         )
     return MemberlistSettings(
         config=dynamic_config(environment, config),
-        bind=_bind(environment),
+        bind=bind,
         port=port,
         any_port=not environment.text("GDD_MEM_PORT"),
         seeds=_seeds(environment),
@@ -146,7 +148,7 @@ def dynamic_config(environment: Environment, config: Config) -> Config:
     if changed.probe_timeout >= changed.probe_interval:
         environment.problem(
             "GDD_MEM_PROBE_TIMEOUT",
-            f"less than the probe interval ({changed.probe_interval:g} s), within which helpers must answer too",
+            f"less than GDD_MEM_PROBE_INTERVAL, which is {changed.probe_interval:g} s: helpers must answer within it",
             f"{changed.probe_timeout:g} s",
         )
     return changed
@@ -170,12 +172,13 @@ def changed_settings(settings: MemberlistSettings, environment: Environment) -> 
     return attrs.evolve(settings, config=config, keys=keys)
 
 
-def _advertise_host(environment: Environment, dialect: Dialect) -> str:
+def _advertise_host(environment: Environment, dialect: Dialect, bind: str) -> str:
     """The address that others are told; with a leading dot, this host's name in that domain (a StatefulSet's pod)."""
-    host = environment.text("GDD_MEM_HOST")
+    host, told_by = environment.text("GDD_MEM_HOST"), "GDD_MEM_HOST"
     if not host:
-        bind = environment.text("GDD_MEM_BIND")
-        return bind if bind and bind not in ("0.0.0.0", "::") else private_address()
+        if bind in _EVERY_INTERFACE:
+            return private_address()
+        host, told_by = bind, "GDD_MEM_BIND"
     if host.startswith("."):
         host = socket.gethostname() + host
     host = host.removeprefix("[").removesuffix("]")
@@ -183,9 +186,9 @@ def _advertise_host(environment: Environment, dialect: Dialect) -> str:
         checked_host(dialect.decode_host(dialect.encode_host(host)))
     except (ValueError, ProtocolError):
         accepted = _ADVERTISABLE[dialect]
-        if host in ("0.0.0.0", "::"):
+        if host in _EVERY_INTERFACE:
             accepted += ", at which the other nodes reach this one"
-        environment.problem("GDD_MEM_HOST", accepted)
+        environment.problem(told_by, accepted)
         return "127.0.0.1"
     return host
 
@@ -193,11 +196,12 @@ def _advertise_host(environment: Environment, dialect: Dialect) -> str:
 def _bind(environment: Environment) -> str:
     """The address to listen on; "" for every interface."""
     bind = environment.text("GDD_MEM_BIND")
-    if bind not in ("", "0.0.0.0", "::"):
+    if bind not in _EVERY_INTERFACE:
         try:
             checked_host(bind)
         except Unusable as unusable:
             environment.problem("GDD_MEM_BIND", f"an address of this machine, without a port ({unusable})")
+            return ""
     return bind
 
 
@@ -232,7 +236,8 @@ def _networks(environment: Environment) -> tuple[Network, ...] | None:
             networks.append(ipaddress.ip_network(item, strict=False))
         except ValueError:
             environment.problem(
-                "GDD_MEM_CIDRS_ALLOWED", f"a comma list of networks such as 10.0.0.0/8 or fd00::/8 ({item!r} is none)"
+                "GDD_MEM_CIDRS_ALLOWED",
+                f"a comma list of networks such as 10.0.0.0/8 or fd00::/8 ({printable(item)} is none)",
             )
     return tuple(networks)
 
@@ -272,7 +277,8 @@ def _seeds(environment: Environment) -> tuple[Address, ...]:
             seeds.append(parse_seed(item))
         except ValueError as error:
             environment.problem(
-                "GDD_MEM_SEED", f"a comma list of host, host:port, IPv6 address or [IPv6]:port ({item!r}: {error})"
+                "GDD_MEM_SEED",
+                f"a comma list of host, host:port, IPv6 address or [IPv6]:port ({printable(item)}: {error})",
             )
     return tuple(dict.fromkeys(seeds))
 
@@ -304,5 +310,5 @@ def parse_seed(item: str) -> Address:
     if not port:
         return (host, DEFAULT_PORT)
     if not port.isascii() or not port.isdigit() or not 0 < int(port) <= 65535:
-        raise ValueError(f"the port is {port!r}, not a number from 1 to 65535")
+        raise ValueError(f"the port is {printable(port)}, not a number from 1 to 65535")
     return (host, int(port))

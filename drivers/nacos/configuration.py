@@ -23,6 +23,7 @@ from anyio.abc import TaskStatus
 from ..contract import ConfigurationSource
 from ..errors import RegistrationError
 from ..kit.first_attempt import first_attempt
+from ..kit.log_fields import fields
 from ..kit.loop_thread import CallAbandoned, LoopThread
 from ..members import DriverStatus
 from .connector import Connector
@@ -71,7 +72,11 @@ class NacosConfiguration(ConfigurationSource):
                 try:
                     error = await self._first(partial(self._begin, connector, thread, told))
                     if error is not None:
-                        logger.warning("no configuration from Nacos: %s; trying again in the background", error)
+                        logger.warning(
+                            "no configuration from Nacos: %s; trying again in the background",
+                            error,
+                            extra=fields(backend="nacos", reason=error),
+                        )
                     task_status.started()
                     while True:
                         error = await self._follow(connector, thread, told, error)
@@ -102,13 +107,17 @@ class NacosConfiguration(ConfigurationSource):
                 self._message = f"{error}; trying again"
                 await anyio.sleep(connector.delay_after(error))
                 await self._begin(connector, thread, told)
-                logger.info("the Nacos server tells the configuration again")
+                logger.info("the Nacos server tells the configuration again", extra=fields(backend="nacos"))
             while True:
                 await anyio.sleep(self._settings.check_interval)
                 await self._ask(thread, told)
         except NacosError as lost:
             if self._session is not None:
-                logger.warning("no configuration from Nacos at present: %s; what was told last holds", lost)
+                logger.warning(
+                    "no configuration from Nacos at present: %s; what was told last holds",
+                    lost,
+                    extra=fields(backend="nacos", reason=lost),
+                )
             await self._close(thread)
             return lost
 
@@ -153,6 +162,7 @@ class NacosConfiguration(ConfigurationSource):
                 "the Nacos server keeps nothing under the data id %r in the group %r: it is waited for",
                 data_id,
                 self._group,
+                extra=fields(backend="nacos"),
             )
 
     async def _answer(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import attrs
 
+from ..kit.backoff import Backoff
 from ..kit.log_fields import fields
 from .errors import NacosError, NacosRefused, NacosUnavailable
 from .instances import Registration
@@ -30,7 +31,8 @@ __all__ = ["Ask", "Registrar"]
 logger = logging.getLogger(__name__)
 
 HIDDEN_AGAIN_AFTER = 30.0
-REFUSED_AGAIN_AFTER = 30.0
+REFUSED_AGAIN = Backoff(first=2.0, most=30.0)
+"""A server that has just started refuses what it will take as soon as it has read who may do what."""
 
 Ask = Callable[..., Awaitable[Any]]
 
@@ -44,12 +46,14 @@ class _Fate:
         problem: why others do not find it; "" if they do.
         again_at: not before this time it is registered again.
         hidden: whether the server did not list it although it was registered again.
+        refusals: how often in a row the server did not want it.
     """
 
     registered: bool = False
     problem: str = ""
     again_at: float = 0.0
     hidden: bool = False
+    refusals: int = 0
 
 
 class Registrar:
@@ -145,9 +149,10 @@ class Registrar:
             await self._ask(session.register, registration)
         except NacosError as error:
             fate.problem = f"{registration.service} is not registered: {error}"
-            fate.again_at = now + REFUSED_AGAIN_AFTER * isinstance(error, NacosRefused)
+            fate.refusals = fate.refusals + 1 if isinstance(error, NacosRefused) else 0
+            fate.again_at = now + (REFUSED_AGAIN.delay(fate.refusals) if fate.refusals else 0.0)
             raise
-        fate.registered, fate.problem = True, ""
+        fate.registered, fate.problem, fate.refusals = True, "", 0
         if not self._wanted:  # taken back while the server was told
             await self._ask(session.deregister, registration)
 

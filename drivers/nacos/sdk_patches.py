@@ -5,20 +5,24 @@ loaded, and not found out by a driver that sees nobody. A test does the same wit
 
 What is changed for the whole process, once, and so for the application's own clients of the SDK too:
 
-- An answer or a push of which one instance cannot be read is read without that instance, instead of not at all; a
-  refusal to list services is read as what it is; and an error keeps the server's own code, with its text.
+- Answers and pushes are read as `sdk_answers` says.
 - The SDK's one use of the root logger, which in a program that has not set up logging writes to standard error, goes
   to the SDK's own logger.
 - On a machine whose only address is loopback the SDK sends that along, instead of refusing to work.
 
-What is changed in our own clients only: no files and no log handlers that nobody asked for, and lists come to us as
-they arrive. (The SDK would keep every list for ever, drop the second change within a millisecond, call back under its
-lock, and let a full disk keep a change from us.)
+What is changed in our own clients only:
+
+- No files and no log handlers that nobody asked for.
+- Lists come to us as they arrive. (The SDK would keep every list for ever, drop the second change within a millisecond,
+  call back under its lock, and let a full disk keep a change from us.)
+- A question that is answered with an error is answered. (The SDK would ask twice more, and then hold the connection for
+  broken: until its next look no other question goes out.)
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import logging
 import ssl
@@ -27,30 +31,28 @@ from collections.abc import Awaitable, Callable, Iterator
 from importlib.metadata import version
 from typing import Any
 
-import pydantic
 from v2.nacos import ClientConfig, NacosException, NacosNamingService
+from v2.nacos.common.nacos_exception import SERVER_ERROR, UN_REGISTER
 from v2.nacos.config.model.config_request import ConfigQueryRequest
 from v2.nacos.config.model.config_response import ConfigQueryResponse
 from v2.nacos.nacos_client import NacosClient
 from v2.nacos.naming.cache.service_info_cache import ServiceInfoCache
-from v2.nacos.naming.model.instance import Instance
-from v2.nacos.naming.model.naming_request import NotifySubscriberRequest
-from v2.nacos.naming.model.naming_response import QueryServiceResponse, ServiceListResponse, SubscribeServiceResponse
 from v2.nacos.naming.model.service import Service
 from v2.nacos.naming.remote.naming_grpc_client_proxy import NamingGRPCClientProxy
 from v2.nacos.transport import rpc_client as sdk_rpc_client
 from v2.nacos.transport.auth_client import AuthClient
 from v2.nacos.transport.connection import Connection
+from v2.nacos.transport.grpc_connection import GrpcConnection
 from v2.nacos.transport.grpc_util import GrpcUtils
 from v2.nacos.transport.http_agent import HttpAgent
 from v2.nacos.transport.model.internal_response import ErrorResponse
 from v2.nacos.transport.model.server_info import ServerInfo
 from v2.nacos.transport.nacos_server_connector import NacosServerConnector
 from v2.nacos.transport.rpc_client import RpcClient
+from v2.nacos.utils.common_util import get_current_time_millis
 from v2.nacos.utils.net_util import NetUtils
 
-from ..kit.validation import escaped
-from .sdk_errors import first_line
+from .sdk_answers import LENIENT
 from .sdk_signature import signed
 
 __all__ = [
@@ -79,9 +81,6 @@ sdk_log = logging.getLogger("naming")
 """The SDK's logger."""
 
 _SUCCESS, _NO_SUCH_CONFIGURATION = 200, 300
-_OPTIONAL = frozenset({"instanceId", "clusterName", "serviceName", "metadata"})
-"""What an instance need not have: null is as good as nothing there."""
-
 OnService = Callable[[Any], None]
 
 
@@ -103,6 +102,8 @@ def _expectations() -> Iterator[tuple[str, bool]]:
         (AuthClient, "get_access_token", ("force_refresh",)),
         (NacosServerConnector, "inject_security_info", ("headers",)),
         (RpcClient, "request", ("request", "timeout_millis")),
+        (RpcClient, "is_running", ()),
+        (GrpcConnection, "request", ("request", "timeout_millis")),
         (NacosClient, "init_log", ("client_config", "module")),
         (ClientConfig, "build_context_prefix", ()),
         (Connection, "get_connection_id", ()),
@@ -120,6 +121,7 @@ def _expectations() -> Iterator[tuple[str, bool]]:
         (NamingGRPCClientProxy, "nacos_server_connector"),
         (NacosServerConnector, "auth_client"),
         (RpcClient, "current_connection"),
+        (RpcClient, "last_active_timestamp"),
         (HttpAgent, "ssl_context"),
         (ClientConfig, "grpc_config"),
         (ClientConfig, "server_list"),
@@ -127,7 +129,7 @@ def _expectations() -> Iterator[tuple[str, bool]]:
         (NacosException, "message"),
     ):
         yield f"{owner.__name__}().{attribute}", attribute in owner.__init__.__code__.co_names
-    for name, kind in _LENIENT.items():
+    for name, kind in LENIENT.items():
         there = GrpcUtils.remote_type.get(name)
         yield f"GrpcUtils.remote_type[{name!r}]", there is not None and issubclass(kind, there)
     for field in ("group", "dataId", "tenant"):
@@ -170,7 +172,7 @@ def apply() -> None:
                 f"{DISTRIBUTION} {release} lacks what this library uses of it ({'; '.join(lacking)}): "
                 f"pip install '{DISTRIBUTION}>=3.2,<4'"
             )
-        GrpcUtils.remote_type.update(_LENIENT)
+        GrpcUtils.remote_type.update(LENIENT)
         sdk_rpc_client.logging = _InsteadOfRoot()
         _own_address_or_loopback()
         applied = True
@@ -178,73 +180,6 @@ def apply() -> None:
 
 
 # -- for the whole process ---------------------------------------------------------------------------------------------
-
-
-class ReadableService(Service):  # type: ignore[misc]
-    """A service without those of its instances that cannot be read, and why they cannot."""
-
-    unreadable: list[str] = []  # noqa: RUF012 - pydantic copies it for every service
-
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _leave_out(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict) or not isinstance(raw.get("hosts") or [], list):
-            return raw
-        readable: list[Instance] = []
-        unreadable: list[str] = []
-        for host in raw.get("hosts") or []:
-            try:
-                given = {key: value for key, value in host.items() if value is not None or key not in _OPTIONAL}
-                readable.append(Instance.model_validate(given))
-            except (pydantic.ValidationError, AttributeError) as error:
-                unreadable.append(escaped(f"{host!r:.200}: {first_line(error)}"))
-        return {**raw, "hosts": readable, "unreadable": unreadable}
-
-
-class _Query(QueryServiceResponse):  # type: ignore[misc]
-    serviceInfo: ReadableService | None = None  # noqa: N815
-
-
-class _Subscription(SubscribeServiceResponse):  # type: ignore[misc]
-    serviceInfo: ReadableService | None = None  # noqa: N815
-
-
-class _Push(NotifySubscriberRequest):  # type: ignore[misc]
-    serviceInfo: ReadableService | None  # noqa: N815
-
-
-class _Services(ServiceListResponse):  # type: ignore[misc]
-    """With defaults, because a refusal has neither."""
-
-    count: int = 0
-    serviceNames: list[str] = []  # noqa: N815, RUF012
-
-
-class _Error(ErrorResponse):  # type: ignore[misc]
-    """The SDK takes no more than the text of it, and calls every error a 500."""
-
-    def get_message(self) -> str:
-        return _Coded(self.message, self.errorCode or self.resultCode)
-
-
-class _Coded(str):
-    """The text of an error with the server's code for it."""
-
-    code: int
-
-    def __new__(cls, text: str, code: int) -> _Coded:
-        coded = super().__new__(cls, text)
-        coded.code = code
-        return coded
-
-
-_LENIENT: dict[str, type[Any]] = {
-    "ErrorResponse": _Error,
-    "QueryServiceResponse": _Query,
-    "SubscribeServiceResponse": _Subscription,
-    "NotifySubscriberRequest": _Push,
-    "ServiceListResponse": _Services,
-}
 
 
 class _InsteadOfRoot:
@@ -313,6 +248,27 @@ class Client(NacosNamingService):  # type: ignore[misc]
 async def start(client: Client) -> None:
     """Connect; `Client.server_health` tells whether it worked."""
     await client.grpc_client_proxy.start()
+    rpc_client = client.grpc_client_proxy.rpc_client
+    rpc_client.request = functools.partial(_answered, rpc_client, rpc_client.request)
+
+
+async def _answered(rpc_client: RpcClient, ask_again: Any, request: Any, timeout_millis: int) -> Any:
+    """The answer to a request.
+
+    Args:
+        ask_again: the SDK's own way: three times, and after that the connection is made anew.
+
+    Raises:
+        NacosException: the answer is an error; or, as the SDK has it, there is none.
+    """
+    if (current := rpc_client.current_connection) is not None and rpc_client.is_running():
+        answer = await current.request(request, timeout_millis)
+        if isinstance(answer, ErrorResponse) and answer.get_error_code() != UN_REGISTER:
+            raise NacosException(SERVER_ERROR, answer.get_message())
+        if answer and not isinstance(answer, ErrorResponse):
+            rpc_client.last_active_timestamp = get_current_time_millis()
+            return answer
+    return await ask_again(request, timeout_millis)
 
 
 def give_calls(client: Client, milliseconds: int) -> None:

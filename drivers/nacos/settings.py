@@ -20,6 +20,7 @@ import attrs
 
 from ..environment import Environment
 from ..errors import SettingsError
+from ..kit.validation import printable
 from ..members import JoinPolicy
 
 __all__ = ["LogLevel", "NacosSettings", "Server", "TlsFiles", "read_settings"]
@@ -113,10 +114,9 @@ class NacosSettings:
             return
         try:
             Path(self.log_dir).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(
-                f"GDD_NACOS_LOG_DIR is {self.log_dir!r}; accepted: a folder that is there or can be made ({error})"
-            ) from error
+        except (OSError, ValueError) as error:
+            accepted = f"a folder that is there or can be made ({getattr(error, 'strerror', None) or error})"
+            raise SettingsError(f"GDD_NACOS_LOG_DIR is {printable(self.log_dir)}; accepted: {accepted}") from error
 
 
 def read_settings(environment: Environment) -> NacosSettings:
@@ -178,17 +178,19 @@ def _servers(environment: Environment) -> tuple[tuple[Server, ...], str, str]:
             parts = urlsplit(item if "://" in item else f"http://{item}")
             host, port = parts.hostname, _DEFAULT_PORT if parts.port is None else parts.port
         except ValueError as error:
-            environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} ({item!r}: {error})")
+            environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} ({printable(item)}: {error})")
             continue
         if parts.scheme not in ("http", "https") or not host or not port or parts.query or parts.fragment:
-            environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} ({item!r} is none)")
+            environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} ({printable(item)} is none)")
         elif _is_ipv6(host):
             environment.problem(
-                _SERVERS, f"IPv4 addresses or host names: nacos-sdk-python cannot read the IPv6 address in {item!r}"
+                _SERVERS,
+                f"IPv4 addresses or host names: nacos-sdk-python cannot read the IPv6 address in {printable(item)}",
             )
         elif port + GRPC_PORT_OFFSET > 65535:
             environment.problem(
-                _SERVERS, f"ports up to {65535 - GRPC_PORT_OFFSET}: gRPC is {GRPC_PORT_OFFSET} above ({item!r})"
+                _SERVERS,
+                f"ports up to {65535 - GRPC_PORT_OFFSET}: gRPC is {GRPC_PORT_OFFSET} above ({printable(item)})",
             )
         else:
             servers.append(Server(host, port))
@@ -235,9 +237,16 @@ def _tls(environment: Environment, scheme: str) -> TlsFiles | None:
     if not environment.flag("GDD_NACOS_TLS", scheme == "https" or any(paths.values())):
         return None
     for field, path in paths.items():
-        if path and not Path(path).is_file():
+        if path and not _is_file(path):
             environment.problem(variables[field], "a file that can be read, in PEM format")
     if bool(paths["certificate"]) != bool(paths["key"]):
         missing = variables["key" if paths["certificate"] else "certificate"]
         environment.problem(missing, "a file: a client certificate and its key go together")
     return TlsFiles(**paths)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # the name is too long, or a folder above may not be entered
+        return False

@@ -17,7 +17,7 @@ import attrs
 
 from ..environment import Environment
 from ..kit.service_names import plain_name
-from ..kit.validation import MAX_WEIGHT, checked_member
+from ..kit.validation import MAX_WEIGHT, checked_member, printable
 from ..members import Member
 
 __all__ = ["StaticSettings", "parse_member", "read_settings"]
@@ -48,7 +48,7 @@ def read_settings(environment: Environment) -> StaticSettings:
                 if member.key in members:
                     raise ValueError(f"{member.address} is there already, and its path and weight can only be one")
             except ValueError as error:
-                environment.problem(variable, f"{_ACCEPTED} ({item!r}: {error})")
+                environment.problem(variable, f"{_ACCEPTED} ({printable(item)}: {error})")
             else:
                 members[member.key] = member
     return StaticSettings(tuple(members.values()))
@@ -63,7 +63,7 @@ def _variables(environment: Environment) -> dict[str, str]:
         if not (service and variable):
             environment.problem(_VARIABLES, "a comma list of service=VARIABLE, such as wordcloud-usersvc=USERSVC")
         elif service in found:
-            environment.problem(_VARIABLES, f"every service once ({service!r} is there twice)")
+            environment.problem(_VARIABLES, f"every service once ({printable(service)} is there twice)")
         elif not environment.text(variable):
             environment.problem(variable, f"{_ACCEPTED} ({_VARIABLES} says that {service} is there)")
         else:
@@ -77,7 +77,7 @@ def _variables(environment: Environment) -> dict[str, str]:
             environment.problem(variable, f"nothing: the name of a service is missing after {_PREFIX}", "(hidden)")
         elif service in found:
             environment.problem(
-                variable, f"nothing: {found[service]} has the addresses of {service!r} already", "(hidden)"
+                variable, f"nothing: {found[service]} has the addresses of {printable(service)} already", "(hidden)"
             )
         else:
             found[service] = variable
@@ -111,11 +111,11 @@ def _weight(options: list[str]) -> float:
     for option in options:
         name, _, value = option.partition("=")
         if name.strip() != "weight":
-            raise ValueError(f"unknown option {option!r}, there is only weight=…")
+            raise ValueError(f"unknown option {printable(option)}, there is only weight=…")
         try:
             weight = float(value)
         except ValueError:
             weight = -1.0
         if not 0 <= weight <= MAX_WEIGHT:
-            raise ValueError(f"the weight must be a number from 0 to {MAX_WEIGHT}, not {value!r}")
+            raise ValueError(f"the weight must be a number from 0 to {MAX_WEIGHT}, not {printable(value)}")
     return weight

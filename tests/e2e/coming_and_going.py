@@ -37,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.failing_members import FailingMembers
 from support.scripted import ScriptedPlugin, settings
+from support.server_processes import process_of
 
 from pydoudou import CallPolicy, LeastLatency, Member, MemberState, Registry
 from pydoudou.balancers.service_state import state_of
@@ -61,12 +62,9 @@ def everybody() -> Iterator[list[Member]]:
     """All members that there can be."""
     with contextlib.ExitStack() as stack:
         command = [sys.executable, str(TARGET), str(GOOD)]
-        target = stack.enter_context(
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        )
+        target = stack.enter_context(process_of(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
         assert target.stdin is not None
         assert target.stdout is not None
-        stack.callback(target.stdin.close)
         ports = json.loads(target.stdout.readline())
         for how in ("503", "reset", "refused"):
             failing = stack.enter_context(FailingMembers(how, 1))

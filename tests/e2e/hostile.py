@@ -124,7 +124,8 @@ def measure(seconds: float, seed: int, unknown_names: bool, log: IO[str]) -> Ite
         threading.Thread(target=_note_dead, args=(watch, dead), daemon=True).start()
         eventually(lambda: not at_rest(victim), timeout=CALM_WITHIN)
         caller = stack.enter_context(SteadyCaller(client, "orders"))
-        time.sleep(5)  # what an undisturbed node takes: its first calls, its first push/pulls
+        # What an undisturbed node takes has been taken before it is measured: its first calls, its first push/pull.
+        eventually(lambda: victim.status()["counters"][0]["push_pulls"] and caller.calls.total() > 300, timeout=60)
         before = first = megabytes(victim.pid)
         host, _, port = victim.gossip.rpartition(":")
         floods = Floods((host, int(port)), ["victim", *names], seed, unknown_names)

@@ -21,7 +21,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,7 +30,7 @@ import aiohttp
 import httpx
 import requests
 from anyio.from_thread import start_blocking_portal
-from support.calls_while_draining import CalledEverySoOften
+from support.calls_while_draining import CalledEverySoOften, called_again
 from support.gossip import FAST_GOSSIP, gossip_address
 from support.server_processes import free_port, kill_with_children
 from support.waiting import eventually
@@ -144,13 +143,13 @@ def roll(restarts: int, bare: bool) -> dict[str, CalledEverySoOften]:
         }
         for _ in range(restarts):
             for port, process in list(running.items()):
-                time.sleep(0.5)  # calls while nothing happens, and on connections that are kept
+                called_again(calls.values())  # on connections that are kept, while nothing happens
                 process.send_signal(signal.SIGTERM)
                 process.wait(10)
                 eventually(lambda port=port: port not in {m.port for m in registry.members("orders")}, timeout=30)
                 running[port] = instance(port, seed, bare)
                 all_are_seen()
-        time.sleep(0.5)
+        called_again(calls.values())
     return calls
 
 

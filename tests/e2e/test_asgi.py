@@ -9,15 +9,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.calls_while_draining import calls_of_both_kinds
+from support.calls_while_draining import called_again, calls_of_both_kinds
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
 from support.http_members import HttpMember
-from support.server_processes import free_port
+from support.server_processes import free_port, process_of
 from support.waiting import eventually
 
 from pydoudou import Registry
@@ -95,17 +94,13 @@ def uvicorn(folder: Path, program: str, port: int, **variables: str) -> Iterator
     """uvicorn serving the `app` of a program; it is killed at the end if it still runs."""
     (folder / "served_here.py").write_text(program)
     command = ["uvicorn", "served_here:app", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
-    with subprocess.Popen(
+    with process_of(
         [sys.executable, "-m", *command, "--app-dir", str(folder)],
         env=os.environ | FAST_GOSSIP | NEVER_SUSPECTED | {"GDD_PORT": str(port)} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+        yield process
 
 
 def answer(port: int) -> tuple[str, str | None]:
@@ -134,13 +129,13 @@ def test_it_is_registered_when_it_answers_and_no_call_fails_while_it_is_told_to_
         process = stack.enter_context(uvicorn(tmp_path, program, goes, GDD_SERVICE_NAME="orders", GDD_MEM_SEED=seed))
         eventually(lambda: goes in ports(looking), timeout=20)
         assert answer(goes) == ("from the lifespan", None)
-        with calls_of_both_kinds(looking):
-            time.sleep(0.3)  # calls while nothing happens, on connections that are kept
+        with calls_of_both_kinds(looking) as calls:
+            called_again(calls)  # on connections that are kept, while nothing happens
             process.send_signal(signal.SIGTERM)
             eventually(lambda: ports(looking) == {stays})
             assert answer(goes) == ("from the lifespan", "close")
             assert process.wait(10) == -signal.SIGTERM
-            time.sleep(0.2)  # calls when it is gone
+            called_again(calls)  # when it is gone
         assert process.stdout is not None
         assert process.stdout.read() == ("own shutdown\n" if has_own else "")
         assert process.stderr is not None

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import requests
 from support.http_members import HttpMember, InOrder
-from support.server_processes import free_port, kill_with_children
+from support.server_processes import free_port, process_of
 from support.waiting import eventually
 
 from pydoudou import Member
@@ -77,12 +77,9 @@ def served(name: str, folder: Path) -> Iterator[int]:
     (folder / "apps.py").write_text(APPS)
     port = free_port()
     command = [sys.executable, "-m", program, *(argument.format(port=port) for argument in arguments)]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        try:
-            eventually(lambda: answers(port), timeout=40)
-            yield port
-        finally:
-            kill_with_children(process)
+    with process_of(command, cwd=folder, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL):
+        eventually(lambda: answers(port), timeout=40)
+        yield port
 
 
 def answers(port: int) -> bool:

@@ -1,12 +1,10 @@
-"""Every command that looks at a cluster, as its users see it: a process on a terminal, in a pipe, and interrupted."""
+"""What the commands that look at a cluster tell, and how they end; `test_cli_table` runs every command in every way."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -172,29 +170,11 @@ def test_they_run_beside_a_service_that_has_the_same_environment(seed: str) -> N
 # -- terminals ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "columns", "shown"),
-    [
-        (("members",), 120, ["service", "127.0.0.1:6061", "users", MARKUP]),
-        (("members",), 40, ["service", "127.0.0.1:6061", "users"]),
-        (("services",), 40, ["service", "orders", "users"]),
-        (("events",), 40, ["joined", "orders", "users"]),
-        (("status",), 40, ["memberlist", "ready", "2 services, 2 members"]),
-        (("status", "--nodes"), 120, ["orders-1", "alive", r"evil\x1b"]),
-        (("ping", "orders-1", "--count", "1"), 40, ["udp", "tcp", "1 of 1"]),
-    ],
-    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else None,
-)
-def test_a_terminal_of_any_width_shows_it(
-    arguments: tuple[str, ...], columns: int, shown: list[str], seed: str
-) -> None:
-    with Terminal(*arguments, "--seed", seed, columns=columns, **FAST_GOSSIP) as terminal:
+def test_what_a_node_calls_itself_reaches_a_terminal_as_text_only(seed: str) -> None:
+    with Terminal("status", "--nodes", "--seed", seed, **FAST_GOSSIP) as terminal:
         assert terminal.end() == 0
-        screen = "\n".join(terminal.lines)
-    for text in shown:
-        assert text in screen
-    assert b"Traceback" not in terminal.raw
-    assert b"evil\x1b" not in terminal.raw, "a name has reached the terminal as more than text"
+    assert any(r"evil\x1b" in line for line in terminal.lines)
+    assert b"evil\x1b" not in terminal.raw
 
 
 def test_a_terminal_is_told_what_is_waited_for() -> None:
@@ -250,24 +230,6 @@ def test_ctrl_c_ends_the_waiting_within_a_second(command: str, cluster: Registry
     assert took < 1.5
 
 
-@pytest.mark.parametrize("command", ["status --nodes", "ping carts-1", "leave carts-1 --yes"])
-def test_ctrl_c_ends_the_joining_within_a_second(command: str) -> None:
-    """The seed takes the connection, and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(20)
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with running(*command.split(), "--seed", address, "--wait", "60", **FAST_GOSSIP) as process:
-            connection, _ = silent.accept()
-            process.send_signal(signal.SIGINT)
-            began = time.monotonic()
-            out, error = process.communicate(timeout=20)
-            took = time.monotonic() - began
-            connection.close()
-    assert (process.returncode, out) == (1, "")
-    assert "Traceback" not in error
-    assert took < 1.5
-
-
 @pytest.mark.parametrize("command", [("events", "--follow"), ("members", "--watch")], ids=" ".join)
 def test_a_reader_that_goes_ends_even_what_would_wait_for_ever(command: tuple[str, ...], seed: str) -> None:
     with running(*command, "--seed", seed, **FAST_GOSSIP) as process:
@@ -279,35 +241,15 @@ def test_a_reader_that_goes_ends_even_what_would_wait_for_ever(command: tuple[st
         assert process.wait(20) in (0, 1)
 
 
-def test_a_head_behind_it_is_no_traceback(seed: str) -> None:
-    command = f"exec 3>&1; {{ python -m pydoudou members --seed {seed}; echo $? >&3; }} | head -1"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", command],
-        env=environment(PATH=path, **FAST_GOSSIP),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.stderr == ""
-    assert done.stdout.startswith("service")
-
-
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("command", "options", "variables", "named"),
     [
-        pytest.param("members", ["--seed", "a:b:c"], FAST_GOSSIP, "GDD_MEM_SEED", id="a seed"),
         pytest.param("ping", ["somebody", "--seed", "a:b:c"], FAST_GOSSIP, "GDD_MEM_SEED", id="a seed of a ping"),
         pytest.param("status", [], {"GDD_SERVICE_DISCOVERY_MODE": "x"}, "accepted: a comma list", id="a mode"),
-        pytest.param("services", ["--wait", "-1"], ONE_SERVICE, "'--wait'", id="a time below 0"),
-        pytest.param("events", ["--frob"], ONE_SERVICE, "--frob", id="an option"),
         pytest.param("ping", ["somebody"], ONE_SERVICE, "no gossip nodes in the mode static", id="no gossip"),
-        pytest.param("leave", ["somebody"], FAST_GOSSIP, "--seed HOST:PORT", id="nobody to join"),
-        pytest.param("sd", [], FAST_GOSSIP, "--out", id="no file"),
         pytest.param("sd", ["--out", "targets.json"], {"GDD_MEM_PORT": "x"}, "GDD_MEM_PORT", id="a port"),
     ],
 )
@@ -326,7 +268,6 @@ def test_bad_input_is_one_error_that_names_it(
         pytest.param(["members", "invoices"], 1, "services with members: orders, users", id="an unknown service"),
         pytest.param(["ping", "nobody"], 1, "orders-1", id="an unknown node"),
         pytest.param(["ping", "no.such.host.invalid:7946"], 1, "cannot be resolved", id="a host without address"),
-        pytest.param(["ping", "orders-1", "--count", "0"], 2, "--count", id="no pings"),
         pytest.param(["ping"], 2, "NODE", id="nobody to ping"),
     ],
 )

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
-from support.commands import Terminal
-from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
-from support.waiting import eventually
+from support.gossip import FAST_GOSSIP, gossip_address, gossiping
 
 EXPLAIN = [sys.executable, "-m", "pydoudou", "explain"]
 STATIC = {"GDD_SERVICE_DISCOVERY_MODE": "static", "GDD_STATIC_ORDERS": "http://10.0.0.1:80,http://10.0.0.2:80;weight=3"}
@@ -56,16 +52,6 @@ def test_in_a_pipe_it_says_a_line_for_each_member_and_one_for_a_call() -> None:
     assert call == "a call would go to one of 2 of 2: 10.0.0.1:80, 10.0.0.2:80"
 
 
-@pytest.mark.parametrize("columns", [40, 140])
-def test_a_terminal_shows_a_table(columns: int) -> None:
-    with Terminal("explain", "orders", columns=columns, **STATIC) as terminal:
-        assert terminal.end() == 0
-        screen = "\n".join(terminal.lines)
-    assert "│ 10.0.0.2:80" in screen
-    assert "a call would go to" in screen
-    assert ("EWMA" in screen) is (columns > 40)
-
-
 def test_a_service_without_members_is_an_error_that_says_what_there_is() -> None:
     done = explain("invoices", "--wait", "0.1", **STATIC)
     assert (done.returncode, done.stdout) == (1, "")
@@ -77,8 +63,6 @@ def test_a_service_without_members_is_an_error_that_says_what_there_is() -> None
     ("options", "variables", "named"),
     [
         pytest.param([], {"GDD_SERVICE_DISCOVERY_MODE": "gossip"}, "accepted: a comma list of memberlist", id="a mode"),
-        pytest.param(["--wait", "-1"], STATIC, "'--wait'", id="a time below 0"),
-        pytest.param(["--seed", "a:b:c"], FAST_GOSSIP, "GDD_MEM_SEED", id="a seed"),
     ],
 )
 def test_bad_input_is_one_error_that_names_it(options: list[str], variables: dict[str, str], named: str) -> None:
@@ -86,22 +70,3 @@ def test_bad_input_is_one_error_that_names_it(options: list[str], variables: dic
     assert (done.returncode, done.stdout) == (2, "")
     assert named in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_ctrl_c_ends_the_waiting_at_once(seed: str) -> None:
-    command = [*EXPLAIN, "invoices", "--seed", seed, "--wait", "60"]
-    variables = environment(**FAST_GOSSIP)
-    with gossiping(GDD_MEM_SEED=seed) as watching:
-        before = gossip_nodes(watching)
-        with subprocess.Popen(
-            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            eventually(lambda: gossip_nodes(watching) > before, timeout=20)
-            process.send_signal(signal.SIGINT)
-            began = time.monotonic()
-            out, error = process.communicate(timeout=20)
-            took = time.monotonic() - began
-    assert process.returncode == 1
-    assert out == ""
-    assert "Traceback" not in error
-    assert took < 2.0

@@ -23,10 +23,6 @@ def test_a_new_key_has_the_size_that_is_asked_for(options: list[str], size: int)
     assert len(base64.b64decode(first, validate=True)) == size
 
 
-def test_a_size_that_is_none_is_refused() -> None:
-    assert pydoudou("keygen", "--bytes", "20").returncode == 2
-
-
 def test_from_one_key_the_plan_is_three_values_through_which_nobody_is_locked_out() -> None:
     done = pydoudou("keys", "plan", "--json", GDD_MEM_SECRET_KEY=OLD, **LOOPBACK)
     assert done.returncode == 0, done.stderr

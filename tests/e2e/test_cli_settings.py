@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support.commands import COMMAND, Terminal, environment, pydoudou
+from support.commands import pydoudou
 from support.gossip import FAST_GOSSIP
 from support.server_processes import free_port
 
@@ -52,14 +51,6 @@ def test_in_a_pipe_it_is_lines_and_says_which_folder_was_read(folder: Path) -> N
     assert done.stderr == f"pydoudou: settings from .env in {folder}\n"
 
 
-@pytest.mark.parametrize("columns", [40, 160])
-def test_a_terminal_shows_a_table_that_fits(folder: Path, columns: int) -> None:
-    with Terminal("settings", "--set", columns=columns, **ENOUGH) as terminal:
-        assert terminal.end() == 0
-        assert any("GDD_PORT" in line and "8081" in line for line in terminal.lines)
-        assert not any("x9x" in line for line in terminal.lines)
-
-
 def test_what_is_wrong_or_unknown_is_said_and_is_the_exit_code(folder: Path) -> None:
     done = pydoudou("settings", "--set", GDD_PORT="eighty", GDD_MEM_SEDE="x9x", GDD_MEM_HOST="127.0.0.1")
     assert done.returncode == 1
@@ -87,19 +78,6 @@ def test_another_folder_can_be_read(folder: Path, tmp_path_factory: pytest.TempP
     assert "8082" in done.stdout
     assert f"the files of {elsewhere}" in done.stdout
     assert pydoudou("settings", "--directory", str(elsewhere / "nowhere")).returncode == 2
-
-
-def test_a_reader_that_goes_away_is_no_traceback(folder: Path) -> None:
-    done = subprocess.run(
-        ["bash", "-c", f"{' '.join(COMMAND)} settings | head -1"],
-        env=environment(**ENOUGH),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.stdout.startswith("variable")
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("export", [True, False])

@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from support.server_processes import process_of
 
 SIMULATE = [sys.executable, "-m", "pydoudou", "simulate"]
 SHORT = ["--seconds", "3", "--rate", "100", "--members", "4"]
@@ -25,7 +26,7 @@ def simulate(*options: str) -> subprocess.CompletedProcess[str]:
 def on_a_terminal(*options: str) -> str:
     """All that a terminal is sent, its own language included."""
     mine, theirs = os.openpty()
-    with subprocess.Popen([*SIMULATE, *options], stdout=theirs, stderr=theirs, stdin=theirs, env=TERMINAL) as process:
+    with process_of([*SIMULATE, *options], stdout=theirs, stderr=theirs, stdin=theirs, env=TERMINAL) as process:
         os.close(theirs)
         shown = read_all(mine)
         assert process.wait(20) == 0, shown
@@ -145,7 +146,7 @@ def test_bad_input_is_one_error_that_says_what_is_accepted(options: list[str], n
 def test_ctrl_c_ends_it_within_a_second_and_without_a_traceback(options: list[str]) -> None:
     mine, theirs = os.openpty()
     command = [*SIMULATE, *ENDLESS, *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=TERMINAL) as process:
+    with process_of(command, stdout=subprocess.PIPE, stderr=theirs, env=TERMINAL) as process:
         os.close(theirs)
         shown = b""
         while b"simulating" not in shown:
@@ -159,13 +160,3 @@ def test_ctrl_c_ends_it_within_a_second_and_without_a_traceback(options: list[st
         assert "{" not in process.stdout.read()
     assert b"Traceback" not in shown
     assert b"Aborted!" in shown
-
-
-def test_a_reader_that_goes_is_no_traceback() -> None:
-    with subprocess.Popen([*SIMULATE, *SHORT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline()
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait(20) == 1

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import attrs
 import pytest
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
+from support.held import Holdings
 from support.served import served
 from support.server_processes import children, free_port
 from support.waiting import eventually, eventually_async
@@ -166,32 +166,6 @@ SHORT = [name for name in SERVERS if name != "celery"]
 """Its shared node ends a while after the last process that uses it."""
 
 
-@attrs.frozen
-class Held:
-    """What a process holds."""
-
-    threads: int
-    descriptors: int
-    files: list[str]
-    handler: object
-
-
-def held(folder: Path) -> Held:
-    """What we hold, with the files in the folder."""
-    return Held(
-        threading.active_count(),
-        len(list(Path("/proc/self/fd").iterdir())),
-        sorted(str(path) for path in folder.rglob("*")),
-        signal.getsignal(signal.SIGTERM),
-    )
-
-
-def no_more_than(before: Held, now: Held) -> bool:
-    """Whether nothing was kept. Something that was about to end before may have ended since."""
-    less = now.threads <= before.threads and now.descriptors <= before.descriptors
-    return less and (now.files, now.handler) == (before.files, before.handler)
-
-
 @pytest.fixture
 def looking() -> Iterator[Registry]:
     """Somebody else, who looks."""
@@ -227,11 +201,11 @@ def test_start_and_stop_again_and_again_keep_nothing(
 
     once()  # what is imported and made once
     eventually(nobody, timeout=40)  # the node that Celery's processes share waits for the next of them for a while
-    before = held(tmp_path)
+    before = Holdings(tmp_path)
     for _ in range(CYCLES):
         once()
     eventually(nobody, timeout=40)
-    eventually(lambda: no_more_than(before, held(tmp_path)), timeout=10)
+    before.assert_nothing_new()
 
 
 @pytest.mark.timeout(300)

@@ -12,6 +12,7 @@ import sys
 import pytest
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.manual import blocks
+from support.server_processes import process_of
 from support.waiting import eventually
 
 from pydoudou import MemberState, Settings
@@ -66,9 +67,9 @@ def test_at_sigterm_a_service_leaves_with_the_pages_handler_and_without_any(own_
     with gossiping() as looking:
         environment = os.environ | FAST_GOSSIP | {"GDD_SERVICE_NAME": "orders", "GDD_MEM_SEED": gossip_address(looking)}
         program = SERVICE.format(handler=handler if own_handler else "")
-        with subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE) as process:
+        with process_of([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            assert process.stdout.readline() == b"up\n"
+            assert process.stdout.readline() == "up\n"
             eventually(lambda: looking.members("orders"))
             with looking.watch("orders") as watch:
                 process.send_signal(signal.SIGTERM)

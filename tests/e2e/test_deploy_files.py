@@ -17,7 +17,7 @@ import pytest
 from support.containers import Topology
 from support.gossip import FAST_GOSSIP, gossiping
 from support.manifests import checked, understood
-from support.server_processes import free_port
+from support.server_processes import free_port, process_of
 from support.waiting import eventually
 
 FILES = Path(__file__).parents[2] / "docs" / "deploy" / "files"
@@ -106,14 +106,10 @@ def test_the_worker_of_the_compose_file_calls_a_service(project: Object, tmp_pat
     topology = Topology(project, FILES, tmp_path)
     broker, (worker,) = topology.of("redis")[0], topology.of("worker")
     command = [redis, "--bind", broker.address, "--port", str(topology.port(6379)), "--save", "", "--dir", tmp_path]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as broking:
-        try:
-            with topology.running("seed", "orders", "worker"):
-                counted = topology.run(worker, "import tasks; print(tasks.count_items.delay().get(timeout=30))")
-                assert counted == "2\n"
-                assert worker.stop() == 0
-        finally:
-            broking.terminate()
+    with process_of(command, stdout=subprocess.DEVNULL), topology.running("seed", "orders", "worker"):
+        counted = topology.run(worker, "import tasks; print(tasks.count_items.delay().get(timeout=30))")
+        assert counted == "2\n"
+        assert worker.stop() == 0
 
 
 def asked(url: str) -> bytes:
@@ -223,11 +219,9 @@ def test_the_django_project_is_registered_under_either_server(server: str, tmp_p
             "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
         }
         program = [sys.executable, "-m", *command]
-        with subprocess.Popen(program, cwd=FILES / "django", env=environment) as process:
-            try:
-                eventually(lambda: len(registry.members("orders")) == 1, timeout=30)
-                assert asked(f"http://127.0.0.1:{port}/") == b"hello"
-            finally:
-                process.terminate()
-                process.wait(30)
+        with process_of(program, cwd=FILES / "django", env=environment) as process:
+            eventually(lambda: len(registry.members("orders")) == 1, timeout=30)
+            assert asked(f"http://127.0.0.1:{port}/") == b"hello"
+            process.terminate()
+            process.wait(30)
         assert registry.members("orders") == ()

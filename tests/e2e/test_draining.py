@@ -21,7 +21,7 @@ def test_who_drains_is_gone_for_the_others_at_once_and_can_still_call_others() -
             eventually(lambda: looking.members("orders") and draining.members("users"))
             began = time.monotonic()
             draining.drain(1.0)
-            assert 1.0 <= time.monotonic() - began < 2.0
+            assert 1.0 <= time.monotonic() - began < 4.0
             assert looking.members("orders") == ()
             assert next(event for event in watch if not event.member.state.present).member.state is MemberState.LEFT
             status = draining.status()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.gossip import FAST_GOSSIP, gossip_address, gossiping
+from support.server_processes import children, free_port, process_of
 from support.waiting import eventually
 
 from pydoudou import MemberState
@@ -105,26 +106,24 @@ def test_the_first_process_of_a_container_leaves_at_sigterm_and_ends() -> None:
         pytest.skip("a process namespace needs root and unshare")
     program = "import os; print(os.getpid(), flush=True)" + SERVICE
     with gossiping() as looking:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            port = unused.getsockname()[1]
-        variables = {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port), "GDD_MEM_SEED": gossip_address(looking)}
+        variables = {
+            "GDD_SERVICE_NAME": "orders",
+            "GDD_PORT": str(free_port()),
+            "GDD_MEM_SEED": gossip_address(looking),
+        }
         with (
             looking.watch("orders") as watch,
-            subprocess.Popen(
+            process_of(
                 ["unshare", "--pid", "--fork", sys.executable, "-c", program],
                 env=NEWCOMER | FAST_GOSSIP | variables,
                 stdout=subprocess.PIPE,
             ) as unshare,
         ):
-            try:
-                assert unshare.stdout is not None
-                assert unshare.stdout.readline() == b"1\n"
-                eventually(lambda: looking.members("orders"), timeout=20)
-                children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children").read_text().split()
-                os.kill(int(children[0]), signal.SIGTERM)
-                assert unshare.wait(10) == 128 + signal.SIGTERM
-                changes = (event.member for event in watch)
-                assert next(m for m in changes if m.state is MemberState.LEFT).service == "orders"
-            finally:
-                unshare.kill()
+            assert unshare.stdout is not None
+            assert unshare.stdout.readline() == "1\n"
+            eventually(lambda: looking.members("orders"), timeout=20)
+            (service,) = children(unshare.pid)
+            os.kill(service, signal.SIGTERM)
+            assert unshare.wait(10) == 128 + signal.SIGTERM
+            changes = (event.member for event in watch)
+            assert next(m for m in changes if m.state is MemberState.LEFT).service == "orders"

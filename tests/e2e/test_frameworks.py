@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
-from support.server_processes import children, free_port, kill_with_children
+from support.server_processes import children, free_port, process_of
 from support.waiting import eventually
 
 from pydoudou import Registry
@@ -85,19 +85,15 @@ def process(
     (folder / "manage.py").write_text(MANAGE)
     (folder / "served_here.py").write_text(WSGI_PY)
     own = {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port), "GDD_MEM_SEED": gossip_address(looking)}
-    with subprocess.Popen(
+    with process_of(
         [sys.executable, *command],
         cwd=folder,
         env=os.environ | FAST_GOSSIP | NEVER_SUSPECTED | own | variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
     ) as running:
-        try:
-            yield running
-        finally:
-            kill_with_children(running)
+        yield running
 
 
 COMMANDS = {"flask": ["-m", "flask", "--app", "served_flask", "migrate"], "django": ["manage.py", "migrate"]}

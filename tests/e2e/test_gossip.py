@@ -22,7 +22,7 @@ from pydoudou.drivers.memberlist.protocol import Config
 KEY = base64.b64encode(bytes(16)).decode()
 from support.gossip import NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
 from support.nacos_server import pick_ports
-from support.server_processes import free_port
+from support.server_processes import free_port, process_of
 from support.waiting import eventually
 
 
@@ -207,11 +207,11 @@ def test_a_restart_under_another_name_at_the_same_address_is_one_member() -> Non
             "GDD_MEM_SEED": seed,
         }
         for _ in range(2):
-            with subprocess.Popen(
+            with process_of(
                 [sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
             ) as process:
                 assert process.stdout is not None
-                assert process.stdout.readline() == b"up\n"
+                assert process.stdout.readline() == "up\n"
                 eventually(lambda: [m.address for m in looking.members("orders")] == ["127.0.0.1:8080"])
                 process.kill()
         eventually(lambda: not looking.members("orders"), timeout=15)
@@ -249,7 +249,7 @@ def test_a_process_that_just_ends_leaves() -> None:
             print("up", flush=True)
             input()
         """)
-        with subprocess.Popen(
+        with process_of(
             [sys.executable, "-c", program],
             env=os.environ | {"GDD_MEM_SEED": gossip_address(looking)},
             stdin=subprocess.PIPE,
@@ -257,9 +257,9 @@ def test_a_process_that_just_ends_leaves() -> None:
         ) as process:
             assert process.stdout is not None
             assert process.stdin is not None
-            assert process.stdout.readline() == b"up\n"
+            assert process.stdout.readline() == "up\n"
             with looking.watch("orders") as watch:
-                process.stdin.write(b"\n")
+                process.stdin.write("\n")
                 process.stdin.close()
                 assert process.wait(10) == 0
                 assert next(iter(watch)).member.state is pydoudou.MemberState.LEFT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import resource
@@ -12,12 +13,16 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 from support.gossip import gossip_address, gossiping
 from support.waiting import eventually
 
 from pydoudou import Registry
+from pydoudou.drivers.memberlist.node import GossipNode
+from pydoudou.drivers.memberlist.protocol import Config
 from pydoudou.drivers.memberlist.protocol.stream_limits import MAX_STREAMS_PER_SOURCE
 
 TESTS = Path(__file__).parents[1]
@@ -168,3 +173,22 @@ def test_logs_are_silenced_on_request(caplog: pytest.LogCaptureFixture) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.sendto(b"\xff", endpoint(registry))
         eventually(lambda: len(caplog.records) == 1)
+
+
+def test_a_connection_that_comes_as_the_node_ends_is_no_failure_of_the_loop() -> None:
+    """The cancelling is in the queue before the listener is found to have one."""
+    failures: list[dict[str, Any]] = []
+
+    async def end_as_somebody_connects() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: failures.append(context))
+        node = GossipNode(Config.local("orders-1", "127.0.0.1", 0), bind="127.0.0.1")
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(node.run)
+            await anyio.wait_all_tasks_blocked()
+            with socket.create_connection(("127.0.0.1", node.swim.config.advertise_port)):
+                loop.call_soon(tasks.cancel_scope.cancel)
+                await anyio.sleep_forever()
+
+    anyio.run(end_as_somebody_connects)
+    assert failures == []

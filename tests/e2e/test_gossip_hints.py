@@ -41,10 +41,8 @@ def test_the_pings_of_the_gossip_tell_how_long_a_member_takes_to_answer() -> Non
     with gossiping("orders", GDD_PORT="1") as orders, gossiping(GDD_MEM_SEED=gossip_address(orders)) as caller:
         eventually(lambda: caller.members("orders"))
         (member,) = caller.members("orders")
-        eventually(lambda: caller.round_trip(member) is not None)
-        round_trip = caller.round_trip(member)
-        assert round_trip is not None
-        assert 0 < round_trip < 0.2
+        # Smoothed over several: the first may have been in a moment without a processor.
+        eventually(lambda: 0 < (caller.round_trip(member) or 0.0) < 0.2, timeout=20)
         (own,) = orders.members("orders")
         assert orders.round_trip(own) is None
 

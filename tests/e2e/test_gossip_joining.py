@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
+from support.server_processes import process_of
 from support.waiting import eventually
 
 from pydoudou import JoinError, Registry
@@ -123,10 +124,9 @@ def test_a_start_that_is_interrupted_takes_back_what_it_announced(silent_seed: s
             "GDD_MEM_TCP_TIMEOUT": "30s",
         }
         program = "import pydoudou; pydoudou.new_node(); import time; time.sleep(60)"
-        with subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.DEVNULL) as process:
+        with process_of([sys.executable, "-c", program], env=environment, stderr=subprocess.DEVNULL) as process:
             eventually(lambda: seed.members("orders"), timeout=15)
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(15)
-            process.kill()
         eventually(lambda: not seed.members("orders"), timeout=15)

@@ -8,17 +8,16 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from support.calls_while_draining import CalledEverySoOften, calls_of_both_kinds, get
+from support.calls_while_draining import CalledEverySoOften, called_again, calls_of_both_kinds, get
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember
-from support.server_processes import children, free_port, kill_with_children
+from support.server_processes import children, free_port, process_of
 from support.waiting import eventually
 from support.watched import watched
 
@@ -59,7 +58,7 @@ def ports(registry: Registry) -> list[int]:
 
 
 @contextlib.contextmanager
-def gunicorn(worker_class: str, folder: Path) -> Iterator[tuple[Registry, subprocess.Popen[bytes], int, int]]:
+def gunicorn(worker_class: str, folder: Path) -> Iterator[tuple[Registry, subprocess.Popen[str], int, int]]:
     """Who looks, gunicorn's master, its port, and the port of a second member, which stays."""
     (folder / "apps.py").write_text(APPS)
     (folder / "gunicorn.conf.py").write_text(CONFIGURATION)
@@ -72,8 +71,7 @@ def gunicorn(worker_class: str, folder: Path) -> Iterator[tuple[Registry, subpro
         stays = stack.enter_context(HttpMember("stays")).member().port
         stack.enter_context(gossiping("orders", GDD_MEM_SEED=seed, GDD_PORT=str(stays)))
         variables = {"GDD_MEM_SEED": seed, "GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port)}
-        process = stack.enter_context(subprocess.Popen(command, env=os.environ | FAST_GOSSIP | variables, cwd=folder))
-        stack.callback(kill_with_children, process)
+        process = stack.enter_context(process_of(command, env=os.environ | FAST_GOSSIP | variables, cwd=folder))
         eventually(lambda: sorted(ports(looking)) == sorted([port, stays]), timeout=25)
         eventually(lambda: gossip_nodes(looking) == 3, timeout=25)
         assert get("127.0.0.1", port) == 200
@@ -84,14 +82,14 @@ def gunicorn(worker_class: str, folder: Path) -> Iterator[tuple[Registry, subpro
 def test_its_workers_are_one_member_and_no_call_fails_while_they_are_told_to_end(
     worker_class: str, tmp_path: Path
 ) -> None:
-    with gunicorn(worker_class, tmp_path) as (looking, process, port, stays), calls_of_both_kinds(looking):
-        time.sleep(0.3)  # calls while nothing happens, on connections that are kept
+    with gunicorn(worker_class, tmp_path) as (looking, process, port, stays), calls_of_both_kinds(looking) as calls:
+        called_again(calls)  # on connections that are kept, while nothing happens
         assert sorted(ports(looking)) == sorted([port, stays])
         process.send_signal(signal.SIGTERM)
         eventually(lambda: ports(looking) == [stays])
         assert get("127.0.0.1", port) == 200
         assert process.wait(15) == 0
-        time.sleep(0.2)  # calls when it is gone
+        called_again(calls)  # when it is gone
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP], ids=["killed", "reloaded"])

@@ -136,26 +136,22 @@ def left(response_or_error: Any) -> list[str]:
     return [attempt.left for attempt in attempts]
 
 
-def test_a_silent_member_is_overtaken(using: Use) -> None:
-    async def steps(client: Any) -> None:
-        response = await client.get("http://orders/items")
-        assert response.text == "answer"
-        assert left(response) == ["the other attempt answered first", ""]
+async def one_answers_first(client: Any) -> None:
+    response = await client.get("http://orders/items")
+    assert response.text == "answer"
+    assert left(response) == ["the other attempt answered first", ""]
 
+
+def test_a_silent_member_is_overtaken(using: Use) -> None:
     with Service(is_silent, answers) as service:
-        using(steps, service)
+        using(one_answers_first, service)
         assert (service.served, service.in_flight) == (2, 0)
         assert service.balancer.calls.counters == {"hedges": 1}
 
 
 def test_the_first_one_is_the_answer_if_it_comes_first(using: Use) -> None:
-    async def steps(client: Any) -> None:
-        response = await client.get("http://orders/items")
-        assert response.text == "answer"
-        assert left(response) == ["the other attempt answered first", ""]
-
     with Service(answers_once_the_other_one_came, is_silent) as service:
-        using(steps, service)
+        using(one_answers_first, service)
         assert (service.served, service.in_flight) == (2, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from support.gossip import FAST_GOSSIP
 from support.nacos import nacos_variables
 from support.nacos_server import NacosServer, fresh_service
+from support.server_processes import process_of
 
 SERVER = """
 import json, os, sys, threading
@@ -66,14 +68,9 @@ with pydoudou.new_node(register=False) as registry:
 """
 
 
-def start(program: str, variables: Mapping[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program],
-        env=os.environ | dict(variables),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def started(program: str, variables: Mapping[str, str]) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    command, pipe = [sys.executable, "-c", program], subprocess.PIPE
+    return process_of(command, env=os.environ | dict(variables), stdin=pipe, stdout=pipe)
 
 
 @pytest.mark.parametrize("mode", ["memberlist", "nacos", "memberlist,nacos", "static"])
@@ -82,24 +79,18 @@ def test_the_same_program_works_in_every_mode(mode: str, request: pytest.Fixture
     service = fresh_service()
     common = {**FAST_GOSSIP, **nacos_variables(nacos.address if nacos else "127.0.0.1:1")}
     common |= {"GDD_SERVICE_DISCOVERY_MODE": mode, "SERVICE": service}
-    servers: list[subprocess.Popen[str]] = []
-    try:
+    with contextlib.ExitStack() as stack:
         ports, seed = [], ""
         for _ in range(2):
-            server = start(SERVER, common | {"GDD_SERVICE_NAME": service, "GDD_MEM_SEED": seed})
-            servers.append(server)
+            own = {"GDD_SERVICE_NAME": service, "GDD_MEM_SEED": seed}
+            server = stack.enter_context(started(SERVER, common | own))
             assert server.stdout is not None
             ready = json.loads(server.stdout.readline())
             ports.append(ready["port"])
             seed = seed or ready["gossip"]
         addresses = ",".join(f"http://127.0.0.1:{port}" for port in ports)
         where = {"GDD_MEM_SEED": seed, f"GDD_STATIC_{service.upper().replace('-', '_')}": addresses}
-        client = start(CLIENT, common | where)
-        servers.append(client)
+        client = stack.enter_context(started(CLIENT, common | where))
         output, _ = client.communicate(timeout=50)
         assert client.returncode == 0
         assert json.loads(output) == {"ports": sorted(ports), "sources": sorted(mode.split(","))}
-    finally:
-        for process in servers:
-            process.kill()
-            process.communicate()

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind
 from support import traced_service
 from support.gossip import FAST_GOSSIP, gossip_address, gossiping
 from support.peers import locate
-from support.server_processes import free_port
+from support.server_processes import free_port, process_of
 from support.traced_service import answering, serving
 from support.waiting import eventually
 
@@ -135,10 +135,8 @@ def program(service: str, seed: str, endpoint: str, *calls: str) -> Iterator[Non
     environment |= {"GDD_DRAIN_TIME": "1ms", "OTEL_SERVICE_NAME": service}
     environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = endpoint
     environment["PYTHONPATH"] = str(Path(__file__).parents[1])
-    process = subprocess.Popen([sys.executable, traced_service.__file__, port, *calls], env=environment)
-    try:
+    with process_of([sys.executable, traced_service.__file__, port, *calls], env=environment) as process:
         yield
-    finally:
         process.terminate()
         process.wait(20)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +21,7 @@ from support.browser import chromium, missing
 from support.commands import environment
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.page_program import FRAMEWORKS
-from support.server_processes import free_port
+from support.server_processes import free_port, process_of
 from support.waiting import eventually
 
 PROGRAM = Path(__file__).parents[1] / "support" / "page_program.py"
@@ -34,18 +36,9 @@ FIXED = {
 
 @contextlib.contextmanager
 def program(*command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, *command],
-        env=environment(**variables),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with process_of([sys.executable, *command], env=environment(**variables), **pipes) as process:
+        yield process
 
 
 @contextlib.contextmanager
@@ -125,6 +118,31 @@ def test_the_command_serves_the_page_alone_and_leaves_at_once_with_a_browser_sti
             assert "Traceback" not in process.stderr.read()
 
 
+def test_the_command_ends_at_once_although_wrong_passwords_wait_for_their_answers() -> None:
+    port = free_port()
+    listen = f"127.0.0.1:{port}"
+    guess = f"GET {PAGE} HTTP/1.1\r\nHost: {listen}\r\nAuthorization: Basic {'A' * 8}\r\n\r\n".encode()
+    password = {"GDD_MANAGE_USER": "op", "GDD_MANAGE_PASS": "geheim"}
+    with program("-m", "pydoudou", "page", "--listen", listen, **FAST_GOSSIP, **password) as process:
+        assert process.stdout is not None
+        assert listen in process.stdout.readline()
+        with contextlib.ExitStack() as open_now:
+            guesses = [open_now.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(6)]
+            for connection in guesses:
+                connection.sendall(guess)
+            while not (answered := select.select(guesses, [], [], 20)[0]):
+                pass
+            assert answered[0].recv(12) == b"HTTP/1.1 401"
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            _, errors = process.communicate(timeout=20)
+            took = time.monotonic() - began
+    assert process.returncode == 130
+    assert errors.count("\n") == 1, errors
+    assert "wrong name or password from 127.0.0.1" in errors
+    assert took < 2
+
+
 def _rows(url: str) -> list[dict[str, object]]:
     try:
         found: list[dict[str, object]] = json.loads(httpx.get(f"{url}{PAGE}.json", timeout=20).content)["rows"]
@@ -136,7 +154,6 @@ def _rows(url: str) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["--listen", "nowhere"], 2, "is not HOST:PORT"),
         (["--listen", "127.0.0.1:99999"], 2, "is not HOST:PORT"),
         (["--listen", "192.0.2.1:6061"], 1, "cannot listen"),
         (["--join", "a:b:c"], 2, "GDD_MEM_SEED"),

@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import httpx
+from support.effort import EFFORT
 from support.gossip import gossip_address, gossiping
 from support.page_server import serving
 from support.prometheus import prometheus
+from support.server_processes import process_of
 from support.waiting import eventually
 
 from pydoudou import Registry
@@ -19,7 +21,7 @@ from pydoudou.contrib.page import RegistryPage
 
 ATTACKER = Path(__file__).parents[1] / "support" / "page_attacker.py"
 PASSWORD = {"GDD_MANAGE_USER": "op", "GDD_MANAGE_PASS": "geheim"}
-SECONDS = 5.0
+SECONDS = 5.0 if EFFORT > 1 else 2.0
 
 
 def test_a_prometheus_finds_its_targets_at_the_page_and_scrapes_them(tmp_path: Path) -> None:
@@ -46,7 +48,7 @@ def test_a_thousand_wrong_passwords_a_second_disturb_nobody() -> None:
         with gossiping("users", GDD_MEM_SEED=gossip_address(registry)) as other, other.watch("orders") as events:
             eventually(lambda: len(registry.members()) == len(other.members()) == 2, 20)
             command = [sys.executable, str(ATTACKER), url.rpartition(":")[2], str(SECONDS)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
+            with process_of(command, stdout=subprocess.PIPE) as attacker:
                 times, seen = [], []
                 with httpx.Client(base_url=url, auth=("op", "geheim"), timeout=20) as client:
                     while attacker.poll() is None:

@@ -22,7 +22,7 @@ from support.asgi_requests import ask
 from support.calls_while_draining import get
 from support.limited_caller import LimitedCaller
 from support.redis_server import RedisServer
-from support.server_processes import free_port, kill_with_children
+from support.server_processes import free_port, process_of
 from support.waiting import eventually
 
 from pydoudou.contrib.protection import asgi, wsgi
@@ -168,11 +168,8 @@ def test_the_workers_of_a_server_share_a_limit(server: str, redis: RedisServer, 
             statuses[get("127.0.0.1", port)] += 1
         return sum(statuses.values()) >= 30
 
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            eventually(answers, timeout=40)
-        finally:
-            kill_with_children(process)
+    with process_of(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        eventually(answers, timeout=40)
     assert statuses == {200: 20, 429: 10}
 
 

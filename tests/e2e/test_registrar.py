@@ -22,8 +22,9 @@ import attrs
 import pytest
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
+from support.held import Holdings
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
-from support.server_processes import children
+from support.server_processes import children, process_of
 from support.waiting import eventually
 
 from pydoudou import (
@@ -257,12 +258,11 @@ def test_what_the_page_has_each_process_do_is_one_node(looking: Registry) -> Non
     with contextlib.ExitStack() as stack:
         both = [
             stack.enter_context(
-                subprocess.Popen(
+                process_of(
                     [sys.executable, "-c", program],
                     env=os.environ | variables,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    text=True,
                 )
             )
             for _ in range(2)
@@ -319,6 +319,7 @@ def test_while_there_is_none_the_view_is_stale_and_says_so(looking: Registry, di
 FORKS = """
 import os, sys, time
 sys.path.insert(0, "{tests}")
+from support.held import Holdings
 from support.registrars import sharing
 registry = sharing("orders", GDD_MEM_SEED="{seed}", GDD_PORT="7000", GDD_MEM_SUSPICION_MULT="20")
 registry.start()
@@ -335,7 +336,7 @@ def test_a_worker_that_is_killed_is_gone_although_its_own_children_have_its_sock
 ) -> None:
     program = FORKS.format(tests=Path(__file__).parents[1], seed=gossip_address(looking))
     starts = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {program!r}])"
-    with subprocess.Popen([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True) as above:
+    with process_of([sys.executable, "-c", starts], stdout=subprocess.PIPE) as above:
         assert above.stdout is not None
         child = int(above.stdout.readline())
         try:
@@ -511,6 +512,7 @@ mount -t tmpfs -o size=64k,nr_inodes={inodes} none {directory}
 exec {python} -c '
 import logging, sys
 sys.path.insert(0, "{tests}")
+from support.held import Holdings
 from support.registrars import sharing
 with sharing("orders", GDD_PORT="7000") as worker:
     print(worker.status().registrar is None, worker.status().own_node, worker.status().ready)
@@ -749,14 +751,11 @@ def _has_other_settings(connection: socket.socket) -> None:
 
 
 def test_twenty_starts_and_stops_leave_nothing_behind(looking: Registry, directory: Path) -> None:
-    def held() -> tuple[int, int]:
-        return len([*Path("/proc/self/fd").iterdir()]), threading.active_count()
-
     with workers(looking, 1):
         pass
     eventually(lambda: not ports(looking) or registrars_of(directory))
-    before = held()
+    before = Holdings()
     for _ in range(20):
         with workers(looking, 1) as (worker,):
             assert worker.status().registrar is not None
-    eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)), timeout=15)
+    before.assert_nothing_new(within=15)

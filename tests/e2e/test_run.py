@@ -10,14 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.calls_while_draining import calls_of_both_kinds, get
+from support.calls_while_draining import called_again, calls_of_both_kinds, get
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
-from support.server_processes import free_port, kill_with_children
+from support.server_processes import children, free_port, process_of
 from support.waiting import eventually
 
 from pydoudou import Registry
@@ -68,18 +67,14 @@ def running(
 ) -> Iterator[subprocess.Popen[str]]:
     """`pydoudou run` of a program; at the end both are killed if they still run."""
     program = command or [sys.executable, "-c", PROGRAM, str(port)]
-    with subprocess.Popen(
+    with process_of(
         [*before, *RUN, "--service", "orders", "--port", str(port), *options, "--", *program],
         env=environment(seed, **variables),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
-        try:
-            yield process
-        finally:
-            kill_with_children(process)
+        yield process
 
 
 @pytest.fixture
@@ -109,13 +104,13 @@ def test_no_call_fails_while_it_is_told_to_end_and_it_is_gone_before_its_port_cl
     seed, goes, stays = gossip_address(looking), free_port(), free_port()
     with running(seed, stays), running(seed, goes, "--drain", "2") as process:
         eventually(lambda: ports(looking) == {goes, stays}, timeout=20)
-        with calls_of_both_kinds(looking):
-            time.sleep(0.3)  # calls while nothing happens, on connections that are kept
+        with calls_of_both_kinds(looking) as calls:
+            called_again(calls)  # on connections that are kept, while nothing happens
             process.send_signal(signal.SIGTERM)
             eventually(lambda: ports(looking) == {stays})
             assert get("127.0.0.1", goes) == 200
             assert process.wait(10) == 128 + signal.SIGTERM
-            time.sleep(0.2)  # calls when it is gone
+            called_again(calls)  # when it is gone
         assert ports(looking) == {stays}
 
 
@@ -184,9 +179,8 @@ def test_as_the_first_process_of_a_container_it_handles_signals_and_waits_for_or
     unshare = ("unshare", "--pid", "--fork", "--kill-child")
     with running(gossip_address(looking), port, "--drain", "0.5", command=program, before=unshare) as process:
         eventually(lambda: ports(looking) == {port}, timeout=20)
-        (first,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
-        children = Path(f"/proc/{first}/task/{first}/children")
-        eventually(lambda: len(children.read_text().split()) == 1)
+        (first,) = children(process.pid)
+        eventually(lambda: len(children(first)) == 1)
         os.kill(first, signal.SIGTERM)
         assert process.wait(10) == 128 + signal.SIGTERM
         eventually(lambda: ports(looking) == set())

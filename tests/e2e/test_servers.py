@@ -9,13 +9,12 @@ import contextlib
 import http.client
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from support.calls_while_draining import CalledEverySoOften, calls_of_both_kinds, get
+from support.calls_while_draining import CalledEverySoOften, called_again, calls_of_both_kinds, get
 from support.effort import EFFORT
 from support.served import SETUPS, Served, served
 from support.waiting import eventually
@@ -60,12 +59,12 @@ def test_a_server_is_one_member_while_it_answers_and_nothing_that_happens_to_it_
             replace_a_worker(running)
         assert running.ports() == sorted([running.port, running.stays])
         with calls_of_both_kinds(running.looking) as (retrying, picking):
-            time.sleep(0.3)  # calls while nothing happens, on connections that are kept
+            called_again((retrying, picking))  # on connections that are kept, while nothing happens
             running.process.send_signal(signal.SIGTERM)
             eventually(lambda: running.ports() == [running.stays])
             assert get("127.0.0.1", running.port) == 200
             assert running.process.wait(15) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
-            time.sleep(0.2)  # calls when it is gone
+            called_again((retrying, picking))  # when it is gone
         assert running.ports() == [running.stays]
         assert running.answered_first == [True]
     made = f"{retrying.answered} GET and POST, {picking.answered} by a pick without another try"

@@ -14,7 +14,7 @@ from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember
 from support.served import SETUPS, command_of, written
-from support.server_processes import free_port, kill_with_children
+from support.server_processes import free_port, process_of
 from support.waiting import eventually
 from support.watched import watched
 
@@ -41,18 +41,14 @@ def started(
     """The server on `port`, which is to be registered with that or another one; killed at the end if it still runs."""
     written(name, folder)
     own = {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(registered or port), "GDD_MEM_SEED": gossip_address(looking)}
-    with subprocess.Popen(
+    with process_of(
         command_of(SETUPS[name], port, registered or port),
         env=os.environ | FAST_GOSSIP | NEVER_SUSPECTED | own | {"PYTHONPATH": str(folder)} | variables,
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
-        try:
-            yield process
-        finally:
-            kill_with_children(process)
+        yield process
 
 
 class Said:

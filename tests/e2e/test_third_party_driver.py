@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 import pytest
+from support.server_processes import end_by_its_input
 from support.waiting import eventually
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -133,8 +134,7 @@ class Program:
 
     def end(self) -> str:
         """End it; what it wrote to its standard error."""
-        _, complaint = self._process.communicate(timeout=20)
-        return complaint
+        return end_by_its_input(self._process)
 
     def __enter__(self) -> Program:
         return self
@@ -143,11 +143,7 @@ class Program:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process.poll() is None:
-            try:
-                complaint = self.end()
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                complaint = self.end()
+            complaint = self.end()
             if error is None:
                 assert self._complains.fullmatch(complaint), complaint
                 assert self._process.returncode == 0

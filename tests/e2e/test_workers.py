@@ -18,13 +18,13 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-from support.calls_while_draining import calls_of_both_kinds, get
+from support.calls_while_draining import called_again, calls_of_both_kinds, get
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember
 from support.processor_time import processor_seconds
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, where_registrars_are
-from support.server_processes import children, free_port, kill_with_children
+from support.server_processes import children, end_by_its_input, free_port, process_of
 from support.waiting import eventually
 
 from pydoudou import Registry
@@ -101,14 +101,13 @@ def served(folder: Path, command: list[str], **variables: str) -> Iterator[Serve
         own = {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port), "PYTHONPATH": str(folder)}
         where = f"127.0.0.1:{port}" if "gunicorn" in command else str(port)
         process = stack.enter_context(
-            subprocess.Popen(
+            process_of(
                 [sys.executable, "-m", *command, where],
                 env=os.environ | FAST_GOSSIP | seed | own | variables,
                 cwd=folder,
                 start_new_session=True,
             )
         )
-        stack.callback(kill_with_children, process)
         service = Served(looking, process, port, stays, directory)
         eventually(lambda: sorted(service.ports) == sorted([port, stays]), timeout=30)
         yield service
@@ -217,15 +216,15 @@ def test_when_every_process_of_a_service_is_told_to_end_it_drains_and_no_call_fa
     """As systemd does it: the server, its workers, which the server tells once more, and the registrar."""
     with served(tmp_path, command) as service:
         eventually(lambda: gossip_nodes(service.looking) == 4)
-        with calls_of_both_kinds(service.looking):
-            time.sleep(0.3)  # calls while nothing happens, on connections that are kept
+        with calls_of_both_kinds(service.looking) as calls:
+            called_again(calls)  # on connections that are kept, while nothing happens
             everybody = [service.process.pid, *children(service.process.pid), *registrars_of(service.directory)]
             for pid in everybody:
                 os.kill(pid, signal.SIGTERM)
             eventually(lambda: service.ports == [service.stays])
             assert get("127.0.0.1", service.port) == 200
             service.process.wait(20)
-            time.sleep(0.2)  # calls when it is gone
+            called_again(calls)  # when it is gone
         eventually(lambda: not registrars_of(service.directory))
 
 
@@ -253,18 +252,12 @@ def preloaded(folder: Path, configuration: str) -> tuple[int, str]:
     command = [sys.executable, "-m", *GUNICORN, f"127.0.0.1:{port}", "--preload"]
     with (
         where_registrars_are(folder),
-        subprocess.Popen(
-            command, env=os.environ | FAST_GOSSIP | variables, cwd=folder, stderr=subprocess.PIPE, text=True
-        ) as process,
+        process_of(command, env=os.environ | FAST_GOSSIP | variables, cwd=folder, stderr=subprocess.PIPE) as process,
     ):
-        assert process.stderr is not None
-        try:
-            if not configuration:
-                eventually(lambda: _answers(port), timeout=20)
-                process.terminate()
-            said = process.communicate(timeout=30)[1]
-        finally:
-            kill_with_children(process)
+        if not configuration:
+            eventually(lambda: _answers(port), timeout=20)
+            process.terminate()
+        said = process.communicate(timeout=30)[1]
     return process.returncode, said
 
 
@@ -310,17 +303,16 @@ def running(count: int, how: str, looking: Registry, **gossip: str) -> Iterator[
     with contextlib.ExitStack() as stack:
         processes = [
             stack.enter_context(
-                subprocess.Popen(
+                process_of(
                     [sys.executable, "-c", ONE, how],
                     env=os.environ | FAST_GOSSIP | variables | gossip,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    text=True,
                 )
             )
             for _ in range(count)
         ]
-        stack.callback(lambda: [process.stdin and process.stdin.close() for process in processes])
+        stack.callback(lambda: [end_by_its_input(process) for process in processes])
         for process in processes:
             assert process.stdout is not None
             process.stdout.readline()

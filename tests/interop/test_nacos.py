@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from support.nacos_peers import NacosPeer
 from support.nacos_server import PASSWORD, USER, NacosServer, fresh_service
 from support.waiting import eventually
 
-from pydoudou import EventKind, MemberEvent, MetadataTooLarge, RegistrationError, RoundRobin
+from pydoudou import MetadataTooLarge, RegistrationError, RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
 
 
@@ -285,6 +284,20 @@ def test_a_doctor_tells_which_login_will_do(guarded: NacosServer, user: str, pas
     assert "hunter2" not in str(found)
 
 
+def test_a_doctor_tells_whether_a_user_may_write_only_when_it_is_told_to_try(guarded: NacosServer) -> None:
+    guarded.api.make_reader("reader", "Reader-1")
+    credentials = {"GDD_NACOS_USERNAME": "reader", "GDD_NACOS_PASSWORD": "Reader-1"}
+    mine = nacos_variables(guarded.address, fresh_service(), **credentials)
+    assert looked(**mine) == []
+    (finding,) = looked(writes=True, **mine)
+    assert finding.kind == "nacos-write"
+    assert "'reader' read, and not register" in finding.problem
+    owner = {"GDD_NACOS_USERNAME": USER, "GDD_NACOS_PASSWORD": PASSWORD}
+    assert looked(writes=True, **mine | owner) == []
+    tried = [name for name in guarded.api.services() if name.startswith("pydoudou-doctor-")]
+    assert all(guarded.api.instances(name) == [] for name in tried), "what was registered is taken back"
+
+
 def test_the_access_token_is_not_in_the_sdks_log(guarded: NacosServer, tmp_path: Path) -> None:
     credentials = {"GDD_NACOS_USERNAME": USER, "GDD_NACOS_PASSWORD": PASSWORD}
     log = {"GDD_NACOS_LOG_DIR": str(tmp_path), "GDD_NACOS_LOG_LEVEL": "debug"}
@@ -319,22 +332,6 @@ def test_the_sdk_logs_nothing_unless_asked(nacos: NacosServer, caplog: pytest.Lo
         pass
     assert [record for record in caplog.records if record.name == "naming"] == []
     assert logging.getLogger("naming").handlers == []
-
-
-def test_a_main_thread_that_computes_does_not_cost_the_registration(nacos: NacosServer) -> None:
-    from support.service_process import ServiceProcess
-
-    service = fresh_service()
-    variables = nacos_variables(nacos.address, service)
-    with ServiceProcess("busy", variables) as process, on_nacos(nacos.address) as looker:
-        eventually(lambda: looker.members(service))
-        with looker.watch(service) as events:
-            changes: list[MemberEvent] = []
-            threading.Thread(target=lambda: changes.extend(events), daemon=True).start()
-            process.busy(32.0)  # the server drops a client that does not answer for 20 s
-            time.sleep(30.0)
-            assert [change for change in changes if change.kind is EventKind.LEFT] == []
-        assert looker.members(service)
 
 
 def test_tls_needs_only_the_servers_authority(tmp_path: Path, start_nacos: Callable[..., NacosServer]) -> None:

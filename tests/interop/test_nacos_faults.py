@@ -5,13 +5,16 @@ Where there are services in a `scene`, they are called every 10 ms, and no call 
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import attrs
 import pytest
+from support.effort import EFFORT
 from support.http_members import HttpMember
 from support.nacos import Scene, nacos_variables, on_nacos, scene
 from support.nacos_peers import NacosPeer
@@ -20,11 +23,15 @@ from support.service_process import ServiceProcess
 from support.tcp_proxy import Side, TcpProxy
 from support.waiting import eventually
 
-from pydoudou import EventKind, JoinError, MemberEvent
+from pydoudou import EventKind, JoinError, MemberEvent, RegistryStatus
 from pydoudou.drivers.nacos import NacosDriver
 
 CHECK_INTERVAL = 3.0
 """The default: within it the driver notices that the server has not what it should have."""
+
+DOWN_FOR = 60.0 if EFFORT > 1 else 5.0
+SILENT_FOR = 40.0 if EFFORT > 1 else 0.0
+"""Or until the server has dropped who says nothing, which takes it more than twenty seconds."""
 
 Record = Callable[[str, object], None]
 
@@ -32,58 +39,92 @@ Record = Callable[[str, object], None]
 # -- the server --------------------------------------------------------------------------------------------------------
 
 
+@attrs.frozen
+class Outage:
+    """A server that was killed and started again, and what was seen meanwhile.
+
+    Attributes:
+        seen: by who looked, while it was down and when it was back.
+        stale: the services that were said to be, likewise.
+        lost: events of members that left.
+        listed_after: seconds from when the server was ready until it had everybody again.
+        leaving_took: seconds, for a process that left while it was down.
+        late_start_took: seconds, for a process that was started while it was down.
+        late: the status of that, when the server was down.
+        late_listed_after: as `listed_after`.
+    """
+
+    services: Scene
+    seen: list[frozenset[str]]
+    stale: list[tuple[str, ...]]
+    lost: list[MemberEvent]
+    listed_after: float
+    leaving_took: float
+    late_start_took: float
+    late: RegistryStatus
+    late_listed_after: float
+
+
 @pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NacosServer]:
-    """A server for tests that kill it, and start it again."""
-    with NacosServer(tmp_path_factory.mktemp("mortal") / "home") as server:
-        yield server
+def outage(tmp_path_factory: pytest.TempPathFactory) -> Outage:
+    """Everything that a server's outage shows, in one: it takes long to start a server."""
+    folder = tmp_path_factory.mktemp("outage")
+    with NacosServer(folder / "home") as server, scene(server.address) as services:
+        leaving, late_service = on_nacos(server.address, fresh_service()), fresh_service()
+        told: list[MemberEvent] = []
+        with leaving, services.looker.watch(services.service) as events:
+            threading.Thread(target=lambda: told.extend(events), daemon=True).start()
+            server.kill()
+            killed = time.monotonic()
+            eventually(lambda: not services.looker.status().backends[0].judging)
+            began = time.monotonic()
+            leaving.stop()
+            leaving_took = time.monotonic() - began
+            began = time.monotonic()
+            with on_nacos(server.address, late_service) as registry:
+                late_start_took = time.monotonic() - began
+                late = registry.status()
+                time.sleep(max(0.0, DOWN_FOR - (time.monotonic() - killed)))  # it is the outage itself that lasts
+                seen, stale = [services.seen], [services.looker.status().stale]
+                server.start()
+                eventually(lambda: services.listed_by(server) == services.addresses, timeout=30)
+                listed = time.time() - server.ready_at
+                eventually(lambda: server.api.instances(late_service), timeout=15)
+                late_listed = time.time() - server.ready_at
+                eventually(lambda: registry.status().ready)
+            with NacosPeer("java", folder / "peer", server.address) as third:
+                third.subscribe(services.service)
+                third.wait_for(services.service, lambda change: change.addresses == services.addresses)
+            eventually(services.judging)
+            seen.append(services.seen)
+            stale.append(services.looker.status().stale)
+    lost = [event for event in told if event.kind is EventKind.LEFT]
+    return Outage(services, seen, stale, lost, listed, leaving_took, late_start_took, late, late_listed)
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("down", [5.0, 60.0])
-def test_a_server_that_is_killed_and_comes_back_has_everybody_again(
-    down: float, mortal: NacosServer, tmp_path: Path, record_property: Record
-) -> None:
-    with scene(mortal.address) as services, services.looker.watch(services.service) as events:
-        told: list[MemberEvent] = []
-        threading.Thread(target=lambda: told.extend(events), daemon=True).start()
-        mortal.kill()
-        eventually(lambda: not services.looker.status().backends[0].judging)
-        time.sleep(down)
-        assert services.looker.status().stale == (services.service,)
-        assert services.seen == services.addresses
-        mortal.start()
-        eventually(lambda: services.listed_by(mortal) == services.addresses, timeout=30)
-        listed = time.time() - mortal.ready_at
-        with NacosPeer("java", tmp_path / "peer", mortal.address) as third:
-            third.subscribe(services.service)
-            third.wait_for(services.service, lambda change: change.addresses == services.addresses)
-        eventually(services.judging)
-        assert services.looker.status().stale == ()
-        assert services.seen == services.addresses
-        assert [event for event in told if event.kind is EventKind.LEFT] == []
+def test_a_server_that_is_killed_and_comes_back_has_everybody_again(outage: Outage, record_property: Record) -> None:
+    services = outage.services
+    assert outage.seen == [services.addresses] * 2
+    assert outage.stale == [(services.service,), ()]
+    assert outage.lost == []
     record_property(
         "figures",
-        f"server killed, down for {down:g} s: registered again {listed:.2f} s after it was ready, and seen by the java "
-        "client",
+        f"server killed, down for {DOWN_FOR:g} s: registered again {outage.listed_after:.2f} s after it was ready, and "
+        "seen by the java client",
     )
 
 
-def test_a_server_that_is_down_at_the_start_is_used_when_it_comes(tmp_path: Path, record_property: Record) -> None:
-    server = NacosServer(tmp_path / "home")
-    service = fresh_service()
-    began = time.monotonic()
-    with on_nacos(server.address, service) as registry:
-        assert time.monotonic() - began < 5
-        status = registry.status()
-        assert not status.ready
-        assert "cannot reach the Nacos server" in status.backends[0].driver.message
-        assert server.address in str(status.backends[0])
-        with server:
-            eventually(lambda: server.api.instances(service), timeout=15)
-            listed = time.time() - server.ready_at
-            eventually(lambda: registry.status().ready)
-    record_property("figures", f"server down at the start: registered {listed:.2f} s after it was ready")
+@pytest.mark.timeout(240)
+def test_a_server_that_is_down_at_the_start_is_used_when_it_comes(outage: Outage, record_property: Record) -> None:
+    assert outage.late_start_took < 5
+    assert not outage.late.ready
+    (backend,) = outage.late.backends
+    assert "cannot reach the Nacos server" in backend.driver.message
+    assert re.search(r"127\.0\.0\.1:\d+", str(backend))
+    record_property(
+        "figures", f"server down at the start: registered {outage.late_listed_after:.2f} s after it was ready"
+    )
 
 
 def test_a_server_that_is_down_at_the_start_is_an_error_where_it_is_required() -> None:
@@ -106,21 +147,19 @@ def test_a_server_that_stands_still_for_a_while_costs_nobody_anything(nacos: Nac
         assert services.seen == services.addresses
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_leaving_takes_no_longer_when_the_server_stands_still_or_is_dead(
-    mortal: NacosServer, record_property: Record
+    outage: Outage, nacos: NacosServer, record_property: Record
 ) -> None:
-    took = {}
-    for fault in ("stands still", "is dead"):
-        registry = on_nacos(mortal.address, fresh_service())
-        registry.start()
-        try:
-            mortal.pause() if fault == "stands still" else mortal.kill()
-            began = time.monotonic()
-            registry.stop()
-            took[fault] = time.monotonic() - began
-        finally:
-            mortal.resume() if fault == "stands still" else mortal.start()
+    registry = on_nacos(nacos.address, fresh_service())
+    registry.start()
+    nacos.pause()
+    try:
+        began = time.monotonic()
+        registry.stop()
+        took = {"stands still": time.monotonic() - began, "is dead": outage.leaving_took}
+    finally:
+        nacos.resume()
     record_property("figures", "stop when the server " + ", ".join(f"{k}: {v:.2f} s" for k, v in took.items()))
     assert max(took.values()) < 5
 
@@ -171,61 +210,132 @@ def test_a_connection_that_is_cut_is_replaced_within_the_interval(
     assert took < CHECK_INTERVAL + 1  # the interval, and the time to connect and to be listed
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("seconds", [5.0, 30.0])
-def test_after_a_black_hole_it_is_registered_within_the_interval(
-    seconds: float, nacos: NacosServer, proxied: tuple[TcpProxy, Scene], record_property: Record
+def test_after_a_black_hole_of_which_the_server_knows_nothing_it_is_registered_within_the_interval(
+    nacos: NacosServer, proxied: tuple[TcpProxy, Scene], record_property: Record
 ) -> None:
-    """After 5 s the server knows nothing of it, after 30 s it has dropped the service."""
     proxy, services = proxied
     eventually(lambda: len(connections(nacos, services)) == 2)
     before = connections(nacos, services)
     proxy.black_hole()
-    time.sleep(seconds)
+    time.sleep(5)  # it is the hole itself that lasts
+    assert services.listed_by(nacos) == services.addresses
     proxy.heal()
     healed = time.monotonic()
     eventually(lambda: registered_anew(nacos, services, before), timeout=60)
     took = time.monotonic() - healed
     eventually(services.judging)
     eventually(lambda: services.seen == services.addresses)
-    record_property("figures", f"black hole for {seconds:g} s: registered again {took:.2f} s after its end")
+    record_property("figures", f"black hole for 5 s: registered again {took:.2f} s after its end")
     assert took < CHECK_INTERVAL + 1
 
 
-# -- our own process ---------------------------------------------------------------------------------------------------
+# -- who is silent until the server drops it ---------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(120)
-def test_a_process_that_was_frozen_until_the_server_dropped_it_is_back_when_it_thaws(
-    nacos: NacosServer, record_property: Record
-) -> None:
-    service = fresh_service()
-    variables = nacos_variables(nacos.address, service)
+@attrs.frozen
+class Dropped:
+    """Two services of which the server has heard nothing for so long that it dropped them, and one that only computed.
+
+    Attributes:
+        lasted: seconds until it had, and a while longer with more effort.
+        cut_off: seconds from the end of the black hole until the one behind it was registered again.
+        frozen: the same for the process that stood still, from when it went on.
+        frozen_seen: until others saw that one.
+        computing_seen: whether others saw, when both had been dropped, the one whose main thread computed all the time.
+        computing_lost: events of its having left until then.
+    """
+
+    lasted: float
+    cut_off: float
+    frozen: float
+    frozen_seen: float
+    computing_seen: bool
+    computing_lost: list[MemberEvent]
+
+
+@pytest.fixture(scope="module")
+def dropped(nacos: NacosServer) -> Dropped:
+    """All at once: it takes the server more than twenty seconds."""
+    service, of_the_computing = fresh_service(), fresh_service()
+    told: list[MemberEvent] = []
+    port = pick_ports(offsets=(0, 1000))[0]
     with (
         on_nacos(nacos.address) as looker,
         HttpMember("stays") as stays,
         on_nacos(nacos.address, service, GDD_PORT=str(stays.port)),
-        ServiceProcess("freezes", variables, watch=service) as freezes,
+        ServiceProcess("freezes", nacos_variables(nacos.address, service), watch=service) as freezes,
+        ServiceProcess("computes", nacos_variables(nacos.address, of_the_computing)) as computes,
+        looker.watch(of_the_computing) as events,
+        TcpProxy({port: nacos.port, port + 1000: nacos.port + 1000}) as proxy,
+        scene(nacos.address, first_at=f"127.0.0.1:{port}") as services,
     ):
-        eventually(lambda: len(looker.members(service)) == 2)
+        eventually(lambda: len(looker.members(service)) == len(connections(nacos, services)) == 2)
+        eventually(lambda: looker.members(of_the_computing))
+        threading.Thread(target=lambda: told.extend(events), daemon=True).start()
+        before = connections(nacos, services)
         began = time.monotonic()
+        computes.busy(max(30.0, SILENT_FOR))
         freezes.kill(signal.SIGSTOP)
-        eventually(lambda: len(looker.members(service)) == 1, timeout=40)
-        dropped = time.monotonic() - began
-        time.sleep(max(0.0, 40 - dropped))
-        thawed = time.monotonic()
+        proxy.black_hole()
+        eventually(lambda: len(looker.members(service)) == 1 and len(services.listed_by(nacos)) == 1, timeout=60)
+        time.sleep(max(0.0, SILENT_FOR - (time.monotonic() - began)))
+        lasted = time.monotonic() - began
+        computing = bool(looker.members(of_the_computing)), [event for event in told if event.kind is EventKind.LEFT]
         freezes.kill(signal.SIGCONT)
-        eventually(lambda: len(nacos.api.instances(service)) == 2, timeout=30)
-        listed = time.monotonic() - thawed
-        eventually(lambda: len(looker.members(service)) == 2)
-        seen = time.monotonic() - thawed
+        proxy.heal()
+        mended = time.monotonic()
+        waited_for = {
+            "cut_off": lambda: registered_anew(nacos, services, before),
+            "frozen": lambda: len(nacos.api.instances(service)) == 2,
+            "frozen_seen": lambda: len(looker.members(service)) == 2,
+        }
+        after: dict[str, float] = {}
+
+        def all_are_back() -> bool:
+            for what in waited_for.keys() - after.keys():
+                if waited_for[what]():
+                    after[what] = time.monotonic() - mended
+            return after.keys() == waited_for.keys()
+
+        eventually(all_are_back, timeout=60)
+        eventually(services.judging)
+        eventually(lambda: services.seen == services.addresses)
         with on_nacos(nacos.address, service, GDD_PORT="7999"):
             freezes.wait_for_change("joined", "127.0.0.1:7999")
+    return Dropped(lasted, after["cut_off"], after["frozen"], after["frozen_seen"], *computing)
+
+
+@pytest.mark.timeout(180)
+def test_after_a_black_hole_for_which_the_server_dropped_it_it_is_registered_within_the_interval(
+    dropped: Dropped, record_property: Record
+) -> None:
+    record_property(
+        "figures", f"black hole for {dropped.lasted:.0f} s: registered again {dropped.cut_off:.2f} s after its end"
+    )
+    assert dropped.cut_off < CHECK_INTERVAL + 1
+
+
+@pytest.mark.timeout(180)
+def test_a_process_that_was_frozen_until_the_server_dropped_it_is_back_when_it_thaws(
+    dropped: Dropped, record_property: Record
+) -> None:
     record_property(
         "figures",
-        f"frozen for 40 s, dropped after {dropped:.1f} s: registered again {listed:.2f} s after the thaw, "
-        f"seen after {seen:.2f} s",
+        f"frozen for {dropped.lasted:.0f} s, and dropped: registered again {dropped.frozen:.2f} s after the thaw, seen "
+        f"after {dropped.frozen_seen:.2f} s",
     )
+    assert dropped.frozen_seen < 2 * CHECK_INTERVAL
+
+
+@pytest.mark.timeout(180)
+def test_a_main_thread_that_computes_until_the_server_has_dropped_others_does_not_cost_the_registration(
+    dropped: Dropped,
+) -> None:
+    assert dropped.computing_seen
+    assert dropped.computing_lost == []
+
+
+# -- a registration ----------------------------------------------------------------------------------------------------
 
 
 def test_a_registration_that_somebody_removed_is_restored_within_the_interval(

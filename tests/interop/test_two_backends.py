@@ -22,7 +22,7 @@ from support.waiting import eventually
 
 from pydoudou import MemberEvent, Registry, Settings
 
-PROBE_INTERVAL = 2.0
+PROBE_INTERVAL = 1.0
 GOSSIP_BOUND = 3 * PROBE_INTERVAL
 GOSSIP = {
     "GDD_MEM_HOST": "127.0.0.1",

@@ -79,6 +79,12 @@ _NAMES = {
     "pydoudou.contrib.simulator": ["simulate", "Simulation", "Load", "Fault", "Row"],
 }
 """Of these modules not all names that others import are for programs, or they are constants of another module."""
+_PARTS = {
+    "pydoudou.discovery.call_findings:CallFindings",
+    "pydoudou.discovery.draining:Draining",
+    "pydoudou.contrib.httpx_transport:BalancedTransport",
+}
+"""Bases that nobody uses by themselves: what they have stands with the classes that are made of them."""
 _SECTION = re.compile(r"^((?:Args|Attributes|Raises|Returns|Yields)(?:, [\w ]+)?):$")
 _TOLD = {"classmethod", "staticmethod", "property", "contextmanager", "asynccontextmanager"}
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -100,7 +106,7 @@ def page() -> str:
                 lines += [f"`{public}`: see [{public}](#{shown[place]}).", ""]
                 continue
             shown[place] = _anchor(public, headings)
-            lines += [*_entry(public, *_definition(place), _inherited_init(place)), ""]
+            lines += [*_entry(public, *_definition(place), _inherited_init(place)), *_inherited(place), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
 
 
@@ -187,10 +193,34 @@ def _class(node: ast.ClassDef, inherited: _Function | None) -> Iterator[str]:
     yield from _prose(ast.get_docstring(node) or "")
     if made is not None:
         yield from _prose(ast.get_docstring(made) or "")
+    yield from _methods(node)
+
+
+def _methods(node: ast.ClassDef) -> Iterator[str]:
     for each in node.body:
         if isinstance(each, _Function) and not each.name.startswith("_") and not _overloads(each):
             yield from _code(_signature(each))
             yield from _prose(ast.get_docstring(each) or "")
+
+
+def _inherited(place: str) -> Iterator[str]:
+    """What a class has from bases that are parts of it."""
+    module, _, name = place.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    for base in found.__mro__[1:] if isinstance(found, type) else ():
+        there = f"{base.__module__}:{base.__name__}"
+        if there in _PARTS:
+            node, _ = _definition(there)
+            assert isinstance(node, ast.ClassDef)
+            yield from _attributes(ast.get_docstring(node) or "")
+            yield from _methods(node)
+
+
+def _attributes(docstring: str) -> Iterator[str]:
+    """Those that a class says that it has."""
+    _, found, attributes = docstring.partition("\nAttributes:\n")
+    if found:
+        yield from _prose(f"Attributes:\n{attributes}")
 
 
 def _is_field(node: ast.stmt) -> bool:

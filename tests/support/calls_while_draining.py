@@ -8,14 +8,15 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import httpx
+from support.waiting import eventually
 
 from pydoudou import LeastLatency, Registry, RoundRobin
 from pydoudou.contrib.httpx import DiscoveryTransport
 
-__all__ = ["CalledEverySoOften", "calls_of_both_kinds", "get"]
+__all__ = ["CalledEverySoOften", "called_again", "calls_of_both_kinds", "get"]
 
 EVERY = 0.005
 
@@ -43,6 +44,11 @@ class CalledEverySoOften:
         self._call = call
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def called(self) -> int:
+        """How often it has called so far, whatever became of it."""
+        return self.answered + self.failed.total()
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -73,6 +79,12 @@ class CalledEverySoOften:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+
+def called_again(calls: Iterable[CalledEverySoOften], times: int = 20) -> None:
+    """Wait until each of them has called so often again: by then on connections that are kept, and every member."""
+    due = [(each, each.called + times) for each in calls]
+    eventually(lambda: all(each.called >= count for each, count in due), timeout=20)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 import pyte
+from support.server_processes import process_of
 
 __all__ = ["Terminal", "environment", "pydoudou", "running"]
 
@@ -38,46 +39,42 @@ def pydoudou(*arguments: str, enter: Sequence[str] = (), **variables: str) -> su
 
 
 @contextlib.contextmanager
-def running(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, enter: Sequence[str] = (), **variables: str) -> Iterator[subprocess.Popen[str]]:
     """A command that goes on, in a pipe; ended by Ctrl-C unless it has ended."""
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
+    with process_of(
+        [*enter, *COMMAND, *arguments],
         env=environment(PYTHONUNBUFFERED="1", **variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         try:
             yield process
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
-                try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
 
 
 class Terminal:
-    """A command on a terminal of so many columns. Used as a context manager.
+    """A command on a terminal of so many columns, which it is controlled by. Used as a context manager.
 
     Attributes:
         raw: all that the terminal was sent so far.
     """
 
-    def __init__(self, *arguments: str, columns: int = 120, **variables: str) -> None:
+    def __init__(self, *arguments: str, columns: int = 120, enter: Sequence[str] = (), **variables: str) -> None:
         self._screen = pyte.Screen(columns, _LINES)
         self._stream = pyte.ByteStream(self._screen)
         self._mine, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _LINES, columns, 0, 0))
         self.raw = b""
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            env=environment(TERM="xterm", **variables),
+            ["setsid", "--ctty", *enter, *COMMAND, *arguments],
+            env=environment(**({"TERM": "xterm"} | variables)),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            start_new_session=True,
         )
         os.close(theirs)
 
@@ -96,6 +93,16 @@ class Terminal:
         while not any(text in line for line in self.lines):
             assert self._read(over - time.monotonic()), f"no {text!r} on the screen: {self.lines}"
 
+    def wait_for_bytes(self, sent: bytes, timeout: float = 20.0) -> None:
+        """Read until the terminal was sent `sent`, which its screen may not show any more.
+
+        Raises:
+            AssertionError: it was not in time, or before the command ended.
+        """
+        over = time.monotonic() + timeout
+        while sent not in self.raw:
+            assert self._read(over - time.monotonic()), f"no {sent!r} in what ends with {self.raw[-500:]!r}"
+
     def read_on(self, within: float = 0.1) -> None:
         """Read what comes meanwhile."""
         self._read(within)
@@ -112,9 +119,9 @@ class Terminal:
         return self.process.wait(max(0.1, over - time.monotonic()))
 
     def interrupt(self) -> float:
-        """Ctrl-C; the seconds that it took to end."""
+        """Type Ctrl-C, of which all processes of the command are told; the seconds that it took to end."""
         began = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
+        self.write("\x03")
         self.end()
         return time.monotonic() - began
 

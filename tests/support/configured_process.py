@@ -23,6 +23,10 @@ from types import TracebackType
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.server_processes import end_by_its_input
+
 __all__ = ["ConfiguredProcess"]
 
 
@@ -139,12 +143,7 @@ class ConfiguredProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.poll() is None:
-            try:
-                self._process.communicate(timeout=20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.communicate()
+        end_by_its_input(self._process)
 
 
 if __name__ == "__main__":

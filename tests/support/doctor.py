@@ -14,15 +14,15 @@ from .gossip import FAST_GOSSIP
 __all__ = ["looked", "only", "situation"]
 
 
-def situation(**variables: str) -> Situation:
+def situation(*, writes: bool = False, **variables: str) -> Situation:
     """That of a process with these variables."""
-    return Situation.of(Configuration((Source(ENVIRONMENT, variables),)))
+    return Situation.of(Configuration((Source(ENVIRONMENT, variables),)), writes=writes)
 
 
-def looked(**variables: str) -> list[Finding]:
+def looked(*, writes: bool = False, **variables: str) -> list[Finding]:
     """What is found with these settings, of a service that would be registered as ``carts``."""
     settings = {"GDD_SERVICE_NAME": "carts", "GDD_PORT": "6063", **FAST_GOSSIP, **variables}
-    return findings_of(CHECKS, situation(**settings))
+    return findings_of(CHECKS, situation(writes=writes, **settings))
 
 
 def only(found: Sequence[Finding]) -> Finding:

@@ -121,6 +121,12 @@ class NacosApi:
         """Make the user ``nacos``, who may do everything; a server with authentication has none at first."""
         self._call("POST", "/v3/auth/user/admin", password=password)
 
+    def make_reader(self, user: str, password: str) -> None:
+        """Make a user who may read everything in the namespace ``public``, and write nothing."""
+        self._call("POST", "/v3/auth/user", username=user, password=password)
+        self._call("POST", "/v3/auth/role", role=f"{user}-role", username=user)
+        self._call("POST", "/v3/auth/permission", role=f"{user}-role", resource="public:*:*", action="r")
+
     def _instance(self, service: str, group: str, listed: Listed) -> dict[str, Any]:
         return {
             "serviceName": service,

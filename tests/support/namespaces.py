@@ -7,11 +7,15 @@ where one is missing, and fails in CI.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import ipaddress
 import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import attrs
 import pytest
@@ -19,6 +23,10 @@ import pytest
 __all__ = ["Host", "network"]
 
 _PREFIX = "pdou"
+_NAMESPACES = Path("/var/run/netns")
+_FILES = Path("/etc/netns")
+"""`ip netns exec` shows a command the files that lie here in a folder of the namespace's name as those of ``/etc``."""
+_NETWORK = 0x40000000  # CLONE_NEWNET
 _networks = itertools.count()
 
 
@@ -39,6 +47,22 @@ class Host:
         """What to put before a command that is to run there."""
         return ("ip", "netns", "exec", self.name)
 
+    def know(self, names: Mapping[str, str]) -> None:
+        """Have commands that are run here from now on know the addresses of these names."""
+        folder = _FILES / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [f"{address} {name}\n" for name, address in {"localhost": "127.0.0.1", **names}.items()]
+        (folder / "hosts").write_text("".join(lines), "utf-8")
+
+    def threads(self, count: int = 1) -> ThreadPoolExecutor:
+        """Threads of this process whose sockets are those of this host."""
+        return ThreadPoolExecutor(count, initializer=self._go)
+
+    def _go(self) -> None:
+        with (_NAMESPACES / self.name).open() as namespace:
+            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _NETWORK) != 0:
+                raise OSError(ctypes.get_errno(), f"this thread cannot enter {self.name}")
+
     def _rules(self, rules: str) -> None:
         _run(*self.enter, "nft", "flush", "ruleset")
         if rules:
@@ -48,6 +72,10 @@ class Host:
     def cut_off_from(self, others: Sequence[Host]) -> None:
         """Hear nothing from these hosts."""
         self._rules(f"ip saddr {{ {', '.join(other.address for other in others)} }} drop;")
+
+    def unplug(self) -> None:
+        """Take its address off the network, as that of a container that has ended: nothing answers there."""
+        _run("ip", "-n", self.name, "link", "set", "eth0", "down")
 
     def lose(self, percent: int) -> None:
         """Lose this share of what arrives, at random."""
@@ -72,9 +100,9 @@ def _missing() -> str:
 
 
 @contextlib.contextmanager
-def network(count: int) -> Iterator[list[Host]]:
-    """That many hosts on one bridge, 10.77.0.1 and up; the bridge stands in a namespace of its own, so that networks do
-    not know of each other.
+def network(count: int, subnet: str = "10.77.0.0/24") -> Iterator[list[Host]]:
+    """That many hosts on one bridge, with the first addresses of the subnet; the bridge stands in a namespace of its
+    own, so that networks do not know of each other.
     """
     missing = _missing()
     if missing and os.environ.get("CI"):
@@ -83,7 +111,9 @@ def network(count: int) -> Iterator[list[Host]]:
         pytest.skip(missing)
     prefix = f"{_PREFIX}{os.getpid()}n{next(_networks)}"
     bridge = f"{prefix}b"
-    hosts = [Host(f"{prefix}h{number}", f"10.77.0.{number}") for number in range(1, count + 1)]
+    net = ipaddress.ip_network(subnet)
+    addresses = itertools.islice(net.hosts(), count)
+    hosts = [Host(f"{prefix}h{number}", str(address)) for number, address in enumerate(addresses, 1)]
     try:
         _run("ip", "netns", "add", bridge)
         _run("ip", "-n", bridge, "link", "add", "br0", "type", "bridge")
@@ -106,10 +136,11 @@ def network(count: int) -> Iterator[list[Host]]:
                 host.name,
             )
             _run("ip", "-n", bridge, "link", "set", f"p{number}", "master", "br0", "up")
-            _run("ip", "-n", host.name, "addr", "add", f"{host.address}/24", "dev", "eth0")
+            _run("ip", "-n", host.name, "addr", "add", f"{host.address}/{net.prefixlen}", "dev", "eth0")
             for device in ("eth0", "lo"):
                 _run("ip", "-n", host.name, "link", "set", device, "up")
         yield hosts
     finally:
         for name in (bridge, *(host.name for host in hosts)):
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
+            shutil.rmtree(_FILES / name, ignore_errors=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.server_processes import process_of
 
 from .http_members import HttpMember
 
@@ -57,9 +57,5 @@ def prometheus(folder: Path, **scraped: Any) -> Iterator[Ask]:
             return []
         return [(found["metric"], float(found["value"][1])) for found in result]
 
-    with subprocess.Popen(command, cwd=folder) as process:
-        try:
-            yield answer
-        finally:
-            process.terminate()
-            process.wait(20)
+    with process_of(command, cwd=folder):
+        yield answer

@@ -15,6 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.server_processes import end_by_its_input
+
 __all__ = ["PythonPeer"]
 
 
@@ -68,16 +72,7 @@ class PythonPeer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+        end_by_its_input(self._process, within=15)
 
 
 if __name__ == "__main__":

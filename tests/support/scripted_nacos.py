@@ -62,6 +62,11 @@ class Answer(enum.StrEnum):
         """Whether the server says that it does not want it."""
         return self in (Answer.REFUSAL, Answer.REFUSAL_BY_ERROR, Answer.ILLEGAL)
 
+    @property
+    def is_error(self) -> bool:
+        """Whether it is an error of the server's, of a connection that it knows."""
+        return self in _ERRORS and self is not Answer.UNREGISTERED
+
 
 _TYPES = {
     "ServerCheckRequest": Question.CONNECT,

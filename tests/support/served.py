@@ -22,7 +22,7 @@ from .calls_while_draining import get
 from .gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
 from .http_members import HttpMember
 from .peers import locate
-from .server_processes import children, free_port, kill_with_children
+from .server_processes import children, free_port, process_of
 from .waiting import eventually
 from .watched import watched
 
@@ -259,8 +259,7 @@ def served(name: str, folder: Path, **variables: str) -> Iterator[Served]:
         if not setup.run:
             own |= {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port)}
         command = command_of(setup, port, port)
-        process = stack.enter_context(subprocess.Popen(command, env=os.environ | gossip | own, cwd=folder))
-        stack.callback(kill_with_children, process)
+        process = stack.enter_context(process_of(command, env=os.environ | gossip | own, cwd=folder))
         running = Served(setup, looking, seed, process, port, stays, folder, answered_first)
         eventually(lambda: running.ports() == sorted([port, stays]), timeout=25)
         assert get("127.0.0.1", port) == 200

@@ -99,7 +99,7 @@ class ServiceProcess(Driven):
 
     def status(self) -> dict[str, Any]:
         """``judging`` by mode, which services are ``stale``, and what is held: ``gauges``, ``nodes``, ``members``; and
-        ``free_heap_bytes``, which are not.
+        ``counters`` and ``free_heap_bytes``, which are not.
         """
         return self.ask(json.dumps({"cmd": "status"}), "status")
 
@@ -175,6 +175,7 @@ def _obey(registry: Any, command: dict[str, Any]) -> dict[str, Any]:
             "judging": judging,
             "stale": list(status.stale),
             "gauges": [dict(driver.gauges) for driver in drivers],
+            "counters": [dict(driver.counters) for driver in drivers],
             "nodes": [driver.nodes for driver in drivers],
             "members": len(registry.members()),
             "restarts": [backend.restarts for backend in status.backends],

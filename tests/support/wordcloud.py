@@ -15,10 +15,24 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HERE", "RUN", "Person", "running", "skip_without", "upload_in_page"]
+__all__ = ["HERE", "RUN", "SECRETS", "Person", "calls_under_way", "part", "running", "skip_without", "upload_in_page"]
 
 HERE = Path(__file__).parents[2] / "docs" / "examples" / "wordcloud"
 RUN = HERE / "run"
+SECRETS = dict.fromkeys(
+    (
+        "GDD_MANAGE_PASS",
+        "BIZ_OSS_KEY",
+        "BIZ_OSS_SECRET",
+        "BIZ_FIRST_USER",
+        "BIZ_FIRST_PASSWORD",
+        "BIZ_JWT_SECRET",
+        "POSTGRES_PASSWORD",
+        "GF_SECURITY_ADMIN_PASSWORD",
+    ),
+    "given",
+)
+"""What the Compose file asks for."""
 _NEEDED = ("wordcloud", "rjieba", "boto3", "moto", "bcrypt", "jwt", "sqlalchemy", "multipart")
 
 
@@ -36,7 +50,8 @@ def running(folder: Path, scale: Mapping[str, int] | None = None, *, full: bool 
     """The `system.topology.System`, from its start to its stop; `full` with real parts."""
     from system.topology import System
 
-    system = System(folder, scale=dict(scale or {}), full=full)
+    # Two that begin at the same moment would both find the usual port free, and one would talk to the other's bff.
+    system = System(folder, scale=dict(scale or {}), full=full, port=0)
     try:
         system.start()
         yield system
@@ -44,11 +59,23 @@ def running(folder: Path, scale: Mapping[str, int] | None = None, *, full: bool 
         system.stop()
 
 
+def part(system: Any, name: str) -> Any:
+    """The `system.parts.Part` of that name."""
+    return next(part for part in system.parts if part.name == name)
+
+
+def calls_under_way(caller: Any, service: str) -> bool:
+    """Whether a part waits for an answer of a service."""
+    url = f"http://127.0.0.1:{caller.port}/go-doudou/prometheus"
+    told = httpx.get(url, auth=("admin", "admin")).raise_for_status().text
+    return f'pydoudou_attempts_in_flight{{service="{service}"}} 1.0' in told
+
+
 class Person(httpx.Client):
-    """Somebody who signs in."""
+    """Somebody who signs in, and may upload any number of texts at once."""
 
     def __init__(self, url: str, name: str = "jackchen", password: str = "1234") -> None:
-        super().__init__(base_url=url, timeout=180.0)
+        super().__init__(base_url=url, timeout=180.0, limits=httpx.Limits(max_connections=None))
         self._signs_in_with = {"username": name, "password": password}
 
     def __enter__(self) -> Person:
@@ -65,6 +92,15 @@ class Person(httpx.Client):
         """Those of this person, the latest first."""
         answer = self.get("task/page", params={"page": page, "pageSize": size}).raise_for_status()
         return list(answer.json()["result"]["items"])
+
+    def all_tasks(self) -> list[dict[str, Any]]:
+        """Every one of this person."""
+        found: list[dict[str, Any]] = []
+        while some := self.tasks(page=len(found) // 100 + 1):
+            found += some
+            if len(some) < 100:
+                break
+        return found
 
     def picture(self, url: str) -> bytes:
         """What the browser would show."""

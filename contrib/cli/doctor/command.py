@@ -32,16 +32,22 @@ CHECKS = (
 
 
 @click.command()
+@click.option(
+    "--write",
+    is_flag=True,
+    help="See whether Nacos lets this user register, too: an ephemeral instance of a service pydoudou-doctor-…, which "
+    "is taken back at once. Nothing else is ever written.",
+)
 @output_option
 @seed_option
-def doctor(output: Output, joining: Joining) -> None:
+def doctor(write: bool, output: Output, joining: Joining) -> None:
     """What is wrong with the settings, this machine, the cluster or the Nacos server, and what to do about it.
 
     It looks as the process would that has this environment: to register if GDD_SERVICE_NAME is set. Nothing is
-    registered. The exit code is 0 if nothing was found, else 1.
+    registered, unless --write asks for it. The exit code is 0 if nothing was found, else 1.
     """
     logging.getLogger("pydoudou").setLevel(logging.CRITICAL)  # what is logged here are the findings, less well said
-    situation = Situation.of(joining.configuration())
+    situation = Situation.of(joining.configuration(), writes=write)
     with progress("looking", len(CHECKS)) as step:
         found = findings_of(CHECKS, situation, lambda check: step())
     if output.as_json:

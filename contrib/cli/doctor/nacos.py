@@ -1,13 +1,16 @@
-"""Do the Nacos servers answer, do they take the login, and may this user read?"""
+"""Do the Nacos servers answer, do they take the login, and may this user read; and, if that is asked for, write?"""
 
 from __future__ import annotations
 
 import email.utils
+import os
 import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+
+import attrs
 
 import pydoudou
 
@@ -18,6 +21,7 @@ from .situation import Finding, Situation
 
 __all__ = ["look_at_nacos"]
 
+_OUT_OF_REACH = frozenset({"nacos-grpc", "nacos-http", "nacos-name", "nacos-unreachable"})
 _WITHIN = 2.0
 _READY_WITHIN = 6.0
 _ASK_AGAIN = 0.1
@@ -34,7 +38,7 @@ def look_at_nacos(situation: Situation) -> Iterator[Finding]:
     for server in settings.servers:
         problems = list(_look_at(server, settings))
         yield from problems
-        reached |= not any(problem.kind in ("nacos-grpc", "nacos-unreachable", "nacos-name") for problem in problems)
+        reached |= not {problem.kind for problem in problems} & _OUT_OF_REACH
     if reached:
         yield from _look_inside(situation, settings)
 
@@ -117,13 +121,42 @@ def _look_inside(situation: Situation, settings: NacosSettings) -> Iterator[Find
             yield from _seen(registry, situation.service[0], settings)
     except DiscoveryError as error:
         yield _refused(str(error), settings)
+        return
+    if situation.writes:
+        yield from _write(variables, settings)
+
+
+def _write(variables: dict[str, str], settings: NacosSettings) -> Iterator[Finding]:
+    """Whether it may register: an instance of a service that has a name of its own, which goes with the connection, and
+    at the latest when the server misses that. Nacos drops a service without instances by itself.
+    """
+    own = variables | {"GDD_SERVICE_NAME": f"pydoudou-doctor-{os.urandom(4).hex()}", "GDD_WEIGHT": ""}
+    try:
+        registering = pydoudou.Settings.from_env(own, register=True)
+        with pydoudou.Registry(attrs.evolve(registering, leave_on_sigterm=False)) as registry:
+            _wait_until_ready(registry)
+            problem = "" if registry.status().ready else registry.status().backends[0].driver.message
+    except DiscoveryError as error:
+        problem = str(error)
+    if problem:
+        yield Finding(
+            "nacos-write",
+            f"the Nacos server lets {_who(settings)} read, and not register in the namespace {settings.namespace!r}: "
+            f"{problem}",
+            "give the user of GDD_NACOS_USERNAME a role with rights to write there; one that only looks needs none",
+        )
+
+
+def _wait_until_ready(registry: pydoudou.Registry) -> None:
+    """As long as a server may take that works on it."""
+    over = time.monotonic() + _READY_WITHIN
+    while not registry.status().ready and time.monotonic() < over:
+        time.sleep(_ASK_AGAIN)
 
 
 def _seen(registry: pydoudou.Registry, service: str, settings: NacosSettings) -> Iterator[Finding]:
     """What a process sees that has connected, or tries to."""
-    over = time.monotonic() + _READY_WITHIN
-    while not registry.status().ready and time.monotonic() < over:
-        time.sleep(_ASK_AGAIN)
+    _wait_until_ready(registry)
     message = registry.status().backends[0].driver.message
     if not registry.status().ready:
         refused = any(word in message.lower() for word in _REFUSALS)
@@ -146,10 +179,9 @@ def _seen(registry: pydoudou.Registry, service: str, settings: NacosSettings) ->
 def _refused(message: str, settings: NacosSettings) -> Finding:
     """The server understands, and does not want to."""
     if "log in" in message or not settings.username:
-        who = f"the user {settings.username!r}" if settings.username else "a client without a login"
         return Finding(
             "nacos-login",
-            f"the Nacos server refuses {who}: {message}",
+            f"the Nacos server refuses {_who(settings)}: {message}",
             "set GDD_NACOS_USERNAME and GDD_NACOS_PASSWORD to a user of that server",
         )
     return Finding(
@@ -158,3 +190,7 @@ def _refused(message: str, settings: NacosSettings) -> Finding:
         f"{settings.namespace!r}: {message}",
         "give the user of GDD_NACOS_USERNAME a role with rights to read and write there, or set GDD_NACOS_NAMESPACE_ID",
     )
+
+
+def _who(settings: NacosSettings) -> str:
+    return f"the user {settings.username!r}" if settings.username else "a client without a login"

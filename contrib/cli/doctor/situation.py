@@ -42,15 +42,17 @@ class Situation:
 
     Attributes:
         reading: the variables as they were read, and what is wrong with them, in place of which there are defaults.
+        writes: whether something may be registered, under a name of its own and for a moment.
     """
 
     reading: Reading
+    writes: bool = False
 
     @classmethod
-    def of(cls, configuration: Configuration) -> Situation:
+    def of(cls, configuration: Configuration, *, writes: bool = False) -> Situation:
         """As a process with this configuration would start: to register if the service has a name, else to look."""
         named = bool(configuration.values().get("GDD_SERVICE_NAME", "").strip())
-        return cls(read(configuration, register=named))
+        return cls(read(configuration, register=named), writes)
 
     @property
     def values(self) -> Mapping[str, str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from support.held import Holdings
 from support.http_members import HttpMember
 from support.scripted import ScriptedPlugin, settings
 from support.waiting import eventually_async
@@ -88,6 +87,8 @@ def test_the_server_is_answered_whatever_the_application_knows_of_a_lifespan(app
 
         async def until_registered() -> None:
             assert registered.server is not None
+            await eventually_async(lambda: member.served)
+            registered.server.recognise(member.served[0].headers["user-agent"])  # as if it had served that itself
             await eventually_async(lambda: registered.server.status().state is State.REGISTERED)
 
         anyio.run(server.live, until_registered)
@@ -126,16 +127,13 @@ def test_twenty_lives_leave_no_thread_no_file_and_no_handler_behind() -> None:
     plugin = ScriptedPlugin("gossip")
     chosen = settings(plugin, **REGISTERED)
 
-    def held() -> tuple[int, int, object]:
-        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), signal.getsignal(signal.SIGTERM)
-
     async def lives() -> None:
         server = Server(Registered(without_lifespan, settings=chosen))
         await server.live(nothing)
-        before = held()
+        before = Holdings()
         for _ in range(20):
             await server.live(nothing)
-        assert held() == before
+        await before.assert_nothing_new_async()
 
     anyio.run(lives)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import resource
 import threading
@@ -33,6 +34,7 @@ HEALTHY = {
     **{"GDD_MEM_HOST": "10.0.0.3", "GDD_MEM_SEED": "10.0.0.1"},
 }
 KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
@@ -239,9 +241,31 @@ def test_all_checks_have_names_of_their_own() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS)
 
 
+def kinds() -> set[str]:
+    """Of all findings that there are."""
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "contrib/cli/doctor").glob("*.py"))
+    return {*re.findall(r'Finding\(\s*"([a-z-]+)"', sources), "workers-name", "workers-port"}
+
+
 def test_the_manual_lists_every_kind_of_finding() -> None:
-    root = Path(__file__).parents[3]
-    sources = "".join(path.read_text("utf-8") for path in (root / "contrib/cli/doctor").glob("*.py"))
-    kinds = {*re.findall(r'Finding\(\s*"([a-z-]+)"', sources), "workers-name", "workers-port"}
-    page = (root / "docs/cli.md").read_text("utf-8").partition("| `kind` |")[2].partition("\n\n")[0]
-    assert {kind for row in page.splitlines() for kind in re.findall(r"`([a-z-]+)`", row.split("|")[1])} == kinds
+    page = (ROOT / "docs/cli.md").read_text("utf-8").partition("| `kind` |")[2].partition("\n\n")[0]
+    assert {kind for row in page.splitlines() for kind in re.findall(r"`([a-z-]+)`", row.split("|")[1])} == kinds()
+
+
+def test_every_kind_of_finding_is_found_by_a_test() -> None:
+    """Ten of them at least where it was planted for real: by real sockets, servers and processes."""
+    planted = told_by_tests(ROOT / "tests/e2e/test_doctor.py", ROOT / "tests/e2e/test_doctor_nacos.py")
+    assert kinds() - planted - told_by_tests(Path(__file__)) == set()
+    assert len(kinds() & planted) >= 10
+
+
+def told_by_tests(*paths: Path) -> set[str]:
+    """The texts that stand in test functions and in what they are called with."""
+    functions = [
+        function
+        for path in paths
+        for function in ast.parse(path.read_text("utf-8")).body
+        if isinstance(function, ast.FunctionDef) and function.name.startswith("test_")
+    ]
+    nodes = (node for function in functions for node in ast.walk(function))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}

@@ -173,7 +173,9 @@ def test_the_tutorials_password_is_taken_with_a_warning(
         told = json.loads(ask(page, "/go-doudou/registry.json", header)[2])
     assert "GDD_MANAGE_PASS" in told["notice"]
     warned = [record for record in caplog.records if record.levelno == logging.WARNING and "tutorial" in record.message]
-    assert len(warned) == 1
+    assert [vars(record)["pydoudou_reason"] for record in warned] == [
+        "GDD_MANAGE_USER and GDD_MANAGE_PASS are those of the tutorial"
+    ]
 
 
 def refused(login: Login, client: str, password: str = "wrong") -> Answer | None:
@@ -189,6 +191,21 @@ def test_failures_slow_their_source_down_and_nobody_else() -> None:
     assert other is not None
     assert other.held_back == 0.25
     assert refused(login, "10.0.0.7", "geheim") is None, "a right password is never delayed"
+
+
+def test_wrong_passwords_are_told_with_their_source_and_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    login = Login(now=lambda: now)
+    for _ in range(1000):
+        refused(login, "10.0.0.7")
+    refused(login, "10.0.0.8")
+    assert refused(login, "10.0.0.9", "geheim") is None
+    told = [(vars(record)["pydoudou_source"], record.getMessage()) for record in caplog.records]
+    line = "the registry page was asked with a wrong name or password from "
+    assert told == [("10.0.0.7", f"{line}10.0.0.7"), ("10.0.0.8", f"{line}10.0.0.8")]
+    now = 61.0
+    refused(login, "10.0.0.7")
+    assert "999 more like this" in caplog.records[-1].getMessage()
 
 
 def test_failures_are_forgotten_after_a_while() -> None:
@@ -338,6 +355,14 @@ def test_several_registries_are_told_apart(plugin: ScriptedPlugin) -> None:
 )
 def test_rows_are_searched_and_sorted(registry: Registry, query: str, hosts: list[str]) -> None:
     assert [row["host"] for row in rows(RegistryPage(registry), query)] == hosts
+
+
+@pytest.mark.parametrize("query", ["", "?sort=address", "?sort=node&group=0"])
+def test_numbers_in_addresses_and_names_count_as_numbers(query: str) -> None:
+    found = [member(f"10.0.0.{n}", node=f"web-{n}") for n in (1, 2, 10, 9, 100)]
+    with Registry(settings(ScriptedPlugin(members=[*found, member("10.0.0.9", node="web-9", port=900)]))) as registry:
+        shown = [row["hostname"] for row in rows(RegistryPage(registry), query)]
+    assert shown == ["web-1", "web-2", "web-9", "web-9", "web-10", "web-100"]
 
 
 def test_the_first_thousand_rows_are_shown_with_the_count() -> None:
@@ -635,12 +660,12 @@ def test_a_page_that_nobody_looks_at_has_no_thread_no_observer_and_no_subscripti
 def test_looking_asks_the_backends_for_everything_and_ends_by_itself() -> None:
     plugin, over, of_other_tests = AskedPlugin(), threading.Event(), page_threads()
     with Registry(settings(plugin)) as registry:
-        looking = Looking(lambda: {"": registry}, over.set, linger=1.5)
+        looking = Looking(lambda: {"": registry}, over.set, linger=0.9)
         with looking.viewing(1) as welcome, looking.viewing(1) as second:
             assert (welcome, second) == (True, False)
             looking.glance()
             eventually(lambda: plugin.asked == [None])
-            assert not over.wait(2.5), "somebody looks"
+            assert not over.wait(1.4), "somebody looks"
         assert over.wait(5)
         eventually(lambda: plugin.asked == [])
         eventually(lambda: page_threads() <= of_other_tests)

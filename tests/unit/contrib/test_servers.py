@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
@@ -92,17 +93,29 @@ def held_back(plugin: ScriptedPlugin, port: int) -> Registry:
     return registry
 
 
+@contextlib.contextmanager
+def registering(plugin: ScriptedPlugin, port: int, *path: str, **options: Any) -> Iterator[RegisteredServer]:
+    """One whose registry waits for the server on the port."""
+    registry = held_back(plugin, port)
+    registered = RegisteredServer(registry, *path, **options)
+    try:
+        registered.start()
+        yield registered
+    finally:
+        registered.stop()
+        registry.stop()
+
+
 def test_a_port_that_never_answers_is_never_registered_and_one_warning_says_what_was_tried(
     plugin: ScriptedPlugin, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as closed:
         port = closed.getsockname()[1]
-    registry = held_back(plugin, port)
-    server = RegisteredServer(registry, "/healthz", warn_after=0.1)
-    try:
-        with caplog.at_level(logging.WARNING):
-            server.start()
-            eventually(lambda: server.status().asked > 4)
+    with (
+        caplog.at_level(logging.WARNING),
+        registering(plugin, port, "/healthz", warn_after=0.1) as server,
+    ):
+        eventually(lambda: server.status().asked > 4)
         status = server.status()
         assert (status.state, plugin.driver.instance) == (State.STARTING, None)
         assert status.check == f"http://127.0.0.1:{port}/healthz"
@@ -111,9 +124,6 @@ def test_a_port_that_never_answers_is_never_registered_and_one_warning_says_what
         (warning,) = caplog.messages
         assert warning.startswith(f"orders is not registered: GET http://127.0.0.1:{port}/healthz")
         assert "Connection refused" in warning
-    finally:
-        server.stop()
-        registry.stop()
     assert plugin.driver.instance is None
 
 
@@ -124,24 +134,15 @@ def test_a_check_that_answers_500_is_not_ready_and_said(plugin: ScriptedPlugin, 
         handler.end_headers()
 
     server.answer = fail
-    registry = held_back(plugin, server.member().port)
-    registered = RegisteredServer(registry)
-    try:
-        registered.start()
+    with registering(plugin, server.member().port) as registered:
         eventually(lambda: registered.status().problem)
         assert registered.status().problem == "it answers with status 500"
-    finally:
-        registered.stop()
-        registry.stop()
 
 
 def test_an_answer_that_the_application_has_not_seen_is_another_processs_at_first(
     plugin: ScriptedPlugin, server: HttpMember
 ) -> None:
-    registry = held_back(plugin, server.member().port)
-    registered = RegisteredServer(registry, doubtful=True)
-    try:
-        registered.start()
+    with registering(plugin, server.member().port, doubtful=True) as registered:
         eventually(lambda: registered.status().asked > 2)
         assert registered.status().problem == "what answers there is another process"
         assert (registered.status().state, plugin.driver.instance) == (State.STARTING, None)
@@ -150,38 +151,23 @@ def test_an_answer_that_the_application_has_not_seen_is_another_processs_at_firs
         registered.recognise(server.served[0].headers["user-agent"])
         eventually(lambda: registered.status().state is State.REGISTERED)
         assert not registered.doubtful
-    finally:
-        registered.stop()
-        registry.stop()
 
 
 def test_an_answer_that_the_application_never_sees_is_believed_after_a_while(
     plugin: ScriptedPlugin, server: HttpMember
 ) -> None:
-    registry = held_back(plugin, server.member().port)
-    registered = RegisteredServer(registry, doubtful=True)
-    try:
-        registered.start()
+    with registering(plugin, server.member().port, doubtful=True) as registered:
         eventually(lambda: registered.status().state is State.REGISTERED, timeout=15)
-    finally:
-        registered.stop()
-        registry.stop()
 
 
 def test_a_backend_that_refuses_is_asked_again(plugin: ScriptedPlugin, server: HttpMember) -> None:
-    registry = held_back(plugin, server.member().port)
     plugin.update_error = RegistrationError("not now")
-    registered = RegisteredServer(registry)
-    try:
-        registered.start()
+    with registering(plugin, server.member().port) as registered:
         eventually(lambda: "not now" in registered.status().problem)
         assert registered.status().state is State.READY
         plugin.update_error = None
         eventually(lambda: registered.status().state is State.REGISTERED)
         assert plugin.driver.instance is not None
-    finally:
-        registered.stop()
-        registry.stop()
 
 
 def test_a_signal_has_it_drain_and_then_calls_the_handler_that_was_there(

@@ -16,11 +16,6 @@ from pydoudou import JoinError, Registry
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def plugin() -> ScriptedPlugin:
-    return ScriptedPlugin()
-
-
 async def test_async_with_starts_and_leaves(plugin: ScriptedPlugin) -> None:
     async with Registry(settings(plugin)) as registry:
         assert registry.running

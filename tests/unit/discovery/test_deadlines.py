@@ -13,6 +13,7 @@ import anyio
 import attrs
 import pytest
 from support.hammer import hammer
+from support.held import Holdings
 from support.scripted import ScriptedDriver, ScriptedPlugin, member, settings
 from support.virtual_clock import VirtualClock
 from support.waiting import eventually
@@ -389,7 +390,7 @@ def test_a_driver_that_cannot_be_reconfigured_says_so(second: TunablePlugin) -> 
 def test_starts_stops_updates_and_reads_from_many_threads_end_in_order(
     first: TunablePlugin, second: TunablePlugin
 ) -> None:
-    registry = both(first, second)
+    registry, before = both(first, second), Holdings()
 
     def tolerant(use: Callable[[], object]) -> Callable[[], None]:
         def call() -> None:
@@ -415,8 +416,7 @@ def test_starts_stops_updates_and_reads_from_many_threads_end_in_order(
     registry.stop()
     assert registry.stopped
     assert all(plugin.driver.log[-1] == "end" for plugin in (first, second))
-    threads = [thread for thread in threading.enumerate() if thread.name == "pydoudou"]
-    assert threads == []
+    assert [kept for kept in before.new() if kept.startswith("thread pydoudou")] == []
 
 
 def test_views_are_read_while_drivers_report_and_services_come_and_go(first: TunablePlugin) -> None:

@@ -25,11 +25,6 @@ def _stopped_afterwards() -> Iterator[None]:
     pydoudou.shutdown()
 
 
-@pytest.fixture
-def plugin() -> ScriptedPlugin:
-    return ScriptedPlugin()
-
-
 def test_a_new_node_is_the_current_one_until_the_shutdown(plugin: ScriptedPlugin) -> None:
     node = pydoudou.new_node(settings=settings(plugin))
     assert current() is node

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydoudou import Settings
+import pytest
+
+from pydoudou import Settings, SettingsError
 from pydoudou.discovery.configuration.described import SET, Variable, described, described_reading
 from pydoudou.discovery.configuration.reading import read
 from pydoudou.discovery.configuration.sources import ENVIRONMENT, Configuration, Source
@@ -44,6 +46,30 @@ def test_what_was_changed_at_run_time_counts_before_everything_else() -> None:
     found = rows(settings.changed({"GDD_MEM_PROBE_INTERVAL": "8s", "GDD_MEM_GOSSIP_NODES": ""}))
     assert (found["GDD_MEM_PROBE_INTERVAL"].value, found["GDD_MEM_PROBE_INTERVAL"].source) == ("8s", "code")
     assert (found["GDD_MEM_GOSSIP_NODES"].value, found["GDD_MEM_GOSSIP_NODES"].source) == ("4", "default")
+
+
+NASTY = [
+    *("", "  ", " 1", "-1", "0", "1e308", "nan", "inf", "-inf", "0x10", "1_000", "٣", "9" * 20, "1.5", "1ns", "9e9s"),
+    *("\x00", "a\nb", "\ud800", "é", "true", "on", "{}", "[1]", "a,b", ",", "%", "${HOME}", "-5s", "1h1h", "x" * 5000),
+    *("http://", "http://x:0", "1.2.3.4:99999", "[::1", "::1", "10.0.0.0/33", "0.0.0.0/0", "http://user:word@10.0.0.1"),
+]
+WITH_EVERYTHING = {
+    "GDD_SERVICE_DISCOVERY_MODE": "memberlist,nacos,static",
+    "GDD_NACOS_SERVER_ADDR": "10.0.0.1",
+    "GDD_STATIC_ORDERS": "http://10.0.0.1:80",
+}
+
+
+@pytest.mark.parametrize("name", sorted(each.name for each in described(Settings.from_env(ENOUGH | WITH_EVERYTHING))))
+def test_every_value_of_every_variable_is_taken_or_refused_by_name(name: str) -> None:
+    for value in NASTY:
+        try:
+            Settings.from_env(ENOUGH | WITH_EVERYTHING | {name: value})
+        except SettingsError as error:
+            said = str(error)
+            assert name in said
+            assert len(said) < 1500
+            assert said.replace("\n", "").isprintable()
 
 
 def test_secrets_are_never_shown() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 from support.scripted import ScriptedPlugin, member, settings
@@ -14,17 +13,6 @@ from pydoudou import MemberState, Registry
 @pytest.fixture(autouse=True)
 def _at_info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pydoudou")
-
-
-@pytest.fixture
-def plugin() -> ScriptedPlugin:
-    return ScriptedPlugin()
-
-
-@pytest.fixture
-def registry(plugin: ScriptedPlugin) -> Iterator[Registry]:
-    with Registry(settings(plugin)) as registry:
-        yield registry
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -40,11 +40,6 @@ class Notes(Observer):
 
 
 @pytest.fixture
-def plugin() -> ScriptedPlugin:
-    return ScriptedPlugin()
-
-
-@pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import math
 import threading
@@ -82,6 +83,25 @@ def registry(gossip: LookingPlugin, server: ScriptedPlugin, clock: VirtualClock)
 # -- probes ------------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def loop_blocked(registry: Registry) -> Iterator[None]:
+    """Its event loop stands still for as long as the block lasts."""
+    busy, go_on = threading.Event(), threading.Event()
+
+    async def block() -> None:
+        busy.set()
+        go_on.wait(30)
+
+    blocking = threading.Thread(target=registry.on_loop, args=(block,))
+    blocking.start()
+    assert busy.wait(10)
+    try:
+        yield
+    finally:
+        go_on.set()
+        blocking.join(10)
+
+
 def test_the_driver_that_reports_a_member_looks_at_it_on_its_own_thread(
     registry: Registry, gossip: LookingPlugin, clock: VirtualClock
 ) -> None:
@@ -105,19 +125,9 @@ def test_calls_that_fail_while_the_loop_is_busy_are_one_question(
     registry: Registry, gossip: LookingPlugin, clock: VirtualClock
 ) -> None:
     (mine, _) = registry.members("orders")
-    busy, go_on = threading.Event(), threading.Event()
-
-    async def block() -> None:
-        busy.set()
-        go_on.wait(5)
-
-    blocking = threading.Thread(target=registry.on_loop, args=(block,))
-    blocking.start()
-    assert busy.wait(5)
-    for _ in range(1000):
-        registry.probe(mine)
-    go_on.set()
-    blocking.join(5)
+    with loop_blocked(registry):
+        for _ in range(1000):
+            registry.probe(mine)
     clock.settle()
     assert gossip.probed == ["10.0.0.1:6060"]
     registry.probe(mine)
@@ -196,18 +206,8 @@ def test_an_event_loop_of_the_drivers_that_stands_still_is_a_doubt_during_that_a
     plugin = ScriptedPlugin()
     with Registry(settings(plugin)) as registry:
         assert registry.doubt() == ""
-        busy, go_on = threading.Event(), threading.Event()
-
-        async def block() -> None:
-            busy.set()
-            go_on.wait(5)
-
-        blocking = threading.Thread(target=registry.on_loop, args=(block,))
-        blocking.start()
-        assert busy.wait(5)
-        eventually(lambda: "event loop of the drivers" in registry.doubt())
-        go_on.set()
-        blocking.join(5)
+        with loop_blocked(registry):
+            eventually(lambda: "event loop of the drivers" in registry.doubt())
         ended = time.monotonic()
         assert "event loop of the drivers" in registry.doubt()
         eventually(lambda: registry.doubt() == "", timeout=10)

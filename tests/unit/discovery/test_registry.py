@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from support.held import Holdings
 from support.scripted import ScriptedDriver, ScriptedPlugin, member, settings
 from support.virtual_clock import VirtualClock
 from support.waiting import eventually
@@ -117,11 +117,11 @@ def test_a_registry_can_be_stopped_from_another_thread(registry: Registry) -> No
 
 
 def test_after_twenty_starts_and_stops_there_are_no_more_threads_than_before(gossip: ScriptedPlugin) -> None:
-    before = set(threading.enumerate())
+    before = Holdings()
     for _ in range(20):
         with Registry(settings(gossip)):
             pass
-    assert set(threading.enumerate()) <= before  # one of another test's may have ended
+    before.assert_nothing_new()
 
 
 def test_what_a_driver_reports_while_it_starts_is_there_when_start_returns(gossip: ScriptedPlugin) -> None:
@@ -181,12 +181,12 @@ def test_all_drivers_that_could_not_start_are_named(gossip: ScriptedPlugin, serv
 
 
 def test_a_failed_start_leaves_no_thread_behind_and_may_be_repeated(gossip: ScriptedPlugin) -> None:
-    before = set(threading.enumerate())
+    before = Holdings()
     registry = Registry(settings(gossip))
     gossip.start_error = JoinError("nobody answers")
     with pytest.raises(JoinError):
         registry.start()
-    assert set(threading.enumerate()) <= before  # one of another test's may have ended
+    before.assert_nothing_new()
     gossip.start_error = None
     with registry:
         assert registry.running

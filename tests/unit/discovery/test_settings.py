@@ -15,6 +15,7 @@ from support.scripted import settings as scripted_settings
 
 from pydoudou import Compat, Settings, SettingsError
 from pydoudou.discovery.configuration import reading
+from pydoudou.drivers.kit.validation import printable
 
 ENOUGH = {"GDD_SERVICE_NAME": "orders", "GDD_REGISTER_HOST": "10.0.0.7"}
 
@@ -134,7 +135,7 @@ def test_a_mode_that_cannot_be_imported_and_has_no_extra_names_its_package(insta
 )
 def test_a_bad_value_is_named_with_the_variable_and_what_is_accepted(name: str, value: str, accepted: str) -> None:
     message = complaint(**{name: value})
-    assert f"{name} is {value!r}" in message
+    assert f"{name} is {printable(value)}" in message
     assert accepted in message
     assert message.startswith("1 setting cannot be used:")
 

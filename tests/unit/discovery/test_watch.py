@@ -17,17 +17,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def plugin() -> ScriptedPlugin:
-    return ScriptedPlugin()
-
-
-@pytest.fixture
-def registry(plugin: ScriptedPlugin) -> Iterator[Registry]:
-    with Registry(settings(plugin)) as registry:
-        yield registry
-
-
-@pytest.fixture
 def thread() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(1) as executor:
         yield executor

@@ -37,6 +37,9 @@ def test_every_line_about_a_driver_or_a_member_has_fields() -> None:
     rows = re.findall(r"^\| `pydoudou\.(?:discovery|drivers|balancers)[\w.]*` \| (.*) \| (.*) \|$", told, re.MULTILINE)
     named = dict(rows)
     assert len([names for names in named.values() if names]) > 30
+    rooms = r"^\| `pydoudou\.(?:contrib\.page|discovery\.configuration|drivers\.nacos)[\w.]*` \| (.*) \| (.*) \|$"
+    bare = [text for text, names in re.findall(rooms, told, re.MULTILINE) if not names]
+    assert [text for text in bare if "SDK" not in text] == []
     assert set(re.findall(r"`(\w+)`", " ".join(named.values()))) <= FIELDS.keys()
     for text, names in named.items():
         if text.startswith(("the %s driver", "member %s", "registering")):

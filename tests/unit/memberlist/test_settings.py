@@ -153,7 +153,7 @@ def test_a_leading_dot_stands_for_this_hosts_name_in_that_domain(monkeypatch: py
 
 
 def test_a_probe_timeout_beyond_the_interval_is_an_error() -> None:
-    with pytest.raises(SettingsError, match="less than the probe interval"):
+    with pytest.raises(SettingsError, match="less than GDD_MEM_PROBE_INTERVAL, which is 5 s"):
         settings(GDD_MEM_PROBE_TIMEOUT="5s")
 
 

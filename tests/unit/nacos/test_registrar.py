@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from pydoudou.drivers.nacos.errors import NacosError, NacosFailed, NacosRefused, NacosUnavailable
 from pydoudou.drivers.nacos.instances import Listed, Registration, ServiceList
-from pydoudou.drivers.nacos.registrar import HIDDEN_AGAIN_AFTER, REFUSED_AGAIN_AFTER, Registrar
+from pydoudou.drivers.nacos.registrar import HIDDEN_AGAIN_AFTER, REFUSED_AGAIN, Registrar
 from pydoudou.drivers.nacos.service_names import ServiceName
 
 WANTED = Registration(ServiceName("G", "orders"), "DEFAULT", "10.0.0.1", 1, 1.0, {})
@@ -111,14 +112,23 @@ def test_a_registration_that_failed_is_repeated_with_the_next_check(server: Serv
     assert (server.registered, server.problem) == (["orders"], "")
 
 
-def test_a_refused_registration_is_repeated_after_a_while(server: Server) -> None:
+def test_a_refused_registration_is_repeated_ever_more_rarely(server: Server) -> None:
     server.errors["orders"] = NacosRefused("no right")
     with pytest.raises(NacosRefused):
         server.begins()
-    server.errors.clear()
-    server.is_checked(3.0)
+    asked_at = [0.0]
+    for now in (quarter / 4 for quarter in range(4 * 200)):
+        server.is_checked(now)
+        if server.registrar.failures > len(asked_at):
+            asked_at.append(now)
+    pauses = [after - before for before, after in itertools.pairwise(asked_at)]
+    assert len(pauses) > 8
+    for refusals, pause in enumerate(pauses, 1):
+        longest = min(REFUSED_AGAIN.most, REFUSED_AGAIN.first * 2 ** (refusals - 1))
+        assert longest / 2 <= pause <= longest + 0.25
     assert (server.registered, server.problem) == ([], "G@@orders is not registered: no right")
-    server.is_checked(REFUSED_AGAIN_AFTER)
+    server.errors.clear()
+    server.is_checked(200.0 + REFUSED_AGAIN.most)
     assert (server.registered, server.problem) == (["orders"], "")
 
 
@@ -133,7 +143,7 @@ def test_what_goes_wrong_with_one_name_does_not_keep_the_other_from_being_regist
     assert both.problem == f"G@@orders is not registered: {error}"
     both.is_checked(3.0)
     both.errors.clear()
-    both.is_checked(REFUSED_AGAIN_AFTER)
+    both.is_checked(REFUSED_AGAIN.most)
     assert (both.registered, both.problem) == (["orders_rest", "orders"], "")
 
 

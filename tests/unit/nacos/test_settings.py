@@ -160,8 +160,9 @@ def test_gevents_threads_are_refused_with_the_remedy(
 def test_a_folder_for_the_log_that_cannot_be_made_is_refused_when_the_driver_starts(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     impossible = str(tmp_path / "file" / "log")
-    with pytest.raises(SettingsError, match="GDD_NACOS_LOG_DIR"):
-        settings(GDD_NACOS_LOG_DIR=impossible).check_folders()
+    for folder in (impossible, str(tmp_path / ("x" * 5000)), "a\0b"):
+        with pytest.raises(SettingsError, match="GDD_NACOS_LOG_DIR"):
+            settings(GDD_NACOS_LOG_DIR=folder).check_folders()
     settings(GDD_NACOS_LOG_DIR=impossible, GDD_NACOS_LOG_DISCARD="true").check_folders()
     settings(GDD_NACOS_LOG_DIR=str(tmp_path / "log")).check_folders()
     assert (tmp_path / "log").is_dir()

@@ -35,12 +35,24 @@ def _scale(context: click.Context, option: click.Parameter, given: tuple[str, ..
     return scale
 
 
+def _discovery(context: click.Context, option: click.Parameter, given: str) -> str:
+    names = given.split(",")
+    if given != "mono" and not set(names) <= {"memberlist", "nacos"}:
+        raise click.BadParameter(f"{given!r}; accepted: memberlist, nacos, memberlist,nacos or mono")
+    return given
+
+
 @click.command()
 @click.option("--full", is_flag=True, help="Real parts: PostgreSQL, Redis, Prometheus and others, where they are.")
 @click.option("--scale", multiple=True, callback=_scale, metavar="NAME=N", help="Processes of a service: maker=3.")
-@click.option("--discovery", default="memberlist", help="memberlist, nacos, both with a comma, or mono for none.")
+@click.option(
+    "--discovery",
+    default="memberlist",
+    callback=_discovery,
+    help="memberlist, nacos, both with a comma, or mono for none.",
+)
 @click.option("--once", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Upload this, and stop.")
-@click.option("--lang", default="en", show_default=True, help="Of the file: zh or en.")
+@click.option("--lang", default="en", show_default=True, type=click.Choice(["zh", "en"]), help="Of the file.")
 @click.option("--top", default=0, show_default=True, help="How many words are drawn; 0 for all.")
 @click.option("--folder", type=click.Path(path_type=Path), help="For logs and data; a new one by default.")
 def main(

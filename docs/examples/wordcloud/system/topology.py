@@ -19,7 +19,6 @@ __all__ = ["SERVICES", "System"]
 
 SERVICES = {"usersvc": "USERSVC", "tasksvc": "WORDCLOUDTASK", "segsvc": "WORDCLOUDSEG", "makersvc": "WORDCLOUDMAKER"}
 """The services behind bff, and the variables that have their addresses in the mode mono."""
-_PORT = 6060
 _SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
@@ -33,6 +32,7 @@ class System:
         scale: how many processes of a service there are; 1 of those that are not named.
         tell: is told what is being started, and what is not there.
         full: real parts instead of embedded ones, as far as this machine has them.
+        port: where bff listens, if nobody else does at the start; 0 for any.
     """
 
     folder: Path
@@ -40,6 +40,7 @@ class System:
     scale: dict[str, int] = attrs.field(factory=dict)
     tell: Callable[[str], None] = lambda line: None
     full: bool = False
+    port: int = 6060
     parts: list[Part] = attrs.field(factory=list)
     shared: dict[str, str] = attrs.field(factory=dict)
     behind: list[Part] = attrs.field(factory=list)
@@ -73,7 +74,7 @@ class System:
                 self.shared[variable] = f"http://{HOST}:{part.port}"
         self._wait(behind[:1])  # it makes the tables
         self._wait(behind[1:])
-        self.bff = self._service("bff", 0, _PORT)
+        self.bff = self._service("bff", 0, self.port)
         self._wait([self.bff])
 
     def stop(self) -> None:
@@ -106,7 +107,7 @@ class System:
             "GDD_MEM_HOST": HOST,
             "GDD_MEM_BIND": HOST,
             "GDD_MEM_PORT": "0",
-            "GDD_MEM_SUSPICION_MULT": "12",
+            "GDD_MEM_SUSPICION_MULT": os.environ.get("GDD_MEM_SUSPICION_MULT", "12"),
             "GDD_MEM_CIDRS_ALLOWED": f"{HOST}/8",
             "PYTHONUNBUFFERED": "1",
         }

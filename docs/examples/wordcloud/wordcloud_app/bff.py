@@ -32,7 +32,7 @@ _PASSED_ON = ("content-type", "authorization")
 users = Service("wordcloud-usersvc")
 tokens = Service("wordcloud-usersvc", repeatable=True)
 tasks = Service("wordcloud-tasksvc", repeatable=True)
-maker = Service("wordcloud-makersvc", repeatable=True)
+maker = Service("wordcloud-makersvc", repeatable=True, patient=True)
 storage = Storage()
 reports = Reports(tasks)
 
@@ -63,8 +63,12 @@ async def upload(
     # The key is another one for every upload: by it a request that is repeated further on is known.
     key = f"user{user['id']}_{uuid.uuid4().hex}"
     source = await to_thread.run_sync(storage.put, key, content, "text/plain; charset=utf-8")
-    saved = await tasks.post("/task/save", {"userId": user["id"], "srcUrl": source, "lang": lang, "top": top})
-    task = saved["data"]
+    new = {"userId": user["id"], "srcUrl": source, "lang": lang, "top": top}
+    try:
+        task = (await tasks.post("/task/save", new))["data"]
+    except BizError as error:
+        reports.unsaved(new, str(error))
+        raise
     try:
         made = await maker.post("/make", {"srcUrl": source, "lang": lang, "top": top})
     except BizError as error:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse
 from sqlalchemy import ForeignKey, String, create_engine, event
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship, sessionmaker
 
+from .errors import AGAIN_AFTER
 from .variables import text
 
-__all__ = ["InvalidToken", "Status", "Task", "User", "connect", "per_request"]
+__all__ = ["InvalidToken", "Status", "Task", "User", "connect", "per_request", "tell_of_database"]
+
+logger = logging.getLogger(__name__)
 
 Key = Annotated[int, mapped_column(primary_key=True)]
 
@@ -93,6 +100,16 @@ class InvalidToken(Base):
     id: Mapped[Key]
     token: Mapped[str] = mapped_column(String(120), unique=True)
     expire_at: Mapped[datetime]
+
+
+def tell_of_database(app: FastAPI) -> None:
+    """Have `app` answer 503 while the database is down."""
+
+    @app.exception_handler(OperationalError)
+    @app.exception_handler(InterfaceError)
+    async def no_database(request: Request, error: Exception) -> PlainTextResponse:
+        logger.warning("the database: %s", error)
+        return PlainTextResponse("the database cannot be reached", 503, AGAIN_AFTER)
 
 
 def connect() -> sessionmaker[Session]:

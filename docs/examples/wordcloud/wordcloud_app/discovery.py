@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import tenacity
 
 import pydoudou
 from pydoudou.contrib.httpx import DiscoveryTransport
 
 from .errors import BizError
+from .variables import number
 
-__all__ = ["Service", "settings"]
+__all__ = ["LONGEST_CALL", "Service", "settings"]
 
 _ADDRESSES = {
     "wordcloud-usersvc": ("USERSVC", "http://localhost:6061"),
@@ -22,7 +24,11 @@ _ADDRESSES = {
     "wordcloud-makersvc": ("WORDCLOUDMAKER", "http://localhost:6064"),
 }
 LONGEST_CALL = 180.0
-_POLICY = pydoudou.CallPolicy(deadline=LONGEST_CALL, attempts=3, breaker=pydoudou.CircuitBreaker())
+"""Seconds."""
+# A 503 says that something behind the service is missing; its next member would miss it as well.
+_POLICY = pydoudou.CallPolicy(deadline=LONGEST_CALL, attempts=3, retry_on={502, 504}, breaker=pydoudou.CircuitBreaker())
+_PATIENCE = number("BIZ_PATIENCE", 30)
+_AGAIN_AFTER = 0.5
 
 
 def settings(service: str) -> pydoudou.Settings:
@@ -42,10 +48,16 @@ class Service:
         name: under which it registers.
         balancer: how a member of it is chosen for a call.
         repeatable: whether a POST may be sent again after its connection broke: the service does nothing twice.
+        patient: whether a call waits while no member of the service can be reached, for `BIZ_PATIENCE` seconds: its
+            only one may be on its way back.
     """
 
-    def __init__(self, name: str, balancer: type = pydoudou.RoundRobin, *, repeatable: bool = False) -> None:
+    def __init__(
+        self, name: str, balancer: type = pydoudou.RoundRobin, *, repeatable: bool = False, patient: bool = False
+    ) -> None:
         self._name = name
+        self._passes_by = (httpx.NetworkError, httpx.RemoteProtocolError) if repeatable else httpx.ConnectError
+        self._patience = _PATIENCE if patient else 0.0
         policy = _POLICY
         if repeatable:
             policy = policy.change(idempotent_methods=policy.idempotent_methods | {"POST"})
@@ -72,8 +84,14 @@ class Service:
         Raises:
             BizError: 503, nobody answered.
         """
+        again = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(self._passes_by),
+            stop=tenacity.stop_after_delay(self._patience),
+            wait=tenacity.wait_fixed(_AGAIN_AFTER),
+            reraise=True,
+        )
         try:
-            return await self._http.request(method, path, **options)
+            return await again(self._http.request, method, path, **options)
         except httpx.TransportError as error:
             raise BizError(503, f"{self._name} cannot be reached: {error}") from error
 

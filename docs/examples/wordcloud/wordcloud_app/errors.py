@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
-from sqlalchemy.exc import InterfaceError, OperationalError
 
-__all__ = ["BizError", "tell_errors"]
+__all__ = ["AGAIN_AFTER", "BizError", "tell_errors"]
 
-logger = logging.getLogger(__name__)
-
-_AGAIN_AFTER = {"retry-after": "1"}
+AGAIN_AFTER = {"retry-after": "1"}
+"""The header of an answer that will be another one soon."""
 
 
 class BizError(Exception):
@@ -34,7 +30,7 @@ def tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(BizError)
     async def known(request: Request, error: BizError) -> PlainTextResponse:
-        return PlainTextResponse(str(error), error.status, _AGAIN_AFTER if error.status in (429, 503) else None)
+        return PlainTextResponse(str(error), error.status, AGAIN_AFTER if error.status in (429, 503) else None)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> PlainTextResponse:
@@ -43,9 +39,3 @@ def tell_errors(app: FastAPI) -> None:
         if first["type"] == "missing":
             return PlainTextResponse(f"missing parameter {name}", 400)
         return PlainTextResponse(f"parameter {name}: {first['msg']}", 400)
-
-    @app.exception_handler(OperationalError)
-    @app.exception_handler(InterfaceError)
-    async def no_database(request: Request, error: Exception) -> PlainTextResponse:
-        logger.warning("the database: %s", error)
-        return PlainTextResponse("the database cannot be reached", 503, _AGAIN_AFTER)

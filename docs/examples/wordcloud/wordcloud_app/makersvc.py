@@ -26,7 +26,7 @@ _MOST_WORDS = 500
 _AT_ONCE = int(number("BIZ_DRAW_AT_ONCE", 1, least=1))
 
 storage = Storage()
-segsvc = Service("wordcloud-segsvc", pydoudou.SmoothWeighted, repeatable=True)
+segsvc = Service("wordcloud-segsvc", pydoudou.SmoothWeighted, repeatable=True, patient=True)
 app = make_app("wordcloud-makersvc", on_stop=segsvc.close)
 drawing = anyio.CapacityLimiter(_AT_ONCE)
 

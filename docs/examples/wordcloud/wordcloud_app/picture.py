@@ -8,11 +8,11 @@ from pathlib import Path
 
 from wordcloud import WordCloud
 
-__all__ = ["NoFont", "draw", "lay_out"]
+__all__ = ["FONTS", "NoFont", "draw", "lay_out"]
 
 _SEED = 20220705
 _SMALLEST, _LARGEST = 14, 80
-_FONTS = (
+FONTS = (
     "/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc",
     "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
@@ -30,7 +30,7 @@ def _font(language: str) -> str | None:
     """A file; None for that of the library, which has Latin letters only."""
     if language == "en":
         return None
-    found = next((font for font in _FONTS if Path(font).exists()), None)
+    found = next((font for font in FONTS if Path(font).exists()), None)
     if found is None:
         raise NoFont("no font on this machine has Chinese characters; install fonts-wqy-zenhei")
     return found

@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi.responses import PlainTextResponse
 
+from .bearer import bearer
 from .discovery import Service
 from .errors import BizError
-from .tokens import bearer
 
 __all__ = ["SignedIn", "user_of"]
 

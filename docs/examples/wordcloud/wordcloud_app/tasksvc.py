@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends
@@ -11,12 +12,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from .app import make_app
-from .database import Status, Task, User, connect, per_request
+from .database import Status, Task, User, connect, per_request, tell_of_database
+from .discovery import LONGEST_CALL
 from .errors import BizError
 from .paging import Page, part_of
 
+CUT_OFF_AFTER = timedelta(seconds=3 * LONGEST_CALL)
+"""An upload is three calls one after the other."""
+
 sessions = connect()
 app = make_app("wordcloud-tasksvc")
+tell_of_database(app)
 
 
 Db = Annotated[Session, Depends(per_request(sessions))]
@@ -108,9 +114,19 @@ def _end(db: Session, task: int, **fields: Any) -> dict[str, str]:
     return {"data": "OK"}
 
 
+def _end_those_cut_off(db: Session) -> None:
+    """Whoever was to tell how they ended has gone; one that tells later is heard."""
+    begun = Task.create_at < datetime.now(UTC) - CUT_OFF_AFTER
+    reason = "it was cut off: nobody told how it ended"
+    ended = update(Task).where(Task.status == Status.PROCESSING, begun).values(status=Status.FAILED, error=reason)
+    db.execute(ended)
+    db.commit()
+
+
 @app.post("/task/page")
 def page(db: Db, query: Query) -> dict[str, Any]:
     """A part of the list of tasks."""
+    _end_those_cut_off(db)
     chosen = select(Task).where(Task.delete_at.is_(None))
     if query.filter.userId:
         chosen = chosen.where(Task.user_id == query.filter.userId)

@@ -1,4 +1,4 @@
-"""Who a request comes from: a signed token in its header."""
+"""Signed tokens, which say who somebody is; only who makes them needs the secret."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jwt
 
 from .variables import secret
 
-__all__ = ["bearer", "expiry", "issue", "user_id"]
+__all__ = ["expiry", "issue", "user_id"]
 
 _SECRET = secret("BIZ_JWT_SECRET", "secret")
 _LASTS = timedelta(hours=12)
@@ -32,9 +32,3 @@ def user_id(token: str) -> int:
 def expiry(token: str) -> datetime:
     """When a token that is valid expires."""
     return datetime.fromtimestamp(jwt.decode(token, _SECRET, [_ALGORITHM])["exp"], UTC)
-
-
-def bearer(authorization: str | None) -> str:
-    """The token of an ``Authorization`` header; "" if there is none."""
-    kind, _, token = (authorization or "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else ""

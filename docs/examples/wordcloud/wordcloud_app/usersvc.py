@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from . import passwords, tokens
 from .app import make_app
-from .database import InvalidToken, User, connect, per_request
+from .bearer import bearer
+from .database import InvalidToken, User, connect, per_request, tell_of_database
 from .errors import BizError
 from .paging import Page, part_of
 from .storage import MOST_BYTES, Storage
@@ -26,6 +27,7 @@ sessions = connect()
 storage = Storage()
 failures = passwords.Failures()
 app = make_app("wordcloud-usersvc")
+tell_of_database(app)
 
 
 Db = Annotated[Session, Depends(per_request(sessions))]
@@ -41,7 +43,7 @@ def known(db: Session, token: str) -> User | None:
 
 def signed_in(db: Db, authorization: Annotated[str | None, Header()] = None) -> User:
     """Whoever asks; 401 for nobody."""
-    user = known(db, tokens.bearer(authorization))
+    user = known(db, bearer(authorization))
     if user is None:
         raise BizError(401, "sign in first")
     return user
@@ -89,12 +91,12 @@ def sign_up(
 @app.post("/public/log/in")
 def log_in(db: Db, username: Annotated[str, Form()], password: Annotated[str, Form()]) -> dict[str, str]:
     """A token; 401 for a wrong name or password, 429 after too many."""
-    failures.check(username)
-    user = db.scalar(select(User).where(User.username == username))
-    if not passwords.right(password, user.password if user else None) or user is None:
-        failures.wrong(username)
+    with failures.trial(username) as tell:
+        user = db.scalar(select(User).where(User.username == username))
+        right = passwords.right(password, user.password if user else None)
+        tell(right)
+    if not right or user is None:
         raise BizError(401, "wrong name or password")
-    failures.right(username)
     return {"data": tokens.issue(user.id)}
 
 
@@ -123,7 +125,7 @@ def one(db: Db, me: Me, userId: int) -> dict[str, Any]:
 @app.get("/logout")
 def log_out(db: Db, me: Me, authorization: Annotated[str, Header()]) -> dict[str, str]:
     """The token is not valid any more."""
-    token = tokens.bearer(authorization)
+    token = bearer(authorization)
     db.execute(delete(InvalidToken).where(InvalidToken.expire_at < datetime.now(UTC)))
     db.add(InvalidToken(token=_digest(token), expire_at=tokens.expiry(token)))
     db.commit()

@@ -82,6 +82,7 @@ func object(document []byte) (any, error) {
 	kinds := map[string]any{
 		"v1/Service":                         &corev1.Service{},
 		"v1/ConfigMap":                       &corev1.ConfigMap{},
+		"v1/Secret":                          &corev1.Secret{},
 		"apps/v1/Deployment":                 &appsv1.Deployment{},
 		"apps/v1/StatefulSet":                &appsv1.StatefulSet{},
 		"networking.k8s.io/v1/NetworkPolicy": &networkingv1.NetworkPolicy{},
