@@ -58,15 +58,12 @@ unit: $(STAMP)
 	$(BIN)/python -m pytest tests/unit tests/protocol -q
 
 # What could go on for ever, for about an hour: simulated clusters and fuzzing; and what takes long: every server that a
-# service may run on, twenty lives of each integration, and the word cloud system under the load of the original's test.
-# `make test` and `make fuzz-minute` do a little of the same.
+# service may run on, twenty lives of each integration, outages of a minute, and the word cloud system under the load of
+# the original's test. `make test` and `make fuzz-minute` do a little of the same.
 LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \
-  $(addprefix tests/e2e/test_wordcloud_,command.py load.py network.py full.py) $(addprefix tests/interop/test_,go_consumer.py remote_configuration.py)
-long: fuzz $(VENV)/wordcloud-full
-# service may run on, twenty lives of each integration, and outages of a minute. `make test` and `make fuzz-minute` do a little of the same.
-LONG := tests/simulation $(addprefix tests/e2e/test_,servers.py servers_that_do_not_answer.py frameworks.py cycles.py registrar.py workers.py) \
+  $(addprefix tests/e2e/test_wordcloud_,command.py load.py network.py full.py) \
   $(addprefix tests/interop/test_,go_consumer.py nacos_faults.py nacos_peers.py nacos_resources.py partition.py remote_configuration.py)
-long: fuzz
+long: fuzz $(VENV)/wordcloud-full
 	PYDOUDOU_EFFORT=$(EFFORT) $(BIN)/python -m pytest $(LONG) --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
