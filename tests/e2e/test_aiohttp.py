@@ -131,6 +131,33 @@ def test_an_error_of_another_host_is_repeated_as_ever() -> None:
 def test_what_this_module_uses_of_aiohttp_is_there() -> None:
     assert aiohttp_internals.CALLS_ARE_KNOWN
     assert aiohttp_internals.CONNECTIONS_HAVE_KEYS
+    assert aiohttp_internals.COOKIES_ARE_LINES
+
+
+def setting_two_cookies(handler: Any) -> None:
+    handler.send_response(200)
+    for cookie in ("basket=7; Path=/api/cart", "theme=dark; Path=/api"):
+        handler.send_header("Set-Cookie", cookie)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+@pytest.mark.parametrize("lines", [True, False], ids=["by its lines", "in public terms"])
+def test_a_cookie_reaches_the_session_and_the_reader_in_the_callers_terms(
+    lines: bool, monkeypatch: pytest.MonkeyPatch, good: HttpMember
+) -> None:
+    monkeypatch.setattr(aiohttp_internals, "COOKIES_ARE_LINES", lines)
+    plain, good.answer = good.answer, setting_two_cookies
+
+    async def use(session: aiohttp.ClientSession) -> None:
+        answer = await fetched(session, url="http://orders/login")
+        assert [answer.cookies[name]["path"] for name in ("basket", "theme")] == ["/cart", "/"]
+        good.answer = plain
+        await fetched(session, url="http://orders/cart/7")
+        await fetched(session, url="http://orders/me")
+
+    run(InOrder(good.member(root_path="/api")), use)
+    assert [one.headers.get("cookie") for one in good.served[1:]] == ["basket=7; theme=dark", "theme=dark"]
 
 
 def test_a_redirect_is_followed_with_a_call_of_its_own(good: HttpMember) -> None:

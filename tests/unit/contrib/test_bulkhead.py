@@ -18,6 +18,7 @@ from support.waiting import eventually, eventually_async
 import pydoudou
 from pydoudou.contrib.prometheus import Metrics
 from pydoudou.contrib.protection import asgi, wsgi
+from pydoudou.contrib.protection.once import PerLoop
 
 NAMES = ("places", "in_flight", "waiting", "entered_total", "refused_total")
 BACKENDS = ["asyncio", "trio"]
@@ -82,6 +83,27 @@ def test_requests_wait_for_a_place_and_get_it_in_turn(backend: str) -> None:
         assert counted() == {"places": 2, "in_flight": 0, "waiting": 0, "entered_total": 6, "refused_total": 0}
 
     anyio.run(run, backend=backend)
+
+
+def test_each_event_loop_has_places_of_its_own_whichever_asked_last(backend: str) -> None:
+    places: PerLoop[object] = PerLoop(object)
+    found: dict[str, list[object]] = {"one": [], "other": []}
+    turns = {"one": threading.Event(), "other": threading.Event()}
+
+    async def ask_by_turns(me: str, next_one: str) -> None:
+        for _ in range(3):
+            await anyio.to_thread.run_sync(turns[me].wait, 10)
+            turns[me].clear()
+            found[me].append(places.get())
+            turns[next_one].set()
+
+    other = threading.Thread(target=lambda: anyio.run(ask_by_turns, "other", "one", backend=backend))
+    other.start()
+    turns["one"].set()
+    anyio.run(ask_by_turns, "one", "other", backend=backend)
+    other.join()
+    assert [len(set(each)) for each in found.values()] == [1, 1]
+    assert found["one"][0] is not found["other"][0]
 
 
 @pytest.mark.parametrize("longest_wait", [0, 0.05])
