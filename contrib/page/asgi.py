@@ -20,7 +20,7 @@ from .routes import EVENTS, Routes
 from .selection import Wish
 from .wsgi import WsgiPage
 
-__all__ = ["LOOKS_EVERY", "RegistryPage"]
+__all__ = ["TICK", "RegistryPage"]
 
 T = TypeVar("T")
 Message = MutableMapping[str, Any]
@@ -33,8 +33,8 @@ _MOST_STREAMS = 64
 _MOST_HELD_BACK = 64
 """Answers to wrong passwords that wait; those beyond it are answered at once, with 429."""
 _LOOK_AT_SERVER = 0.25
-LOOKS_EVERY = 1.0
-"""Seconds between two looks for what is new; a test may want it sooner."""
+TICK = 1.0
+"""Seconds between looks for what is new to whoever looks."""
 _ALIVE_EVERY = 15.0
 _LONGEST_STREAM = 600.0
 """Seconds; the browser opens the next one by itself. A server that is to end waits for its streams, and not all of them
@@ -157,7 +157,7 @@ class RegistryPage:
             if news is not None or time.monotonic() - said >= _ALIVE_EVERY:
                 said = time.monotonic()
                 await send({"type": "http.response.body", "body": news or b":\n\n", "more_body": True})
-            await anyio.sleep(LOOKS_EVERY)
+            await anyio.sleep(TICK)
         await send({"type": "http.response.body", "body": b""})
 
     def _news(self, request: Request, stream: Stream) -> bytes | None:

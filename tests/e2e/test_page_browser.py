@@ -44,7 +44,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is new is told ten times a second and not once, to whoever waits for it."""
-    monkeypatch.setattr(asgi, "LOOKS_EVERY", 0.1)
+    monkeypatch.setattr(asgi, "TICK", 0.1)
 
 
 @pytest.fixture
