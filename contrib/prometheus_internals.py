@@ -6,16 +6,20 @@ Where a release lacks it, the workers of a server are not added up. A test fails
   number is in a file of its process, and `MultiProcessCollector` adds those of all processes up; else it is
   `values.MutexValue`. Its collectors of one's own are left out of that, and its metrics cannot be set to a number that
   was counted elsewhere.
+- The lock that all its numbers share. A process that is forked while a thread holds it never gets it: whoever makes or
+  sets numbers in a thread of ours does so with `NO_FORK`, for which a fork waits.
 """
 
 from __future__ import annotations
 
 import inspect
+import os
+import threading
 from typing import Any, Protocol
 
 from prometheus_client import values
 
-__all__ = ["NUMBERS_ARE_KNOWN", "Number", "adds_up_processes", "number"]
+__all__ = ["NO_FORK", "NUMBERS_ARE_KNOWN", "Number", "adds_up_processes", "number"]
 
 
 class Number(Protocol):
@@ -56,3 +60,8 @@ def _numbers_are_known() -> bool:
 
 
 NUMBERS_ARE_KNOWN = _numbers_are_known()
+
+# Reentrant, because a signal handler that forks may interrupt who holds it.
+NO_FORK = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=NO_FORK.acquire, after_in_parent=NO_FORK.release, after_in_child=NO_FORK.release)

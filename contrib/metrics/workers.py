@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from ...drivers.kit.log_fields import fields
-from ..prometheus_internals import NUMBERS_ARE_KNOWN, Number, adds_up_processes, number
+from ..prometheus_internals import NO_FORK, NUMBERS_ARE_KNOWN, Number, adds_up_processes, number
 from .calls import BUCKETS, Durations
 from .families import Family
 
@@ -73,7 +73,9 @@ class Workers:
         """Write all values of this moment. A folder that is not there is said, once."""
         try:
             with self._lock:
-                self._write()
+                told = list(self._read())  # which may take a moment that no fork has to wait for
+                with NO_FORK:
+                    self._write(told)
             self._failed = False
         except (OSError, ValueError) as error:
             if not self._failed:
@@ -90,9 +92,9 @@ class Workers:
             self.write()
             pause.wait(WRITTEN_EVERY)
 
-    def _write(self) -> None:
+    def _write(self, told: Iterable[Told]) -> None:
         seen = set()
-        for family, labels, value in self._read():
+        for family, labels, value in told:
             if not isinstance(value, Durations):
                 seen.add(self._set(family, family.name, labels, value))
                 continue

@@ -21,6 +21,7 @@ from support.commands import COMMAND, Terminal, environment, pydoudou, running
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP
 from support.namespaces import Host, network
+from support.server_processes import end_by_its_input, process_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVICE = "import pydoudou, sys\nwith pydoudou.new_node():\n    print('there', flush=True)\n    sys.stdin.read()"
@@ -113,18 +114,16 @@ def service(host: Host, name: str, **variables: str) -> Iterator[subprocess.Pope
         | (variables or WEB[name])
     )
     own["GDD_MEM_SUSPICION_MULT"] = "10"  # long enough for whoever wants to see a node suspected
-    with subprocess.Popen(
+    with process_of(
         [*host.enter, sys.executable, "-c", SERVICE],
         env=environment(**own),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
     ) as process:
         assert process.stdout is not None
-        assert process.stdin is not None
         assert process.stdout.readline() == "there\n"
         yield process
-        process.stdin.close()
+        end_by_its_input(process)
 
 
 @contextlib.contextmanager
@@ -218,17 +217,14 @@ def test_the_targets_of_prometheus_are_those_of_the_manual(web: Host, tmp_path: 
 def test_the_doctor_finds_what_the_manual_says(empty: Host) -> None:
     exported, example = MANUAL["doctor"]
     variables = dict(each.split("=", 1) for each in exported.arguments)
-    with subprocess.Popen(
+    with process_of(
         [*empty.enter, sys.executable, "-u", "-m", "http.server", "8081", "--bind", "127.0.0.1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as server:
         assert server.stdout is not None
         server.stdout.readline()
-        try:
-            example.assert_is(run(example, empty, **variables))
-        finally:
-            server.terminate()
+        example.assert_is(run(example, empty, **variables))
 
 
 def test_the_settings_are_shown_as_in_the_manual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ import pytest
 from support.commands import COMMAND, Terminal, environment, pydoudou
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
 from support.lossy_ports import free_for_both
-from support.server_processes import free_port
+from support.server_processes import free_port, process_of
 from support.service_process import ServiceProcess
 from support.waiting import eventually
 
@@ -364,12 +364,11 @@ def test_json_is_an_object_on_each_line(name: str, there: dict[str, str]) -> Non
 def piped(name: str, there: Mapping[str, str], *more: str) -> tuple[int, str, str]:
     """The exit code, and what it said; one that does not end by itself is ended when it has said what it has to."""
     command = COMMANDS[name]
-    with subprocess.Popen(
+    with process_of(
         [*COMMAND, *name.split(), *more, *arguments(name, command.works, there)[len(name.split()) :]],
         env=environment(**command.variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         said = ""
         if not command.ends:
@@ -387,12 +386,11 @@ def piped(name: str, there: Mapping[str, str], *more: str) -> tuple[int, str, st
 def test_for_a_reader_that_is_gone_it_ends_without_a_traceback(name: str, there: dict[str, str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with subprocess.Popen(
+    with process_of(
         [*COMMAND, *arguments(name, COMMANDS[name].works, there)],
         env=environment(**COMMANDS[name].variables),
         stdout=writer,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         os.close(writer)
         _, error = process.communicate(timeout=20)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ import httpx
 import pytest
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
 from support.registrars import where_registrars_are
-from support.server_processes import free_port, kill_with_children
+from support.server_processes import free_port, process_of
 from support.waiting import eventually
 
 from pydoudou.contrib.protection.wsgi import Bulkhead
@@ -89,8 +88,7 @@ def test_the_workers_of_a_server_have_one_weight_together(tmp_path: Path) -> Non
         looking = stack.enter_context(gossiping(**NEVER_SUSPECTED))
         variables = {"GDD_SERVICE_NAME": "orders", "GDD_PORT": str(port), "GDD_MEM_SEED": gossip_address(looking)}
         environment = os.environ | FAST_GOSSIP | DYNAMIC | variables
-        process = stack.enter_context(subprocess.Popen(command, env=environment, cwd=tmp_path))
-        stack.callback(kill_with_children, process)
+        stack.enter_context(process_of(command, env=environment, cwd=tmp_path))
 
         def weights() -> list[int]:
             return [round(member.weight) for member in looking.members("orders")]

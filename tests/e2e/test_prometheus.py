@@ -293,6 +293,44 @@ def test_the_calls_of_all_workers_are_added_up_the_preloaded_and_forked_included
     assert told["go_doudou_http_request_count", "GET", "", "200"] == 4
 
 
+FORKED_AMID_WRITES = """
+import os, signal, threading
+from pydoudou.contrib.metrics.families import FAMILIES
+from pydoudou.contrib.metrics.workers import Workers
+
+family = next(each for each in FAMILIES.values() if each.kind == "gauge")
+workers = Workers(lambda: [(family, {"service": str(number)}, 1.0) for number in range(50)])
+
+def write_on():
+    while True:
+        workers.write()
+        threading.Event().wait(0.0001)
+
+threading.Thread(target=write_on, daemon=True).start()
+signal.alarm(40)
+for _ in range(40):
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        Workers(lambda: [(family, {"service": "mine"}, 1.0)]).write()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, "it waits for a lock that nobody holds in it"
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+def test_who_is_forked_while_its_parent_writes_its_numbers_can_write_too(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED_AMID_WRITES],
+        env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
 def test_a_folder_that_is_not_there_is_said_once_by_each_worker_and_ends_nothing(tmp_path: Path) -> None:
     said = worked(tmp_path / "nowhere").stderr.splitlines()

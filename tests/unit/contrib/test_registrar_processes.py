@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.server_processes import process_of
 from support.waiting import eventually
 
 from pydoudou.contrib.servers.registrar.place import Place
@@ -28,20 +29,19 @@ def lock(tmp_path: Path) -> Iterator[int]:
 def test_who_has_the_lock_is_killed_and_nobody_else(lock: int, tmp_path: Path) -> None:
     waits = [sys.executable, "-c", "input()"]
     with (
-        subprocess.Popen(waits, stdin=subprocess.PIPE, pass_fds=[lock]) as holder,
-        subprocess.Popen(waits, stdin=subprocess.PIPE) as other,
+        process_of(waits, stdin=subprocess.PIPE, pass_fds=[lock]) as holder,
+        process_of(waits, stdin=subprocess.PIPE) as other,
     ):
         assert not kill_holder(other.pid, tmp_path / "lock")
         assert not kill_holder(holder.pid, tmp_path / "another lock")
         assert kill_holder(holder.pid, tmp_path / "lock")
         assert holder.wait(10) == -signal.SIGKILL
         assert other.poll() is None
-        other.kill()
     assert not kill_holder(holder.pid, tmp_path / "lock")
 
 
 def test_a_process_that_works_has_run_and_one_that_has_ended_tells_nothing() -> None:
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as works:
+    with process_of([sys.executable, "-c", "while True: pass"]) as works:
         before = ran_for(works.pid)
         assert before is not None
         eventually(lambda: (now := ran_for(works.pid)) is not None and now > before)
