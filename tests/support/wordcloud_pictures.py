@@ -42,6 +42,7 @@ def main(folder: str) -> None:
                 page.keyboard.press("Enter")
                 page.wait_for_selector("#inside:not([hidden])")
                 upload_in_page(page, language, file)
+                page.wait_for_selector("#tasks tr .done")
                 page.wait_for_function("() => [...document.images].every(image => image.complete)")
                 path = docs / f"wordcloud-{name}.png"
                 page.screenshot(path=path, full_page=True)

@@ -29,6 +29,7 @@ LONGEST_CALL = 180.0
 _POLICY = pydoudou.CallPolicy(deadline=LONGEST_CALL, attempts=3, retry_on={502, 504}, breaker=pydoudou.CircuitBreaker())
 _PATIENCE = number("BIZ_PATIENCE", 30)
 _AGAIN_AFTER = 0.5
+_LONGEST_CONNECT = 3.0
 
 
 def settings(service: str) -> pydoudou.Settings:
@@ -56,13 +57,17 @@ class Service:
         self, name: str, balancer: type = pydoudou.RoundRobin, *, repeatable: bool = False, patient: bool = False
     ) -> None:
         self._name = name
-        self._passes_by = (httpx.NetworkError, httpx.RemoteProtocolError) if repeatable else httpx.ConnectError
+        self._passes_by: tuple[type[Exception], ...] = (httpx.ConnectError, httpx.ConnectTimeout)
+        if repeatable:
+            self._passes_by += (httpx.NetworkError, httpx.RemoteProtocolError)
         self._patience = _PATIENCE if patient else 0.0
         policy = _POLICY
         if repeatable:
             policy = policy.change(idempotent_methods=policy.idempotent_methods | {"POST"})
         transport = DiscoveryTransport(balancer=balancer, policy=policy)
-        self._http = httpx.AsyncClient(transport=transport, base_url=f"http://{name}", timeout=LONGEST_CALL)
+        # Nothing answers at the address of a container that has ended: the others are waiting.
+        timeout = httpx.Timeout(LONGEST_CALL, connect=_LONGEST_CONNECT)
+        self._http = httpx.AsyncClient(transport=transport, base_url=f"http://{name}", timeout=timeout)
 
     async def call(self, method: str, path: str, **options: Any) -> Any:
         """The JSON of the answer.
