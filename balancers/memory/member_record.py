@@ -3,6 +3,21 @@
 *Peak EWMA* (Finagle's): a longer time than the average becomes the average at once; a shorter one weighs the more the
 longer ago the last was, 63 % after ten seconds. Whoever reads it lets it fall by the same law, so that a member that
 was slow is tried again.
+
+*Three bounds keep one answer from being remembered for too long.* On a busy machine members and callers stand still for
+a moment, and with Finagle's law one answer of a second hides for half a minute that another member has become twenty
+times slower, or keeps all calls from a good one.
+
+1. An answer raises the average by half of it at most. In the time in which a slow member answers for the first time it
+   has several calls, so that it is found out as soon.
+2. A shorter one weighs a sixteenth at least: who has answered many calls since is as fast as those say.
+3. After five seconds without an answer the first one says all there is to say: what is older is nearly forgotten, and
+   the member gets a call every ten seconds only, if it was slow.
+
+*A failure is held to have taken 5 seconds* (`verdict`), and is forgotten by Finagle's law or by the third bound: of two
+members that fail one call in a hundred neither is to look better for the hundred calls in between. Five seconds take
+fifty to fall to the few milliseconds of the others: whoever failed for a moment would be missing for as long, and who
+is slow would get its calls.
 """
 
 from __future__ import annotations
@@ -24,6 +39,10 @@ FIRST_GUESS = 0.03
 STARVED_AFTER = 10.0
 """Seconds without a call after which a member gets one, however bad it looks."""
 
+_MOST_RISE = 1.5
+_LEAST_WEIGHT = 1 / 16
+_STALE = math.exp(-5.0 / DECAY_SECONDS)
+
 
 @attrs.define(eq=False)
 class MemberRecord:
@@ -43,7 +62,9 @@ class MemberRecord:
         failed: how many others ended, by how far they got.
         incomplete: how many of the answers broke off, were closed early, or were dropped.
         cancelled: attempts that ended without saying anything about the member.
-        ewma: the peak EWMA in seconds, as of `stamp`; failures count as the verdict says.
+        ewma: the peak EWMA in seconds, as of `stamp`: the larger one of the next two.
+        average: that of the answers.
+        penalty: that of the failures; 0.0 as soon as it is the smaller one.
         learned: whether `ewma` comes from calls; else it is a guess.
         called: when the last call began; None before the first.
         punished_until: until when a member that failed comes after those that did not; a success ends that.
@@ -69,6 +90,8 @@ class MemberRecord:
     incomplete: int = 0
     cancelled: int = 0
     ewma: float = FIRST_GUESS
+    average: float = FIRST_GUESS
+    penalty: float = 0.0
     stamp: float = attrs.field(default=attrs.Factory(lambda self: self.first_seen, takes_self=True))
     learned: bool = False
     called: float | None = None
@@ -104,8 +127,11 @@ class MemberRecord:
         else:
             self.failed[outcome.reached] = self.failed.get(outcome.reached, 0) + 1
         seconds, may_lower = counted_seconds(outcome)
-        self._average(seconds, may_lower, now)
         failed = counts_against(outcome)
+        if failed:
+            self._punish(seconds, now)
+        else:
+            self._average(seconds, self._kept(now), may_lower, now)
         if not failed and not answered:
             return None
         if failed and doubtful:
@@ -128,19 +154,15 @@ class MemberRecord:
         self.answered += 1
         if not complete:
             self.incomplete += 1
-        # As in `_average` and `_average_answers`, at once: both fall by the same law, mostly from the same time on.
-        stamp, ewma, latency = self.stamp, self.ewma, self.latency
+        # As in `_average_answers`, at once: both fall by the same law, mostly from the same time on.
+        stamp, latency = self.stamp, self.latency
         kept = math.exp((stamp - now) / DECAY_SECONDS) if now > stamp else 1.0
         if latency is None or stamp != self.latency_stamp:
             self._average_answers(seconds, now)
         else:
             self.latency = latency * kept + seconds * (1.0 - kept)
             self.latency_stamp = max(now, stamp)
-        if seconds > ewma or not self.learned:
-            self.ewma, self.stamp, self.learned = seconds, now, True
-        else:
-            self.ewma = ewma * kept + seconds * (1.0 - kept)
-            self.stamp = max(now, stamp)
+        self._average(seconds, kept, True, now)
         self.unconnected, self.consecutive, self.punished_until = False, 0, -math.inf
         if self.window is None:
             self.window = SuccessWindow()
@@ -173,22 +195,44 @@ class MemberRecord:
 
     def guess(self, seconds: float, now: float) -> None:
         """Hold the member to take so long, until calls tell."""
-        self.ewma, self.stamp = seconds, now
+        self.ewma = self.average = seconds
+        self.penalty, self.stamp = 0.0, now
 
     @property
     def outcomes(self) -> dict[Reached, int]:
         """How many attempts ended, by how far they got."""
         return {**self.failed, **({Reached.ANSWERED: self.answered} if self.answered else {})}
 
-    def _average(self, seconds: float, may_lower: bool, now: float) -> None:
-        if seconds > self.ewma or (may_lower and not self.learned):
-            self.ewma, self.stamp, self.learned = seconds, now, True
+    def _kept(self, now: float) -> float:
+        """Which part of what is remembered is left now."""
+        return math.exp((self.stamp - now) / DECAY_SECONDS) if now > self.stamp else 1.0
+
+    def _average(self, seconds: float, kept: float, may_lower: bool, now: float) -> None:
+        """An answer came; `kept` of what is remembered is left."""
+        average = self.average
+        if kept < _STALE or not self.learned:
+            if may_lower:
+                average, self.learned, self.penalty = seconds, True, 0.0
+            elif seconds > average:
+                average = seconds
+        elif seconds > average:
+            average = min(seconds, _MOST_RISE * average)
         elif may_lower:
-            kept = math.exp((self.stamp - now) / DECAY_SECONDS) if now > self.stamp else 1.0
-            self.ewma = self.ewma * kept + seconds * (1.0 - kept)
-            self.stamp = max(now, self.stamp)
-        elif seconds > self.cost(now):
-            self.ewma, self.stamp = seconds, now
+            average += (seconds - average) * max(1.0 - kept, _LEAST_WEIGHT)
+        else:
+            average *= kept
+        self.ewma = self.average = average
+        if now > self.stamp:
+            self.stamp = now
+        if self.penalty:
+            penalty = self.penalty * kept
+            self.penalty, self.ewma = (penalty, penalty) if penalty > average else (0.0, average)
+
+    def _punish(self, seconds: float, now: float) -> None:
+        kept = self._kept(now)
+        self.average *= kept
+        self.penalty = max(seconds, self.penalty * kept)
+        self.ewma, self.stamp, self.learned = max(self.penalty, self.average), max(now, self.stamp), True
 
     def _average_answers(self, seconds: float, now: float) -> None:
         if self.latency is None:

@@ -33,7 +33,10 @@ class Fault:
         failing: the share of the attempts that fail without the member's doing any work.
         failures: in which ways they do, each as often as the others. TIMED_OUT is no answer at all.
         restarts: whether the member registers anew when the fault begins.
-        second: what the second member has meanwhile; None if it is spared.
+        pauses: how often every member and the caller stand still, all the time and each for itself: the mean seconds
+            from one pause to the next, and the seconds that each takes. None: never.
+        early: whether it is there in the first third of the time, and over when others begin.
+        others: what the second member has besides, and the third.
     """
 
     name: str
@@ -43,13 +46,15 @@ class Fault:
     failing: float = 0.0
     failures: tuple[Failure, ...] = ()
     restarts: bool = False
-    second: Fault | None = None
+    pauses: tuple[float, float] | None = None
+    early: bool = False
+    others: tuple[Fault, ...] = ()
 
     def of(self, place: int) -> Fault | None:
         """What the member at this place has; None if it is spared."""
         if self.everybody or place == 0:
             return self
-        return self.second if place == 1 else None
+        return self.others[place - 1] if place <= len(self.others) else None
 
 
 UNDISTURBED = Fault("none", "nothing is wrong")
@@ -74,7 +79,18 @@ FAULTS = {
             _SLOW,
             name="two",
             summary="one member is 10 times as slow, and another one refuses connections at once",
-            second=_REFUSING,
+            others=(_REFUSING,),
+        ),
+        Fault(
+            "busy",
+            "one member is 20 times as slow, another one has just restarted, and a third one has refused connections "
+            "until then; each of them and the caller stand still for 0.2 s three times a minute",
+            slowdown=lambda _since: 20.0,
+            pauses=(20.0, 0.2),
+            others=(
+                Fault("new", "it has just restarted", restarts=True),
+                attrs.evolve(_REFUSING, name="well again", early=True),
+            ),
         ),
         Fault(
             "random",

@@ -16,6 +16,7 @@ from ...drivers.members import Member, Reached
 from .chance import log_normal
 from .faults import Failure, Fault
 from .load import Load
+from .pauses import Pauses
 
 __all__ = ["SERVICE", "Answer", "SimulatedMember", "SimulatedRegistry"]
 
@@ -46,10 +47,14 @@ class SimulatedMember:
         fault: what befalls it; None for a member that is spared.
         work: draws how long a piece of work takes.
         luck: draws which attempts fail.
+        pauses: when it stands still; None for never.
     """
 
-    def __init__(self, load: Load, fault: Fault | None, work: Random, luck: Random) -> None:
+    def __init__(
+        self, load: Load, fault: Fault | None, work: Random, luck: Random, pauses: Pauses | None = None
+    ) -> None:
         self._load, self._fault, self._work, self._luck = load, fault, work.random, luck.random
+        self._pauses = pauses
         # When each worker is free; a heap.
         self._free = [0.0] * load.workers
 
@@ -66,13 +71,16 @@ class SimulatedMember:
         begins = max(now, self._free[0])
         if fault is not None and self._disturbed(begins):
             work *= fault.slowdown(begins - load.fault_from)
-        heapq.heapreplace(self._free, begins + work)
-        return Answer(begins + work, 200)
+        done = begins + work if self._pauses is None else self._pauses.done(begins, work)
+        heapq.heapreplace(self._free, done)
+        return Answer(done, 200)
 
     def _disturbed(self, now: float) -> bool:
         """Whether the fault is there."""
-        everybody = self._fault is not None and self._fault.everybody
-        return everybody or self._load.fault_from <= now < self._load.fault_until
+        load, fault = self._load, self._fault
+        if fault is not None and fault.early:
+            return now < load.fault_from
+        return (fault is not None and fault.everybody) or load.fault_from <= now < load.fault_until
 
 
 class SimulatedRegistry(Surroundings):
@@ -107,9 +115,9 @@ class SimulatedRegistry(Surroundings):
         """What is known about a service, in one line."""
         return f"{len(self.snapshot(service).members)} simulated members of {service!r}"
 
-    def restart_first(self) -> None:
-        """The first member registers anew, now."""
-        first, *others = self._snapshot.members
-        first = attrs.evolve(first, registered_at=_BEGAN + timedelta(seconds=self.now))
-        members = (first, *others)
+    def restart(self, place: int) -> None:
+        """The member at this place registers anew, now."""
+        members = self._snapshot.members
+        anew = attrs.evolve(members[place], registered_at=_BEGAN + timedelta(seconds=self.now))
+        members = (*members[:place], anew, *members[place + 1 :])
         self._snapshot = Snapshot(SERVICE, members, members)

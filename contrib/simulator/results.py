@@ -27,6 +27,7 @@ class Row:
         p99: seconds from the start of a call to its end, failed ones too: the 99th percentile.
         p99_ratio: over `p99` of the same run without the fault.
         share_ratio: of the attempts, the largest share of a member to the smallest; infinite if one had none.
+        fault_share: of the attempts that began while the fault was there, those at the first member, which has it.
         ejections: how often a member was taken out.
         longest_out: seconds that a member was out at the longest, without a break.
     """
@@ -39,6 +40,7 @@ class Row:
     p99: float
     p99_ratio: float
     share_ratio: float
+    fault_share: float = 0.0
     ejections: int = 0
     longest_out: float = 0.0
 
@@ -56,6 +58,7 @@ class Row:
             "error_share": round(self.error_share, 6),
             "p99_ratio": round(self.p99_ratio, 4),
             "share_ratio": round(self.share_ratio, 4) if math.isfinite(self.share_ratio) else None,
+            "fault_share": round(self.fault_share, 6),
             "p99_seconds": round(self.p99, 6),
             "attempts_per_call": round(self.attempts / self.calls, 4) if self.calls else 0.0,
             "ejections": self.ejections,

@@ -28,6 +28,7 @@ from .chance import chance, exponential
 from .faults import UNDISTURBED, Failure, Fault, fault_named
 from .load import Load
 from .members import SERVICE, SimulatedMember, SimulatedRegistry
+from .pauses import Pauses
 from .results import Row, percentile
 
 __all__ = ["BALANCERS", "CALLERS_POLICY", "NO_EJECTION", "Simulation", "row", "simulate"]
@@ -104,10 +105,10 @@ class Simulation:
             raise ValueError(f"balancer is {balancer!r}; accepted: {', '.join(BALANCERS)}")
         self.load, self.fault = load, fault
         self.registry = SimulatedRegistry(load, chance(seed, "registry").random)
-        work, luck = chance(seed, "work"), chance(seed, "luck")
+        work, luck, self._seed = chance(seed, "work"), chance(seed, "luck"), seed
         members = self.registry.snapshot(SERVICE).members
         self._members = {
-            member.key: (place, SimulatedMember(load, fault.of(place), work, luck))
+            member.key: (place, SimulatedMember(load, fault.of(place), work, luck, self._pauses(place)))
             for place, member in enumerate(members)
         }
         self._service: CalledService[str] = CalledService(
@@ -120,11 +121,13 @@ class Simulation:
             lambda _members: None,
         )
         self._arrivals = chance(seed, "arrivals").random
+        self._still = self._pauses(None)
         self._events: list[_Event] = []
         self._numbers = 0
         self.calls = self.errors = self.attempts = 0
         self.by_member: Counter[int] = Counter(dict.fromkeys(range(len(members)), 0))
         self.seconds: list[float] = []
+        self._while_fault: Counter[int] = Counter()
         self._waiting: list[Pick] = []
         self._hedges = policy.hedge is not None
         self._out_since: dict[str, float] = {}
@@ -134,14 +137,18 @@ class Simulation:
 
     def run(self, tick: Callable[[], None] = lambda: None) -> None:
         """Let the time go by; `tick` is called every virtual second of it."""
-        self._at(0.0, self._arrive)
+        self._at(0.0, self._arrive, 0.0)
         self._at(1.0, self._tick, tick)
         self._at(_LOOK_EVERY, self._look)
-        if self.fault.restarts:
-            self._at(self.load.fault_from, self._restart)
-        events, registry = self._events, self.registry
+        for place in range(self.load.members):
+            fault = self.fault.of(place)
+            if fault is not None and fault.restarts:
+                self._at(self.load.fault_from, self._restart, place)
+        events, registry, still = self._events, self.registry, self._still
         while events:
             now, _, happen, about = heapq.heappop(events)
+            if still is not None:
+                now = still.goes_on(now)
             registry.now = now
             happen(now, *about)
 
@@ -164,16 +171,22 @@ class Simulation:
         if now < self.load.seconds:
             self._at(now + _LOOK_EVERY, self._look)
 
-    def _restart(self, _now: float) -> None:
-        self.registry.restart_first()
+    def _restart(self, _now: float, place: int) -> None:
+        self.registry.restart(place)
+
+    def _pauses(self, place: int | None) -> Pauses | None:
+        """Those of the member at this place, or of the caller."""
+        if self.fault.pauses is None:
+            return None
+        return Pauses(chance(self._seed, f"pauses {place}").random, *self.fault.pauses, self.load.seconds)
 
     # -- a caller ------------------------------------------------------------------------------------------------------
 
-    def _arrive(self, now: float) -> None:
-        following = now + exponential(self._arrivals, 1.0 / self.load.rate)
+    def _arrive(self, now: float, due: float) -> None:
+        following = due + exponential(self._arrivals, 1.0 / self.load.rate)
         if following < self.load.seconds:
-            self._at(following, self._arrive)
-        calling = _Calling(self._service.call("GET", _URL, True, now), now, now >= self.load.counted_from)
+            self._at(following, self._arrive, following)
+        calling = _Calling(self._service.call("GET", _URL, True, now), due, due >= self.load.counted_from)
         try:
             attempt = self._service.first(calling.call, None, now)
         except _Failed:
@@ -192,6 +205,8 @@ class Simulation:
         if calling.counted:
             self.attempts += 1
             self.by_member[place] += 1
+        if self.load.fault_from <= now < self.load.fault_until:
+            self._while_fault[place] += 1
         calling.attempts.append(attempt)
         answer = member.receive(now)
         at, what = answer.at, answer.what
@@ -263,6 +278,11 @@ class Simulation:
         return percentile(sorted(self.seconds), 0.99)
 
     @property
+    def fault_share(self) -> float:
+        """Of the attempts that began while the fault was there, those at the first member."""
+        return self._while_fault[0] / max(1, self._while_fault.total())
+
+    @property
     def share_ratio(self) -> float:
         """The largest number of attempts at a member, by the smallest."""
         least = min(self.by_member.values())
@@ -299,6 +319,7 @@ def row(balancer: str, disturbed: Simulation, calm: Simulation) -> Row:
         p99=p99,
         p99_ratio=p99 / undisturbed if undisturbed else 1.0,
         share_ratio=disturbed.share_ratio,
+        fault_share=disturbed.fault_share,
         ejections=disturbed.ejections,
         longest_out=disturbed.longest_out,
     )

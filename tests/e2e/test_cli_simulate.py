@@ -57,7 +57,7 @@ def test_each_row_is_a_json_object_on_a_line_of_its_own() -> None:
 def test_every_fault_is_simulated_when_none_is_named() -> None:
     done = simulate(*SHORT, "--json", "--balancer", "RoundRobin")
     faults = [json.loads(line)["fault"] for line in done.stdout.splitlines()]
-    assert faults == ["slow", "cold", "refusing", "silent", "two", "random"]
+    assert faults == ["slow", "cold", "refusing", "silent", "two", "busy", "random"]
 
 
 def test_the_same_seed_gives_the_same_figures_whatever_the_order_of_sets() -> None:

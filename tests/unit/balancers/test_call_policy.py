@@ -187,6 +187,60 @@ def test_a_breaker_can_be_switched_on_and_off_at_run_time() -> None:
         attempts(called)
 
 
+def test_hedging_can_be_switched_on_changed_and_off_at_run_time() -> None:
+    called = service(CallPolicy())
+
+    def hedged_after() -> tuple[float | None, bool]:
+        """After how many seconds the next call is to be hedged, and whether it is then."""
+        call = called.call("GET", "http://orders/", True, 0.0)
+        called.first(call, None, 0.0)
+        after = call.hedge_after(0.0)
+        return after, called.hedge(call, 0.5) is not None
+
+    hedging = CallPolicy(hedge=Hedging(least_answers=10, most_extra=1), retry_reserve=10.0)
+    assert hedged_after() == (None, False)
+    called.policy = hedging
+    assert hedged_after()[0] is None, "nothing is known yet of how long answers take"
+    for place in range(10):
+        call = called.call("GET", "http://orders/", True, 0.0)
+        assert (
+            called.answered(call, called.first(call, None, 0.0), 200, lambda _name: None, None, 0.1 + place / 100)
+            is None
+        )
+    assert hedged_after() == (pytest.approx(0.19), True)
+    called.policy = hedging.change(hedge=Hedging(least_answers=10, most_extra=1, quantile=0.5))
+    assert hedged_after() == (pytest.approx(0.15), True)
+    called.policy = hedging.change(hedge=Hedging(least_answers=11, most_extra=1))
+    assert hedged_after()[0] is None
+    called.policy = hedging.change(dry_run={"hedge"})
+    assert hedged_after() == (pytest.approx(0.19), False)
+    called.policy = CallPolicy()
+    assert hedged_after() == (None, False)
+    called.policy = hedging
+    assert hedged_after() == (pytest.approx(0.19), True)
+
+
+def test_what_a_retry_after_of_zero_proves_can_be_changed_at_run_time() -> None:
+    called = service(CallPolicy())
+
+    def moves() -> bool:
+        """Whether a POST moves that is answered with 503 and ``Retry-After: 0``."""
+        call = called.call("POST", "http://orders/", True, 0.0)
+        attempt = called.first(call, None, 0.0)
+        headers = {"retry-after": "0"}
+        return called.answered(call, attempt, 503, headers.get, None, 0.1) is not None
+
+    assert not moves()
+    for change, expected in (
+        ({"retry_after_zero": True}, True),
+        ({"dry_run": {"not_processed"}}, False),
+        ({"dry_run": ()}, True),
+        ({"retry_after_zero": False}, False),
+    ):
+        called.policy = called.policy.change(**change)
+        assert moves() is expected, change
+
+
 def test_calls_in_a_block_follow_its_policy_and_the_inner_one_wins() -> None:
     called = service(CallPolicy())
     with pydoudou.call_policy(CallPolicy(attempts=2)):

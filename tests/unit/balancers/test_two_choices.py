@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import attrs
 import pytest
 
 from pydoudou import LeastLatency, LeastPending, Member, NoMemberAvailable
+from pydoudou.balancers.memory.member_record import MemberRecord
 from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.service_state import state_of
 from pydoudou.balancers.surroundings import Surroundings
@@ -125,7 +127,8 @@ def test_of_two_bad_members_neither_is_picked_while_there_are_others(weights: tu
     balancer = LeastLatency("orders", world, random=random.Random(1))
     world.teach(balancer, m1=0.005, m2=0.005, m3=0.005, m4=0.005)
     world.now += 1.0
-    world.teach(balancer, m1=0.005, m2=0.005, m3=0.1, m4=0.005)
+    for _ in range(8):  # one answer raises the average by half at most
+        world.teach(balancer, m1=0.005, m2=0.005, m3=0.1, m4=0.005)
     world.begin(balancer, 4).done(Outcome(world.members[3], Reached.UNCONNECTED))
     balancer.begin().cancel()
     found = ports(balancer, 2000)
@@ -142,17 +145,77 @@ def test_where_all_members_are_slower_than_they_were_each_gets_calls() -> None:
     assert min(ports(balancer, 400).values()) > 50
 
 
-def test_a_slower_answer_counts_at_once_and_a_faster_one_little_by_little() -> None:
+def first_record(world: Timed) -> MemberRecord:
+    record = state_of(world, "orders").memory.record(world.members[0])
+    assert record is not None
+    return record
+
+
+def test_a_slower_answer_raises_the_average_at_once_and_by_half_of_it_at_most() -> None:
     world = Timed(1, 1)
     balancer = LeastLatency("orders", world)
     world.teach(balancer, m1=0.05, m2=0.05)
-    record = state_of(world, "orders").memory.record(world.members[0])
-    assert record is not None
+    record = first_record(world)
+    world.teach(balancer, m1=0.06)
+    assert record.ewma == 0.06
     world.teach(balancer, m1=1.0)
+    assert record.ewma == pytest.approx(0.09)
+    for _ in range(6):
+        world.teach(balancer, m1=1.0)
     assert record.ewma == 1.0
+
+
+def test_faster_answers_count_little_by_little() -> None:
+    world = Timed(1, 1)
+    balancer = LeastLatency("orders", world)
+    world.teach(balancer, m1=1.0)
+    record = first_record(world)
     world.teach(balancer, m1=0.05)
     assert 0.9 < record.ewma < 1.0
     assert record.cost(world.now + 10.0) == pytest.approx(record.ewma / 2.718281828)
+    for _ in range(60):
+        world.teach(balancer, m1=0.005)
+    assert record.ewma < 0.05
+
+
+def test_the_first_answer_after_a_while_says_all_there_is_to_say() -> None:
+    world = Timed(1, 1)
+    balancer = LeastLatency("orders", world)
+    world.teach(balancer, m1=1.0)
+    record = first_record(world)
+    world.now += 4.0
+    world.teach(balancer, m1=0.05)
+    assert record.ewma > 0.5
+    world.now += 5.0
+    world.teach(balancer, m1=0.05)
+    assert record.ewma == 0.05
+    world.now += 5.0
+    world.teach(balancer, m1=1.0)
+    assert record.ewma == 1.0
+
+
+def test_a_failure_counts_for_as_long_however_many_answers_come() -> None:
+    world = Timed(1, 1)
+    balancer = LeastLatency("orders", world)
+    world.teach(balancer, m1=0.05, m2=0.05)
+    record = first_record(world)
+    world.begin(balancer, 1).done(Outcome(world.members[0], Reached.UNCONNECTED))
+    began = world.now
+    for _ in range(100):
+        world.teach(balancer, m1=0.05)
+        assert record.ewma == pytest.approx(5.0 * math.exp((began - world.now) / 10.0))
+
+
+def test_a_member_that_failed_is_as_good_as_ever_with_its_first_answer_after_a_while() -> None:
+    world = Timed(1, 1)
+    balancer = LeastLatency("orders", world)
+    world.teach(balancer, m1=0.05, m2=0.05)
+    for _ in range(2):
+        world.begin(balancer, 1).done(Outcome(world.members[0], Reached.UNCONNECTED))
+        world.now += 6.0
+    assert first_record(world).cost(world.now) > 1.0
+    world.teach(balancer, m1=0.05)
+    assert first_record(world).ewma == 0.05
 
 
 @BOTH

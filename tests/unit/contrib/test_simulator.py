@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 import statistics
 
+import attrs
 import pytest
 
 from pydoudou import HealthPolicy
 from pydoudou.balancers.calls.hedging import Hedging
 from pydoudou.balancers.calls.policy import CallPolicy
-from pydoudou.contrib.simulator import CALLERS_POLICY, FAULTS, NO_EJECTION, Load, Row, Simulation, simulate
+from pydoudou.contrib.simulator import CALLERS_POLICY, FAULTS, NO_EJECTION, Fault, Load, Row, Simulation, row, simulate
 
 QUICK = Load(members=4, rate=200.0, seconds=30.0)
 # Members that fail stay in: it is the simulator that is tested here.
 MOVING = CALLERS_POLICY.change(health=HealthPolicy(most_ejected=0))
 ONCE = MOVING.change(attempts=1)
+STILL = Fault("still", "everybody stands still now and then", pauses=FAULTS["busy"].pauses)
 
 
 def run(
     fault: str = "none", balancer: str = "RoundRobin", policy: CallPolicy = ONCE, load: Load = QUICK, seed: int = 1
 ) -> Simulation:
-    simulation = Simulation(FAULTS[fault], balancer, policy, load, seed)
+    simulation = Simulation({**FAULTS, "still": STILL}[fault], balancer, policy, load, seed)
     simulation.run()
     return simulation
 
@@ -59,6 +61,29 @@ def test_two_members_can_have_a_fault_each() -> None:
     expected = found.calls * (1 / 4) * (10 / 25)
     assert found.errors == pytest.approx(expected, rel=0.1)
     assert sum(seconds > 0.25 for seconds in found.seconds) == pytest.approx(expected, rel=0.15)
+
+
+def test_everybody_stands_still_now_and_then() -> None:
+    # Every member works on 12.5 pieces of 50 ms at once, and stands still for 1 % of the time. A piece that comes then
+    # waits for the rest of the pause, another one that is worked on for all of it; the caller's pauses come on top.
+    load = Load(members=4, workers=1000, rate=1000.0, work=0.05, spread=0.001, seconds=300.0)
+    calm, busy = (sorted(run(fault, load=load, policy=CallPolicy(1)).seconds) for fault in ("none", "still"))
+    assert calm[-1] < 0.06
+    late = sum(seconds > 0.06 for seconds in busy) / len(busy)
+    assert late == pytest.approx(1 - (1 - (0.2 - 0.01 + 0.05) / 20.2) ** 2, rel=0.25)
+    assert 0.25 < busy[-1] < 0.25 * 3
+
+
+def test_calls_are_due_while_the_caller_stands_still() -> None:
+    still, calm = run("still"), run()
+    assert still.calls == calm.calls
+    assert sorted(still.seconds)[-10] > 0.15
+
+
+def test_a_row_says_how_much_the_member_with_the_fault_got_while_it_was_there() -> None:
+    assert row("RoundRobin", run("slow"), run()).fault_share == pytest.approx(1 / 4, rel=0.01)
+    left = run("slow", "LeastLatency", load=attrs.evolve(QUICK, workers=1000))
+    assert 0 < left.fault_share < 0.05
 
 
 def test_a_fault_befalls_one_member_for_a_third_of_the_time() -> None:
@@ -152,7 +177,9 @@ def test_a_load_that_cannot_be_is_refused(fields: dict[str, float], message: str
 
 
 def test_an_unknown_fault_or_balancer_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(ValueError, match="fault is 'bored'; accepted: none, slow, cold, refusing, silent, two, random"):
+    with pytest.raises(
+        ValueError, match="fault is 'bored'; accepted: none, slow, cold, refusing, silent, two, busy, random"
+    ):
         simulate("bored", "RoundRobin")
     with pytest.raises(ValueError, match="balancer is 'Sticky'; accepted: RoundRobin"):
         simulate("slow", "Sticky")
