@@ -133,6 +133,10 @@ def _services() -> Iterator[dict[str, Service]]:
             seed = next(iter(started.values())).gossip if started else ""
             started[name] = Service.start(name, weight, seed)
         yield started
+    except BaseException:
+        for service in started.values():  # somebody who interrupts it does not wait for them to leave
+            service.process.kill()
+        raise
     finally:
         for service in started.values():
             service.close()
@@ -190,14 +194,15 @@ def _calling(tally: Tally) -> Iterator[None]:
         threading.Thread(target=_call_with_httpx, args=(tally, stop)),
         threading.Thread(target=anyio.run, args=(_call_with_async_httpx, tally, stop)),
     ]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:  # a Ctrl-C between two of them stops those that run
+            thread.start()
         yield
     finally:
         stop.set()
         for thread in threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
 
 # -- the play ---------------------------------------------------------------------------------------------------------
