@@ -10,7 +10,7 @@ from support.scripted import ScriptedPlugin, settings
 
 from pydoudou import LeastLatency, Registry, RoundRobin, Settings
 
-NO_NAMES: list[Any] = [None, 0, 1.5, True, "", b"orders", [], {}, object()]
+NO_NAMES: list[Any] = [None, 0, 1.5, True, "", b"orders", [], {}, Ellipsis]
 NO_VARIABLES: list[tuple[Any, str]] = [
     (1.5, "is a float; accepted: a mapping"),
     ("GDD_PORT=1", "is a str; accepted: a mapping"),
@@ -58,7 +58,7 @@ def test_variables_that_are_no_text_are_named(variables: Any, said: str) -> None
         registry.reconfigure(variables)
 
 
-@pytest.mark.parametrize("data", [0, 1.5, True, object(), int, "zone=a", [("zone", "a")]], ids=repr)
+@pytest.mark.parametrize("data", [0, 1.5, True, Ellipsis, int, "zone=a", [("zone", "a")]], ids=repr)
 def test_metadata_that_is_no_mapping_is_refused_and_the_registration_stays(data: Any) -> None:
     plugin = ScriptedPlugin("gossip")
     with pytest.raises(TypeError, match=r"^data is a .*; accepted: a mapping"):
