@@ -11,11 +11,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
 
 from pydoudou import Member, NoMemberAvailable
+from pydoudou.discovery.configuration.call_defaults import CallDefaults
 from pydoudou.discovery.merging.snapshot import Snapshot
 
 __all__ = [
@@ -274,9 +276,14 @@ class InOrder:
 
 
 class GivenMembers:
-    """What the balancers of the library need of a registry; a test may change `members`."""
+    """What the balancers of the library need of a registry; a test may change `members`.
+
+    Attributes:
+        settings: what they ask the default registry for, for tests that make it that one.
+    """
 
     def __init__(self, *members: Member) -> None:
+        self.settings = SimpleNamespace(calls=CallDefaults())
         self.change(*members)
 
     def change(self, *members: Member, candidates: tuple[Member, ...] | None = None) -> None:
