@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,8 +91,10 @@ class Person(httpx.Client):
 
     def tasks(self, page: int = 1, size: int = 100) -> list[dict[str, Any]]:
         """Those of this person, the latest first."""
-        answer = self.get("task/page", params={"page": page, "pageSize": size}).raise_for_status()
-        return list(answer.json()["result"]["items"])
+        asked = {"page": page, "pageSize": size}
+        while (answer := self.get("task/page", params=asked)).status_code == 429:  # who waits for one asks too often
+            time.sleep(float(answer.headers.get("Retry-After", 1)))
+        return list(answer.raise_for_status().json()["result"]["items"])
 
     def all_tasks(self) -> list[dict[str, Any]]:
         """Every one of this person."""
