@@ -96,14 +96,16 @@ def whole_weights(weights: Sequence[float]) -> list[int]:
     if total <= 0:
         return [1] * len(weights)
     longest = max(_MAX_CYCLE, _MAX_PER_MEMBER * len(weights))
-    if all(weight == int(weight) for weight in weights):
-        divisor = math.gcd(*(int(weight) for weight in weights))
-        exact = [int(weight) // divisor for weight in weights]
-        if sum(exact) <= longest:
-            return exact
-    scaled = [max(1, round(weight * longest / total)) for weight in weights]
-    divisor = math.gcd(*scaled)
-    return [weight // divisor for weight in scaled]
+    whole = [int(weight) for weight in weights]
+    if whole == list(weights) and sum(exact := _smallest(whole)) <= longest:
+        return exact
+    return _smallest([round(weight * longest / total) or 1 for weight in weights])
+
+
+def _smallest(weights: list[int]) -> list[int]:
+    """The smallest whole numbers in the same proportions."""
+    divisor = math.gcd(*weights)
+    return weights if divisor == 1 else [weight // divisor for weight in weights]
 
 
 @attrs.define
