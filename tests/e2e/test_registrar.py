@@ -26,10 +26,12 @@ from support.held import Holdings
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
 from support.server_processes import children, process_of
 from support.waiting import eventually
+from support.watched import watched
 
 from pydoudou import (
     DiscoveryError,
     Member,
+    MemberEvent,
     MemberState,
     RegistrationError,
     Registry,
@@ -577,6 +579,7 @@ def quick_workers(looking: Registry, count: int, **seconds: float) -> Iterator[l
 def never_nobody(looking: Registry, *registries: Registry) -> Iterator[None]:
     """While the block runs, `orders` is there for everybody, and so is `users` for the workers."""
     seen: list[str] = []
+    told: list[MemberEvent] = []
     over = threading.Event()
 
     def look() -> None:
@@ -584,7 +587,7 @@ def never_nobody(looking: Registry, *registries: Registry) -> Iterator[None]:
             seen.extend(f"{each}: no users" for each in registries if ports(each, "users") != [6060])
             seen.extend(f"{each}: no orders" for each in (looking, *registries) if ports(each) != [7000])
 
-    with looking.watch("orders") as events:
+    with watched(looking, "orders", told.append):
         thread = threading.Thread(target=look)
         thread.start()
         try:
@@ -592,8 +595,7 @@ def never_nobody(looking: Registry, *registries: Registry) -> Iterator[None]:
         finally:
             over.set()
             thread.join()
-        events.close()
-        assert [event for event in events if not event.member.state.present] == []
+    assert [event for event in told if not event.member.state.present] == []
     assert seen == []
 
 
