@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..drivers.errors import RegistryStateError
 from ..drivers.members import Instance, Member
 from . import process, sigterm
-from .arguments import checked_mapping, checked_service, checked_variables
+from .arguments import checked_mapping, checked_service
 from .call_findings import CallFindings
 from .draining import Draining
 from .explanation import ServiceExplanation, explained
@@ -311,7 +311,6 @@ class Registry(CallFindings, Draining):
             SettingsError: names every bad variable, and those that only count at the start.
             DiscoveryError: a backend did not answer in time, or several refused; the message names each.
         """
-        checked_variables("changes", changes)
         self._required_run().reconfigure(changes)
 
     # -- how it goes ---------------------------------------------------------------------------------------------------
