@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 from support.waiting import eventually
-from support.wordcloud import Person, calls_under_way, part, running, skip_without
+from support.wordcloud import Person, drawing, part, running, skip_without
 
 skip_without()
 
@@ -74,16 +72,10 @@ def test_a_store_that_is_down_is_503_and_leaves_no_task(system: Any, person: Per
 
 
 def test_a_picture_that_cannot_be_stored_is_a_failed_task(system: Any, person: Person) -> None:
-    seg, store = part(system, "segsvc"), part(system, "store")
-    seg.process.send_signal(signal.SIGSTOP)
-    with ThreadPoolExecutor(1) as threads:
-        try:
-            uploading = threads.submit(person.upload, ENGLISH)
-            eventually(lambda: calls_under_way(part(system, "makersvc"), "wordcloud-segsvc"), timeout=20.0)
-            store.stop()
-        finally:
-            seg.process.send_signal(signal.SIGCONT)
-        answer = uploading.result(60)
+    store = part(system, "store")
+    with drawing(system, person, ENGLISH) as uploading:
+        store.stop()
+    answer = uploading.result(60)
     try:
         assert (answer.status_code, "cannot be stored" in answer.text) == (503, True), answer.text
         task = person.tasks(size=1)[0]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import httpx
 import pytest
 from support.effort import EFFORT
 from support.waiting import eventually
-from support.wordcloud import HERE, Person, calls_under_way, part, running, skip_without
+from support.wordcloud import HERE, Person, drawing, part, running, skip_without
 
 skip_without()
 
@@ -106,15 +104,10 @@ def test_without_redis_nobody_is_turned_away(system: Any) -> None:
 
 
 def test_a_picture_that_was_drawn_while_the_database_was_down_is_not_lost(system: Any) -> None:
-    database, seg = part(system, "postgresql"), part(system, "segsvc")
-    with Person(system.url) as person, ThreadPoolExecutor(1) as threads:
-        seg.process.send_signal(signal.SIGSTOP)
-        try:
-            uploading = threads.submit(person.upload, TEXT)
-            eventually(lambda: calls_under_way(part(system, "makersvc"), "wordcloud-segsvc"), timeout=20.0)
+    database = part(system, "postgresql")
+    with Person(system.url) as person:
+        with drawing(system, person, TEXT) as uploading:
             database.stop()
-        finally:
-            seg.process.send_signal(signal.SIGCONT)
         try:
             drawn = uploading.result(60)
             assert drawn.status_code == 200, drawn.text

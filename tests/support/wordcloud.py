@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import signal
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HERE", "RUN", "SECRETS", "Person", "calls_under_way", "part", "running", "skip_without", "upload_in_page"]
+__all__ = ["HERE", "RUN", "SECRETS", "Person", "drawing", "part", "running", "skip_without", "upload_in_page"]
 
 HERE = Path(__file__).parents[2] / "docs" / "examples" / "wordcloud"
 RUN = HERE / "run"
@@ -65,11 +68,25 @@ def part(system: Any, name: str) -> Any:
     return next(part for part in system.parts if part.name == name)
 
 
-def calls_under_way(caller: Any, service: str) -> bool:
+def _calls_under_way(caller: Any, service: str) -> bool:
     """Whether a part waits for an answer of a service."""
     url = f"http://127.0.0.1:{caller.port}/go-doudou/prometheus"
     told = httpx.get(url, auth=("admin", "admin")).raise_for_status().text
     return f'pydoudou_attempts_in_flight{{service="{service}"}} 1.0' in told
+
+
+@contextlib.contextmanager
+def drawing(system: Any, person: Person, content: bytes) -> Iterator[Future[httpx.Response]]:
+    """An upload of which segsvc has the text and says nothing of it before the block ends; the answer to come."""
+    seg = part(system, "segsvc")
+    with ThreadPoolExecutor(1) as threads:
+        seg.process.send_signal(signal.SIGSTOP)
+        try:
+            uploading = threads.submit(person.upload, content)
+            eventually(lambda: _calls_under_way(part(system, "makersvc"), "wordcloud-segsvc"), timeout=20.0)
+            yield uploading
+        finally:
+            seg.process.send_signal(signal.SIGCONT)
 
 
 class Person(httpx.Client):
