@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import io
 import json
 import socket
 import ssl
@@ -73,12 +74,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_OPTIONS = do_TRACE = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
 
     def reply(self, status: int = 200, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+        # In one piece: a member that is killed between head and body has answered, and nobody may repeat such a call.
+        wire, self.wfile = self.wfile, io.BytesIO()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+        answer, self.wfile = self.wfile.getvalue(), wire
+        self.wfile.write(answer)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
