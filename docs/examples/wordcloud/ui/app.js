@@ -28,6 +28,8 @@ const $ = (id) => document.getElementById(id);
 let tongue = localStorage.getItem("tongue") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
 let token = sessionStorage.getItem("token") ?? "";
 let page = 1;
+let asked = 0;
+let listed = null; // the tasks on the page, which a change of the language shows again without asking for them
 
 function say(name, ...values) {
   return values.reduce((text, value, at) => text.replace(`{${at}}`, value), TEXTS[tongue][name]);
@@ -61,6 +63,10 @@ function stored(url) {
 function signedOut() {
   token = "";
   sessionStorage.removeItem("token");
+  asked++; // what is still being answered was for somebody else than who signs in next
+  listed = null;
+  $("tasks").replaceChildren();
+  page = 1;
   show();
 }
 
@@ -96,7 +102,15 @@ function link(url, content) {
 }
 
 async function list() {
+  const turn = ++asked;
   const found = (await ask(`/task/page?page=${page}&pageSize=${PAGE_SIZE}`)).result;
+  if (turn !== asked) return; // a later question, which may have been answered first, says more
+  listed = found;
+  showListed();
+}
+
+function showListed() {
+  const found = listed;
   const rows = found.items.map((task) => {
     const row = document.createElement("tr");
     cell(row, task.id, "number");
@@ -194,7 +208,7 @@ $("tongue").addEventListener("click", () => {
   tongue = tongue === "en" ? "zh" : "en";
   localStorage.setItem("tongue", tongue);
   speak();
-  if (token) list().catch(() => {});
+  if (listed) showListed();
 });
 $("out").addEventListener("click", async () => {
   await ask("/usersvc/logout").catch(() => {});
