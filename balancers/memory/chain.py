@@ -73,7 +73,7 @@ def last_resort(snapshot: Snapshot) -> Sharing:
 
 def _not_draining(members: Sequence[Member]) -> Sequence[Member]:
     """The same sequence if nobody drains."""
-    if not any(member.draining for member in members):
+    if not [member for member in members if member.data and member.draining]:  # most have no data: asking is dear
         return members
     return [member for member in members if not member.draining]
 

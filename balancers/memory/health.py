@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import attrs
 
@@ -28,6 +29,8 @@ from .verdict import counts_against, says_well
 from .zones import Callers, ZoneShares, zone_of, zone_shares
 
 __all__ = ["Health"]
+
+T = TypeVar("T")
 
 _ZONES_EVERY = 10.0
 """Seconds after which the callers are counted again."""
@@ -174,34 +177,38 @@ class Health:
             ejections.sharing, ejections.full = len(records), False
         members, weights = base.members, base.weights
         chosen = self._not_out(records)
-        zones = None if self.panic else self._zones([members[i] for i in chosen], [weights[i] for i in chosen])
-        young = self._young([records[i] for i in chosen], now)
+        zones = None if self.panic else self._zones(_at(members, chosen), _at(weights, chosen))
+        young = self._young(_at(records, chosen), now)
         by_zone = zones.by_zone if zones is not None and policy.acts("zone") else {}
-        parts = [
-            by_zone.get(zone_of(members[i]), 1.0) * young.get(records[i], 1.0)
-            if by_zone
-            else young.get(records[i], 1.0)
-            for i in chosen
-        ]
+        parts = [1.0] * len(chosen)
+        if by_zone:
+            parts = [by_zone.get(zone_of(members[i]), 1.0) * young.get(records[i], 1.0) for i in chosen]
+        elif young:
+            parts = [young.get(records[i], 1.0) for i in chosen]
         self._again_at = math.inf
         if self.young and policy.slow_start is not None:
             self._again_at = now + policy.slow_start / STEPS
         if zones is not None:
             self._again_at = min(self._again_at, now + _ZONES_EVERY)
         self._look_for_due()
-        if len(chosen) == len(members) and all(part == 1.0 for part in parts):
+        least, largest = min(parts, default=1.0), max(parts, default=1.0)
+        if len(chosen) == len(members) and least == largest == 1.0:
             return base
-        inside = [i for i, part in zip(chosen, parts, strict=True) if part > 0.0]
-        parts = [part for part in parts if part > 0.0]
-        elsewhere, out = set(chosen).difference(inside), set(range(len(members))).difference(chosen)
-        rest = [_of(base, sorted(places)) for places in (elsewhere, out) if places]
-        largest = max(parts)
-        if min(parts) == largest:
+        rest = []
+        inside = chosen
+        if least == 0.0:
+            inside = [i for i, part in zip(chosen, parts, strict=True) if part > 0.0]
+            parts = [part for part in parts if part > 0.0]
+            least, largest = min(parts), max(parts)
+            rest.append(_of(base, sorted(set(chosen).difference(inside))))
+        if len(chosen) < len(members):
+            rest.append(_of(base, sorted(set(range(len(members))).difference(chosen))))
+        if least == largest:
             return attrs.evolve(_of(base, inside), rest=rest)
         parts = [part / largest for part in parts]
         return Sharing(
-            [members[i] for i in inside],
-            [weights[i] * part for i, part in zip(inside, parts, strict=True)],
+            _at(members, inside),
+            [weight * part for weight, part in zip(_at(weights, inside), parts, strict=True)],
             parts,
             rest,
         )
@@ -283,4 +290,9 @@ class Health:
 
 
 def _of(base: Sharing, places: Sequence[int]) -> Sharing:
-    return Sharing([base.members[i] for i in places], [base.weights[i] for i in places])
+    return Sharing(_at(base.members, places), _at(base.weights, places))
+
+
+def _at(items: Sequence[T], places: Sequence[int]) -> Sequence[T]:
+    """The items at these places, which are in order; all of them are not copied."""
+    return items if len(places) == len(items) else [items[i] for i in places]

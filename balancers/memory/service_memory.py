@@ -66,6 +66,7 @@ class ServiceMemory:
     visit_at: float = math.inf
     calls: int = 0
     _records: dict[Address, MemberRecord] = attrs.field(factory=dict)
+    _in_order: tuple[Sequence[Member], Sequence[MemberRecord]] = ((), ())  # the members as last seen, and theirs
     _born: float | None = None
     _unlearned: dict[Address, MemberRecord] = attrs.field(factory=dict)
     _learned: int = 0
@@ -190,23 +191,30 @@ class ServiceMemory:
 
     # -- members -------------------------------------------------------------------------------------------------------
 
-    def see(self, members: Iterable[Member], now: float) -> None:
+    def see(self, members: Sequence[Member], now: float) -> None:
         """These are the members now; those that went long ago are forgotten."""
         self._keep_up(now)
         if self._born is None:
             self._born = now
-        present = {(member.host, member.port) for member in members}
-        gone = [(address, record) for address, record in self._records.items() if address not in present]
+        records = self._records
+        addresses = [(member.host, member.port) for member in members]
+        present = set(addresses)
+        gone = [(address, record) for address, record in records.items() if address not in present]
         for _, record in gone:
             record.present = record.shares = False
         new = []
-        for member in members:
+        for address, member in zip(addresses, members, strict=True):
+            known = records.get(address)
+            if known is not None and known.member is member and known.present:
+                known.last_seen = now  # as most members of most views: there is no news of it
+                continue
             record = self._seen(member, now)
             if not record.present:
                 record.present = True
                 if not record.learned:
                     new.append(record)
         self._guess(new, now)
+        self._in_order = (members, [records[address] for address in addresses])
         gone.sort(key=lambda item: item[1].last_seen)
         surplus = len(gone) - MAX_GONE
         for place, (address, record) in enumerate(gone):
@@ -222,7 +230,7 @@ class ServiceMemory:
         shared = self.health.share(base, records, now)
         for record in self._records.values():
             record.shares = False
-        for record in records if shared is base else self.records(shared.members, now):
+        for record in records if shared.members is base.members else self.records(shared.members, now):
             record.shares = True
         return shared
 
@@ -230,8 +238,11 @@ class ServiceMemory:
         """What is remembered of a member, by its address."""
         return self._records.get((member.host, member.port))
 
-    def records(self, members: Sequence[Member], now: float) -> list[MemberRecord]:
+    def records(self, members: Sequence[Member], now: float) -> Sequence[MemberRecord]:
         """Those of all these members, in their order."""
+        seen, in_order = self._in_order
+        if members is seen:  # as after every change of a view in which nobody is suspected
+            return in_order
         return [self._records.get((member.host, member.port)) or self._seen(member, now) for member in members]
 
     def median_cost(self, now: float, without: MemberRecord | None = None) -> float | None:
