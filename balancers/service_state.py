@@ -154,7 +154,7 @@ class ServiceState:
         with self._lock:
             return self.memory.visit(now, starved)
 
-    def records(self, snapshot: Snapshot, members: Sequence[Member]) -> list[MemberRecord]:
+    def records(self, snapshot: Snapshot, members: Sequence[Member]) -> Sequence[MemberRecord]:
         """What is remembered of these members of `snapshot`, in their order."""
         now = self.now()
         with self._lock:

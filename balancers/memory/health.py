@@ -172,39 +172,32 @@ class Health:
         policy = self.policy
         for ejections in (self.ejections, self.tried_out):
             ejections.sharing, ejections.full = len(records), False
-        members, weights = base.members, base.weights
+        members = base.members
         chosen = self._not_out(records)
-        zones = None if self.panic else self._zones([members[i] for i in chosen], [weights[i] for i in chosen])
-        young = self._young([records[i] for i in chosen], now)
+        everybody = len(chosen) == len(members)
+        left = base if everybody else _of(base, chosen)
+        known = records if everybody else [records[i] for i in chosen]
+        zones = None if self.panic else self._zones(left.members, left.weights)
+        young = self._young(known, now)
         by_zone = zones.by_zone if zones is not None and policy.acts("zone") else {}
-        parts = [
-            by_zone.get(zone_of(members[i]), 1.0) * young.get(records[i], 1.0)
-            if by_zone
-            else young.get(records[i], 1.0)
-            for i in chosen
-        ]
         self._again_at = math.inf
         if self.young and policy.slow_start is not None:
             self._again_at = now + policy.slow_start / STEPS
         if zones is not None:
             self._again_at = min(self._again_at, now + _ZONES_EVERY)
         self._look_for_due()
-        if len(chosen) == len(members) and all(part == 1.0 for part in parts):
+        if everybody and not young and not by_zone:
             return base
+        parts = [young.get(record, 1.0) for record in known]
+        if by_zone:
+            parts = [by_zone.get(zone_of(member), 1.0) * part for member, part in zip(left.members, parts, strict=True)]
+        if everybody and min(parts) > 0.0:  # the same members, which need not be gone through again
+            return _in_parts(base, parts)
         inside = [i for i, part in zip(chosen, parts, strict=True) if part > 0.0]
         parts = [part for part in parts if part > 0.0]
         elsewhere, out = set(chosen).difference(inside), set(range(len(members))).difference(chosen)
         rest = [_of(base, sorted(places)) for places in (elsewhere, out) if places]
-        largest = max(parts)
-        if min(parts) == largest:
-            return attrs.evolve(_of(base, inside), rest=rest)
-        parts = [part / largest for part in parts]
-        return Sharing(
-            [members[i] for i in inside],
-            [weights[i] * part for i, part in zip(inside, parts, strict=True)],
-            parts,
-            rest,
-        )
+        return attrs.evolve(_in_parts(_of(base, inside), parts), rest=rest)
 
     def reason_to_doubt(self, now: float) -> str:
         """Why failures are not held against members at present; "" if they are."""
@@ -284,3 +277,14 @@ class Health:
 
 def _of(base: Sharing, places: Sequence[int]) -> Sharing:
     return Sharing([base.members[i] for i in places], [base.weights[i] for i in places])
+
+
+def _in_parts(sharing: Sharing, parts: Sequence[float]) -> Sharing:
+    """The same members with these parts of their shares, all above 0; the largest is the whole."""
+    largest = max(parts)
+    if min(parts) == largest:
+        return sharing
+    if largest != 1.0:
+        parts = [part / largest for part in parts]
+    weights = [weight * part for weight, part in zip(sharing.weights, parts, strict=True)]
+    return Sharing(sharing.members, weights, parts)
