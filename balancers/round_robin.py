@@ -45,12 +45,18 @@ class RoundRobin(TableBalancer[Sequence[Member]]):
         if shared.parts is None:
             return self.make_table(shared.members, shared.weights)
         # Who gets a part of its share comes in so many of ten rounds.
-        places = [(place, part) for place, part in enumerate(shared.parts)]
+        # Which ones is computed once for each part, because nearly all members get the whole.
+        rounds = {
+            part: [int((turn + 1) * part + _ROUNDED) > int(turn * part + _ROUNDED) for turn in range(_ROUNDS)]
+            for part in set(shared.parts)
+        }
+        comes = [rounds[part] for part in shared.parts]
+        members = shared.members
         return [
-            shared.members[place]
+            member
             for turn in range(_ROUNDS)
-            for place, part in places
-            if int((turn + 1) * part + _ROUNDED) > int(turn * part + _ROUNDED)
+            for member, its_rounds in zip(members, comes, strict=True)
+            if its_rounds[turn]
         ]
 
     def choose(self, table: Sequence[Member]) -> Member:

@@ -96,16 +96,14 @@ def whole_weights(weights: Sequence[float]) -> list[int]:
     if total <= 0:
         return [1] * len(weights)
     longest = max(_MAX_CYCLE, _MAX_PER_MEMBER * len(weights))
-    whole = [int(weight) for weight in weights]
-    if whole == list(weights) and sum(exact := _smallest(whole)) <= longest:
-        return exact
-    return _smallest([round(weight * longest / total) or 1 for weight in weights])
-
-
-def _smallest(weights: list[int]) -> list[int]:
-    """The smallest whole numbers in the same proportions."""
-    divisor = math.gcd(*weights)
-    return weights if divisor == 1 else [weight // divisor for weight in weights]
+    # Many members mostly have few different weights: each of these is made whole once.
+    whole = {weight: int(weight) for weight in set(weights)}
+    divisor = math.gcd(*whole.values())
+    if any(weight != number for weight, number in whole.items()) or total > longest * divisor:
+        whole = {weight: round(weight * longest / total) or 1 for weight in whole}
+        divisor = math.gcd(*whole.values())
+    smallest = {weight: number // divisor for weight, number in whole.items()}
+    return [smallest[weight] for weight in weights]
 
 
 @attrs.define
@@ -144,7 +142,8 @@ def smooth_order(weights: Sequence[int]) -> list[int]:
 
 def evenly(weights: Sequence[int], random: Random) -> Iterator[int]:
     """One cycle by earliest deadlines for positive whole weights: indices, as many as the weights sum up to."""
-    due = [(random.random() / weight, index) for index, weight in enumerate(weights)]
+    draw = random.random
+    due = [(draw() / weight, index) for index, weight in enumerate(weights)]
     heapq.heapify(due)
     left = list(weights)
     while due:

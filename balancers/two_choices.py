@@ -52,7 +52,7 @@ class Candidates:
     def __init__(self, shared: Sharing, records: Sequence[MemberRecord], loads: Loads) -> None:
         self.members, self.loads = shared.members, loads
         self.count = len(records)
-        places = array("l", (record.place for record in records))
+        places = array("l", [record.place for record in records])
         self.places = None if places == array("l", range(self.count)) else places
         weights = shared.capacities
         self.weights = None if min(weights) == max(weights) else array("d", weights)

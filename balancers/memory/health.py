@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import attrs
 
@@ -29,8 +28,6 @@ from .verdict import counts_against, says_well
 from .zones import Callers, ZoneShares, zone_of, zone_shares
 
 __all__ = ["Health"]
-
-T = TypeVar("T")
 
 _ZONES_EVERY = 10.0
 """Seconds after which the callers are counted again."""
@@ -175,43 +172,32 @@ class Health:
         policy = self.policy
         for ejections in (self.ejections, self.tried_out):
             ejections.sharing, ejections.full = len(records), False
-        members, weights = base.members, base.weights
+        members = base.members
         chosen = self._not_out(records)
-        zones = None if self.panic else self._zones(_at(members, chosen), _at(weights, chosen))
-        young = self._young(_at(records, chosen), now)
+        everybody = len(chosen) == len(members)
+        left = base if everybody else _of(base, chosen)
+        known = records if everybody else [records[i] for i in chosen]
+        zones = None if self.panic else self._zones(left.members, left.weights)
+        young = self._young(known, now)
         by_zone = zones.by_zone if zones is not None and policy.acts("zone") else {}
-        parts = [1.0] * len(chosen)
-        if by_zone:
-            parts = [by_zone.get(zone_of(members[i]), 1.0) * young.get(records[i], 1.0) for i in chosen]
-        elif young:
-            parts = [young.get(records[i], 1.0) for i in chosen]
         self._again_at = math.inf
         if self.young and policy.slow_start is not None:
             self._again_at = now + policy.slow_start / STEPS
         if zones is not None:
             self._again_at = min(self._again_at, now + _ZONES_EVERY)
         self._look_for_due()
-        least, largest = min(parts, default=1.0), max(parts, default=1.0)
-        if len(chosen) == len(members) and least == largest == 1.0:
+        if everybody and not young and not by_zone:
             return base
-        rest = []
-        inside = chosen
-        if least == 0.0:
-            inside = [i for i, part in zip(chosen, parts, strict=True) if part > 0.0]
-            parts = [part for part in parts if part > 0.0]
-            least, largest = min(parts), max(parts)
-            rest.append(_of(base, sorted(set(chosen).difference(inside))))
-        if len(chosen) < len(members):
-            rest.append(_of(base, sorted(set(range(len(members))).difference(chosen))))
-        if least == largest:
-            return attrs.evolve(_of(base, inside), rest=rest)
-        parts = [part / largest for part in parts]
-        return Sharing(
-            _at(members, inside),
-            [weight * part for weight, part in zip(_at(weights, inside), parts, strict=True)],
-            parts,
-            rest,
-        )
+        parts = [young.get(record, 1.0) for record in known]
+        if by_zone:
+            parts = [by_zone.get(zone_of(member), 1.0) * part for member, part in zip(left.members, parts, strict=True)]
+        if everybody and min(parts) > 0.0:  # the same members, which need not be gone through again
+            return _in_parts(base, parts)
+        inside = [i for i, part in zip(chosen, parts, strict=True) if part > 0.0]
+        parts = [part for part in parts if part > 0.0]
+        elsewhere, out = set(chosen).difference(inside), set(range(len(members))).difference(chosen)
+        rest = [_of(base, sorted(places)) for places in (elsewhere, out) if places]
+        return attrs.evolve(_in_parts(_of(base, inside), parts), rest=rest)
 
     def reason_to_doubt(self, now: float) -> str:
         """Why failures are not held against members at present; "" if they are."""
@@ -290,9 +276,15 @@ class Health:
 
 
 def _of(base: Sharing, places: Sequence[int]) -> Sharing:
-    return Sharing(_at(base.members, places), _at(base.weights, places))
+    return Sharing([base.members[i] for i in places], [base.weights[i] for i in places])
 
 
-def _at(items: Sequence[T], places: Sequence[int]) -> Sequence[T]:
-    """The items at these places, which are in order; all of them are not copied."""
-    return items if len(places) == len(items) else [items[i] for i in places]
+def _in_parts(sharing: Sharing, parts: Sequence[float]) -> Sharing:
+    """The same members with these parts of their shares, all above 0; the largest is the whole."""
+    largest = max(parts)
+    if min(parts) == largest:
+        return sharing
+    if largest != 1.0:
+        parts = [part / largest for part in parts]
+    weights = [weight * part for weight, part in zip(sharing.weights, parts, strict=True)]
+    return Sharing(sharing.members, weights, parts)

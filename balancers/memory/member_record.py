@@ -50,7 +50,7 @@ class MemberRecord:
 
     Attributes:
         first_seen: when the member was first a candidate here, by the clock of this process.
-        last_seen: when it last was.
+        last_seen: when it last was; brought up to date when it goes, or is called.
         place: where picks find its numbers (`Loads`).
         member: as it was last seen.
         present: whether it is in the view at present.

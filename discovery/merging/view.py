@@ -287,10 +287,12 @@ class MergedView:
                 service.shown, service.in_order = dict(sorted(service.shown.items())), True
             members = tuple(service.shown.values())
             alive = tuple(member for member in members if member.state is MemberState.ALIVE)
+            # One tuple if all are alive: what was made of the members is known of the candidates then.
+            candidates = alive if 0 < len(alive) < len(members) else members
             before = name in self._snapshots
             if members:
                 self._snapshots[name] = Snapshot(
-                    name, members, alive or members, self._stale(members), MappingProxyType(service.since)
+                    name, members, candidates, self._stale(members), MappingProxyType(service.since)
                 )
             else:
                 self._snapshots.pop(name, None)
