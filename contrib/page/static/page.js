@@ -19,7 +19,7 @@ const SORTS = [
   ["-inflight", "In flight, the most first"], ["-weight", "Weight, the largest first"], ["-uptime", "Uptime, the oldest first"],
   ["uptime", "Uptime, the youngest first"], ["age", "State, the latest change first"],
 ];
-const MINUTES = 10, SCREENFUL = 100;
+const MINUTES = 10, SCREENFUL = 100, PATIENCE = 30_000;
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
@@ -30,7 +30,7 @@ const groups = new Map();    // by registry and service, their part of the table
 const fresh = new Set();     // ids that came while somebody looked
 const open = new Set();      // ids whose details are open
 const closed = new Set();    // groups that are folded
-let order = [], summary = null, points = [], stream = null, etag = "", timer = 0, first = true, polls = false;
+let order = [], summary = null, points = [], stream = null, etag = "", timer = 0, turn = 0, first = true, polls = false;
 
 // -- text that is safe to look at: what would turn the line round or is not to be seen is named
 
@@ -472,24 +472,26 @@ function connect() {
   };
 }
 
+// The next question follows the answer: a server that needs longer than the two seconds is shown late and not never.
 async function poll() {
-  const mine = timer = setTimeout(poll, 2000);
+  const mine = ++turn;
   try {
-    const answer = await fetch(source("registry.json"), { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store" });
-    if (mine !== timer) return;
-    if (answer.status === 200) {
-      const message = await answer.json();
-      if (mine !== timer) return;
+    const headers = etag ? { "If-None-Match": etag } : {}, signal = AbortSignal.timeout(PATIENCE);
+    const answer = await fetch(source("registry.json"), { headers, signal, cache: "no-store" });
+    const message = answer.status === 200 ? await answer.json() : null;
+    if (mine !== turn) return;
+    if (message) {
       etag = answer.headers.get("ETag") || "";
       take({ ...message, order: message.rows.map((row) => row.id), history: points.length ? null : message.history });
       live("live", "live, every 2 s");
     } else if (answer.status === 304) live("live", "live, every 2 s"); else live("off", `answered ${answer.status}`);
-  } catch { live("off", "no connection"); }
+  } catch { if (mine === turn) live("off", "no connection"); }
+  if (mine === turn) timer = setTimeout(poll, 2000);
 }
 
 function disconnect() {
   if (stream) stream.close();
-  stream = null; clearTimeout(timer); timer = 0;
+  stream = null; turn++; clearTimeout(timer); timer = 0;
 }
 
 document.addEventListener("visibilitychange", () => { if (document.hidden) disconnect(); else connect(); });
