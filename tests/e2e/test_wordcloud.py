@@ -101,9 +101,11 @@ def test_in_a_browser(system: Any, tmp_path: Path) -> None:
         page.keyboard.press("Enter")
         for language, file in texts.items():
             upload_in_page(page, language, file)
+            source = page.get_attribute("#picture", "src") or ""
+            page.wait_for_selector(f'#tasks img[src="{source}"]')  # listed too, or it would have failed by now
             assert page.inner_text("#upload .failed") == ""
             with httpx.Client(base_url=system.url) as client:
-                picture = client.get(page.get_attribute("#picture", "src") or "").content
+                picture = client.get(source).content
             is_drawn(picture, file.read_text(), language)
         page.wait_for_selector("#tasks tr .done")
         assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), "it scrolls sideways"

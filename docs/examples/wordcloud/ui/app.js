@@ -38,19 +38,37 @@ function say(name, ...values) {
 function speak() {
   document.documentElement.lang = tongue;
   document.title = say("title");
-  for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
+  for (const element of document.querySelectorAll("[data-text]")) {
+    element.textContent = say(element.dataset.text, ...JSON.parse(element.dataset.values ?? "[]"));
+  }
+  if ($("picture").dataset.file) $("picture").alt = say("cloudOf", $("picture").dataset.file);
   $("tongue").textContent = tongue === "en" ? "中文" : "English";
   $("tongue").lang = tongue === "en" ? "zh" : "en";
 }
 
+/** Says something in an element, and says it again when the language changes; hush() takes it back. */
+function tell(element, name, ...values) {
+  element.dataset.text = name;
+  element.dataset.values = JSON.stringify(values);
+  element.textContent = say(name, ...values);
+}
+
+function hush(...elements) {
+  for (const element of elements) {
+    delete element.dataset.text;
+    element.textContent = "";
+  }
+}
+
 async function ask(path, options = {}) {
+  const asker = token; // an answer may come when somebody else has signed in
   let answer;
   try {
     answer = await fetch(path, { ...options, headers: token ? { authorization: `Bearer ${token}` } : {} });
   } catch {
     throw new Error(say("unreachable"));
   }
-  if (answer.status === 401 && token) signedOut();
+  if (answer.status === 401 && asker && asker === token) signedOut();
   if (!answer.ok) throw new Error(await answer.text());
   return answer.json();
 }
@@ -78,11 +96,14 @@ async function show() {
     $("sign-in").elements[token ? "username" : "password"].focus();
     return;
   }
+  const asker = token;
   try {
-    $("who").textContent = (await ask("/usersvc/me")).data.username;
+    const { username } = (await ask("/usersvc/me")).data;
+    if (asker !== token) return;
+    $("who").textContent = username;
     await list();
   } catch (error) {
-    $("upload").querySelector(".failed").textContent = error.message;
+    if (asker === token) $("upload").querySelector(".failed").textContent = error.message;
   }
 }
 
@@ -103,10 +124,19 @@ function link(url, content) {
 
 async function list() {
   const turn = ++asked;
-  const found = (await ask(`/task/page?page=${page}&pageSize=${PAGE_SIZE}`)).result;
+  let found;
+  try {
+    found = (await ask(`/task/page?page=${page}&pageSize=${PAGE_SIZE}`)).result;
+  } catch (error) {
+    if (turn === asked) throw error;
+  }
   if (turn !== asked) return; // a later question, which may have been answered first, says more
   listed = found;
   showListed();
+}
+
+function pages() {
+  return listed ? Math.max(1, Math.ceil(listed.total / PAGE_SIZE)) : 1;
 }
 
 function showListed() {
@@ -132,22 +162,23 @@ function showListed() {
   });
   $("tasks").replaceChildren(...rows);
   $("none").hidden = found.total > 0;
-  $("where").textContent = say("page", found.pageNo, Math.max(1, Math.ceil(found.total / PAGE_SIZE)));
+  $("where").textContent = say("page", found.pageNo, pages());
   $("before").disabled = found.pageNo <= 1;
   $("after").disabled = !found.hasNext;
 }
 
 /** Uploads a form; XMLHttpRequest, because fetch does not tell how much has been sent. */
 function send(form, progress, state) {
+  const asker = token;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/upload");
     request.setRequestHeader("authorization", `Bearer ${token}`);
     request.upload.onprogress = (event) => { progress.value = event.loaded / event.total; };
-    request.upload.onload = () => { progress.removeAttribute("value"); state.textContent = say("drawing"); };
+    request.upload.onload = () => { progress.removeAttribute("value"); tell(state, "drawing"); };
     request.onerror = () => reject(new Error(say("unreachable")));
     request.onload = () => {
-      if (request.status === 401) signedOut();
+      if (request.status === 401 && asker === token) signedOut();
       if (request.status === 200) resolve(JSON.parse(request.responseText).data);
       else reject(new Error(request.responseText));
     };
@@ -165,6 +196,8 @@ $("sign-in").addEventListener("submit", async (event) => {
     token = (await ask("/usersvc/public/log/in", { method: "POST", body })).data;
     sessionStorage.setItem("token", token);
     form.elements.password.value = "";
+    hush(...$("upload").querySelectorAll(".state, .failed")); // what was before them was for who was signed in then
+    $("upload").querySelector("figure").hidden = true;
     await show();
   } catch (error) {
     failed.textContent = error.message;
@@ -177,31 +210,36 @@ $("upload").addEventListener("submit", async (event) => {
   const [progress, state, failed, figure] = ["progress", ".state", ".failed", "figure"].map((part) => form.querySelector(part));
   const button = form.querySelector("button");
   const file = form.elements.file.files[0];
-  failed.textContent = state.textContent = "";
+  hush(failed, state);
   figure.hidden = true;
   if (file.size > MOST_BYTES) {
-    failed.textContent = say("tooLarge");
+    tell(failed, "tooLarge");
     return;
   }
-  const began = performance.now();
+  const began = performance.now(), asker = token;
   progress.hidden = false;
   progress.value = 0;
   button.disabled = true;
   try {
     const made = await send(new FormData(form), progress, state);
-    $("picture").src = stored(made.imgUrl);
-    $("picture").alt = say("cloudOf", file.name);
-    figure.querySelector("figcaption").textContent = file.name;
-    figure.hidden = false;
-    state.textContent = say("drawn", ((performance.now() - began) / 1000).toFixed(1));
+    if (asker === token) {
+      $("picture").src = stored(made.imgUrl);
+      $("picture").dataset.file = figure.querySelector("figcaption").textContent = file.name;
+      $("picture").alt = say("cloudOf", file.name);
+      figure.hidden = false;
+      tell(state, "drawn", ((performance.now() - began) / 1000).toFixed(1));
+    }
   } catch (error) {
-    state.textContent = "";
-    failed.textContent = error.message;
+    if (asker === token) {
+      hush(state);
+      failed.textContent = error.message;
+    }
   }
   progress.hidden = true;
   button.disabled = false;
+  if (!token || asker !== token) return;
   page = 1;
-  if (token) await list().catch((error) => { failed.textContent = error.message; });
+  await list().catch((error) => { failed.textContent = error.message; });
 });
 
 $("tongue").addEventListener("click", () => {
@@ -211,12 +249,13 @@ $("tongue").addEventListener("click", () => {
   if (listed) showListed();
 });
 $("out").addEventListener("click", async () => {
+  const asker = token;
   await ask("/usersvc/logout").catch(() => {});
-  signedOut();
+  if (asker === token) signedOut();
 });
 for (const [id, step] of [["before", -1], ["after", 1], ["again", 0]]) {
   $(id).addEventListener("click", () => {
-    page += step;
+    page = Math.min(pages(), Math.max(1, page + step)); // who clicks twice before the answer stays inside
     list().catch((error) => { $("upload").querySelector(".failed").textContent = error.message; });
   });
 }
