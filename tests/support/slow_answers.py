@@ -30,7 +30,7 @@ class SlowAnswers:
         page.add_init_script(f"(() => {{ {_SCRIPT} }})()")
 
     def hold(self, part: str) -> None:
-        """Hold the answers to what is asked from now on, also after a reload, at addresses with this part; "" ends it."""
+        """Hold the answers to what is asked from now on, at addresses with this part; "" ends it. A reload keeps it."""
         self._page.evaluate("part => { window.heldBack = part; sessionStorage.setItem('held back', part); }", part)
 
     def wait(self, count: int) -> None:
