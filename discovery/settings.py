@@ -227,7 +227,7 @@ class Settings:
         environment = Environment({**configuration.values(), **changes}, configuration.file_of)
         own = {name: getattr(self, name) for name in ("register", "weight")}
         fields = changed_fields(environment, changes.keys(), self.plugins, own)
-        of_drivers = Environment(changes, configuration.file_of)
+        of_drivers = Environment(changes, configuration.file_of, configuration.in_code)
         known = self.dynamic_variables()
         for name in changes:
             if name not in known:

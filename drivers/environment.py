@@ -73,11 +73,18 @@ class Environment:
 
     Args:
         source_of: where the value of a variable was found, to be told with what is wrong with it; "" needs no telling.
+        in_code: whether the program itself has said it, and not the environment, a file or a server.
     """
 
-    def __init__(self, variables: Mapping[str, str], source_of: Callable[[str], str] = lambda _: "") -> None:
+    def __init__(
+        self,
+        variables: Mapping[str, str],
+        source_of: Callable[[str], str] = lambda _: "",
+        in_code: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._variables = variables
         self._source_of = source_of
+        self.in_code = in_code
         self.problems: list[Problem] = []
         self._asked_for: set[str] = set()
         self._prefixes: set[str] = set()

@@ -26,7 +26,17 @@ from .named_env import named_env
 from .remote import read_remote
 from .sources import Configuration
 
-__all__ = ["MODE", "OWN_DYNAMIC", "Reading", "changed_fields", "named_plugins", "own_fields", "read", "registration"]
+__all__ = [
+    "MODE",
+    "OF_WEIGHT",
+    "OWN_DYNAMIC",
+    "Reading",
+    "changed_fields",
+    "named_plugins",
+    "own_fields",
+    "read",
+    "registration",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +121,8 @@ def _credentials(environment: Environment) -> tuple[str, str]:
 
 
 _OF_CREDENTIALS = frozenset({_USER, _PASS})
-_OF_WEIGHT = frozenset({_WEIGHT, _MEM_WEIGHT})
-OWN_DYNAMIC = _OF_CREDENTIALS | _OF_WEIGHT | OF_CALLS | {LOG_LEVEL}
+OF_WEIGHT = frozenset({_WEIGHT, _MEM_WEIGHT})
+OWN_DYNAMIC = _OF_CREDENTIALS | OF_WEIGHT | OF_CALLS | {LOG_LEVEL}
 """The registry's own variables that may change while it runs."""
 
 
@@ -132,7 +142,7 @@ def changed_fields(
         fields["calls"] = read_call_defaults(environment)
     if LOG_LEVEL in changes:
         fields["log_level"] = read_log_level(environment)
-    if present["register"] and not _OF_WEIGHT.isdisjoint(changes):
+    if present["register"] and not OF_WEIGHT.isdisjoint(changes):
         fields["weight"] = weight = _weight(environment, plugins)
         if bool(weight) != bool(present["weight"]):
             environment.problem(

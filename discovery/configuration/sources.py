@@ -58,6 +58,10 @@ class Configuration:
         source = self.source_of(name)
         return "" if source in (ENVIRONMENT, CODE, DEFAULT) else source
 
+    def in_code(self, name: str) -> bool:
+        """Whether the program itself has said it, be it with an empty value."""
+        return bool(self.sources) and self.sources[0].name == CODE and name in self.sources[0].values
+
     def changed(self, changes: Mapping[str, str]) -> Configuration:
         """With what a program has changed since, which counts before everything else."""
         sources, said = self.sources, dict(changes)

@@ -158,6 +158,15 @@ def test_what_a_worker_changes_is_changed_for_the_node_and_for_the_one_after_it(
         eventually(lambda: probe_interval() == 0.9)
 
 
+def test_a_weight_that_one_of_them_says_is_that_of_the_service_and_leaves_the_metadata_of_another(
+    looking: Registry,
+) -> None:
+    with workers(looking, GDD_WEIGHT="2") as (first, second):
+        first.update({"zone": "b"})
+        second.reconfigure({"GDD_WEIGHT": "7"})
+        eventually(lambda: [(each.weight, each.data) for each in looking.members("orders")] == [(7, {"zone": "b"})])
+
+
 @pytest.mark.skipif(EFFORT == 1, reason="a node that nobody probed is not looked at for ten seconds: make long")
 def test_a_failed_calls_hint_finds_its_way_to_the_gossip(looking: Registry) -> None:
     never = {"GDD_MEM_PROBE_INTERVAL": "60s", "GDD_MEM_PROBE_TIMEOUT": "200ms"}

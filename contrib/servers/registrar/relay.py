@@ -273,11 +273,15 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
             self._found.wire.send({"kind": "ask", "service": service, "wanted": False})
 
     async def update(self, instance: Instance) -> None:
-        """See `Driver.update`. That this process drains is not told the others: it need not be so for the service."""
+        """See `Driver.update`. That this process drains is not told the others: it need not be so for the service. Nor
+        is a weight: the registrar has heard of it, or does in a moment, as of a setting.
+        """
         if instance.data.get("state") == DRAINING:
             self._drains = True
             return
         before, self._instance = self._instance, instance
+        if before is not None and before.weight != instance.weight and before.data == instance.data:
+            return
         try:
             await self._register(instance, first=before is None)
         except BaseException:

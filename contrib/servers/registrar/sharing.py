@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from ....discovery.configuration.reading import OF_WEIGHT
 from ....discovery.settings import Settings
 from ....drivers.environment import Environment
 from .timings import Timings
@@ -54,12 +55,18 @@ class _Plugin:
         """See `DriverPlugin.read_settings`: there is no variable for it."""
 
     def changed(self, settings: SharedSettings, environment: Environment) -> SharedSettings:
-        """See `ReconfigurablePlugin.changed`: each driver checks what is its own."""
+        """See `ReconfigurablePlugin.changed`: each driver checks what is its own.
+
+        The registrar is told what the program says in code, and nothing else: what a server says it hears itself, and
+        would refuse later, as less than what was said in code.
+        """
         for mode, plugin in zip(settings.node.modes, self._plugins, strict=True):
             if hasattr(plugin, "changed"):
                 plugin.changed(settings.node.drivers[mode], environment)
-        changes = {name: environment.text(name) for name in self.dynamic_variables if name in environment}
-        return attrs.evolve(settings, changes={**settings.changes, **changes})
+        of_the_node = self.dynamic_variables | OF_WEIGHT
+        said = (name for name in of_the_node if name in environment and environment.in_code(name))
+        changes = {name: environment.text(name) for name in said}
+        return attrs.evolve(settings, changes={**settings.changes, **changes}) if changes else settings
 
     def create(self, settings: SharedSettings) -> Relay:
         """See `DriverPlugin.create`."""

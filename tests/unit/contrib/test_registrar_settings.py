@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
+import attrs
 import pytest
 from support.scripted import ScriptedPlugin, settings
 
 from pydoudou import DriverStatus, Settings
 from pydoudou.contrib.servers.registrar import among_workers, shared
 from pydoudou.contrib.servers.registrar.settings import Start, fingerprint, pack, resumed, unpack
+from pydoudou.discovery.configuration.sources import Source
 from pydoudou.discovery.status import BackendStatus, RegistryStatus
 from pydoudou.drivers.environment import Environment
 
@@ -93,6 +95,31 @@ def test_where_the_system_does_not_tell_who_connects_nobody_shares(
 def test_a_process_that_no_server_has_started_is_a_node_itself() -> None:
     before = read()
     assert among_workers(before) is before
+
+
+def told_to_the_node(settings: Settings) -> Mapping[str, str]:
+    """What a worker with these settings has the registrar change."""
+    changes: Mapping[str, str] = settings.drivers["registrar"].changes
+    return changes
+
+
+def test_the_node_is_told_what_a_worker_says_in_code_and_nothing_that_a_server_says() -> None:
+    before = shared(read(GDD_WEIGHT="2"))
+    said = before.changed({"GDD_MEM_PROBE_INTERVAL": "9s", "GDD_WEIGHT": "7", "GDD_CALL_ATTEMPTS": "1"})
+    assert told_to_the_node(said) == {"GDD_MEM_PROBE_INTERVAL": "9s", "GDD_WEIGHT": "7"}
+
+    def heard(after: Settings, **values: str) -> Settings:
+        local = after.configuration
+        return after.configured(attrs.evolve(local, sources=(*local.sources, Source("nacos orders", values))))
+
+    there = heard(before, GDD_MEM_GOSSIP_NODES="5")
+    assert there.drivers is not before.drivers
+    assert there.drivers["registrar"] is before.drivers["registrar"], "nothing for a driver to go on with"
+    gone = there.configured(before.configuration)
+    assert gone.drivers["registrar"] is before.drivers["registrar"]
+    assert told_to_the_node(heard(said, GDD_MEM_GOSSIP_NODES="5")) == told_to_the_node(said)
+    back = said.changed({"GDD_MEM_PROBE_INTERVAL": ""})
+    assert told_to_the_node(back)["GDD_MEM_PROBE_INTERVAL"] == "", "to its default, in code"
 
 
 def test_variables_of_the_node_are_described_and_checked_in_its_workers() -> None:
