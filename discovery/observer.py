@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 class Observer:
     """Override what you want to hear; every method does nothing here.
 
-    Pass it to `Registry.add_observer`. All methods must be quick and not wait: the first two are called on the event
+    Pass it to `Registry.add_observer`. All methods must be quick and not wait: the first three are called on the event
     loop of the drivers, in the order of what happened, the others by the thread or task that makes the call. One that
     raises harms nobody: that is logged, once a minute.
     """
@@ -32,6 +32,11 @@ class Observer:
 
     def driver_changed(self, status: BackendStatus) -> None:
         """A driver started or ended, became ready or authoritative, or ceased to be."""
+
+    def configuration_told(self, texts: Mapping[str, str | None]) -> None:
+        """The server that keeps configuration has told these texts, by name, None for one that is not there; what can
+        be used of them is in force. They may hold secrets.
+        """
 
     def picked(self, service: str, member: Member) -> None:
         """A balancer picked this member."""
@@ -46,7 +51,15 @@ class Observer:
         """A call is over, with the outcome of its last attempt. It took `Outcome.call_seconds`."""
 
 
-_METHODS = ("member_changed", "driver_changed", "picked", "attempt_failed", "attempt_ended", "call_ended")
+_METHODS = (
+    "member_changed",
+    "driver_changed",
+    "configuration_told",
+    "picked",
+    "attempt_failed",
+    "attempt_ended",
+    "call_ended",
+)
 
 
 class Observers(Observer):
@@ -92,6 +105,9 @@ class Observers(Observer):
 
     def driver_changed(self, status: BackendStatus) -> None:
         self._tell("driver_changed", status)
+
+    def configuration_told(self, texts: Mapping[str, str | None]) -> None:
+        self._tell("configuration_told", texts)
 
     def attempt_failed(self, service: str, outcome: Outcome) -> None:
         self._tell("attempt_failed", service, outcome)

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 from ..drivers.errors import DiscoveryError
 from .configuration.sources import Configuration
 from .log_level import set_log_level
+from .observer import Observers
 from .registration import Registration
 from .settings import Settings
 from .shared_view import SharedView
@@ -34,12 +35,20 @@ class SettingsInForce:
         drivers: that have to go on with changed settings; none before they are made.
     """
 
-    def __init__(self, settings: Settings, registration: Registration, view: SharedView, timings: Timings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registration: Registration,
+        view: SharedView,
+        timings: Timings,
+        observers: Observers,
+    ) -> None:
         self.settings = settings
         self.drivers: Sequence[SupervisedDriver] = ()
         self._registration = registration
         self._view = view
         self._timings = timings
+        self._observers = observers
         self._followed: Followed | None = None
 
     def remote_status(self) -> RemoteStatus | None:
@@ -65,8 +74,9 @@ class SettingsInForce:
             async with changing:
                 await self.go_on_with(self.settings.configured(configuration))
 
+        heard = self._observers.configuration_told
         may_change = self.settings.remote_variables()
-        self._followed = Followed(remote, may_change, lambda: self.settings.configuration, go_on)
+        self._followed = Followed(remote, may_change, lambda: self.settings.configuration, go_on, heard)
         try:
             await tasks.start(self._followed.run)
         except DiscoveryError as error:

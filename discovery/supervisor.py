@@ -85,7 +85,7 @@ class Supervisor:
         self.probing = Probing(self._loop.call_soon, clock.now)
         self.self_doubt = SelfDoubt(clock.now, self._loop.call_soon)
         self.registration = Registration(instance, announce, timings)
-        self._in_force = SettingsInForce(settings, self.registration, self.view, timings)
+        self._in_force = SettingsInForce(settings, self.registration, self.view, timings, observers)
         self._subscriptions, self._observers = subscriptions, observers
         self._timings, self._clock = timings, clock
         self._drivers: tuple[SupervisedDriver, ...] = ()

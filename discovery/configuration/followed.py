@@ -74,6 +74,7 @@ class Followed:
         may_change: the variables that it may set.
         present: the configuration in force.
         go_on: goes on with another one, or raises `SettingsError`: its `problems` tell of which variables.
+        heard: hears the texts, once what can be used of them is in force.
     """
 
     def __init__(
@@ -82,11 +83,13 @@ class Followed:
         may_change: Collection[str],
         present: Callable[[], Configuration],
         go_on: Callable[[Configuration], Awaitable[None]],
+        heard: Callable[[Mapping[str, str | None]], None] = lambda _: None,
     ) -> None:
         self._remote = remote
         self._may_change = may_change
         self._present = present
         self._go_on = go_on
+        self._heard = heard
         self._source = remote.source()
         self._good: dict[str, dict[str, str]] = {}
         self._refused: tuple[str, ...] = ()
@@ -121,6 +124,7 @@ class Followed:
                 break
         self._names = tuple(name for name, text in texts.items() if text is not None)
         self._tell(refused)
+        self._heard(texts)
 
     def _usable(self, name: str, text: str | None, refused: list[str]) -> dict[str, str]:
         """What a text says that may be said."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any, cast
 
 import attrs
@@ -34,6 +35,7 @@ class Remote:
         kind: ``nacos``, the mode whose plugin follows it.
         settings: what the plugin has read.
         names: of the texts, the one that counts most first.
+        follow: makes what follows it in place of the plugin, where another process asks the server.
     """
 
     kind: str
@@ -41,9 +43,12 @@ class Remote:
     names: tuple[str, ...]
     group: str
     format: Format
+    follow: Callable[[], ConfigurationSource] | None = attrs.field(default=None, eq=False, repr=False)
 
     def source(self) -> ConfigurationSource:
         """What follows it; not started."""
+        if self.follow is not None:
+            return self.follow()
         return _plugin(self.kind).configuration(self.settings, self.names, self.group)
 
     def is_source(self, source: Source) -> bool:

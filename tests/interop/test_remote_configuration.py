@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +13,13 @@ from pathlib import Path
 import pytest
 from support.configured_process import ConfiguredProcess
 from support.effort import EFFORT
-from support.gossip import FAST_GOSSIP
-from support.nacos_server import PASSWORD, USER, NacosServer, fresh_service
+from support.gossip import FAST_GOSSIP, gossip_address, gossiping
+from support.nacos_server import PASSWORD, USER, NacosServer, fresh_service, pick_ports
+from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
+from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
+
+from pydoudou import Registry
 
 pytestmark = pytest.mark.timeout(240)
 """A busy machine takes long to start such a server."""
@@ -170,6 +177,74 @@ def test_a_server_that_is_down_loses_nothing_and_is_waited_for_unless_it_is_requ
             took = holds(process, {"probe_interval": 7.0}, 15)
         assert early.ask()["configuration"]["refused"] == []
         record_property("figures", f"after a restart of Nacos a changed remote configuration holds after {took:.1f} s")
+
+
+def test_processes_that_share_a_node_have_one_of_them_asked_and_all_of_them_changed(
+    server: NacosServer, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    data_id = f"{fresh_service()}.env"
+    (port,) = pick_ports()
+    ports = {port: server.port, port + 1000: server.port + 1000}
+
+    def say(weight: int, password: str, nodes: str) -> None:
+        server.api.publish(
+            data_id,
+            f"GDD_WEIGHT={weight}\nGDD_MANAGE_USER=ada\nGDD_MANAGE_PASS={password}\nGDD_MEM_GOSSIP_NODES={nodes}\n",
+        )
+
+    def told(workers: list[Registry]) -> set[tuple[int, str]]:
+        return {(worker.settings.weight, worker.settings.manage_pass) for worker in workers}
+
+    def refused(workers: list[Registry]) -> set[tuple[str, ...]]:
+        statuses = [worker.status().configuration for worker in workers]
+        return {status.refused for status in statuses if status is not None}
+
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(where_registrars_are(tmp_path))
+        proxy = stack.enter_context(TcpProxy(ports))
+        looking = stack.enter_context(gossiping(**SLOW_TO_SUSPECT))
+        given = variables(
+            server,
+            data_id,
+            GDD_NACOS_SERVER_ADDR=proxy.address,
+            GDD_MEM_SEED=gossip_address(looking),
+            GDD_PORT="7000",
+            **SLOW_TO_SUSPECT,
+        )
+        del given["GDD_SERVICE_NAME"]
+
+        def start() -> Registry:
+            return stack.enter_context(sharing("orders", **given))
+
+        def weights() -> list[float]:
+            return [member.weight for member in looking.members("orders")]
+
+        say(2, "first", "5")
+        workers = [start() for _ in range(4)]
+        assert told(workers) == {(2, "first")}, "it holds from the start"
+        alone = proxy.connections
+        assert refused(workers) == {()}
+        say(3, "second", "6")
+        began = time.monotonic()
+        eventually(lambda: told(workers) == {(3, "second")}, WITHIN)
+        took = time.monotonic() - began
+        eventually(lambda: weights() == [3])
+        workers.append(start())
+        assert told(workers) == {(3, "second")}, "who comes later is told before it has started"
+        assert proxy.connections == alone, "one session, however many they are"
+
+        (registrar,) = registrars_of(directory)
+        os.kill(registrar, signal.SIGKILL)
+        eventually(lambda: all(worker.status().registrar not in (None, registrar) for worker in workers), 20)
+        assert told(workers) == {(3, "second")}
+        say(4, "third", "7")
+        eventually(lambda: told(workers) == {(4, "third")}, 15)
+        eventually(lambda: weights() == [4])
+        eventually(lambda: proxy.connections == alone)
+        say(4, "third", "many")
+        eventually(lambda: any("GDD_MEM_GOSSIP_NODES is 'many'" in why for each in refused(workers) for why in each))
+        assert told(workers) == {(4, "third")}
+        record_property("figures", f"a changed remote configuration holds in four workers after {took:.1f} s")
 
 
 def test_wrong_credentials_end_the_start(server: NacosServer) -> None:

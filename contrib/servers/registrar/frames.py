@@ -16,7 +16,7 @@ __all__ = ["LONGEST", "VERSION", "BadFrame", "Frames", "Message", "frame"]
 
 Message = dict[str, Any]
 
-VERSION = 2
+VERSION = 3
 """Of the messages. A registrar and a worker of different versions do not go together."""
 
 LONGEST = 64 * 2**20

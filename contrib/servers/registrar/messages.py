@@ -14,6 +14,7 @@ A registrar says, besides its hello or that it ``refused``:
 
 - ``members`` that are new or have changed or gone, all of them first
 - ``state``: how it and its backends are doing
+- ``configuration``: what the server that keeps it has told, if one does; before the members, to one that has just come
 - ``successor``: how to start one that takes its place when it is killed
 - ``round_trips``: how long members take to answer the gossip
 - ``counted``: what its drivers count, for metrics
@@ -38,6 +39,7 @@ from .frames import VERSION, Message
 
 __all__ = [
     "RegistrarState",
+    "ToldConfiguration",
     "error_of",
     "hello",
     "member_of",
@@ -78,6 +80,31 @@ class RegistrarState:
     @classmethod
     def of_message(cls, message: Message) -> RegistrarState:
         """As it was sent; what a RegistrarState does not know is left out."""
+        return cls(**{name: message[name] for name in attrs.fields_dict(cls)})
+
+
+@attrs.frozen
+class ToldConfiguration:
+    """The configuration that a server keeps, as a registrar was told it.
+
+    Attributes:
+        texts: by name, None for one that is not there; None as long as nothing was told. They may hold secrets.
+        connected: whether the server can be asked at present.
+        message: one line for a person.
+    """
+
+    texts: Mapping[str, str | None] | None = attrs.field(default=None, repr=False)
+    connected: bool = False
+    message: str = ""
+
+    def to_message(self) -> Message:
+        """As it is sent."""
+        texts = None if self.texts is None else dict(self.texts)
+        return {"kind": "configuration", "texts": texts, "connected": self.connected, "message": self.message}
+
+    @classmethod
+    def of_message(cls, message: Message) -> ToldConfiguration:
+        """As it was sent."""
         return cls(**{name: message[name] for name in attrs.fields_dict(cls)})
 
 

@@ -35,7 +35,8 @@ from ....drivers.members import DRAINING, DriverStatus, Instance, Member, Member
 from .counted import COUNTED_FOR, Given
 from .frames import BadFrame, Message
 from .guard import Guard
-from .messages import RegistrarState, error_of, member_of
+from .handed_on import HandedOn
+from .messages import RegistrarState, ToldConfiguration, error_of, member_of
 from .own_node import OwnNode, one_to_share
 from .sharing import MODE, SharedSettings
 from .starting import CannotShare, Found, find, place_of
@@ -179,6 +180,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
             ended = str(broken.exceptions[0])
         finally:
             self._found = None
+            HandedOn.here().lose()
             if guard is not None:
                 found.wire.close()
             for reply in self._replies.values():
@@ -189,6 +191,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
 
     async def _begin(self, task_status: TaskStatus[None]) -> None:
         """Have this registrar know what the one before it did, and count as started."""
+        await HandedOn.here().in_force()
         if self._changes:
             await self.reconfigure(SharedSettings(self._settings, self._changes))
         if self._instance is not None and not self._drains:
@@ -222,6 +225,8 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
                 sink.authoritative(self._state.authoritative, self._state.reason)
             case "successor":
                 self._successor = message["packed"]
+            case "configuration":
+                HandedOn.here().hear(ToldConfiguration.of_message(message))
             case "round_trips":
                 self._round_trips |= {(service, host, port): each for service, host, port, each in message["seconds"]}
             case "counted":

@@ -70,7 +70,7 @@ class _Plugin:
 
     def create(self, settings: SharedSettings) -> Relay:
         """See `DriverPlugin.create`."""
-        from .relay import Relay  # only what shares a node needs it
+        from .relay import Relay  # as above
 
         return Relay(settings)
 
@@ -92,8 +92,11 @@ def shared(settings: Settings) -> Settings:
             "this system does not tell who is at the other end of a socket: each process is a node of its own"
         )
         return settings
+    from .handed_on import HandedOn  # only what shares a node needs it
+
     return attrs.evolve(
         settings,
+        remote=None if settings.remote is None else attrs.evolve(settings.remote, follow=HandedOn),
         modes=(MODE,),
         plugins=MappingProxyType({MODE: _Plugin(settings)}),
         drivers=MappingProxyType({MODE: SharedSettings(settings)}),

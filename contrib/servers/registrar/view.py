@@ -6,7 +6,7 @@ The registry tells on its own thread, through a queue. Everything else here is o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 from anyio import to_thread
@@ -17,7 +17,7 @@ from ....discovery.registry import Registry
 from ....discovery.status import BackendStatus, RegistryStatus
 from ....drivers.members import Member, MemberState
 from .frames import Message
-from .messages import RegistrarState, members
+from .messages import RegistrarState, ToldConfiguration, members
 from .settings import Start, pack, resumed
 
 __all__ = ["View"]
@@ -50,6 +50,8 @@ class View(Observer):
         self._events: deque[MemberEvent] = deque()
         self._events_taken = 0
         self._state = RegistrarState()
+        self._texts: Mapping[str, str | None] | None = None
+        self._configuration: ToldConfiguration | None = None
         self._round_trips: dict[Key, float] = {}
         self._successor = b""
         self._successor_of: tuple[object, ...] = ()
@@ -65,13 +67,21 @@ class View(Observer):
         """See `Observer.driver_changed`."""
         self._wake(True)
 
+    def configuration_told(self, texts: Mapping[str, str | None]) -> None:
+        """See `Observer.configuration_told`."""
+        self._texts = dict(texts)
+        self._wake(True)
+
     # -- what the workers are told -------------------------------------------------------------------------------------
 
     def everything(self) -> list[Message]:
-        """What a worker is told that has just come; the members come after the state, which says what they count."""
+        """What a worker is told that has just come. The members come last of what it waits for: after the state, which
+        says what they count, and the configuration.
+        """
         return [
             self._state.to_message(),
             self._successor_message(),
+            *([] if self._configuration is None else [self._configuration.to_message()]),
             members(self._members.values(), whole=True),
             self._round_trips_message(self._round_trips),
         ]
@@ -102,8 +112,9 @@ class View(Observer):
 
     @property
     def settled(self) -> bool:
-        """Whether all is well with the backends."""
-        return self._state.ready and self._state.authoritative
+        """Whether all is well with the backends, and with the server that keeps configuration."""
+        connected = self._configuration is None or self._configuration.connected
+        return self._state.ready and self._state.authoritative and connected
 
     async def look(self) -> RegistryStatus:
         """See how the registry is doing, how far members are, and that nothing was missed of its view."""
@@ -117,10 +128,18 @@ class View(Observer):
         if state != self._state:
             self._state = state
             self._tell(state.to_message())
+        self._look_at_configuration(status)
         if self._fingerprint:
             self._look_at_successor(status)
         self._look_at_round_trips()
         return status
+
+    def _look_at_configuration(self, status: RegistryStatus) -> None:
+        if (remote := status.configuration) is not None:
+            told = ToldConfiguration(self._texts, remote.connected, remote.message)
+            if told != self._configuration:
+                self._configuration = told
+                self._tell(told.to_message())
 
     def _look_at_successor(self, status: RegistryStatus) -> None:
         registered = self._registry.registered

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import anyio
 import pytest
 
@@ -30,12 +32,16 @@ class InForce:
         assert remote is not None
         self.driver_fails = False
         may_change = self.settings.remote_variables()
-        self._followed = Followed(remote, may_change, lambda: self.settings.configuration, self._go_on)
+        self.heard: list[tuple[Mapping[str, str | None], int]] = []
+        self._followed = Followed(remote, may_change, lambda: self.settings.configuration, self._go_on, self._hear)
 
     async def _go_on(self, configuration: Configuration) -> None:
         if self.driver_fails:
             raise OSError("the driver is in trouble")
         self.settings = self.settings.configured(configuration)
+
+    def _hear(self, texts: Mapping[str, str | None]) -> None:
+        self.heard.append((texts, self.nodes))
 
     def told(self, first: str | None = None, second: str | None = None) -> None:
         """The server keeps these texts now."""
@@ -175,3 +181,11 @@ def test_what_a_program_has_changed_counts_before_what_a_server_says() -> None:
     force.settings = force.settings.changed({"GDD_MEM_GOSSIP_NODES": "2"})
     force.told("GDD_MEM_GOSSIP_NODES=8\n")
     assert force.nodes == 2
+
+
+def test_who_hands_it_on_hears_it_as_it_is_once_it_is_in_force() -> None:
+    here = InForce()
+    text = "GDD_MEM_GOSSIP_NODES=6\nGDD_PORT=1\n"
+    here.told(text)
+    assert here.heard == [({"first": text, "second": None}, 6)]
+    assert "GDD_PORT" in here.refused
