@@ -14,7 +14,7 @@ from types import TracebackType
 
 import attrs
 
-__all__ = ["ProcessorTime", "processor_seconds", "times_waited"]
+__all__ = ["ProcessorTime", "processor_seconds", "ran_and_waited", "times_waited"]
 
 _EVERY = 1.0
 _BUSY, _SLOWER, _FASTER, _LEAST_PACE = 0.7, 0.7, 1.2, 0.1
@@ -50,7 +50,7 @@ class ProcessorTime:
         paced = next(iter(self._pids))
         while not self._stop.wait(_EVERY):
             now = self._clock()
-            times = {name: _times(pid) for name, pid in self._pids.items()}
+            times = {name: ran_and_waited(pid) for name, pid in self._pids.items()}
             self._samples.append(
                 _Sample(
                     now,
@@ -96,7 +96,7 @@ def times_waited(pids: Iterable[int]) -> int:
     return waited
 
 
-def _times(pid: int) -> tuple[float, float]:
+def ran_and_waited(pid: int) -> tuple[float, float]:
     """Seconds for which all threads of a process together ran, and waited for it."""
     ran = waited = 0
     for each in Path(f"/proc/{pid}/task").glob("*/schedstat"):
