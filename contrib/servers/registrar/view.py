@@ -102,8 +102,8 @@ class View(Observer):
 
     @property
     def settled(self) -> bool:
-        """Whether all is well with the backends."""
-        return self._state.ready and self._state.authoritative
+        """Whether all is well with the backends, so that little changes that workers have to know."""
+        return self._state.ready and self._state.authoritative and not self._state.doubt
 
     async def look(self) -> RegistryStatus:
         """See how the registry is doing, how far members are, and that nothing was missed of its view."""
