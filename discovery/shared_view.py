@@ -28,7 +28,8 @@ class SharedView:
     Args:
         call_soon: makes the event loop on which `keep_time` runs call something; from any thread, without waiting.
         changed: is told of every change, without the lock, by the thread that reported it.
-        authority_changed: is called on that event loop when a driver's view begins to count, or ceases to.
+        status_changed: is called on that event loop when a driver's view begins to count, or ceases to, or when a
+            driver says that its status is another.
 
     Attributes:
         snapshot: see `MergedView.snapshot`; from any thread, without the lock.
@@ -42,13 +43,13 @@ class SharedView:
         clock: Clock,
         call_soon: Callable[[Callable[[], object]], None],
         changed: Callable[[list[MemberEvent]], None],
-        authority_changed: Callable[[], None],
+        status_changed: Callable[[], None],
     ) -> None:
         self._merged = MergedView(modes)
         self._clock = clock
         self._call_soon = call_soon
         self._changed = changed
-        self._authority_changed = authority_changed
+        self._status_changed = status_changed
         # Reentrant, because a signal handler that stops the registry may interrupt a call of the same thread.
         self._lock = threading.RLock()
         self._watches: dict[Watch, Callable[[], object]] = {}
@@ -68,7 +69,11 @@ class SharedView:
         before = self._merged.authority(mode)
         self._change(lambda now: self._merged.authoritative(mode, yes, reason, now))
         if self._merged.authority(mode) != before:
-            self._call_soon(self._authority_changed)
+            self.status_changed()
+
+    def status_changed(self) -> None:
+        """See `Sink.changed`."""
+        self._call_soon(self._status_changed)
 
     def died(self, mode: str, reason: str) -> None:
         """The driver's run has ended with an error."""

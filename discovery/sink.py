@@ -59,6 +59,12 @@ class DriverSink:
 
     judging = authoritative
 
+    def changed(self) -> None:
+        """See `Sink.changed`."""
+        with self._lock:
+            if self._started and not self._ended:
+                self._view.status_changed()
+
     def started(self) -> None:
         """The run serves: what it says of its authority counts from now on."""
         with self._lock:

@@ -87,12 +87,14 @@ class Statuses:
                 self._observers.driver_changed(status)
 
     async def tell_of_changes(self) -> None:
-        """Tell for as long as somebody observes: a driver does not say by itself when it becomes ready."""
+        """Tell for as long as somebody observes, and a driver may not say by itself when it becomes ready."""
         if self._telling:
             return
         self._telling = True
         while self._observers:
             if all(driver.decided for driver in self.drivers):
                 self.tell_changed()
+                if all(driver.tells for driver in self.drivers):
+                    break
             await anyio.sleep(self._timings.observe_interval)
         self._telling = False

@@ -17,7 +17,14 @@ from typing import Any
 
 import anyio
 
-from ..drivers.contract import AnnouncingDriver, CheckingDriver, Driver, ProbingDriver, SubscribingDriver
+from ..drivers.contract import (
+    AnnouncingDriver,
+    CheckingDriver,
+    Driver,
+    ProbingDriver,
+    SubscribingDriver,
+    TellingDriver,
+)
 from ..drivers.errors import DiscoveryError
 from ..drivers.kit.backoff import Backoff
 from ..drivers.kit.cancellation import others_cancellation_as
@@ -308,6 +315,11 @@ class SupervisedDriver:
             )
 
     # -- how it goes ---------------------------------------------------------------------------------------------------
+
+    @property
+    def tells(self) -> bool:
+        """Whether nobody has to ask the driver how it is doing to know that this has changed."""
+        return isinstance(self.driver, TellingDriver)
 
     def ask_status(self) -> DriverStatus:
         """What the driver says of itself. On the event loop."""

@@ -81,7 +81,7 @@ class Supervisor:
         announce: bool = True,
     ) -> None:
         self._loop = LoopThread("pydoudou", self._serve, make_loop=clock.new_event_loop, prepare=runs_here)
-        self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events, self._on_authority)
+        self.view = SharedView(settings.modes, clock, self._loop.call_soon, self._on_events, self._on_status)
         self.probing = Probing(self._loop.call_soon, clock.now)
         self.self_doubt = SelfDoubt(clock.now, self._loop.call_soon)
         self.registration = Registration(instance, announce, timings)
@@ -358,7 +358,7 @@ class Supervisor:
         if self._observers:
             self._loop.call_soon(partial(self._tell_events, events))
 
-    def _on_authority(self) -> None:
+    def _on_status(self) -> None:
         self._statuses.tell_changed()
 
     def _tell_events(self, events: list[MemberEvent]) -> None:

@@ -44,6 +44,7 @@ __all__ = [
     "ResumablePlugin",
     "Sink",
     "SubscribingDriver",
+    "TellingDriver",
 ]
 
 
@@ -61,6 +62,9 @@ class Sink(Protocol):
 
         While it does not, what it reported last is kept and marked stale, and it removes nobody.
         """
+
+    def changed(self) -> None:
+        """Tell that `Driver.status` says something else now; see `TellingDriver`."""
 
     def judging(self, able: bool, reason: str = "") -> None:
         """The name of `authoritative` in version 0.1; the same."""
@@ -100,6 +104,12 @@ class Driver(Protocol):
 class CheckingDriver:
     """The promise of a driver that every member it reports was made by `kit.validation.checked_member`, declared by
     inheriting from this class. What other drivers report is checked on the way into the registry's view.
+    """
+
+
+class TellingDriver:
+    """The promise of a driver that it calls `Sink.changed` whenever its status becomes ready or ceases to be, declared
+    by inheriting from this class. Others are asked every second for as long as somebody observes.
     """
 
 

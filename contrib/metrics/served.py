@@ -5,6 +5,7 @@ Its label ``path`` holds the path of the request, of which there is no end; here
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
@@ -16,7 +17,7 @@ from .calls import Durations
 from .families import FAMILIES
 from .reading import Reading
 
-__all__ = ["AsgiApp", "ClosedBody", "Route", "ServedAsgi", "ServedCounts", "ServedWsgi", "WsgiApp"]
+__all__ = ["AsgiApp", "Route", "ServedAsgi", "ServedCounts", "ServedWsgi", "WsgiApp", "until_closed"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -135,14 +136,27 @@ class ServedWsgi:
         except BaseException:
             done()
             raise
-        return ClosedBody(body, done)
+        return until_closed(body, environ, done)
 
 
-class ClosedBody:
-    """The body of an answer, and what is to be done when it is closed."""
+def until_closed(body: Iterable[bytes], environ: dict[str, Any], done: Callable[[], None]) -> Iterable[bytes]:
+    """The body of an answer, and `done` is called when the server closes it: it was sent, or given up.
 
-    def __init__(self, body: Iterable[bytes], done: Callable[[], None]) -> None:
-        self._body, self._done = body, done
+    To the server it is what it was. One that the server has made of a file stays that object, for it is sent in another
+    way (by sendfile in gunicorn); and a list has its length, which becomes the answer's where there is one piece.
+    """
+    of_files = environ.get("wsgi.file_wrapper")
+    if isinstance(of_files, type) and isinstance(body, of_files):
+        with contextlib.suppress(AttributeError):  # some are of C
+            body.close = _Body((), done, getattr(body, "close", None)).close  # type: ignore[attr-defined]
+            return body
+    kind = _SizedBody if hasattr(body, "__len__") else _Body
+    return kind(body, done, getattr(body, "close", None))
+
+
+class _Body:
+    def __init__(self, body: Iterable[bytes], done: Callable[[], None], close: Callable[[], object] | None) -> None:
+        self._body, self._done, self._close = body, done, close
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._body)
@@ -150,11 +164,15 @@ class ClosedBody:
     def close(self) -> None:
         """The server has sent it, or given it up."""
         try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
+            if self._close is not None:
+                self._close()
         finally:
             self._done()
+
+
+class _SizedBody(_Body):
+    def __len__(self) -> int:
+        return len(self._body)  # type: ignore[arg-type]
 
 
 def _route_in_scope(scope: Scope) -> str:

@@ -54,19 +54,22 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        places, request = self._places.get(), WaitingRequest(receive)
-        came = _Came.PLACE if self._enters(places, request) else await self._wait(places, request)
-        if came is _Came.NO_PLACE:
-            await _refuse(self._refusal(), send)
-        if came is not _Came.PLACE:
-            return
+        places, holder = self._places.get(), object()
+        if not self._enters(places, holder):
+            request = WaitingRequest(receive)
+            came = await self._wait(places, holder, request)
+            if came is _Came.NO_PLACE:
+                await _refuse(self._refusal(), send)
+            if came is not _Came.PLACE:
+                return
+            receive = request.receive
         held = True
 
         def leave() -> None:
             nonlocal held
             if held:
                 held = False
-                places.release_on_behalf_of(request)
+                places.release_on_behalf_of(holder)
                 self._counts.leave()
 
         async def send_last(message: Scope) -> None:
@@ -79,25 +82,25 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
             return send_last(message) if last else send(message)
 
         try:
-            await self.app(scope, request.receive, sending)
+            await self.app(scope, receive, sending)
         finally:
             leave()
 
-    def _enters(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> bool:
+    def _enters(self, places: anyio.CapacityLimiter, holder: object) -> bool:
         """Whether there is a place for it at once."""
         try:
-            places.acquire_on_behalf_of_nowait(request)
+            places.acquire_on_behalf_of_nowait(holder)
         except anyio.WouldBlock:
             return False
         self._counts.enter(waited=False)
         return True
 
-    async def _wait(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> _Came:
+    async def _wait(self, places: anyio.CapacityLimiter, holder: object, request: WaitingRequest) -> _Came:
         came = _Came.NO_PLACE
         self._counts.wait()
         try:
             if self._longest_wait:
-                came = await self._first_to_come(places, request)
+                came = await self._first_to_come(places, holder, request)
         except BaseException:
             self._counts.give_up()
             raise
@@ -105,7 +108,7 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
             if came is not _Came.PLACE:
                 # Both may come together; and some versions of anyio leave a place with whom it came too late.
                 with contextlib.suppress(RuntimeError):
-                    places.release_on_behalf_of(request)
+                    places.release_on_behalf_of(holder)
         if came is _Came.PLACE:
             self._counts.enter(waited=True)
         elif came is _Came.NO_PLACE:
@@ -114,7 +117,7 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
             self._counts.give_up()
         return came
 
-    async def _first_to_come(self, places: anyio.CapacityLimiter, request: WaitingRequest) -> _Came:
+    async def _first_to_come(self, places: anyio.CapacityLimiter, holder: object, request: WaitingRequest) -> _Came:
         came = _Came.NO_PLACE
         async with anyio.create_task_group() as tasks:
 
@@ -126,7 +129,7 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
 
             tasks.start_soon(hang_up)
             with anyio.move_on_after(self._longest_wait):
-                await places.acquire_on_behalf_of(request)
+                await places.acquire_on_behalf_of(holder)
                 came = _Came.PLACE
             tasks.cancel_scope.cancel()
         return came

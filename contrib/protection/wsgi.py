@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from ..metrics.served import ClosedBody, StartResponse, WsgiApp
+from ..metrics.served import StartResponse, WsgiApp, until_closed
 from .guards import BulkheadBase, RateLimitBase
 from .limits import shared_by
 from .once import PerProcess
@@ -59,7 +59,7 @@ class Bulkhead(BulkheadBase[WsgiApp, PerProcess[threading.Semaphore]]):
         except BaseException:
             leave()
             raise
-        return ClosedBody(body, leave)
+        return until_closed(body, environ, leave)
 
     def _enter(self, places: threading.Semaphore) -> bool:
         if places.acquire(blocking=False):

@@ -160,7 +160,8 @@ def main() -> int:
     options = parser.parse_args()
     calls = roll(options.restarts, options.bare)
     for name, made in calls.items():
-        print(f"{name}: {made.answered:,} answered, {made.failed.total()} failed {dict(made.failed) or ''}")
+        failed = f"{made.failed.total()} failed {dict(made.failed) or ''}"
+        print(f"{name}: {made.answered:,} answered at {made.per_second:.0f}/s, {failed}")
     to_hold = [made for name, made in calls.items() if name != "pick and call" or not options.bare]
     return 1 if any(made.failed or not made.answered for made in to_hold) else 0
 

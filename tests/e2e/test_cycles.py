@@ -7,6 +7,8 @@ import functools
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,7 @@ from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
 from support.held import Holdings
 from support.served import served
-from support.server_processes import children, free_port
+from support.server_processes import children, free_port, process_of
 from support.waiting import eventually, eventually_async
 
 from pydoudou import Registry, Settings
@@ -144,6 +146,32 @@ def flask(settings: Settings) -> Iterator[None]:
         yield
 
 
+def _django_is_configured() -> None:
+    from django.conf import settings
+
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF=(), ALLOWED_HOSTS=["*"])  # it answers 404, which is an answer
+
+
+@contextlib.contextmanager
+def django(settings: Settings) -> Iterator[None]:
+    _django_is_configured()
+    from pydoudou.contrib.django import get_wsgi_application
+
+    app = get_wsgi_application(settings=settings)
+    with on_waitress(app, app.server, settings.port):
+        yield
+
+
+@contextlib.contextmanager
+def django_asgi(settings: Settings) -> Iterator[None]:
+    _django_is_configured()
+    from pydoudou.contrib.django import get_asgi_application
+
+    with on_uvicorn(get_asgi_application(settings=settings), settings.port):
+        yield
+
+
 @contextlib.contextmanager
 def celery(settings: Settings) -> Iterator[None]:
     from celery import signals
@@ -160,6 +188,7 @@ def celery(settings: Settings) -> Iterator[None]:
 
 SERVERS = {"asgi": ("uvicorn",), "starlette": ("uvicorn", "starlette"), "fastapi": ("uvicorn", "fastapi")}
 SERVERS |= {"hypercorn": ("hypercorn",), "wsgi": ("waitress",), "flask": ("waitress", "flask"), "celery": ("celery",)}
+SERVERS |= {"django": ("waitress", "django"), "django_asgi": ("uvicorn", "django")}
 
 
 SHORT = [name for name in SERVERS if name != "celery"]
@@ -205,6 +234,31 @@ def test_start_and_stop_again_and_again_keep_nothing(
     for _ in range(CYCLES):
         once()
     eventually(nobody, timeout=40)
+    before.assert_nothing_new()
+
+
+@pytest.mark.timeout(240)
+def test_what_is_run_and_ended_again_and_again_leaves_no_process_and_no_file(looking: Registry, tmp_path: Path) -> None:
+    own = {"GDD_MEM_SEED": gossip_address(looking), "GDD_DRAIN_TIME": "0"}
+    own |= dict.fromkeys(("XDG_RUNTIME_DIR", "TMPDIR"), str(tmp_path))
+
+    def once() -> None:
+        port = str(free_port())
+        program = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(tmp_path), port]
+        command = [sys.executable, "-m", "pydoudou", "run", "--service", "orders", "--port", port, "--", *program]
+        environment = os.environ | FAST_GOSSIP | NEVER_SUSPECTED | own
+        with process_of(command, env=environment, stderr=subprocess.DEVNULL) as process:
+            eventually(lambda: [str(member.port) for member in looking.members("orders")] == [port], timeout=20)
+            started = children(process.pid)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 128 + signal.SIGTERM
+        assert [child for child in started if Path(f"/proc/{child}").exists()] == []
+        eventually(lambda: gossip_nodes(looking) == 1, timeout=20)
+
+    once()
+    before = Holdings(tmp_path)
+    for _ in range(CYCLES):
+        once()
     before.assert_nothing_new()
 
 

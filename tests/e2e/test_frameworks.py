@@ -13,9 +13,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossip_nodes, gossiping
+from support.registrars import where_registrars_are
 from support.server_processes import children, free_port, process_of
 from support.waiting import eventually
 
@@ -131,6 +133,43 @@ def test_of_a_development_server_that_reloads_only_the_process_that_serves_is_re
         (serves,) = children(parent.pid)
         os.kill(serves, signal.SIGTERM)  # the parent would kill it, and ask nobody
         assert parent.wait(20) == 0
+        eventually(lambda: (ports(looking), gossip_nodes(looking)) == ([], 1), timeout=20)
+
+
+RELOADED = """
+from pydoudou.contrib.asgi import Registered
+
+async def answers(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"before"})
+
+app = Registered(answers)
+"""
+
+
+def test_uvicorn_that_reloads_is_one_member_before_a_change_and_after_it(looking: Registry, tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
+    port, program = free_port(), tmp_path / "reloaded.py"
+    program.write_text(RELOADED)
+    command = ["-m", "uvicorn", "reloaded:app", "--reload", "--port", str(port), "--log-level", "warning"]
+
+    def answer() -> str:
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"http://127.0.0.1:{port}/", timeout=5).text
+        return ""
+
+    with (
+        where_registrars_are(tmp_path),
+        process(tmp_path, command, looking, port, GDD_DRAIN_TIME="0") as parent,
+    ):
+        eventually(lambda: ports(looking) == [port], timeout=30)
+        assert answer() == "before"
+        program.write_text(RELOADED.replace("before", "after"))
+        eventually(lambda: answer() == "after", timeout=30)
+        eventually(lambda: (ports(looking), gossip_nodes(looking)) == ([port], 2), timeout=20)
+        parent.send_signal(signal.SIGTERM)
+        parent.wait(20)
         eventually(lambda: (ports(looking), gossip_nodes(looking)) == ([], 1), timeout=20)
 
 

@@ -83,9 +83,17 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
+OFFERED = 1000.0
+STARVED = 0.5
+"""The part of the time in which a process wants a processor that it may have to wait for one: with more of that the
+machine has too much to do, and it says nothing of us that fewer requests were made than were to be.
+"""
+
+
 def test_four_processes_together_get_no_more_and_no_less_than_the_rate(
     redis: RedisServer, record_property: Callable[[str, object], None]
 ) -> None:
+    """At 1,000 requests in a second, or it is skipped, and says why: it has held at those that there were."""
     text, seconds = "100/s burst 1000", 3  # a burst for ten seconds in which a busy machine asks too little
     rate = Rate.parsed(text)
     with contextlib.ExitStack() as stack:
@@ -101,14 +109,20 @@ def test_four_processes_together_get_no_more_and_no_less_than_the_rate(
         took = time.monotonic() - began
     allowed = rate.requests / rate.seconds * took
     offered = sum(result.rate for result in results)
+    ran, waited = (sum(times) for times in zip(*((result.ran, result.waited) for result in results), strict=True))
+    cost = ran / sum(result.statuses.total() for result in results)
     record_property(
         "figures",
         f"a limit in Redis, 4 processes: {offered:.0f} requests/s asked and answered in {took:.1f} s, "
-        f"{answers['200']} passed, {answers['200'] / allowed:.4f} of what the rate allows",
+        f"{answers['200']} passed, {answers['200'] / allowed:.4f} of what the rate allows; "
+        f"{cost * 1e6:.0f} us of a processor for each",
     )
     assert answers["503"] == 0
     assert answers["200"] == pytest.approx(allowed, rel=0.01)
-    assert answers["429"] > 0
+    assert answers["429"] > answers["200"]
+    if offered < OFFERED and waited > STARVED * (ran + waited):
+        pytest.skip(f"it holds at {offered:.0f} requests/s: this machine has no time for {OFFERED:.0f}")
+    assert offered >= OFFERED
 
 
 def test_what_is_kept_in_redis_is_named_and_is_forgotten_when_nothing_is_left_of_it(redis: RedisServer) -> None:

@@ -24,15 +24,17 @@ from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.held import Holdings
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, sharing, where_registrars_are
-from support.server_processes import children, process_of
+from support.server_processes import children, free_port, process_of
 from support.waiting import eventually
 from support.watched import watched
 
 from pydoudou import (
+    BackendStatus,
     DiscoveryError,
     Member,
     MemberEvent,
     MemberState,
+    Observer,
     RegistrationError,
     Registry,
     RoundRobin,
@@ -98,6 +100,24 @@ def test_changes_arrive_at_once_and_events_are_those_of_every_registry(looking: 
         eventually(lambda: not ports(first, "users") and not ports(second, "users"))
         seen = [(event.kind.value, event.member.state) for event in itertools.islice(events, 3)]
     assert seen == [("joined", MemberState.ALIVE), ("updated", MemberState.ALIVE), ("left", MemberState.LEFT)]
+
+
+def test_who_observes_a_worker_hears_when_the_node_that_it_shares_is_ready() -> None:
+    """Nobody asks the worker: its driver tells."""
+
+    class Heard(Observer):
+        ready: tuple[bool, ...] = ()
+
+        def driver_changed(self, status: BackendStatus) -> None:
+            self.ready = (*self.ready, status.ready)
+
+    heard, port = Heard(), free_port()
+    worker = sharing("orders", GDD_MEM_SEED=f"127.0.0.1:{port}", GDD_PORT="7000")
+    worker.add_observer(heard)
+    with worker:
+        eventually(lambda: heard.ready and not heard.ready[-1])
+        with gossiping(GDD_MEM_PORT=str(port)):
+            eventually(lambda: heard.ready[-1], timeout=20)
 
 
 def test_clients_alone_share_a_node_if_they_have_the_same_settings(looking: Registry, directory: Path) -> None:

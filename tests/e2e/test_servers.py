@@ -67,8 +67,11 @@ def test_a_server_is_one_member_while_it_answers_and_nothing_that_happens_to_it_
             called_again((retrying, picking))  # when it is gone
         assert running.ports() == [running.stays]
         assert running.answered_first == [True]
-    made = f"{retrying.answered} GET and POST, {picking.answered} by a pick without another try"
-    record_property("figures", f"calls while {name} ends: {made}, none failed")
+    made = [
+        f"{each.answered} {how} ({each.per_second:.0f}/s)"
+        for each, how in ((retrying, "GET and POST"), (picking, "by a pick without another try"))
+    ]
+    record_property("figures", f"calls while {name} ends: {', '.join(made)}, none failed")
 
 
 def test_an_answer_on_a_connection_that_is_kept_ends_it_once_gunicorn_drains(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from support.calls_while_draining import called_again, calls_of_both_kinds, get
 from support.effort import EFFORT
 from support.gossip import FAST_GOSSIP, gossip_address, gossip_nodes, gossiping
 from support.http_members import HttpMember
-from support.processor_time import processor_seconds
+from support.processor_time import processor_seconds, times_waited
 from support.registrars import SLOW_TO_SUSPECT, registrars_of, where_registrars_are
 from support.server_processes import children, end_by_its_input, free_port, process_of
 from support.waiting import eventually
@@ -286,7 +286,10 @@ import sys
 import pydoudou
 from pydoudou.contrib.servers.registrar import shared
 settings = pydoudou.Settings.from_env()
-with pydoudou.Registry(shared(settings) if sys.argv[1] == "shared" else settings):
+registry = pydoudou.Registry(settings if sys.argv[1] == "alone" else shared(settings))
+if sys.argv[1] == "observed":  # as it is by metrics
+    registry.add_observer(pydoudou.Observer())
+with registry:
     print(flush=True)
     sys.stdin.read()
 """
@@ -361,3 +364,17 @@ def test_eight_workers_cost_one_gossip_node(
     )
     assert packets_of_eight < 1.1 * packets_of_one + 1
     assert time_of_eight < most * time_of_one
+
+
+def test_workers_at_rest_sleep_although_each_is_observed(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """What one looks at every five seconds, and what is counted, which is told as often for a minute."""
+    with where_registrars_are(tmp_path), gossiping() as looking, running(3, "observed", looking) as workers:
+        eventually(lambda: gossip_nodes(looking) == 2)
+        time.sleep(_SETTLES_WITHIN)
+        before = times_waited(workers)
+        time.sleep(_MEASURED_FOR)
+        often = (times_waited(workers) - before) / _MEASURED_FOR / len(workers)
+    record_property("figures", f"a worker at rest, observed: wakes up {often:.2f} times in a second")
+    assert often < 0.7

@@ -42,6 +42,7 @@ class CalledEverySoOften:
         self.answered = 0
         self.failed: Counter[str] = Counter()
         self._call = call
+        self._began = self._ended = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -50,8 +51,13 @@ class CalledEverySoOften:
         """How often it has called so far, whatever became of it."""
         return self.answered + self.failed.total()
 
+    @property
+    def per_second(self) -> float:
+        """Calls in a second, when the block has ended."""
+        return self.called / (self._ended - self._began)
+
     def _run(self) -> None:
-        due = time.monotonic()
+        due = self._began = time.monotonic()
         while not self._stop.wait(max(0.0, due - time.monotonic())):
             due = max(due + EVERY, time.monotonic())
             try:
@@ -79,6 +85,7 @@ class CalledEverySoOften:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        self._ended = time.monotonic()
 
 
 def called_again(calls: Iterable[CalledEverySoOften], times: int = 20) -> None:

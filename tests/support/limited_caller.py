@@ -7,6 +7,7 @@ of its requests as ``result``. There is no server in it: what is measured is the
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.asgi_requests import ask
 from support.driven import Driven
+from support.processor_time import ran_and_waited
 
 __all__ = ["Limited", "LimitedCaller"]
 
@@ -35,10 +37,13 @@ class Limited:
     Attributes:
         statuses: how many answers had which status.
         seconds: from the first request to the last answer.
+        ran, waited: seconds for which the process ran meanwhile, and for which it was ready and was not let run.
     """
 
     statuses: Counter[str]
     seconds: float
+    ran: float
+    waited: float
 
     @property
     def rate(self) -> float:
@@ -64,7 +69,7 @@ class LimitedCaller(Driven):
         """What became of its requests, when it has asked."""
         found = self.wait("result", lambda event: event["event"] == "result", timeout=40)
         statuses = Counter({status: int(found.get(status, 0)) for status in ("200", "429", "503")})
-        return Limited(statuses, found["seconds"])
+        return Limited(statuses, *(found[name] for name in ("seconds", "ran", "waited")))
 
 
 async def _hello(scope: Any, receive: Any, send: Any) -> None:
@@ -84,6 +89,7 @@ async def _call(url: str, rate: str, seconds: float, per_second: float) -> dict[
     async def call() -> None:
         statuses[str((await ask(app)).status)] += 1
 
+    before = ran_and_waited(os.getpid())
     async with anyio.create_task_group() as tasks:
         began = time.monotonic()
         for number in range(round(seconds * per_second)):
@@ -92,7 +98,9 @@ async def _call(url: str, rate: str, seconds: float, per_second: float) -> dict[
                 break
             await anyio.sleep(max(0.0, began + number / per_second - now))
             tasks.start_soon(call)
-    return {**statuses, "seconds": time.monotonic() - began}
+    took = time.monotonic() - began
+    ran, waited = (now - then for then, now in zip(before, ran_and_waited(os.getpid()), strict=True))
+    return {**statuses, "seconds": took, "ran": ran, "waited": waited}
 
 
 if __name__ == "__main__":

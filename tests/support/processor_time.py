@@ -14,7 +14,7 @@ from types import TracebackType
 
 import attrs
 
-__all__ = ["ProcessorTime", "processor_seconds"]
+__all__ = ["ProcessorTime", "processor_seconds", "ran_and_waited", "times_waited"]
 
 _EVERY = 1.0
 _BUSY, _SLOWER, _FASTER, _LEAST_PACE = 0.7, 0.7, 1.2, 0.1
@@ -50,7 +50,7 @@ class ProcessorTime:
         paced = next(iter(self._pids))
         while not self._stop.wait(_EVERY):
             now = self._clock()
-            times = {name: _times(pid) for name, pid in self._pids.items()}
+            times = {name: ran_and_waited(pid) for name, pid in self._pids.items()}
             self._samples.append(
                 _Sample(
                     now,
@@ -86,7 +86,17 @@ def processor_seconds(pids: Iterable[int]) -> float:
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)  # the kernel's name for the clock of a process
 
 
-def _times(pid: int) -> tuple[float, float]:
+def times_waited(pids: Iterable[int]) -> int:
+    """How often the threads of these processes have gone to sleep for want of something to do; those that run now."""
+    waited = 0
+    for pid in pids:
+        for each in Path(f"/proc/{pid}/task").glob("*/status"):
+            with contextlib.suppress(OSError):  # a thread that has just ended
+                waited += int(each.read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return waited
+
+
+def ran_and_waited(pid: int) -> tuple[float, float]:
     """Seconds for which all threads of a process together ran, and waited for it."""
     ran = waited = 0
     for each in Path(f"/proc/{pid}/task").glob("*/schedstat"):

@@ -83,6 +83,39 @@ def test_fixed_addresses_do_not_import(module: str, by_fixed_addresses: frozense
     assert module not in by_fixed_addresses
 
 
+LIBRARIES = {name for name in NEVER_UNASKED if "." not in name}
+INTEGRATIONS = {
+    "asgi": set[str](),
+    "wsgi": set[str](),
+    "starlette": set[str](),
+    "fastapi": {"fastapi", "starlette", "pydantic"},
+    "flask": {"flask", "click"},
+    "django": {"django"},
+    "gunicorn": set[str](),
+    "hypercorn": {"hypercorn"},
+    "prometheus": {"prometheus_client"},
+    "opentelemetry": {"opentelemetry"},
+    "protection.asgi": set[str](),
+    "protection.wsgi": set[str](),
+    "page.asgi": set[str](),
+    "servers.registrar": set[str](),
+}
+
+
+@pytest.mark.parametrize("module", INTEGRATIONS)
+def test_an_integration_imports_its_own_library_and_no_other(module: str) -> None:
+    """The metrics, traces, frameworks and stores that somebody else asks for cost nothing here."""
+    libraries = INTEGRATIONS[module]
+    for library in libraries:
+        pytest.importorskip(library)
+    modules = imported(f"import pydoudou.contrib.{module}")
+    assert f"pydoudou.contrib.{module}" in modules
+    assert modules & LIBRARIES - libraries == set()
+    assert {
+        name for name in modules if name.startswith(("pydoudou.drivers.memberlist.", "pydoudou.drivers.nacos."))
+    } == set()
+
+
 @pytest.mark.parametrize(("used", "other"), [("httpx", "httpx2"), ("httpx2", "httpx")])
 def test_what_httpx_and_httpx2_share_imports_neither_of_them(used: str, other: str) -> None:
     modules = imported(f"import pydoudou.contrib.{used}")

@@ -5,8 +5,9 @@ A registrar that was killed is gone, and its socket tells everybody. One that is
 has the lock still, so that no other one can stand; and if it went on one day after another one had taken its place, the
 service would be there twice. So it is killed: then everybody finds it gone, and one of them starts the next.
 
-Looking costs the registrar nothing: the kernel tells how long it has run. One that has not run since the last look, as
-one at rest may, is asked; and one that runs in circles is found by asking it now and then in any case.
+Looking costs the registrar nothing: the kernel tells how long it has run, and whether it is stopped. One that is, or
+has not run since the last look, as one at rest may, is asked; and one that runs in circles is found by asking it now
+and then in any case.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Guard:
             await self._pause()
             before, ran = ran, ran_for(self._pid)
             due = self._chosen.is_set() and time.monotonic() >= asked + self._timings.ask_every
-            if ran is not None and ran != before and not due:
+            if ran is not None and ran != before and not due and not _is_stopped(self._pid):
                 continue
             if why := await self._why_silent():
                 kill(self._pid, self._place, why)

@@ -46,7 +46,7 @@ _HELLO_WITHIN = 10.0
 _LOOK_EVERY = 10.0
 """Seconds. What matters comes without a look."""
 _LOOK_SOON = 1.0
-"""The same while a backend is not ready, or has no say."""
+"""The same while a backend is not ready, has no say, or doubts itself: workers judge nobody for so long."""
 _COUNT_EVERY = 5.0
 """The same while a worker wants to know what is counted."""
 AT_REST = Timings(observe_interval=3600.0)

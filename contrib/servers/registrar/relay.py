@@ -27,6 +27,7 @@ from ....drivers.contract import (
     ReconfigurableDriver,
     Sink,
     SubscribingDriver,
+    TellingDriver,
 )
 from ....drivers.errors import RegistrationError
 from ....drivers.kit import own_load
@@ -62,7 +63,7 @@ class _Reply:
     error: Exception | None = None
 
 
-class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, ReconfigurableDriver):
+class Relay(CheckingDriver, TellingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, ReconfigurableDriver):
     """Reports what a registrar tells."""
 
     detection_bound = 30.0
@@ -115,6 +116,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
                     breaks = [*(at for at in breaks if now - at < _BREAKS_WITHIN), now]
                     logger.info("the registrar, process %d, is gone: %s", found.pid, ended, extra=fields(reason=ended))
                 sink.authoritative(False, f"the registrar, process {found.pid}, is gone: {ended}")
+                sink.changed()
                 sink.observe([attrs.evolve(member, state=MemberState.FAILED) for member in self._members.values()])
                 if self._drains and next_one is None:  # whoever stays starts another one
                     await anyio.sleep_forever()
@@ -223,6 +225,7 @@ class Relay(CheckingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, 
             case "state":
                 self._state = RegistrarState.of_message(message)
                 sink.authoritative(self._state.authoritative, self._state.reason)
+                sink.changed()
             case "successor":
                 self._successor = message["packed"]
             case "configuration":

@@ -12,7 +12,7 @@ class Timings:
     """Seconds, all of them. The defaults are meant for everybody; a test passes others.
 
     Attributes:
-        look_every: how often one worker looks whether the registrar has run; see `guard`.
+        look_every: how often one worker looks whether the registrar has run, and is not stopped; see `guard`.
         look_otherwise_every: how often the others do, for the case that the one ends while the registrar is frozen.
         ask_every: how often it asks although the registrar has run: that may be going round in circles.
         stopped_for: what a registrar that was stopped has to answer.
@@ -21,7 +21,7 @@ class Timings:
         come_back_after_most: the longest such wait.
     """
 
-    look_every: float = 2.5
+    look_every: float = 5.0
     look_otherwise_every: float = 30.0
     ask_every: float = 30.0
     stopped_for: float = 1.5

@@ -112,9 +112,11 @@ class View(Observer):
 
     @property
     def settled(self) -> bool:
-        """Whether all is well with the backends, and with the server that keeps configuration."""
-        connected = self._configuration is None or self._configuration.connected
-        return self._state.ready and self._state.authoritative and connected
+        """Whether all is well with the backends, and with the server that keeps configuration, so that little changes that
+        workers have to know.
+        """
+        state, connected = self._state, self._configuration is None or self._configuration.connected
+        return state.ready and state.authoritative and not state.doubt and connected
 
     async def look(self) -> RegistryStatus:
         """See how the registry is doing, how far members are, and that nothing was missed of its view."""

@@ -6,7 +6,9 @@ import gc
 import os
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
+from wsgiref.util import FileWrapper
 
 import anyio
 import pytest
@@ -354,6 +356,28 @@ def test_a_wsgi_place_is_held_until_the_answer_is_closed() -> None:
     for _ in range(2):
         with pytest.raises(LookupError):
             call(broken)
+
+
+def test_a_file_stays_what_the_server_has_made_of_it_and_a_list_has_its_length(tmp_path: Path) -> None:
+    """Servers send a file by sendfile, and tell the length of an answer in one piece."""
+    (tmp_path / "file").write_bytes(b"content")
+    file = (tmp_path / "file").open("rb")
+
+    def inner(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return FileWrapper(file) if environ["PATH_INFO"] == "/file" else [b"one piece"]
+
+    app = Metrics().wsgi(wsgi.Bulkhead(inner, 1, 0))
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.file_wrapper": FileWrapper}
+    body: Any = app(environ, lambda *said: None)
+    assert (len(body), *body) == (1, b"one piece")
+    body.close()
+    sent: Any = app({**environ, "PATH_INFO": "/file"}, lambda *said: None)
+    assert isinstance(sent, FileWrapper)
+    assert list(sent) == [b"content"]
+    assert (file.closed, counted()["in_flight"]) == (False, 1)
+    sent.close()
+    assert (file.closed, counted()["in_flight"]) == (True, 0)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.scripted import ScriptedPlugin, member, settings
+from support.scripted import ScriptedDriver, ScriptedPlugin, member, settings
 from support.virtual_clock import VirtualClock
 
-from pydoudou import BackendStatus, EventKind, Member, MemberEvent, MemberState, Observer, Registry
+from pydoudou import BackendStatus, DriverStatus, EventKind, Member, MemberEvent, MemberState, Observer, Registry
 from pydoudou.discovery.observer import Observers
+from pydoudou.drivers.contract import TellingDriver
 from pydoudou.drivers.members import Outcome, Reached
 
 
@@ -88,6 +89,45 @@ def test_an_observer_is_told_how_the_drivers_are_and_of_every_change(
         ("scripted", False, False, False),
         ("scripted", True, True, True),
     ]
+
+
+class Telling(ScriptedDriver, TellingDriver):
+    """Becomes ready when the test says so, and counts how often it was asked."""
+
+    ready, asked = False, 0
+
+    def status(self) -> DriverStatus:
+        self.asked += 1
+        return DriverStatus(self.mode, self.ready, "")
+
+
+class TellingPlugin(ScriptedPlugin):
+    def create(self, settings: Any) -> Telling:
+        self.drivers.append(telling := Telling(self))
+        return telling
+
+
+def test_a_driver_that_tells_when_it_is_ready_is_not_asked_for_it_again_and_again(clock: VirtualClock) -> None:
+    notes, plugin = Notes(), TellingPlugin()
+    registry = Registry(settings(plugin), clock=clock)
+    registry.add_observer(notes)
+    with registry:
+        driver = plugin.driver
+        assert isinstance(driver, Telling)
+        clock.advance(2.0)
+        assert notes.drivers == [("scripted", True, False, True)]
+        driver.asked, driver.ready = 0, True
+        clock.advance(60.0)
+        assert driver.asked == 0
+        plugin.sink.changed()
+        clock.settle()
+        assert notes.drivers[1:] == [("scripted", True, True, True)]
+        later = Notes()
+        registry.add_observer(later)
+        driver.ready = False
+        plugin.sink.changed()
+        clock.settle()
+        assert later.drivers == [("scripted", True, False, True)]
 
 
 def test_an_observer_may_be_added_before_the_start_and_hears_of_it(plugin: ScriptedPlugin, clock: VirtualClock) -> None:
