@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 _DRAIN = 64
 """Datagrams read before the loop gets its turn."""
 _READ_BYTES = 65_536
+_OWN_NAME_WITHIN = 2.0
+_REFRESH_WITHIN = 5.0
+"""Seconds for the look-up of our own name and of the seeds' names: a name service may be silent about one of them."""
 
 
 class GossipNode:
@@ -165,37 +168,58 @@ class GossipNode:
         Raises:
             JoinError: there was somebody to ask and nobody answered, or nobody else came of it; names every reason.
         """
-        failures: list[str] = []
-        targets = await self._targets(seeds, failures)
-        self.swim.remember_seeds(targets)
-        attempt = JoinAttempt(len(targets), failures, lambda: self.swim.cluster.among_others)
-        for target in targets:
-            self.swim.join(target, self._clock(), attempt.ended)
-        self._flush()
+        own = await self._own_hosts()
+        attempt = JoinAttempt(len(seeds), lambda: self.swim.cluster.among_others)
+        for seed in seeds:
+            self._in_background(self._look_up_and_dial, seed, seeds, own, attempt)
         await attempt.wait()
         return attempt.answered
+
+    async def _look_up_and_dial(
+        self, seed: Address, seeds: Sequence[Address], own: set[str], attempt: JoinAttempt
+    ) -> None:
+        failure = await self._look_up(seed[0])
+        self.swim.remember_seeds(self._targets(seeds, own))
+        for target in attempt.looked_up(self._targets([seed], own), failure):
+            self.swim.join(target, self._clock(), attempt.ended)
+        self._flush()
 
     async def refresh_seeds(self, seeds: Sequence[Address]) -> None:
         """Look up the names of the seeds again. Whoever is new there is tried like a member that was lost; a name that
         cannot be resolved stands for what it was before.
         """
-        self.swim.remember_seeds(await self._targets(seeds, []))
+        own = await self._own_hosts()
 
-    async def _targets(self, seeds: Sequence[Address], failures: list[str]) -> list[Address]:
-        config = self.swim.config
-        own = {config.advertise_host}
-        with contextlib.suppress(OSError):
-            own.update(await resolve_all(config.advertise_host))
-        targets: dict[Address, None] = {}
-        for host, port in seeds:
-            try:
-                self._seed_hosts[host] = await resolve_all(host)
-            except (OSError, UnicodeError) as error:
-                failures.append(f"{host}: {error}")
-            for address in self._seed_hosts.get(host, ()):
-                if address not in own or port != config.advertise_port:
-                    targets[(address, port)] = None
-        return list(targets)
+        async def refresh(host: str) -> None:
+            await self._look_up(host)
+            self.swim.remember_seeds(self._targets(seeds, own))
+
+        with anyio.move_on_after(_REFRESH_WITHIN):
+            async with anyio.create_task_group() as tasks:
+                for host in dict.fromkeys(host for host, _ in seeds):
+                    tasks.start_soon(refresh, host)
+
+    async def _look_up(self, host: str) -> str:
+        """Look up a seed; returns why that failed, "" if it did not. What was found before stays then."""
+        try:
+            self._seed_hosts[host] = await resolve_all(host)
+        except (OSError, UnicodeError) as error:
+            return f"{host}: {error}"
+        return ""
+
+    async def _own_hosts(self) -> set[str]:
+        """What stands for ourselves among the seeds."""
+        host = self.swim.config.advertise_host
+        own = {host}
+        with contextlib.suppress(OSError, UnicodeError), anyio.move_on_after(_OWN_NAME_WITHIN):
+            own.update(await resolve_all(host))
+        return own
+
+    def _targets(self, seeds: Sequence[Address], own: set[str]) -> list[Address]:
+        """Every address of the seeds that is known, but our own."""
+        own_port = self.swim.config.advertise_port
+        found = ((address, port) for host, port in seeds for address in self._seed_hosts.get(host, ()))
+        return [target for target in dict.fromkeys(found) if target[0] not in own or target[1] != own_port]
 
     def reconfigure(self, config: Config) -> None:
         """Replace the settings of the running node; new metadata is announced at once."""

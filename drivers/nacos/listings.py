@@ -49,6 +49,8 @@ class ServiceListing:
         again_at: not before this time the server is asked again, after it refused or failed.
         refused: whether the server does not want to tell.
         counted: what the subscriber has counted of it: members, subscriptions, refusals.
+        changed_at: the server's time of the last list; 0 before the first one of the present connection.
+        outdated: whether a list was older than that. It came late, or the server's clock was put back: ask.
         asking: held while the server is asked, so that whoever asks meanwhile waits for the same answer.
     """
 
@@ -59,8 +61,9 @@ class ServiceListing:
     refused: bool = False
     asking: anyio.Lock = attrs.Factory(anyio.Lock)
     counted: tuple[int, int, int] = (0, 0, 0)
+    changed_at: int = 0
+    outdated: bool = False
     _failures: int = 0
-    _changed_at: int = 0
 
     @property
     def members(self) -> int:
@@ -102,9 +105,9 @@ class ServiceListing:
     def connected(self) -> None:
         """A connection begins: nothing of what is known has been confirmed on it, and nothing refused."""
         self.disconnected()
-        self.answered = self.refused = False
+        self.answered = self.refused = self.outdated = False
         self.again_at = 0.0
-        self._failures = self._changed_at = 0
+        self._failures = self.changed_at = 0
         for name in self.names.values():
             name.listing.reconnected()
 
@@ -112,15 +115,19 @@ class ServiceListing:
         """There is no connection: what is known stays."""
         self.subscribed = False
 
-    def listed(self, listed: ServiceList, unusable: Callable[[Unusable], None], *, waits: bool) -> list[Member]:
+    def listed(
+        self, listed: ServiceList, unusable: Callable[[Unusable], None], *, waits: bool, latest: bool = False
+    ) -> list[Member]:
         """The server lists these, and nobody else; an older list than the last one means nothing.
 
         Args:
             waits: whether the server may not know everybody yet.
+            latest: whether it is known to be the latest, whatever time it has.
         """
-        if listed.changed_at < self._changed_at:
+        if listed.changed_at < self.changed_at and not latest:
+            self.outdated = True
             return []
-        self._changed_at = listed.changed_at
+        self.changed_at, self.outdated = listed.changed_at, False
         self.answered = True
         reports: list[Member] = []
         for name, known in self.names.items():

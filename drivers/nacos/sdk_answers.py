@@ -6,7 +6,8 @@ an error keeps the server's own code, with its text.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import pydantic
 from v2.nacos.naming.model.instance import Instance
@@ -20,8 +21,10 @@ from .sdk_errors import first_line
 
 __all__ = ["LENIENT", "ReadableService"]
 
-_OPTIONAL = frozenset({"instanceId", "clusterName", "serviceName", "metadata"})
+_OPTIONAL = frozenset({"instanceId", "clusterName", "serviceName", "metadata", "ephemeral"})
 """What an instance need not have: null is as good as nothing there."""
+_NEEDED = frozenset({"name", "groupName", "clusters"})
+"""What must be readable of a service besides its instances; the time of the list may be missing."""
 
 
 class ReadableService(Service):  # type: ignore[misc]
@@ -29,11 +32,11 @@ class ReadableService(Service):  # type: ignore[misc]
 
     unreadable: list[str] = []  # noqa: RUF012 - pydantic copies it for every service
 
-    @pydantic.model_validator(mode="before")
+    @pydantic.model_validator(mode="wrap")
     @classmethod
-    def _leave_out(cls, raw: Any) -> Any:
+    def _leave_out(cls, raw: Any, read: Callable[[Any], Self]) -> Self:
         if not isinstance(raw, dict) or not isinstance(raw.get("hosts") or [], list):
-            return raw
+            return read(raw)
         readable: list[Instance] = []
         unreadable: list[str] = []
         for host in raw.get("hosts") or []:
@@ -42,7 +45,19 @@ class ReadableService(Service):  # type: ignore[misc]
                 readable.append(Instance.model_validate(given))
             except (pydantic.ValidationError, AttributeError) as error:
                 unreadable.append(escaped(f"{host!r:.200}: {first_line(error)}"))
-        return {**raw, "hosts": readable, "unreadable": unreadable}
+        hosts = {"hosts": readable, "unreadable": unreadable, "lastRefTime": _time(raw)}
+        try:
+            return read(raw | hosts)
+        except pydantic.ValidationError:
+            return read({key: value for key, value in raw.items() if key in _NEEDED} | hosts)
+
+
+def _time(raw: dict[str, Any]) -> int:
+    """The time of a list in milliseconds; 0 for one that does not tell."""
+    try:
+        return int(raw.get("lastRefTime") or 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 class _Query(QueryServiceResponse):  # type: ignore[misc]
@@ -58,10 +73,15 @@ class _Push(NotifySubscriberRequest):  # type: ignore[misc]
 
 
 class _Services(ServiceListResponse):  # type: ignore[misc]
-    """With defaults, because a refusal has neither."""
+    """With defaults, because a refusal has neither. What is no name is left out."""
 
     count: int = 0
     serviceNames: list[str] = []  # noqa: N815, RUF012
+
+    @pydantic.field_validator("serviceNames", mode="before")
+    @classmethod
+    def _leave_out(cls, raw: Any) -> Any:
+        return [name for name in raw if isinstance(name, str)] if isinstance(raw, list) else raw
 
 
 class _Error(ErrorResponse):  # type: ignore[misc]

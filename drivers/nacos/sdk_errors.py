@@ -7,6 +7,8 @@ the code 500 for everything.
 
 from __future__ import annotations
 
+import re
+
 import grpc
 import pydantic
 from v2.nacos import NacosException
@@ -14,12 +16,22 @@ from v2.nacos import NacosException
 from ..kit.validation import escaped
 from .errors import NacosError, NacosFailed, NacosRefused, NacosUnavailable
 
-__all__ = ["first_line", "sorted_error"]
+__all__ = ["LOGIN_PATH", "first_line", "is_wrong_login", "sorted_error"]
+
+LOGIN_PATH = "/v1/auth/users/login"
+"""Where the SDK logs in, below the context path."""
 
 _DENIED_CODES = (400, 401, 403)
 _NOT_CONNECTED = -401
 _DENIED = ("user not found", "unknown user", "authorization failed", "access denied", "no permission")
 """What servers say who answer a refusal with the code 500."""
+_WRONG_LOGIN = re.compile(
+    r"unknown user|\buser\b[^.;]{0,80} not found|login failed|unauthorized|forbidden"
+    r"|\b(?:wrong|bad|invalid|incorrect) (?:user|password|credential)",
+    re.IGNORECASE,
+)
+_NOT_LOOKED_AT = (429, 502, 503, 504)
+"""What a gateway answers, or a server that starts or is busy: none of them has compared a password."""
 
 
 def first_line(error: BaseException) -> str:
@@ -50,3 +62,12 @@ def sorted_error(error: Exception) -> NacosError:
     if code in _DENIED_CODES or any(words in text.lower() for words in _DENIED):
         return NacosRefused(text)
     return NacosFailed(text)
+
+
+def is_wrong_login(status: int, said: str) -> bool:
+    """Whether an answer to a login, of 400 or more, says that the user or the password is wrong. Both are named as well
+    by a server whose own database does not let it in, and users by every page of an error that shows the path.
+    """
+    if status in _NOT_LOOKED_AT:
+        return False
+    return status in (401, 403) or _WRONG_LOGIN.search(said.replace(LOGIN_PATH, "")) is not None

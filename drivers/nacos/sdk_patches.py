@@ -53,6 +53,7 @@ from v2.nacos.utils.common_util import get_current_time_millis
 from v2.nacos.utils.net_util import NetUtils
 
 from .sdk_answers import LENIENT
+from .sdk_errors import LOGIN_PATH
 from .sdk_signature import signed
 
 __all__ = [
@@ -279,7 +280,7 @@ def give_calls(client: Client, milliseconds: int) -> None:
 def login_url(client: Client) -> str:
     """Where the client logs in."""
     config = client.client_config
-    return f"{config.server_list[0]}{config.build_context_prefix()}/v1/auth/users/login"
+    return f"{config.server_list[0]}{config.build_context_prefix()}{LOGIN_PATH}"
 
 
 def tls_context(client: Client) -> ssl.SSLContext | None:

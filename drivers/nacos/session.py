@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from . import sdk_patches as sdk
 from .errors import NacosFailed, NacosRefused, NacosUnavailable
 from .instances import Listed, Registration, ServiceList
 from .sdk_configuration import call_timeout, configuration, log_handler, writable_cache
-from .sdk_errors import sorted_error
+from .sdk_errors import LOGIN_PATH, is_wrong_login, sorted_error
 from .sdk_thread import owned_tasks
 from .service_names import ServiceName
 from .settings import GRPC_PORT_OFFSET, NacosSettings, Server
@@ -38,8 +39,6 @@ OnList = Callable[["Session", ServiceList], None]
 _CLOSE_WITHIN = 0.7
 _PAGE = 500
 _MOST_PAGES = 100
-_WRONG_LOGIN = ("user", "password", "credential", "unauthorized", "forbidden")
-"""What a server says of a login that is wrong; one that only starts says that it starts."""
 
 
 class Session:
@@ -111,7 +110,7 @@ class Session:
         except Exception:
             sdk.sdk_log.debug("the login failed", exc_info=True)
         login = sdk.login_url(client)
-        address = login.removesuffix("/v1/auth/users/login")
+        address = login.removesuffix(LOGIN_PATH)
         credentials = {"username": self._settings.username, "password": self._settings.password}
         try:
             async with (
@@ -124,7 +123,7 @@ class Session:
         if status < 400:  # what it says may be the token
             raise NacosUnavailable(f"cannot log in at {address}: HTTP {status}, and no token")
         said = said.replace(self._settings.password, "***")
-        if status in (401, 403) or any(word in said.lower() for word in _WRONG_LOGIN):
+        if is_wrong_login(status, said):
             raise NacosRefused(
                 f"the Nacos server at {address} does not let the user {self._settings.username!r} log in (HTTP "
                 f"{status}: {said}): check GDD_NACOS_USERNAME and GDD_NACOS_PASSWORD"
@@ -224,7 +223,8 @@ class Session:
             found = await _asked(self._running().list_services(param))
             before = len(names)
             names |= dict.fromkeys(found.services)
-            if len(found.services) < _PAGE or len(names) == before:
+            last = len(found.services) < _PAGE and len(names) >= found.count  # a server may have smaller pages
+            if last or len(names) == before:
                 break
         return list(names)
 
@@ -263,7 +263,7 @@ def _service_list(found: Any, service: ServiceName | None = None) -> ServiceList
     group, marked, name = found.name.partition("@@")
     named = ServiceName(group, name) if marked else ServiceName(found.groupName, found.name)
     instances = tuple(map(_listed_instance, found.hosts))
-    return ServiceList(service or named, instances, tuple(found.unreadable), found.lastRefTime)
+    return ServiceList(service or named, instances, tuple(found.unreadable), max(0, found.lastRefTime))
 
 
 def _listed_instance(instance: Any) -> Listed:
@@ -276,5 +276,10 @@ def _listed_instance(instance: Any) -> Listed:
         healthy=instance.healthy,
         enabled=instance.enabled,
         cluster=instance.clusterName or "DEFAULT",
-        metadata={str(name): str(value) for name, value in instance.metadata.items()},
+        metadata={str(name): _text(value) for name, value in instance.metadata.items() if value is not None},
     )
+
+
+def _text(value: Any) -> str:
+    """A value of metadata, which are text in Nacos; clients write others all the same."""
+    return value if isinstance(value, str) else json.dumps(value)

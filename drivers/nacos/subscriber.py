@@ -156,6 +156,7 @@ class Subscriber:
         now = self._clock()
         due = [name for name, known in self._services.items() if not known.subscribed and now >= known.again_at]
         await self._at_once(self._subscribe, due)
+        await self._at_once(self._poll_one, [name for name, known in self._services.items() if known.outdated])
 
     async def poll(self) -> None:
         """Ask for everything that is subscribed: a push may get lost."""
@@ -212,10 +213,19 @@ class Subscriber:
             self._count(known)
 
     async def _poll_one(self, session: Session, name: ServiceName) -> None:
+        """Ask for one list. If no other one comes meanwhile it is the latest, even with an earlier time than the last
+        one: clocks are put back.
+        """
+        known = self._services.get(name)
+        if known is None:
+            return
+        before = known.changed_at
         try:
-            self.listed(session, await self._ask(session.query, name))
+            listed = await self._ask(session.query, name)
         except NacosError as error:
             self._trouble(str(name), error)
+        else:
+            self.listed(session, listed, latest=listed.changed_at > 0 and known.changed_at == before)
 
     async def _at_once(
         self, action: Callable[[Session, ServiceName], Awaitable[None]], names: Iterable[ServiceName]
@@ -234,8 +244,10 @@ class Subscriber:
             for name in names:
                 tasks.start_soon(one, name)
 
-    def listed(self, session: Session, listed: ServiceList) -> None:
-        """Take in what the server lists; of an earlier session, or of what nobody wants, it means nothing."""
+    def listed(self, session: Session, listed: ServiceList, *, latest: bool = False) -> None:
+        """Take in what the server lists; of an earlier session, or of what nobody wants, it means nothing. Of its time,
+        and of `latest`, see `ServiceListing.listed`.
+        """
         known = self._services.get(listed.service)
         if session is not self._session or known is None:
             return
@@ -243,7 +255,7 @@ class Subscriber:
         unusable = partial(self._refusals.note, str(listed.service))
         for reason in listed.unreadable:
             unusable(Unusable("instance", reason))
-        self._report(known, known.listed(listed, unusable, waits=self._clock() < self._kept_until))
+        self._report(known, known.listed(listed, unusable, waits=self._clock() < self._kept_until, latest=latest))
 
     def _trouble(self, what: str, error: NacosError) -> None:
         """One service is in trouble: said once for each kind, as long as it is remembered."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import anyio
 import pytest
 from support.gossip import FAST_GOSSIP, NEVER_SUSPECTED, gossip_address, gossiping
 from support.server_processes import process_of
@@ -27,6 +28,25 @@ def silent_seed() -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
+class Names:
+    """A name service: what is `known` of some names, [] for those that have no address; of the `silent` ones it says
+    nothing.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.known: dict[str, list[str]] = {}
+        self.silent: set[str] = set()
+        self._others = node_module.resolve_all
+        monkeypatch.setattr(node_module, "resolve_all", self.resolve_all)
+
+    async def resolve_all(self, host: str) -> list[str]:
+        while host in self.silent:  # noqa: ASYNC110 - a test changes it in another thread
+            await anyio.sleep(0.01)
+        if self.known.get(host) == []:
+            raise OSError(f"no address of {host}")
+        return self.known.get(host) or await self._others(host)
+
+
 def message(registry: Registry) -> str:
     return registry.status().backends[0].driver.message
 
@@ -39,6 +59,46 @@ def test_the_first_seed_that_answers_is_enough(silent_seed: str) -> None:
             assert time.monotonic() - began < 10
             assert joining.status().ready
             eventually(lambda: seed.members("orders"))
+
+
+@pytest.mark.parametrize("policy", ["retry", "required"])
+def test_a_name_service_that_is_silent_about_one_seed_keeps_no_other_one_waiting(
+    monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    names = Names(monkeypatch)
+    names.silent.add("silent.test")
+    with gossiping() as seed:
+        seeds = f"silent.test,{gossip_address(seed)}"
+        with gossiping("orders", GDD_MEM_SEED=seeds, GDD_MEM_JOIN=policy) as joining:
+            assert joining.status().ready
+            eventually(lambda: seed.members("orders"))
+
+
+def test_a_name_that_is_answered_late_is_dialled_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch)
+    names.silent.add("late.test")
+    with gossiping("users") as other:
+        port = gossip_address(other).rpartition(":")[2]
+        with gossiping(GDD_MEM_SEED=f"late.test:{port}", GDD_MEM_SYNC_INTERVAL="0") as joining:
+            assert not joining.status().ready
+            names.known["late.test"] = ["127.0.0.1"]
+            names.silent.clear()
+            eventually(lambda: joining.status().ready and joining.members("users"))
+
+
+def test_the_names_of_the_seeds_are_looked_up_again_while_the_name_service_is_silent_about_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = Names(monkeypatch)
+    names.known["seeds.test"] = ["127.0.0.2"]
+    names.silent.add("silent.test")
+    with gossiping("orders") as other:
+        port = gossip_address(other).rpartition(":")[2]
+        own = {"GDD_MEM_HOST": "127.0.0.2", "GDD_MEM_BIND": "127.0.0.2", "GDD_MEM_PORT": port}
+        seeds = f"silent.test:{port},seeds.test:{port}"
+        with gossiping("users", GDD_MEM_SEED=seeds, GDD_MEM_SYNC_INTERVAL="200ms", **own) as alone:
+            names.known["seeds.test"] = ["127.0.0.2", "127.0.0.1"]
+            eventually(lambda: alone.members("orders") and other.members("users"), timeout=15)
 
 
 def test_a_seed_that_is_this_node_itself_is_no_join() -> None:
@@ -82,16 +142,9 @@ def test_who_has_a_name_that_is_taken_is_not_ready_until_it_is_free() -> None:
 @pytest.mark.parametrize("other_seed", ["", ",gone.test"], ids=["one name", "another name is gone"])
 def test_the_names_of_the_seeds_are_looked_up_again(monkeypatch: pytest.MonkeyPatch, other_seed: str) -> None:
     """A name that listed only the node itself founds no cluster for ever, whatever becomes of the other names."""
-    names: dict[str, list[str]] = {"seeds.test": ["127.0.0.2"], "gone.test": ["127.0.0.2"]}
-    resolve = node_module.resolve_all
-
-    async def resolve_all(host: str) -> list[str]:
-        if names.get(host) == []:
-            raise OSError(f"no address of {host}")
-        return names.get(host) or await resolve(host)
-
+    names = Names(monkeypatch).known
+    names |= {"seeds.test": ["127.0.0.2"], "gone.test": ["127.0.0.2"]}
     with gossiping("orders") as other:
-        monkeypatch.setattr(node_module, "resolve_all", resolve_all)
         port = gossip_address(other).rpartition(":")[2]
         own = {"GDD_MEM_HOST": "127.0.0.2", "GDD_MEM_BIND": "127.0.0.2", "GDD_MEM_PORT": port}
         seeds = f"seeds.test:{port}{other_seed and f'{other_seed}:{port}'}"

@@ -384,6 +384,15 @@ def test_an_ack_of_a_node_with_a_name_counts_from_the_addresses_of_that_name(sou
     assert (not lone.swim.awaited) is counts
 
 
+def test_a_node_with_a_name_that_nobody_knows_is_kept_alive_by_no_ack() -> None:
+    """Nothing was sent to it that could be answered; anybody else at that port would do, else."""
+    lone = Lone(dialect=Dialect.DOUDOU, hooks=Hooks(addresses=lambda host: ()))
+    lone.hear(alive("a", host="made-up.example", dialect=Dialect.DOUDOU))
+    probed(lone)
+    lone.hear(Ack(1), source=ELSEWHERE)
+    assert lone.swim.awaited == {1}
+
+
 def test_another_spelling_of_an_address_is_the_same_address() -> None:
     lone = Lone(dialect=Dialect.DOUDOU)
     lone.hear(alive("a", host="fd00:0:0::1", dialect=Dialect.DOUDOU))

@@ -105,12 +105,16 @@ class ScriptedNacos:
         address: ``host:port`` of its HTTP port.
         instead: what it says to a question about a service, or about any for "", instead of what is right.
         asked: how often it was asked what.
+        page_size: the most names of services that it tells at once; 0 for as many as it is asked for.
+        login: the status and the text of the answer to a login, instead of what is right.
         closing: set when it is at its end.
     """
 
     def __init__(self) -> None:
         self.instead: dict[tuple[Question, str], Answer] = {}
         self.asked: Counter[tuple[Question, str]] = Counter()
+        self.page_size = 0
+        self.login: tuple[int, str] | None = None
         # By service, and by the connection or, for `offer`, the host of whoever registered: one instance each.
         self._lists: dict[str, dict[str, Json]] = {}
         self._subscribers: dict[str, set[str]] = {}
@@ -237,7 +241,9 @@ class ScriptedNacos:
                 return "HealthCheckResponse", {}
             case Question.NAMES:
                 names = [name for name, instances in self._lists.items() if instances]
-                return "ServiceListResponse", {"count": len(names), "serviceNames": names}
+                size = self.page_size or body["pageSize"]
+                page = names[(body["pageNo"] - 1) * size :][:size]
+                return "ServiceListResponse", {"count": len(names), "serviceNames": page}
             case Question.REGISTER | Question.DEREGISTER:
                 if does:
                     self._change(service, body["instance"], peer, registers=question is Question.REGISTER)
@@ -334,7 +340,8 @@ class _Login(http.server.BaseHTTPRequestHandler):
         if instead is Answer.SILENCE:
             scripted.closing.wait(10)
             return
-        status, text = (200, '{"accessToken":"T","tokenTtl":18000}') if instead is None else _HTTP[instead]
+        right = scripted.login or (200, '{"accessToken":"T","tokenTtl":18000}')
+        status, text = right if instead is None else _HTTP[instead]
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()

@@ -103,9 +103,9 @@ class Context:
         self.sequence = (self.sequence + 1) & 0xFFFFFFFF
         return self.sequence
 
-    def is_from(self, source: Address, asked: Address) -> bool:
-        """Whether what came from `source` is an answer of who was asked at `asked`. A host name whose addresses are not
-        known may be any host at that port.
+    def is_from(self, source: Address, asked: Address, *, unknown_name: bool = False) -> bool:
+        """Whether what came from `source` is of who is at `asked`. A host name whose addresses are not known may be any
+        host at that port with `unknown_name`, and is none without: nothing was sent there that could be answered.
         """
         if source == asked:
             return True
@@ -114,8 +114,10 @@ class Context:
         ip = ip_of(asked[0])
         if ip is not None:
             return ip == ip_of(source[0])
-        known = self.hooks.addresses(asked[0]) if self.hooks.addresses is not None else ()
-        return not known or source[0] in known
+        if self.hooks.addresses is None:
+            return True
+        known = self.hooks.addresses(asked[0])
+        return source[0] in known or (unknown_name and not known)
 
     def stagger(self, interval: float) -> float:
         """A first delay, so that nodes started together do not act together."""

@@ -13,7 +13,8 @@ Where this differs from the Go code, it is on purpose:
 - a member that nobody could ever reach or that would poison later joins (no usable address, broken version bytes, a
   name or metadata beyond the limits) is refused;
 - incarnations close to 2**32 are refused, and those far above the known one: Go's counter wraps there, and the node
-  can never refute again; no forged message brings anybody near, and who is there begins anew;
+  can never refute again; no forged message brings anybody near, and who is there begins anew; who was driven far by
+  one tells those that ask (`corrections`);
 - a node that was restarted, and is held dead at a higher incarnation than it now has, is told so directly; it then
   refutes at once instead of staying dead until somebody's push/pull reaches it;
 - knowledge about the dead is monotone: a later report raises the incarnation that a return has to beat;
@@ -33,6 +34,7 @@ from typing import Any
 
 from .admission import MAX_INCARNATION, MAX_REPORTED_JUMP, admitted_host, check_incarnation
 from .context import Context
+from .corrections import Corrections
 from .errors import ProtocolError
 from .events import (
     NodeConflict,
@@ -50,7 +52,6 @@ from .suspicion import Suspicion, new_suspicion
 __all__ = ["MAX_NODES", "Lifecycle", "Membership"]
 
 MAX_NODES = 50_000
-_CORRECT_AGAIN_AFTER = 1.0
 
 
 class Lifecycle(enum.Enum):
@@ -74,6 +75,7 @@ class Membership:
     def __init__(self, context: Context, roster: Roster) -> None:
         self._context = context
         self._roster = roster
+        self._corrections = Corrections(context, roster)
         self._incarnation = 0
         self.lifecycle = Lifecycle.RUNNING
         self.isolation = Isolation(roster)
@@ -133,6 +135,8 @@ class Membership:
         node = self._roster.get(message.node)
         host = admitted_host(context, message, node, own=own)
         if host is None:
+            if node is not None:
+                self._corrections.ask_for_steps(node, message)
             return
         if node is None:
             self._add(message, host)
@@ -148,7 +152,7 @@ class Membership:
             self._answer_about_me(node, message)
             return
         if message.incarnation <= node.incarnation and not moved:
-            self._tell_the_restarted(node, message, host)
+            self._corrections.tell_the_restarted(node, message, host)
             return
         self._drop_suspicion(node)
         self._update(node, message, host)
@@ -191,16 +195,6 @@ class Membership:
         same = (message.meta or b"") == (me.meta or b"") and message.vsn == me.vsn
         if message.incarnation > me.incarnation or not same:
             self._refute(me, message.incarnation)
-
-    def _tell_the_restarted(self, node: NodeRecord, message: Alive, host: str) -> None:
-        context = self._context
-        if not node.gone or node.corrected_at + _CORRECT_AGAIN_AFTER > context.now:
-            return
-        if context.now - node.state_changed < context.config.gossip_interval * 4:
-            return  # old gossip about a node that has only just gone
-        node.corrected_at = context.now
-        report = Suspect(node.incarnation, node.name, context.config.name)
-        context.send((host, message.port), report.encode())
 
     def _update(self, node: NodeRecord, message: Alive, host: str) -> None:
         context = self._context
@@ -355,7 +349,7 @@ class Membership:
             return None
         if message.incarnation < node.incarnation:
             if node.name == self._context.config.name:
-                self._repeat_refutation(node, message.reporter)
+                self._corrections.repeat_refutation(node, message)
             return None
         try:
             check_incarnation(message.incarnation, node, MAX_REPORTED_JUMP)
@@ -377,15 +371,6 @@ class Membership:
         node = self._roster.get(reporter)
         if node is not None and node is not me:
             context.send(node.address, me.statement().encode(), crc=node.reads_crc)
-
-    def _repeat_refutation(self, me: NodeRecord, reporter: str) -> None:
-        """Somebody still reports what we have refuted."""
-        context, node = self._context, self._roster.get(reporter)
-        if node is None or node is me or me.gone or node.corrected_at + _CORRECT_AGAIN_AFTER > context.now:
-            return
-        node.corrected_at = context.now
-        context.counters["refutations_repeated"] += 1
-        context.send(node.address, me.statement().encode(), crc=node.reads_crc)
 
     def reap(self) -> list[NodeRecord]:
         """Forget those that have been gone for so long that gossip no longer reaches them; shuffle the others.

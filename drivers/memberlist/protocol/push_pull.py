@@ -81,7 +81,8 @@ class Synchronizer:
             host = config.dialect.decode_host(ping.source_addr)
         except ProtocolError:
             return
-        if context.is_from(source, (host, ping.source_port)) and config.allows(source[0]):
+        named = (host, ping.source_port)
+        if context.is_from(source, named, unknown_name=True) and config.allows(source[0]):
             self._asked_stranger_at = context.now
             context.streams.append(self.with_peer(source, join=False))
 

@@ -21,7 +21,7 @@ from v2.nacos.transport.grpc_util import GrpcUtils
 from v2.nacos.transport.grpcauto.nacos_grpc_service_pb2 import Payload
 
 from pydoudou.drivers.nacos.errors import NacosFailed, NacosRefused, NacosUnavailable
-from pydoudou.drivers.nacos.sdk_errors import sorted_error
+from pydoudou.drivers.nacos.sdk_errors import is_wrong_login, sorted_error
 
 sdk.apply()
 
@@ -88,7 +88,7 @@ def test_an_instance_that_cannot_be_read_hides_no_other(kind: str) -> None:
 
 
 def test_what_need_not_be_there_may_be_null_and_nothing_else() -> None:
-    host = {**GOOD, "metadata": None, "clusterName": None, "instanceId": None}
+    host = {**GOOD, "metadata": None, "clusterName": None, "instanceId": None, "ephemeral": None}
     (found,) = parsed(
         "QueryServiceResponse", serviceInfo={"name": "orders", "groupName": "G", "hosts": [host]}
     ).serviceInfo.hosts
@@ -98,6 +98,24 @@ def test_what_need_not_be_there_may_be_null_and_nothing_else() -> None:
     assert (none.hosts, len(none.unreadable)) == ([], 5)
     nobody = parsed("QueryServiceResponse", serviceInfo={"name": "orders", "groupName": "G", "hosts": None}).serviceInfo
     assert nobody.hosts == []
+
+
+@pytest.mark.parametrize("value", [None, "yesterday", [], {}, 1.5, float("inf")], ids=repr)
+def test_what_is_not_needed_of_a_service_hides_no_instance(value: object) -> None:
+    others = dict.fromkeys(("cacheMillis", "lastRefTime", "checksum", "allIps", "reachProtectionThreshold"), value)
+    found = parsed("QueryServiceResponse", serviceInfo={"name": "o", "groupName": "G", "hosts": [GOOD]} | others)
+    assert [host.ip for host in found.serviceInfo.hosts] == ["10.0.0.1"]
+    assert found.serviceInfo.lastRefTime == (1 if value == 1.5 else 0)
+
+
+def test_what_can_be_read_of_a_service_is_kept_for_other_clients_of_the_sdk() -> None:
+    fields = {"cacheMillis": 5, "lastRefTime": 7, "checksum": "x", "reachProtectionThreshold": True}
+    found = parsed("QueryServiceResponse", serviceInfo={"name": "o", "groupName": "G", "hosts": [GOOD]} | fields)
+    assert {name: getattr(found.serviceInfo, name) for name in fields} == fields
+
+
+def test_a_name_that_is_none_hides_no_other_service() -> None:
+    assert parsed("ServiceListResponse", count=3, serviceNames=["a", None, 5]).serviceNames == ["a"]
 
 
 def test_a_refusal_to_list_services_is_read_as_one() -> None:
@@ -152,6 +170,32 @@ def test_errors_are_sorted_by_what_may_be_done_about_them(error: Exception, kind
     found = sorted_error(error)
     assert type(found) is kind
     assert str(found).isprintable()
+
+
+SPRING = '{"timestamp":"2026-11-27","status":%d,"error":"%s","path":"/nacos/v1/auth/users/login"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "wrong"),
+    [
+        (403, "unknown user!", True),
+        (401, "", True),
+        (500, "User nacos not found", True),
+        (500, "caused: user not found!;", True),
+        (400, "[LDAP: error code 49 - Invalid Credentials]", True),
+        (500, SPRING % (500, "unknown user!"), True),
+        (500, SPRING % (500, "Internal Server Error"), False),
+        (404, SPRING % (404, "Not Found"), False),
+        (503, SPRING % (503, "Service Unavailable"), False),
+        (503, "the user service is STARTING", False),
+        (502, "unauthorized upstream", False),
+        (429, "user not found so often: slow down", False),
+        (500, "Access denied for user 'nacos'@'db' (using password: YES)", False),
+        (500, "Table 'nacos.users' doesn't exist", False),
+    ],
+)
+def test_a_login_is_wrong_only_where_somebody_has_looked_at_it(status: int, said: str, wrong: bool) -> None:
+    assert is_wrong_login(status, said) is wrong
 
 
 def test_the_servers_words_cannot_harm_a_log() -> None:

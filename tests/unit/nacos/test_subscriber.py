@@ -26,11 +26,13 @@ class Server:
 
     Attributes:
         lists: who offers what; `errors`: what the server says instead, by service or to the question for all names.
+        clock_ms: the time of the lists that it is asked for.
     """
 
     def __init__(self) -> None:
         self.now = 0.0
         self.lists: dict[ServiceName, tuple[Listed, ...]] = {}
+        self.clock_ms = 0
         self.errors: dict[ServiceName | str, NacosError] = {}
         self.asked: list[tuple[str, ServiceName | str]] = []
         self.reports: list[tuple[str, str, MemberState]] = []
@@ -57,7 +59,7 @@ class Server:
 
     async def query(self, service: ServiceName) -> ServiceList:
         self.answer("query", service)
-        return ServiceList(service, self.lists.get(service, ()))
+        return ServiceList(service, self.lists.get(service, ()), changed_at=self.clock_ms)
 
     async def names(self, group: str) -> list[str]:
         self.answer("names", group)
@@ -271,6 +273,39 @@ def test_an_older_list_than_the_last_one_means_nothing(server: Server) -> None:
     assert server.told() == []
     server.lists_now(ORDERS, B, changed_at=7)  # two changes within a millisecond
     assert len(server.told()) == 2
+
+
+@pytest.mark.parametrize("ask", ["look_around", "poll"])
+def test_a_server_whose_clock_was_put_back_is_asked_and_believed(server: Server, ask: str) -> None:
+    """It would be an hour without news, else."""
+    server.lists_now(ORDERS, A, B, changed_at=7_200_000)
+    server.lists[ORDERS], server.clock_ms = (A,), 3_600_000
+    server.lists_now(ORDERS, A, changed_at=3_599_999)
+    assert server.told() == []
+    server.does(getattr(server.subscriber, ask))
+    assert server.told() == [("orders", "10.0.0.2", FAILED)]
+    server.lists_now(ORDERS, B, changed_at=3_600_001)
+    assert server.told() == [("orders", "10.0.0.1", FAILED), ("orders", "10.0.0.2", ALIVE)]
+    server.was_asked()
+    server.does(server.subscriber.look_around)
+    assert server.was_asked() == []
+
+
+def test_an_answer_that_a_push_has_overtaken_means_nothing(server: Server) -> None:
+    async def query(service: ServiceName) -> ServiceList:
+        server.lists_now(ORDERS, A, B, changed_at=8)
+        return ServiceList(service, (A,) if service == ORDERS else (), changed_at=7)
+
+    server.query = query  # type: ignore[method-assign]
+    server.does(server.subscriber.poll)
+    assert server.told() == []
+
+
+def test_an_answer_without_a_list_takes_nobody_away(server: Server) -> None:
+    server.lists_now(ORDERS, A, B, changed_at=7)
+    server.lists[ORDERS], server.clock_ms = (), 0
+    server.does(server.subscriber.poll)
+    assert server.told() == []
 
 
 def test_an_empty_list_right_after_a_reconnect_takes_nobody_away(server: Server) -> None:
