@@ -358,7 +358,9 @@ def test_a_host_that_nobody_would_take_from_us_is_refused(host: str) -> None:
     assert "GDD_REGISTER_HOST" in complaint(GDD_REGISTER_HOST=host)
 
 
-@pytest.mark.parametrize("path", ["/a\x1b", "/a b", "/a?b", "/" + "x" * 2000])
+@pytest.mark.parametrize(
+    "path", ["/a\x1b", "/a b", "/a?b", "/" + "x" * 2000, "'/api'", '"/api"', "/${X}", "\\api", "http://h/api"]
+)
 def test_a_root_path_that_nobody_would_take_from_us_is_refused(path: str) -> None:
     assert "GDD_ROUTE_ROOT_PATH" in complaint(GDD_ROUTE_ROOT_PATH=path)
 
