@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from types import MappingProxyType
+from importlib import import_module
+from types import MappingProxyType, ModuleType
 from typing import Any, cast
 
 import attrs
@@ -19,7 +20,7 @@ from ..drivers.contract import DescribingPlugin, DriverPlugin, ReconfigurablePlu
 from ..drivers.environment import Environment
 from ..drivers.errors import SettingsError
 from ..drivers.members import Compat, Instance
-from .arguments import checked_variables
+from .arguments import checked_service, checked_variables
 from .configuration.call_defaults import CallDefaults
 from .configuration.loading import load_configuration
 from .configuration.reading import MODE, OWN_DYNAMIC, Reading, changed_fields, read
@@ -67,6 +68,7 @@ class Settings:
 
     Raises:
         SettingsError: a value is bad, a mode has no plugin, or there is something to register and no name or host.
+        TypeError: `service` or one of `seeds` is no text, or `calls` are no `CallDefaults`.
     """
 
     modes: tuple[str, ...]
@@ -131,12 +133,14 @@ class Settings:
             "configuration": configuration or Configuration(),
         }
         if plugins is None:
-            fields["service_name"] = service or service_name
+            if service or service_name:
+                fields["service_name"] = checked_service(service or service_name)
             more = checked_variables("variables", variables or {})
             said = Source(CODE, _said_in_code(fields, modes, seeds) | dict(more))
-            found = Settings.of(read(Configuration((said,)), register=bool(service or service_name)))
+            found = Settings.of(read(Configuration((said,)), register=register and bool(fields["service_name"])))
             modes, plugins, drivers = found.modes, found.plugins, found.drivers
-            fields = {name: getattr(found, name) for name in fields}
+            unspoken = _without_variables(calls, log_level, remote)
+            fields = {name: getattr(found, name) for name in fields} | unspoken
         self.__attrs_init__(tuple(modes), plugins, drivers or {}, **fields)
 
     def __attrs_post_init__(self) -> None:
@@ -144,6 +148,14 @@ class Settings:
             raise SettingsError(f"modes {self.modes}: at least one is needed, each with a plugin and its settings")
         if self.register and not (self.service_name and self.register_host):
             raise SettingsError("service_name and register_host are needed unless register=False")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A child process may be given them. A mapping proxy cannot be pickled, nor a module, which most plugins are.
+        fields = {name: getattr(self, name) for name in attrs.fields_dict(Settings)}
+        modules = {mode: plugin.__name__ for mode, plugin in self.plugins.items() if isinstance(plugin, ModuleType)}
+        fields["plugins"] = {mode: plugin for mode, plugin in self.plugins.items() if mode not in modules}
+        fields["drivers"] = dict(self.drivers)
+        return _remade, (fields, modules)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, *, register: bool = True) -> Settings:
@@ -284,14 +296,34 @@ def _said_in_code(fields: Mapping[str, Any], modes: Sequence[str], seeds: Sequen
     """The arguments that are not as they were, as variables."""
     defaults = attrs.fields_dict(Settings)
     said = {
-        variable: f"{fields[name]}s" if name == "drain_time" else str(fields[name])
-        for name, variable in _VARIABLES.items()
-        if fields[name] != defaults[name].default
+        variable: str(fields[name]) for name, variable in _VARIABLES.items() if fields[name] != defaults[name].default
     }
-    for variable, listed in ((MODE, modes), ("GDD_MEM_SEED", seeds)):
-        if listed:
-            said[variable] = ",".join((listed,) if isinstance(listed, str) else listed)
+    for argument, variable, listed in (("modes", MODE, modes), ("seeds", "GDD_MEM_SEED", seeds)):
+        if not listed:
+            continue
+        items = (listed,) if isinstance(listed, str) else tuple(listed)
+        for item in items:
+            if not isinstance(item, str):
+                raise TypeError(f"{argument} has {item!r}; accepted: text, as {variable} has it")
+        said[variable] = ",".join(items)
     return said
+
+
+def _without_variables(calls: CallDefaults | None, log_level: int | None, remote: Remote | None) -> dict[str, Any]:
+    """Those of the fields that were given and that are no text: they count as they are."""
+    if calls is not None and not isinstance(calls, CallDefaults):
+        raise TypeError(f"calls is a {type(calls).__name__}; accepted: CallDefaults")
+    if log_level is not None and type(log_level) is not int:
+        raise TypeError(f"log_level is {log_level!r}; accepted: a level of logging, such as logging.INFO")
+    given = {"calls": calls, "log_level": log_level, "remote": remote}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _remade(fields: dict[str, Any], modules: dict[str, str]) -> Settings:
+    """Settings that were pickled or copied."""
+    plugins = fields["plugins"] | {mode: import_module(name) for mode, name in modules.items()}
+    drivers = MappingProxyType(fields["drivers"])
+    return Settings(**{**fields, "plugins": MappingProxyType(plugins), "drivers": drivers})
 
 
 def frozen(data: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ import attrs
 from .errors import SettingsError
 from .kit.validation import printable
 
-__all__ = ["Environment", "Problem", "parse_duration"]
+__all__ = ["Environment", "Problem", "is_filled_in", "parse_duration"]
 
 E = TypeVar("E", bound=enum.Enum)
 
@@ -44,6 +44,16 @@ def parse_duration(text: str, bare_unit: float) -> float:
     if not parts or "".join(part.group() for part in parts) != body:
         raise ValueError(f"not a duration: {printable(text)}")
     return sign * sum(float(part.group(1)) * _DURATION_UNITS[part.group(2)] for part in parts)
+
+
+_NOT_FILLED_IN = re.compile(r"""(["']).*\1|.*(?:\$[({]|\{\{).*""", re.DOTALL)
+
+
+def is_filled_in(text: str) -> bool:
+    """Whether a name or a path is one, and has not the quotes of a file of variables, which Docker leaves where they
+    are, nor a placeholder such as ``${POD_NAME}``, ``$(POD_NAME)`` or ``{{ name }}``.
+    """
+    return not _NOT_FILLED_IN.fullmatch(text)
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ from typing import Any, cast
 import attrs
 
 from ...drivers.contract import DriverPlugin, FallbackPlugin
-from ...drivers.environment import Environment
+from ...drivers.environment import Environment, is_filled_in
 from ...drivers.errors import SettingsError
 from ...drivers.kit.log_fields import fields
 from ...drivers.kit.own_address import private_address
@@ -240,8 +240,8 @@ def _root_path(environment: Environment) -> str:
         usable = checked_root_path(path)
     except Unusable:
         usable = ""
-    if path.strip("/") != usable.strip("/") or re.search(r"[\s?#]", path):
-        environment.problem("GDD_ROUTE_ROOT_PATH", "a path such as /v1, without blanks, '?' and '#'")
+    if path.strip("/") != usable.strip("/") or re.search(r"[\s?#\\]|://", path) or not is_filled_in(path):
+        environment.problem("GDD_ROUTE_ROOT_PATH", "a path such as /v1, without blanks, quotes around it, '?' and '#'")
     return usable
 
 

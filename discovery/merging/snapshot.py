@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 
@@ -29,3 +30,7 @@ class Snapshot:
     candidates: tuple[Member, ...] = ()
     stale: bool = False
     since: Mapping[tuple[str, int], float] = MappingProxyType({})
+
+    def __reduce__(self) -> tuple[type[Snapshot], tuple[Any, ...]]:
+        # A mapping proxy cannot be pickled.
+        return (Snapshot, (self.service, self.members, self.candidates, self.stale, dict(self.since)))

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from ..environment import Environment
+from ..environment import Environment, is_filled_in
 from ..kit.own_address import private_address
 from ..kit.validation import Unusable, checked_host, printable
 from ..members import JoinPolicy
@@ -210,6 +210,9 @@ def _name(environment: Environment) -> str:
     if len(name.encode(errors="surrogateescape")) > NAME_MAX_BYTES:
         environment.problem("GDD_MEM_NAME", f"at most {NAME_MAX_BYTES} bytes", f"{len(name)} characters long")
         name = ""
+    elif not name.isprintable() or not is_filled_in(name):  # other nodes take no name that may not be shown
+        environment.problem("GDD_MEM_NAME", "text that can be printed, without quotes around it and placeholders")
+        name = ""
     return name or f"{socket.gethostname()}-{os.urandom(3).hex()}"
 
 
@@ -246,6 +249,8 @@ def _label(environment: Environment, dialect: Dialect) -> bytes:
     label = environment.text("GDD_MEM_LABEL").encode()
     if len(label) > LABEL_MAX_BYTES:
         environment.problem("GDD_MEM_LABEL", f"at most {LABEL_MAX_BYTES} bytes")
+    elif not is_filled_in(environment.text("GDD_MEM_LABEL")):
+        environment.problem("GDD_MEM_LABEL", "a label without quotes around it and placeholders")
     elif label and not dialect.has_label:
         environment.problem("GDD_MEM_LABEL", "nothing: go-doudou knows no labels, they need GDD_MEM_DIALECT=hashicorp")
     return label

@@ -20,7 +20,7 @@ import attrs
 
 from ..environment import Environment
 from ..errors import SettingsError
-from ..kit.validation import printable
+from ..kit.validation import Unusable, checked_host, printable
 from ..members import JoinPolicy
 
 __all__ = ["LogLevel", "NacosSettings", "Server", "TlsFiles", "read_settings"]
@@ -34,6 +34,7 @@ _DEFAULT_PORT = 8848
 _NAME = re.compile(r"[A-Za-z0-9.:_-]{1,128}")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _CLUSTER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_PATH = re.compile(r"[A-Za-z0-9._~/%-]*")
 _NAMED_LIKE = {
     _NAME: "up to 128 letters, digits, '_', '-', '.', ':'",
     _NAMESPACE: "up to 128 letters, digits, '_', '-'",
@@ -187,6 +188,8 @@ def _servers(environment: Environment) -> tuple[tuple[Server, ...], str, str]:
                 _SERVERS,
                 f"IPv4 addresses or host names: nacos-sdk-python cannot read the IPv6 address in {printable(item)}",
             )
+        elif not _is_host(host) or not _PATH.fullmatch(parts.path):
+            environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} ({printable(item)} is none)")
         elif port + GRPC_PORT_OFFSET > 65535:
             environment.problem(
                 _SERVERS,
@@ -201,6 +204,14 @@ def _servers(environment: Environment) -> tuple[tuple[Server, ...], str, str]:
         environment.problem(_SERVERS, "one cluster: the same scheme and the same context path for all addresses")
     scheme, context_path = next(iter(ways), ("http", "/nacos"))
     return tuple(dict.fromkeys(servers)), scheme, context_path
+
+
+def _is_host(host: str) -> bool:
+    try:
+        checked_host(host)
+    except Unusable:
+        return False
+    return True
 
 
 def _is_ipv6(host: str) -> bool:

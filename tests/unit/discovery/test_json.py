@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -121,3 +124,18 @@ def test_the_status_of_a_registry_that_does_not_run_is_told_too() -> None:
 def test_version_0_1_called_a_backends_authority_its_judging() -> None:
     status = BackendStatus("mode", True, False, "away", "", 0, DriverStatus("mode", True, ""))
     assert status.judging is status.authoritative is False
+
+
+@pytest.mark.parametrize("again", [lambda one: pickle.loads(pickle.dumps(one)), copy.deepcopy])
+def test_a_status_and_a_snapshot_go_to_another_process(again: Callable[[Any], Any]) -> None:
+    plugin = ScriptedPlugin()
+    with Registry(settings(plugin)) as registry:
+        plugin.report(member())
+        status, snapshot = registry.status(), registry.snapshot("orders")
+    assert again(status).to_dict() == status.to_dict()
+    arrived = again(snapshot)
+    assert (arrived.members, arrived.candidates, arrived.since) == (
+        snapshot.members,
+        snapshot.candidates,
+        snapshot.since,
+    )

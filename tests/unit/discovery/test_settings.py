@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from support.scripted import settings as scripted_settings
 
 from pydoudou import Compat, Settings, SettingsError
 from pydoudou.discovery.configuration import reading
+from pydoudou.discovery.configuration.call_defaults import CallDefaults
 from pydoudou.drivers.kit.validation import printable
 
 ENOUGH = {"GDD_SERVICE_NAME": "orders", "GDD_REGISTER_HOST": "10.0.0.7"}
@@ -278,6 +283,51 @@ def test_a_bad_argument_is_named_as_the_variable_that_it_stands_for(arguments: d
         Settings(**{"service": "orders", "register_host": "10.0.0.7"} | arguments)
 
 
+def test_settings_in_code_may_name_a_service_and_only_look() -> None:
+    looking = Settings(service="orders", register=False)
+    assert not looking.register
+    assert looking.instance({}, datetime.now(UTC)) is None
+
+
+def test_what_has_no_variable_counts_as_it_was_said_in_code() -> None:
+    calls = CallDefaults(attempts=7)
+    said = Settings(service="orders", register_host="10.0.0.7", calls=calls, log_level=logging.ERROR)
+    assert (said.calls, said.log_level) == (calls, logging.ERROR)
+    assert Settings(variables={"GDD_CALL_ATTEMPTS": "5"}).calls.attempts == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"service": 5}, "service is 5"),
+        ({"service": b"orders"}, "service is b'orders'"),
+        ({"seeds": [("10.0.0.1", 7946)]}, "seeds has"),
+        ({"seeds": [None]}, "seeds has None"),
+        ({"modes": [None]}, "modes has None"),
+        ({"calls": 3}, "calls is a int"),
+        ({"log_level": "info"}, "log_level is 'info'"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_refused_by_its_name(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        Settings(**arguments)
+
+
+@pytest.mark.parametrize("again", [lambda one: pickle.loads(pickle.dumps(one)), copy.copy, copy.deepcopy])
+def test_settings_may_be_given_to_a_process_that_is_spawned(again: Callable[[Settings], Settings]) -> None:
+    said = Settings(
+        service="orders",
+        register_host="10.0.0.7",
+        modes=["memberlist", "static"],
+        seeds=["10.0.0.1"],
+        variables={"GDD_STATIC_USERS": "http://10.0.0.1:80", "GDD_MEM_NAME": "n1"},
+    )
+    arrived = again(said)
+    assert arrived == said
+    assert arrived.plugins == said.plugins
+    assert arrived.changed({"GDD_WEIGHT": "3"}).weight == 3
+
+
 def test_settings_can_be_evolved_and_compared() -> None:
     said = Settings(service="orders", register_host="10.0.0.7", seeds=["10.0.0.1"])
     assert attrs.evolve(said, port=7000).port == 7000
@@ -308,7 +358,9 @@ def test_a_host_that_nobody_would_take_from_us_is_refused(host: str) -> None:
     assert "GDD_REGISTER_HOST" in complaint(GDD_REGISTER_HOST=host)
 
 
-@pytest.mark.parametrize("path", ["/a\x1b", "/a b", "/a?b", "/" + "x" * 2000])
+@pytest.mark.parametrize(
+    "path", ["/a\x1b", "/a b", "/a?b", "/" + "x" * 2000, "'/api'", '"/api"', "/${X}", "\\api", "http://h/api"]
+)
 def test_a_root_path_that_nobody_would_take_from_us_is_refused(path: str) -> None:
     assert "GDD_ROUTE_ROOT_PATH" in complaint(GDD_ROUTE_ROOT_PATH=path)
 

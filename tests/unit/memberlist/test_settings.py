@@ -123,6 +123,24 @@ def test_a_node_name_that_others_would_refuse_is_an_error() -> None:
         settings(GDD_MEM_NAME="x" * 513)
 
 
+@pytest.mark.parametrize(
+    "name", ["node\n2", "\x1b[31mnode", "a\u2028b", '"node"', "'node'", "${HOSTNAME}", "$(POD_NAME)", "{{ .Name }}-1"]
+)
+def test_a_name_that_no_other_node_takes_or_that_nobody_meant_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="GDD_MEM_NAME"):
+        settings(GDD_MEM_NAME=name)
+
+
+@pytest.mark.parametrize("name", ["node-1", "Node 1", "nœud", "pod/a.b:7946", "it's", "cost$5", "a{b}"])
+def test_a_name_is_any_text_that_can_be_shown(name: str) -> None:
+    assert settings(GDD_MEM_NAME=name).config.name == name
+
+
+def test_a_label_has_no_quotes_around_it() -> None:
+    with pytest.raises(SettingsError, match="GDD_MEM_LABEL"):
+        settings(GDD_MEM_LABEL='"blue"', GDD_MEM_DIALECT="hashicorp")
+
+
 def test_a_label_needs_the_dialect_that_has_labels() -> None:
     with pytest.raises(SettingsError, match="GDD_MEM_DIALECT=hashicorp"):
         settings(GDD_MEM_LABEL="blue")

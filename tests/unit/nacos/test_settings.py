@@ -71,6 +71,15 @@ def test_servers_are_accepted_as_urls_and_as_addresses(addresses: str, servers: 
         ("http://:hunter2@10.0.0.1", "without a user"),
         ("http://a/nacos,http://b/other", "the same context path"),
         ("http://a,https://b", "the same scheme"),
+        ("10.0.0.1:8848;10.0.0.2:8848", "Port could not be cast"),
+        ("10.0.0.1;10.0.0.2", "is none"),
+        ("http://a:8848/nacos;http://b:8848/nacos", "is none"),
+        ("http://a:8848/nacos http://b:8848/nacos", "is none"),
+        ("'10.0.0.1'", "is none"),
+        ("${NACOS}", "is none"),
+        ("$(NACOS):8848", "is none"),
+        ("10.0.0.256", "is none"),
+        ("a..b:8848", "is none"),
     ],
 )
 def test_a_bad_server_is_named_with_its_fault(addresses: str, fault: str) -> None:
