@@ -13,7 +13,6 @@ import itertools
 import logging
 import math
 import time
-from typing import Any
 
 import anyio
 import attrs
@@ -37,11 +36,12 @@ from .counted import COUNTED_FOR, Given
 from .frames import BadFrame, Message
 from .guard import Guard
 from .handed_on import HandedOn
-from .messages import RegistrarState, ToldConfiguration, error_of, member_of
+from .messages import RegistrarState, ToldConfiguration, member_of
 from .own_node import OwnNode, one_to_share
+from .requests import Requests
 from .sharing import MODE, SharedSettings
 from .starting import CannotShare, Found, find, place_of
-from .wire import BrokenWire, Wire
+from .wire import BrokenWire
 
 __all__ = ["Relay"]
 
@@ -55,12 +55,6 @@ _MOST_BREAKS = 5
 _BREAKS_WITHIN = 30.0
 _TOLD_WITHIN = 10.0
 _COUNTS_ASKED_EVERY = COUNTED_FOR / 3
-
-
-@attrs.define(eq=False)
-class _Reply:
-    arrived: anyio.Event = attrs.Factory(anyio.Event)
-    error: Exception | None = None
 
 
 class Relay(CheckingDriver, TellingDriver, SubscribingDriver, ProbingDriver, AnnouncingDriver, ReconfigurableDriver):
@@ -88,8 +82,7 @@ class Relay(CheckingDriver, TellingDriver, SubscribingDriver, ProbingDriver, Ann
         self._round_trips: dict[Key, float] = {}
         self._given = Given()
         self._wanted: dict[str | None, anyio.Event] = {}
-        self._replies: dict[int, _Reply] = {}
-        self._numbers = itertools.count(1)
+        self._requests = Requests()
         self._probed: dict[Key, float] = {}
 
     # -- a life --------------------------------------------------------------------------------------------------------
@@ -185,10 +178,7 @@ class Relay(CheckingDriver, TellingDriver, SubscribingDriver, ProbingDriver, Ann
             HandedOn.here().lose()
             if guard is not None:
                 found.wire.close()
-            for reply in self._replies.values():
-                reply.error = RegistrationError("the registrar is gone, and another one will stand in a moment")
-                reply.arrived.set()
-            self._replies.clear()
+            self._requests.lose()
         return next_one, ended
 
     async def _begin(self, task_status: TaskStatus[None]) -> None:
@@ -242,9 +232,7 @@ class Relay(CheckingDriver, TellingDriver, SubscribingDriver, ProbingDriver, Ann
                 if (answered := self._wanted.get(message["service"])) is not None:
                     answered.set()
             case "reply":
-                if (reply := self._replies.pop(message["number"], None)) is not None:
-                    reply.error = None if message["error"] is None else error_of(message["error"])
-                    reply.arrived.set()
+                self._requests.answered(message)
 
     def _take_members(self, members: list[Member], whole: bool, sink: Sink) -> None:
         reported: list[Member] = []
@@ -314,29 +302,8 @@ class Relay(CheckingDriver, TellingDriver, SubscribingDriver, ProbingDriver, Ann
                 await self._request({"kind": "leave"})
 
     async def _request(self, message: Message) -> None:
-        """Returns when it is done.
-
-        Raises:
-            DiscoveryError: what it has come to.
-        """
-        if self._found is None:
-            raise RegistrationError("there is no registrar at the moment, and another one will stand soon")
-        number = next(self._numbers)
-        reply = self._replies[number] = _Reply()
-        try:
-            self._send({**message, "number": number}, self._found.wire)
-            await reply.arrived.wait()
-        finally:
-            self._replies.pop(number, None)
-        if reply.error is not None:
-            raise reply.error
-
-    @staticmethod
-    def _send(message: dict[str, Any], wire: Wire) -> None:
-        try:
-            wire.send(message)
-        except (TypeError, ValueError) as error:
-            raise RegistrationError(f"the metadata cannot be sent to the registrar: {error}") from error
+        """Returns when it is done. Raises `DiscoveryError`: what it has come to."""
+        await self._requests.ask(message, None if self._found is None else self._found.wire)
 
     def propagation_time(self) -> float:
         """See `AnnouncingDriver.propagation_time`: the registrar says when it is over, this is how long is waited."""

@@ -112,8 +112,8 @@ class View(Observer):
 
     @property
     def settled(self) -> bool:
-        """Whether all is well with the backends, and with the server that keeps configuration, so that little changes that
-        workers have to know.
+        """Whether all is well with the backends, and with the server that keeps configuration, so that little changes
+        that workers have to know.
         """
         state, connected = self._state, self._configuration is None or self._configuration.connected
         return state.ready and state.authoritative and not state.doubt and connected
