@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from ..discovery.settings import Settings
+from .servers.arguments import check_arguments
 from .servers.server import RegisteredServer
 from .servers.serving import serving
 
@@ -69,6 +70,9 @@ class Registered:
 
     Attributes:
         server: what says how the registration is doing (`RegisteredServer.status`); None before startup.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be used.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Registered:
         scheme: str = "http",
         drain: float | None = None,
     ) -> None:
+        check_arguments(data, settings, check, scheme, drain)
         self.app = app
         self.server: RegisteredServer | None = None
         self._serving = functools.partial(serving, data, settings=settings, check=check, scheme=scheme, drain=drain)

@@ -52,7 +52,7 @@ def get_wsgi_application(
         drain: seconds to serve on after leaving; None: as `Registry.drain`.
 
     Raises:
-        ValueError: the path or the scheme cannot be used.
+        TypeError, ValueError: an argument cannot be used.
     """
     application = django_wsgi.get_wsgi_application()
     return wsgi.Registered(application, data, settings=settings, check=check, scheme=scheme, drain=drain)

@@ -50,7 +50,7 @@ class Doudou:
         settings: instead of those of the environment.
 
     Raises:
-        ValueError: the path or the scheme cannot be used.
+        TypeError, ValueError: an argument cannot be used.
     """
 
     def __init__(self, app: Flask | None = None, *, settings: Settings | None = None) -> None:
@@ -62,7 +62,7 @@ class Doudou:
         """Have `app` registered when it is served.
 
         Raises:
-            ValueError: the path or the scheme cannot be used.
+            TypeError, ValueError: an argument cannot be used.
         """
         server = CalledServer(
             app.config.setdefault("DOUDOU_DATA", None),

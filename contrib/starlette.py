@@ -19,6 +19,7 @@ from typing import Any
 
 from ..discovery.settings import Settings
 from .asgi import closing_connections
+from .servers.arguments import check_arguments
 from .servers.serving import serving
 
 __all__ = ["lifespan"]
@@ -49,8 +50,11 @@ def lifespan(
         drain: seconds to serve on after leaving; None: as `Registry.drain`.
 
     Raises:
-        Exception: in the application's startup, as `pydoudou.new_node`; ValueError for a bad path or scheme.
+        TypeError, ValueError: an argument cannot be used.
+        Exception: in the application's startup, as `pydoudou.new_node`.
     """
+
+    check_arguments(data, settings, check, scheme, drain)
 
     @contextlib.asynccontextmanager
     async def composed(app: Any) -> AsyncIterator[Any]:

@@ -42,7 +42,7 @@ class Registered:
         server: says how the registration is doing (`CalledServer.status`), and ends it (`CalledServer.stop`).
 
     Raises:
-        ValueError: the path or the scheme cannot be used.
+        TypeError, ValueError: an argument cannot be used.
     """
 
     def __init__(

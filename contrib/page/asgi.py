@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio import CapacityLimiter, to_thread
 
+from ...discovery.arguments import checked_mapping
 from ...discovery.registry import Registry
 from ..metrics.served import AsgiApp, WsgiApp
 from .document import Stream
@@ -64,6 +65,7 @@ class RegistryPage:
         if isinstance(registries, Registry):
             registries = {"": registries}
         elif registries is not None:
+            checked_mapping("registries", registries)
             registries = dict(registries)
             wrong = [name for name, each in registries.items() if not isinstance(each, Registry)]
             if wrong or not registries:

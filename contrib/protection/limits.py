@@ -33,6 +33,8 @@ class Limit(Generic[_Request]):
     ) -> None:
         if not callable(key):
             raise TypeError(f"key is a {type(key).__name__}; accepted: a function of the request that returns text")
+        if store is not None and not callable(getattr(store, "bucket", None)):
+            raise TypeError(f"store is a {type(store).__name__}; accepted: a RedisStore or a MemoryStore, or None")
         self._key, self._compatible = key, compatible
         self._store = _in_memory() if store is None else store
         self._bucket = self._store.bucket(checked_name("name", name), Rate.parsed(rate), compatible=compatible)

@@ -23,6 +23,7 @@ from ...discovery.registry import Registry
 from ...discovery.settings import Settings
 from ...drivers.errors import DiscoveryError
 from ...drivers.kit.log_fields import fields
+from .arguments import check_arguments
 from .check import Check
 from .registered_above import anything_registered_above, registered_above
 from .server import RegisteredServer, ServerStatus
@@ -64,7 +65,7 @@ class CalledServer:
         warn_after: seconds without an answer after which that is told, once.
 
     Raises:
-        ValueError: the path or the scheme cannot be used.
+        TypeError, ValueError: an argument cannot be used.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class CalledServer:
         drain: float | None = None,
         warn_after: float = _WARN_AFTER,
     ) -> None:
+        check_arguments(data, settings, check, scheme, drain)
         self._data = data
         self._settings = settings
         self._check = Check("localhost", 1, check, scheme)  # its address comes with the settings

@@ -19,6 +19,8 @@ _LEAST_BAD = 500
 
 
 def _checked_path(check: Check, attribute: object, path: str) -> None:
+    if not isinstance(path, str):
+        raise TypeError(f"the check is a {type(path).__name__}; accepted: a path such as /healthz")
     if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
         raise ValueError(f"the check is {path!r}; accepted: a path such as /healthz, as it stands in a request")
 
@@ -39,7 +41,7 @@ class Check:
         agent: who asks, in the request's ``User-Agent``.
 
     Raises:
-        ValueError: the path or the scheme cannot be used.
+        TypeError, ValueError: the path or the scheme cannot be used.
     """
 
     host: str

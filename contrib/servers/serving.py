@@ -10,6 +10,7 @@ import attrs
 
 from ...discovery import default_registry
 from ...discovery.settings import Settings
+from .arguments import check_arguments
 from .registered_above import registered_above
 from .registrar import among_workers, is_worker
 from .server import RegisteredServer
@@ -45,9 +46,10 @@ async def serving(
 
     Raises:
         SettingsError: names every variable that cannot be used.
-        ValueError: the path or the scheme cannot be used.
+        TypeError, ValueError: an argument cannot be used.
         DiscoveryError: as `Registry.start`.
     """
+    check_arguments(data, settings, check, scheme, drain)
     # SIGTERM is ours, and has to be answered by more than leaving.
     chosen = among_workers(attrs.evolve(settings or Settings.from_env(), leave_on_sigterm=False))
     above = registered_above(chosen)
