@@ -210,6 +210,9 @@ def _name(environment: Environment) -> str:
     if len(name.encode(errors="surrogateescape")) > NAME_MAX_BYTES:
         environment.problem("GDD_MEM_NAME", f"at most {NAME_MAX_BYTES} bytes", f"{len(name)} characters long")
         name = ""
+    elif not name.isprintable():  # nobody would list what such a node offers
+        environment.problem("GDD_MEM_NAME", "text without line ends and other characters that cannot be printed")
+        name = ""
     return name or f"{socket.gethostname()}-{os.urandom(3).hex()}"
 
 

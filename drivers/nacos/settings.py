@@ -20,7 +20,7 @@ import attrs
 
 from ..environment import Environment
 from ..errors import SettingsError
-from ..kit.validation import printable
+from ..kit.validation import Unusable, checked_host, printable
 from ..members import JoinPolicy
 
 __all__ = ["LogLevel", "NacosSettings", "Server", "TlsFiles", "read_settings"]
@@ -192,6 +192,8 @@ def _servers(environment: Environment) -> tuple[tuple[Server, ...], str, str]:
                 _SERVERS,
                 f"ports up to {65535 - GRPC_PORT_OFFSET}: gRPC is {GRPC_PORT_OFFSET} above ({printable(item)})",
             )
+        elif not item.isprintable() or not _is_host(host):
+            environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} (the host of {printable(item)} is none)")
         else:
             servers.append(Server(host, port))
             ways[parts.scheme, parts.path.rstrip("/") or "/nacos"] = None
@@ -201,6 +203,14 @@ def _servers(environment: Environment) -> tuple[tuple[Server, ...], str, str]:
         environment.problem(_SERVERS, "one cluster: the same scheme and the same context path for all addresses")
     scheme, context_path = next(iter(ways), ("http", "/nacos"))
     return tuple(dict.fromkeys(servers)), scheme, context_path
+
+
+def _is_host(host: str) -> bool:
+    try:
+        checked_host(host)
+    except Unusable:
+        return False
+    return True
 
 
 def _is_ipv6(host: str) -> bool:

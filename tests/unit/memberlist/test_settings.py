@@ -123,6 +123,14 @@ def test_a_node_name_that_others_would_refuse_is_an_error() -> None:
         settings(GDD_MEM_NAME="x" * 513)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "a\u202eb"])
+def test_a_node_name_that_cannot_be_printed_is_an_error_for_nobody_would_list_what_it_offers(name: str) -> None:
+    with pytest.raises(SettingsError, match="GDD_MEM_NAME") as caught:
+        settings(GDD_MEM_NAME=name)
+    assert name not in str(caught.value)
+    assert settings(GDD_MEM_NAME="a b ä").config.name == "a b ä"
+
+
 def test_a_label_needs_the_dialect_that_has_labels() -> None:
     with pytest.raises(SettingsError, match="GDD_MEM_DIALECT=hashicorp"):
         settings(GDD_MEM_LABEL="blue")
