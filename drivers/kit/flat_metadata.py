@@ -16,10 +16,12 @@ from .validation import is_unicode
 __all__ = ["as_text", "check_flat", "largest_keys"]
 
 _SHOWN = 3
+_MOST_BITS = 1024
+"""Of a whole number, as of the largest float. Python refuses to write a very large one."""
 
 
 def check_flat(data: Mapping[str, Any]) -> None:
-    """Check that every key is text, and every value text, bytes, a finite number, a truth value or None.
+    """Check that every key is text, and every value text, bytes, a finite number of some size, a truth value or None.
 
     Raises:
         RegistrationError: one is not; the message names it.
@@ -29,6 +31,8 @@ def check_flat(data: Mapping[str, Any]) -> None:
             raise RegistrationError(f"the metadata key {key!r:.60} is not text, or cannot be printed")
         if isinstance(value, str) and not is_unicode(value):
             raise RegistrationError(f"the metadata value of {key!r} is {value!r:.60}, which is not Unicode")
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise RegistrationError(f"the metadata value of {key!r} is a whole number of more than {_MOST_BITS} bits")
         if isinstance(value, float) and not math.isfinite(value):
             raise RegistrationError(f"the metadata value of {key!r} is {value!r}; a number must be finite")
         if not (value is None or isinstance(value, (str, bytes, bool, int, float))):

@@ -15,7 +15,12 @@ from ..members import Member, MemberState
 from .metadata import NodeMetadata, decode_members
 from .protocol import Node, State
 
-__all__ = ["Offers"]
+__all__ = ["MAX_MEMBERS", "Offers"]
+
+MAX_MEMBERS = 40_000
+"""Of a node only the first service is taken while there are more: a node's services cost more than the bytes by which a
+stranger makes them up. The number of nodes has a bound of its own.
+"""
 
 _STATES = {
     State.ALIVE: MemberState.ALIVE,
@@ -41,14 +46,17 @@ class Offers:
 
     Args:
         unusable: told what of a node's metadata was left out, and why.
+        most: see `MAX_MEMBERS`.
 
     Attributes:
         decoded: how many blobs were decoded.
         unreadable: how many of them were neither empty nor understood.
     """
 
-    def __init__(self, unusable: Callable[[Node, Unusable | None], None]) -> None:
+    def __init__(self, unusable: Callable[[Node, Unusable | None], None], most: int = MAX_MEMBERS) -> None:
         self._unusable = unusable
+        self._most = most
+        self._members = 0
         self._by_node: dict[str, _Offer] = {}
         self._at: dict[tuple[str, int], str] = {}
         self.decoded = 0
@@ -75,19 +83,21 @@ class Offers:
             if before is None:
                 return []
             del self._by_node[node.name]
+            self._members -= len(before.members)
             self._forget(node.name, before.members)
             return [attrs.evolve(member, state=state) for member in before.members]
         if before is not None and (before.meta, before.host, before.port) == (node.meta, node.host, node.port):
             metadata, gone = before.metadata, []
         else:
-            metadata = self._decode(node)
-            keys = {member.key for member in metadata.members}
             was = before.members if before is not None else ()
+            metadata = self._decode(node, len(was))
+            keys = {member.key for member in metadata.members}
             lost = [member for member in was if member.key not in keys]
             self._forget(node.name, lost)
             gone = [attrs.evolve(member, state=MemberState.LEFT) for member in lost]
             self._at.update(((member.host, member.port), node.name) for member in metadata.members)
         members = _present(metadata, node, state)
+        self._members += len(members) - (len(before.members) if before is not None else 0)
         self._by_node[node.name] = _Offer(node.meta, node.host, node.port, metadata, members)
         return [*gone, *members]
 
@@ -96,7 +106,8 @@ class Offers:
             if self._at.get((member.host, member.port)) == node:
                 del self._at[member.host, member.port]
 
-    def _decode(self, node: Node) -> NodeMetadata:
+    def _decode(self, node: Node, offered: int) -> NodeMetadata:
+        """What the metadata of a node say that has offered so many services up to now."""
         metadata = decode_members(node.meta, host=node.host, node=node.name, port=node.port)
         self.decoded += 1
         if not metadata.readable:
@@ -104,6 +115,9 @@ class Offers:
             self._unusable(node, None)
         for unusable in metadata.unusable:
             self._unusable(node, unusable)
+        if self._members >= self._most and len(metadata.members) > (keeps := max(1, offered)):
+            self._unusable(node, Unusable("service", f"more than one service of a node beside {self._members} members"))
+            metadata = attrs.evolve(metadata, members=metadata.members[:keeps])
         return metadata
 
 

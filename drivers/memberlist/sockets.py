@@ -79,15 +79,23 @@ async def _open(host: str, port: int) -> Sockets:
     sockets = Sockets(port, {}, [])
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(sockets.aclose)
+        missing: OSError | None = None
         for family, address in _addresses(host):
-            required = family == socket.AF_INET or bool(host)
             try:
                 port = await _open_family(sockets, family, address, port)
             except OSError as error:
-                if required:
-                    raise CannotListen(f"cannot listen at {host!r}: {error}", port_taken=False) from error
+                if host or (family == socket.AF_INET and not _is_not_there(error)):
+                    raise CannotListen(f"cannot listen at {host!r}: {error}") from error
+                missing = missing or error
+        if missing is not None and not sockets.tcp:
+            raise CannotListen(f"cannot listen at {host!r}: {missing}") from missing
         stack.pop_all()
         return attrs.evolve(sockets, port=port)
+
+
+def _is_not_there(error: OSError) -> bool:
+    """Whether this machine does not speak the family at all, as a pod of a cluster with IPv6 alone has no IPv4."""
+    return isinstance(error, socket.gaierror) or error.errno in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 def _addresses(host: str) -> Iterator[tuple[int, str]]:

@@ -195,6 +195,8 @@ def _servers(environment: Environment) -> tuple[tuple[Server, ...], str, str]:
                 _SERVERS,
                 f"ports up to {65535 - GRPC_PORT_OFFSET}: gRPC is {GRPC_PORT_OFFSET} above ({printable(item)})",
             )
+        elif not item.isprintable() or not _is_host(host):
+            environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} (the host of {printable(item)} is none)")
         else:
             servers.append(Server(host, port))
             ways[parts.scheme, parts.path.rstrip("/") or "/nacos"] = None

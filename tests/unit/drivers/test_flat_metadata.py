@@ -16,10 +16,15 @@ def test_flat_values_pass(value: Any) -> None:
     check_flat({"key": value})
 
 
-@pytest.mark.parametrize("value", [[1], {}, object(), float("nan"), float("-inf"), "\ud800", (1,)])
+@pytest.mark.parametrize("value", [[1], {}, object(), float("nan"), float("-inf"), "\ud800", (1,), -(2**1024)])
 def test_other_values_are_refused_by_the_name_of_their_key(value: Any) -> None:
     with pytest.raises(RegistrationError, match="'key'"):
         check_flat({"key": value})
+
+
+def test_a_number_that_python_would_not_write_is_refused() -> None:
+    with pytest.raises(RegistrationError, match="more than 1024 bits"):
+        as_text({"key": 10**5000})
 
 
 @pytest.mark.parametrize("key", [7, b"key", None, "\ud800", "a\nb", "\x1b[2J"])

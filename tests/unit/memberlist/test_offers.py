@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
+import msgpack
 import pytest
 
 from pydoudou.drivers.kit.validation import Unusable
@@ -50,6 +53,26 @@ def test_what_a_node_no_longer_offers_has_left(offers: Offers) -> None:
     gone, offered = offers.observe(node(service="payments"))
     assert (gone.service, gone.state) == ("orders", MemberState.LEFT)
     assert (offered.service, offered.state) == ("payments", MemberState.ALIVE)
+
+
+def test_beside_very_many_members_only_one_service_of_a_node_is_taken(refused: list[Unusable | None]) -> None:
+    """Strangers cannot make many of few nodes, and every honest node is still there."""
+    offers = Offers(lambda node, unusable: refused.append(unusable), most=4)
+    for name in ("a", "b", "c", "d"):
+        offers.observe(several(name))
+    assert sorted(Counter(member.node for member in offers).values()) == [1, 1, 2, 2]
+    assert len(refused) == 2
+    offers.observe(attrs.evolve(several("a"), port=7947))  # what it has, it keeps
+    assert Counter(member.node for member in offers)["a"] == 2
+    for name in ("a", "b"):
+        offers.observe(attrs.evolve(several(name), state=State.LEFT))
+    assert len(offers.observe(several("e"))) == 2
+
+
+def several(name: str) -> Node:
+    """A live node that offers two services."""
+    services = [{"name": f"{name}{number}_rest", "port": 80} for number in range(2)]
+    return attrs.evolve(node(name), meta=msgpack.packb({"serviceInfo": services}, use_bin_type=False))
 
 
 @pytest.mark.parametrize(

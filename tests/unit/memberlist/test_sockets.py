@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Any, cast
 
+import anyio
 import pytest
 
-from pydoudou.drivers.memberlist.sockets import enlarge_receive_buffer
+from pydoudou.drivers.memberlist.sockets import CannotListen, enlarge_receive_buffer, open_sockets
 
 
 class StingySocket:
@@ -36,3 +37,33 @@ def test_a_real_socket_gets_a_larger_one() -> None:
         before = datagrams.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         enlarge_receive_buffer(datagrams)
         assert datagrams.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= before
+
+
+@pytest.mark.parametrize(
+    ("missing", "families"),
+    [({"0.0.0.0"}, [socket.AF_INET6]), ({"::"}, [socket.AF_INET]), ({"0.0.0.0", "::"}, [])],
+    ids=["IPv6 alone", "IPv4 alone", "neither"],
+)
+def test_one_family_of_addresses_is_enough(
+    monkeypatch: pytest.MonkeyPatch, missing: set[str], families: list[int]
+) -> None:
+    """glibc says so of a family of which no interface but loopback has an address, as in a cluster with IPv6 alone."""
+    listen = anyio.create_tcp_listener
+
+    async def create_tcp_listener(*, local_host: str, **others: Any) -> Any:
+        if local_host in missing:
+            raise socket.gaierror(-9, "Address family for hostname not supported")
+        return await listen(local_host=local_host, **others)
+
+    async def main() -> list[int]:
+        sockets = await open_sockets("", 0)
+        await sockets.aclose()
+        assert len(sockets.tcp) == len(sockets.udp)
+        return list(sockets.udp)
+
+    monkeypatch.setattr(anyio, "create_tcp_listener", create_tcp_listener)
+    if families:
+        assert anyio.run(main) == families
+    else:
+        with pytest.raises(CannotListen, match="Address family"):
+            anyio.run(main)
