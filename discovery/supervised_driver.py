@@ -7,15 +7,17 @@ short, and is drawn at random so that the processes of a fleet do not come back 
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import logging
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import anyio
+from anyio.abc import TaskStatus
 
 from ..drivers.contract import (
     AnnouncingDriver,
@@ -30,6 +32,7 @@ from ..drivers.kit.backoff import Backoff
 from ..drivers.kit.cancellation import others_cancellation_as
 from ..drivers.kit.log_fields import fields
 from ..drivers.kit.log_limit import RateLimitedLog
+from ..drivers.kit.validation import escaped
 from ..drivers.members import DriverStatus, Instance
 from .clock import Clock
 from .former_contract import reconfigurable, subscribing
@@ -158,11 +161,11 @@ class SupervisedDriver:
             if self.decided:
                 self.driver = self._made()
             view.detects_within(self.mode, self._detection_bound())
-            with _cancelled_inside("run"):
+            with _errors_inside("run"):
                 async with anyio.create_task_group() as running:
                     instance, settings = self._instance, self._settings
                     self._present = True
-                    await running.start(self.driver.run, sink, instance)
+                    await running.start(self._run_driver, sink, instance)
                     self._told, self._able = set(), subscribing(self.driver)
                     self.lifecycle, self.decided = Lifecycle.SERVING, True
                     self.probing = self.driver if isinstance(self.driver, ProbingDriver) else None
@@ -175,9 +178,14 @@ class SupervisedDriver:
             cause = _innermost(error)
         finally:
             self._present, self.probing = False, None
-        self._error = f"{type(cause).__name__}: {cause}"
+        self._error = f"{type(cause).__name__}: {_said(cause)}"
         sink.ended(self._error)
         return cause
+
+    async def _run_driver(self, sink: DriverSink, instance: Instance | None, *, task_status: TaskStatus[None]) -> None:
+        # In the task itself: asyncio lets a SystemExit through to whoever runs the loop.
+        with _errors_inside("run"):
+            await self.driver.run(sink, instance, task_status=task_status)
 
     async def _catch_up(self, instance: Instance | None, settings: Any) -> None:
         """Take up what was changed while the driver was starting."""
@@ -190,7 +198,7 @@ class SupervisedDriver:
             logger.error(
                 "the %s driver did not take up what was changed while it started: %s",
                 self.mode,
-                error,
+                _said(error),
                 extra=fields(backend=self.mode, reason=error),
             )
 
@@ -224,12 +232,15 @@ class SupervisedDriver:
         if not self._present:
             return
         try:
-            with _cancelled_inside("leave"):
+            with _errors_inside("leave"):
                 await self.driver.leave()
         except Exception as error:
             reason = _innermost(error)
             logger.warning(
-                "the %s driver could not leave: %s", self.mode, reason, extra=fields(backend=self.mode, reason=reason)
+                "the %s driver could not leave: %s",
+                self.mode,
+                _said(reason),
+                extra=fields(backend=self.mode, reason=reason),
             )
 
     async def drain(self, saying: Instance | None, within: float) -> None:
@@ -241,7 +252,9 @@ class SupervisedDriver:
             except Exception as error:
                 reason = _innermost(error)
                 extra = fields(backend=self.mode, reason=reason)
-                logger.info("the %s driver could not say that this process drains: %s", self.mode, reason, extra=extra)
+                logger.info(
+                    "the %s driver could not say that this process drains: %s", self.mode, _said(reason), extra=extra
+                )
         self._instance, self._held_back = None, False
         await self.leave()
 
@@ -250,7 +263,8 @@ class SupervisedDriver:
         if not (self.serving and isinstance(self.driver, AnnouncingDriver)):
             return 0.0
         try:
-            return self.driver.propagation_time()
+            with _errors_of_any_kind("propagation_time"):
+                return self.driver.propagation_time()
         except Exception as error:
             logger.warning(
                 "the propagation_time() of the %s driver raised %r",
@@ -267,7 +281,7 @@ class SupervisedDriver:
         self._instance = instance
 
     async def _update(self, instance: Instance) -> None:
-        with _cancelled_inside("update"):
+        with _errors_inside("update"):
             await self.driver.update(instance)
 
     async def reconfigure(self, settings: Any, view: SharedView) -> None:
@@ -284,7 +298,7 @@ class SupervisedDriver:
                 f"the driver of the mode {self.mode!r}, {type(self.driver).__name__}, cannot be reconfigured: it does "
                 "not inherit pydoudou.drivers.contract.ReconfigurableDriver"
             )
-        with _cancelled_inside("reconfigure"):
+        with _errors_inside("reconfigure"):
             await able.reconfigure(settings)
 
     def is_behind(self, service: str | None, wanted: bool) -> bool:
@@ -298,7 +312,7 @@ class SupervisedDriver:
             return
         (self._told.add if wanted else self._told.discard)(service)
         try:
-            with anyio.fail_after(self._timings.subscribe_timeout), _cancelled_inside("subscribe"):
+            with anyio.fail_after(self._timings.subscribe_timeout), _errors_inside("subscribe"):
                 await (able.subscribe if wanted else able.unsubscribe)(service)
         except Exception as error:
             self._subscription_errors += 1
@@ -310,7 +324,7 @@ class SupervisedDriver:
                 "subscribe to" if wanted else "unsubscribe from",
                 "all services" if service is None else repr(service),
                 type(cause).__name__,
-                cause,
+                _said(cause),
                 extra=partial(fields, service=service or "", backend=self.mode, reason=cause),
             )
 
@@ -324,7 +338,8 @@ class SupervisedDriver:
     def ask_status(self) -> DriverStatus:
         """What the driver says of itself. On the event loop."""
         try:
-            return self.driver.status()
+            with _errors_of_any_kind("status"):
+                return self.driver.status()
         except Exception as error:
             self._log.warning(
                 "status",
@@ -333,7 +348,7 @@ class SupervisedDriver:
                 error,
                 extra=partial(fields, backend=self.mode, reason=error),
             )
-            return DriverStatus(self.mode, False, f"its status() raised {type(error).__name__}: {error}")
+            return DriverStatus(self.mode, False, f"its status() raised {type(error).__name__}: {_said(error)}")
 
     def status(self, driver: DriverStatus, view: SharedView) -> BackendStatus:
         """How the driver is doing, given what it says of itself. From any thread."""
@@ -354,11 +369,34 @@ class SupervisedDriver:
 _NEEDED = ("detection_bound", "run", "update", "leave", "status")
 
 
-def _cancelled_inside(what: str) -> AbstractContextManager[None]:
-    """A cancellation that comes out of a driver and that nobody asked for is the driver's error: in a task group it
-    would end every other driver with this one, and be told nobody.
+@contextmanager
+def _errors_inside(what: str) -> Iterator[None]:
+    """What comes out of a driver is the driver's error: a cancellation that nobody asked for would end the task group
+    that it comes to, every other driver with it, and be told nobody.
     """
-    return others_cancellation_as(DiscoveryError(f"what its {what}() waited for was cancelled, and not by us"))
+    with (
+        others_cancellation_as(DiscoveryError(f"what its {what}() waited for was cancelled, and not by us")),
+        _errors_of_any_kind(what),
+    ):
+        yield
+
+
+@contextmanager
+def _errors_of_any_kind(what: str) -> Iterator[None]:
+    """What is no `Exception`, a SystemExit or the panic of an extension module, would end the event loop of all."""
+    try:
+        yield
+    except (Exception, asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:
+        if isinstance(error, BaseExceptionGroup) and error.split(asyncio.CancelledError)[1] is None:
+            raise
+        raise DiscoveryError(f"its {what}() raised {type(error).__name__}: {error}") from error
+
+
+def _said(error: Exception) -> str:
+    """An error of a driver as it may stand in a line: what a server answered may be in it."""
+    return escaped(str(error), 2000)
 
 
 def _innermost(error: Exception) -> Exception:

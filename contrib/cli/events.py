@@ -13,14 +13,14 @@ import pydoudou
 
 from ...discovery.merging.events import EventKind, MemberEvent
 from .arrivals import wait_for_members
-from .joining import Joining, joining_options
+from .joining import NAME, Joining, joining_options
 from .output import Output, output_option
 
 __all__ = ["events", "follow", "interruptible"]
 
 
 @click.command()
-@click.argument("service", required=False)
+@click.argument("service", required=False, type=NAME)
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on until Ctrl-C.")
 @output_option
 @joining_options

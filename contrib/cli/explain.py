@@ -7,7 +7,7 @@ import click
 from ...balancers.explaining import explain_service
 from ...discovery.explanation import MemberExplanation
 from .arrivals import nobody, wait_for_members
-from .joining import Joining, joining_options
+from .joining import NAME, Joining, joining_options
 from .output import Column, Output, Row, output_option
 
 __all__ = ["explain"]
@@ -20,7 +20,7 @@ _COLUMNS = (
 
 
 @click.command()
-@click.argument("service")
+@click.argument("service", type=NAME)
 @output_option
 @joining_options
 def explain(service: str, output: Output, joining: Joining) -> None:

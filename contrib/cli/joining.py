@@ -21,7 +21,21 @@ if TYPE_CHECKING:
     from ...drivers.memberlist.settings import MemberlistSettings
     from .gossip import Census
 
-__all__ = ["Joining", "joining_options", "loaded", "seed_option"]
+__all__ = ["NAME", "Joining", "joining_options", "loaded", "seed_option"]
+
+
+class _Name(click.ParamType[str]):
+    """The name of a service; empty is what a shell's variable is that nobody set."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value:
+            self.fail("it is empty; accepted: the name of a service", param, ctx)
+        return value
+
+
+NAME = _Name()
 
 
 def loaded(directory: str | None = None) -> Configuration:

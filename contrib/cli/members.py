@@ -13,7 +13,7 @@ import pydoudou
 from ...drivers.members import MemberState
 from .arrivals import nobody, wait_for_members
 from .events import follow, interruptible
-from .joining import Joining, joining_options
+from .joining import NAME, Joining, joining_options
 from .output import Column, Output, Row, output_option
 
 __all__ = ["age", "members", "services"]
@@ -30,7 +30,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 @click.command()
-@click.argument("service", required=False)
+@click.argument("service", required=False, type=NAME)
 @click.option(
     "--watch", is_flag=True, help="Go on: a table that changes on a terminal, a line for each change elsewhere."
 )

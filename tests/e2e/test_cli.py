@@ -36,7 +36,7 @@ def cluster() -> Iterator[Registry]:
         more = {"GDD_MEM_SEED": gossip_address(first)}
         with (
             gossiping("users", GDD_PORT="6062", GDD_MEM_NAME=MARKUP, GDD_WEIGHT="3", **more),
-            gossiping(GDD_MEM_NAME=EVIL, **more),
+            gossiping(called=EVIL, **more),
         ):
             eventually(lambda: gossip_nodes(first) == 3)
             yield first
@@ -251,6 +251,8 @@ def test_a_reader_that_goes_ends_even_what_would_wait_for_ever(command: tuple[st
         pytest.param("status", [], {"GDD_SERVICE_DISCOVERY_MODE": "x"}, "accepted: a comma list", id="a mode"),
         pytest.param("ping", ["somebody"], ONE_SERVICE, "no gossip nodes in the mode static", id="no gossip"),
         pytest.param("sd", ["--out", "targets.json"], {"GDD_MEM_PORT": "x"}, "GDD_MEM_PORT", id="a port"),
+        pytest.param("members", [""], ONE_SERVICE, "the name of a service", id="an empty name"),
+        pytest.param("explain", [""], ONE_SERVICE, "the name of a service", id="an empty name to explain"),
     ],
 )
 def test_bad_input_is_one_error_that_names_it(

@@ -240,7 +240,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         joined = {"GDD_MEM_SEED": gossip_address(orders), **patient}
         with (
             gossiping("users", GDD_PORT="6062", GDD_MEM_NAME=MARKUP, GDD_WEIGHT="3", **joined),
-            gossiping(GDD_MEM_NAME=EVIL, **joined),
+            gossiping(called=EVIL, **joined),
         ):
             own = {"GDD_SERVICE_NAME": "carts", "GDD_MEM_NAME": GONE}
             with ServiceProcess("carts", FAST_GOSSIP | joined | own) as carts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from pydoudou import Registry, Settings
 
 __all__ = ["FAST_GOSSIP", "NEVER_SUSPECTED", "gossip_address", "gossip_nodes", "gossiping"]
@@ -22,12 +24,21 @@ NEVER_SUSPECTED = {"GDD_MEM_PROBE_INTERVAL": "60s", "GDD_MEM_PROBE_TIMEOUT": "30
 """For who is to see a member go only because it said so, however slow the machine is."""
 
 
-def gossiping(service: str = "", **variables: str) -> Registry:
-    """A registry, not yet started, that registers `service`, or only looks without one."""
+def gossiping(service: str = "", *, called: str = "", **variables: str) -> Registry:
+    """A registry, not yet started, that registers `service`, or only looks without one.
+
+    Args:
+        called: the name of its node, which need not be one that ``GDD_MEM_NAME`` takes: other programs have any.
+    """
     environment = FAST_GOSSIP | variables
     if service:
         environment["GDD_SERVICE_NAME"] = service
-    return Registry(Settings.from_env(environment, register=bool(service)))
+    settings = Settings.from_env(environment, register=bool(service))
+    if called:
+        gossip = settings.drivers["memberlist"]
+        named = attrs.evolve(gossip, config=attrs.evolve(gossip.config, name=called))
+        settings = attrs.evolve(settings, drivers={**settings.drivers, "memberlist": named})
+    return Registry(settings)
 
 
 def gossip_address(registry: Registry) -> str:

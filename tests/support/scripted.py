@@ -37,7 +37,7 @@ class ScriptedDriver:
         self._plugin = plugin
         self._ends: anyio.Event | None = None
         self._portal: BlockingPortal | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     async def run(self, sink: Sink, instance: Instance | None, *, task_status: TaskStatus[None]) -> None:
         self.log.append("run")
@@ -60,7 +60,7 @@ class ScriptedDriver:
         if self._error is not None:
             raise self._error
 
-    def end(self, error: Exception | None) -> None:
+    def end(self, error: BaseException | None) -> None:
         """End the run as a defect would."""
         assert self._portal is not None
         assert self._ends is not None
