@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .memory.loads import Loads
 from .memory.member_record import MemberRecord
 from .two_choices import Candidates, TwoChoices
 
@@ -13,21 +14,25 @@ class LeastLatency(TwoChoices):
     is smaller for its weight (Finagle's and linkerd's balancer).
 
     A failure counts as an answer after 5 seconds. Who takes more than three times as long as the better ones is
-    chosen only if a few more draws find nobody else. Outcomes come from those that begin with `begin` or `call`, as all
-    clients do; `pick` alone leaves no trace.
+    chosen only if a few more draws find nobody else. Who has calls and answers none for so long, while others answer,
+    is held to take as long as it has been waited for. Outcomes come from those that begin with `begin` or `call`, as
+    all clients do; `pick` alone leaves no trace.
     """
 
     how = "lower latency times calls in flight than another"
 
-    def cost(self, record: MemberRecord, now: float) -> float:
+    def cost(self, record: MemberRecord, loads: Loads, now: float) -> float:
+        place = record.place
+        if place >= 0 and loads.waiting[place] < loads.late_before:
+            return loads.late_cost(place) / loads.scale(now)
         return record.cost(now) * (record.in_flight + 1)
 
     def better(self, table: Candidates, first: int, second: int) -> int:
-        costs, weights, places = table.loads.costs, table.weights, table.places
-        if places is None:
-            one, other = costs[first], costs[second]
-        else:
-            one, other = costs[places[first]], costs[places[second]]
+        loads, weights, places = table.loads, table.weights, table.places
+        costs, waiting, before = loads.costs, loads.waiting, loads.late_before
+        a, b = (first, second) if places is None else (places[first], places[second])
+        one = costs[a] if waiting[a] >= before else loads.late_cost(a)
+        other = costs[b] if waiting[b] >= before else loads.late_cost(b)
         if weights is not None:
             one *= weights[second]
             other *= weights[first]
@@ -37,4 +42,6 @@ class LeastLatency(TwoChoices):
         loads = table.loads
         if table.places is not None:
             place = table.places[place]
+        if loads.waiting[place] < loads.late_before:
+            return True
         return loads.costs[place] > loads.far_above and loads.averages[place] > loads.far_above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .memory.loads import Loads
 from .memory.member_record import MemberRecord
 from .two_choices import Candidates, TwoChoices
 
@@ -21,7 +22,7 @@ class LeastPending(TwoChoices):
 
     how = "fewer in flight than another"
 
-    def cost(self, record: MemberRecord, now: float) -> float:
+    def cost(self, record: MemberRecord, loads: Loads, now: float) -> float:
         return record.in_flight + 1 + (_PUNISHED if record.punished_until > now else 0.0)
 
     def better(self, table: Candidates, first: int, second: int) -> int:

@@ -98,7 +98,7 @@ class ServiceState:
             observers.attempt_ended(outcome.member.service, outcome)
             observers.call_ended(outcome.member.service, outcome)
         told = observers if observers.listening else None
-        return Pick(member, snapshot, eligible, record, memory.ended, told, now, how, self._failed)
+        return Pick(member, snapshot, eligible, record, memory.ended, told, now, how, self._failed, memory.loads)
 
     @property
     def health(self) -> HealthPolicy:

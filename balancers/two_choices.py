@@ -84,7 +84,7 @@ class TwoChoices(TableBalancer[Candidates]):
         """Whether this candidate is so bad that others are worth looking at."""
         return False
 
-    def cost(self, record: MemberRecord, now: float) -> float:
+    def cost(self, record: MemberRecord, loads: Loads, now: float) -> float:
         """What a call to this member costs, its weight aside."""
         raise NotImplementedError
 
@@ -112,9 +112,10 @@ class TwoChoices(TableBalancer[Candidates]):
         records = memory.record(one), memory.record(other)
         if one is other or records[0] is None or records[1] is None:
             return one
-        time = now()
-        costs = self.cost(records[0], time) / (one.weight or 1.0), self.cost(records[1], time) / (other.weight or 1.0)
-        return one if costs[0] <= costs[1] else other
+        loads, time = memory.loads, now()
+        its = self.cost(records[0], loads, time) / (one.weight or 1.0)
+        others = self.cost(records[1], loads, time) / (other.weight or 1.0)
+        return one if its <= others else other
 
     def _of_two(self, table: Candidates) -> int:
         """The better one of two that are drawn."""

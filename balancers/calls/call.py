@@ -317,7 +317,7 @@ class Call:
         if not moves.repeats or all(pick.member.key != member.key for member in tried):
             tried.append(pick.member)
         moves.begun += 1
-        pick.started, pick.delay = now + delay, delay
+        pick.starts(now, delay)
         left = self._until - pick.started
         pick.connect_limit = left / still_to_try(pick, tried, self._policy.attempts - moves.begun + 1)
         self._limit_answer(pick, left)

@@ -3,6 +3,20 @@ processor has none of them at hand, than all the rest of the pick.
 
 The peak EWMA falls with time by the same law for everybody, so that two of them can be compared without the time: each
 is kept as it was at one common moment. That moment is moved on now and then, before the numbers become too large.
+
+*Who keeps callers waiting is slow before it answers.* A member that becomes slow has its first calls for as long as
+each of them takes, and all that is remembered says that it is fast. So it is kept since when a member has answered
+nothing although it has calls. Once that is far longer than answers take, the member costs as much as if it took so
+long. Three rules keep that from being held against somebody who is well:
+
+1. Any answer ends it, and the next call begins it again: a member that answers others meanwhile has one long call, or
+   is streaming, and is not slow.
+2. It is measured up to the latest answer of *any* member, not up to the present: when this process stands still, or
+   the network does, nobody is heard, and nobody is late.
+3. Nothing of it is remembered. The answer, when it comes, counts by the rules of the peak EWMA.
+
+Finagle, linkerd and Envoy know nothing of a call before it ends. C3 (Suresh et al. 2015) and Prequal (Wydrowski et
+al. 2024) have the members tell their queues, which takes members that do; who does not answer is seen without.
 """
 
 from __future__ import annotations
@@ -29,23 +43,30 @@ class Loads:
         averages: its peak EWMA, in seconds times a factor that is the same for all.
         costs: the same times the calls in flight and one more.
         punished: the places of members that come after the others, with the time until when.
+        waiting: when the first call began that it was given since it last answered anything; infinite without one.
 
     And of all:
 
     Attributes:
         far_above: an average above this is far above what the better ones of the members take, as of the last second.
+        patience: seconds without an answer that are far more than answers take.
+        late_before: who has been waited for since before then is late.
     """
 
     __slots__ = (
         "_free",
+        "_heard",
         "_punished_looked_at",
         "_since",
         "averages",
         "costs",
         "far_above",
+        "late_before",
         "move_on_at",
+        "patience",
         "pending",
         "punished",
+        "waiting",
     )
 
     def __init__(self) -> None:
@@ -56,7 +77,9 @@ class Loads:
         self._free: list[int] = []
         self._since, self.move_on_at = 0.0, _MOVED_ON_AFTER
         self._punished_looked_at = 0.0
-        self.far_above = inf
+        self.far_above = self.patience = inf
+        self.waiting = array("d")
+        self._heard = self.late_before = -inf
 
     def place(self) -> int:
         """A place for one member more."""
@@ -65,25 +88,56 @@ class Loads:
         self.pending.append(0)
         self.costs.append(0.0)
         self.averages.append(0.0)
+        self.waiting.append(inf)
         return len(self.pending) - 1
 
     def leave(self, place: int) -> None:
         """The place is another's from now on."""
         self.pending[place], self.costs[place], self.averages[place] = 0, 0.0, 0.0
+        self.waiting[place] = inf
         self.punished.pop(place, None)
         self._free.append(place)
 
     def show(self, place: int, ewma: float, stamp: float, pending: int) -> None:
         """The peak EWMA at `place` is this, as of `stamp`, and so many calls are in flight."""
-        average = self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
+        average = self.averages[place] = ewma * self.scale(stamp)
         self.pending[place] = pending
         self.costs[place] = average * (pending + 1)
+        if not pending:
+            self.waiting[place] = inf
 
-    def compare(self, places: Iterable[int]) -> None:
-        """Set `far_above` by what the members at these places take, at least one."""
-        averages = sorted([self.averages[place] for place in places])
+    def scale(self, now: float) -> float:
+        """What seconds of that moment are multiplied by to be compared with `averages`."""
+        return exp((now - self._since) / DECAY_SECONDS)
+
+    def answered(self, place: int, now: float) -> None:
+        """The member at `place` has answered something. From any thread: it only assigns."""
+        self.waiting[place] = inf
+        if now > self._heard:
+            self._heard, self.late_before = now, now - self.patience
+
+    def not_waiting(self, place: int, began: float) -> None:
+        """The call to the member at `place` that began then is not to be answered yet."""
+        if self.waiting[place] == began:
+            self.waiting[place] = inf
+
+    def late_cost(self, place: int) -> float:
+        """What the member at `place` costs, which is late: as if its answers took as long as it has been waited for,
+        if that is more.
+        """
+        heard = self._heard
+        waited = (heard - self.waiting[place]) * self.scale(heard)
+        return max(self.costs[place], waited * (self.pending[place] + 1))
+
+    def compare(self, places: Iterable[int], seconds: Iterable[float]) -> None:
+        """Set `far_above` by what the members at these places take, at least one, and `patience` by what each took
+        when it last told: a service that is hardly called does not become faster by that.
+        """
         # A third of them, and not half: of three members two may be bad.
-        self.far_above = _FAR_ABOVE * averages[(len(averages) - 1) // 3]
+        averages, taken = sorted([self.averages[place] for place in places]), sorted(seconds)
+        third = (len(averages) - 1) // 3
+        self.far_above, self.patience = _FAR_ABOVE * averages[third], _FAR_ABOVE * taken[third]
+        self.late_before = self._heard - self.patience
 
     def outdated(self, now: float) -> bool:
         """Whether all have to be shown anew, because the common moment has been moved on."""

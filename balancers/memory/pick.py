@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from ...drivers.members import Member, Outcome, Reached
+from .loads import Loads
 from .member_record import MemberRecord
 from .verdict import says_well
 
@@ -94,6 +95,7 @@ class Pick:
         "_failed",
         "_head",
         "_how",
+        "_loads",
         "_pending",
         "_record",
         "_told",
@@ -120,10 +122,12 @@ class Pick:
         started: float = 0.0,
         how: str = "",
         failed: Callable[[Outcome, float], None] | None = None,
+        loads: Loads | None = None,
     ) -> None:
         self.member, self.view, self.eligible = member, view, eligible
         self.started = self._began = started
         self._record, self._ended, self._told, self._how, self._failed = record, ended, told, how, failed
+        self._loads = loads
         if record is not None:
             self._ewma, self._pending = record.ewma, record.in_flight
         self.connect_limit: float = math.inf
@@ -152,7 +156,17 @@ class Pick:
         if self.answer_limit is not None and seconds >= self.answer_limit:
             return False
         self._head = (status, seconds)
+        record = self._record
+        if record is not None and self._loads is not None and record.place >= 0:
+            self._loads.answered(record.place, now)
         return True
+
+    def starts(self, now: float, delay: float) -> None:
+        """The client sends this attempt so many seconds from now: until then no answer is to be expected."""
+        self.started, self.delay = now + delay, delay
+        record, loads = self._record, self._loads
+        if delay > 0.0 and record is not None and loads is not None and record.place >= 0:
+            loads.not_waiting(record.place, self._began)
 
     def ended(self, now: float, complete: bool) -> None:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ...drivers.members import Member, MemberState, Outcome
+from ...drivers.members import Member, MemberState, Outcome, Reached
 from .chain import Sharing, sharing
 from .health import Health
 from .loads import Loads
@@ -97,6 +97,8 @@ class ServiceMemory:
             loads = self.loads
             loads.pending[place] = pending
             loads.costs[place] = loads.averages[place] * (pending + 1)
+            if loads.waiting[place] == math.inf:
+                loads.waiting[place] = now
         self.calls += 1
         called = self._called
         if place in called:
@@ -123,6 +125,8 @@ class ServiceMemory:
                 changed, back = health.answered(record, outcome[0], began, at)
             else:
                 changed, back = health.ended(record, outcome, began, at, late)
+                if outcome is not None and outcome.reached is Reached.ANSWERED and record.place >= 0:
+                    loads.answered(record.place, at)
                 if tell and outcome is not None:
                     self.untold.append(outcome)
             if back:
@@ -140,7 +144,7 @@ class ServiceMemory:
             sample = self._sample()
             health.watch_latency(now, sorted(record.latency for record in sample if record.latency is not None))
             if sample:
-                loads.compare([record.place for record in sample])
+                loads.compare([record.place for record in sample], [record.ewma for record in sample])
         if now >= health.due:
             self.advance(now)
         elif health.ejections.trials:
