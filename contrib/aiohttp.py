@@ -37,7 +37,7 @@ from ..balancers.calls.urls import UnusableAddress
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
 from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
-from .aiohttp_responses import SCHEMES, DiscoveryResponse, responses, scheme_to
+from .aiohttp_responses import SCHEMES, DiscoveryResponse, responses
 from .hedged import Ended, sent_with_a_hedge
 from .service_hosts import GivenBalancers, ServiceHosts
 
@@ -156,11 +156,13 @@ class DiscoveryMiddleware:
         failed = failed_before(request)
         if failed is not None:
             raise failed
-        exchange = _Exchange(request, service, self._connectors)
+        now = monotonic()
+        exchange = _Exchange(request, service, self._connectors, now)
         call = exchange.call
         if not service.ready:
-            await service.wait_async(monotonic())
-        attempt = service.first(call, request, monotonic())
+            await service.wait_async(now)
+            now = monotonic()
+        attempt = service.first(call, request, now)
         while True:
             try:
                 if attempt.delay:
@@ -259,25 +261,29 @@ class _Exchange:
     left: bool
 
     def __init__(
-        self, request: aiohttp.ClientRequest, service: CalledService[_Origin], connectors: _Connectors
+        self, request: aiohttp.ClientRequest, service: CalledService[_Origin], connectors: _Connectors, now: float
     ) -> None:
         self.request, self.service, self._connectors = request, service, connectors
         self.asked = asked = request.url
         self._before = request.server_hostname, request.response_class, request.headers
-        self.call = service.call(request.method, asked, _replayable(request.body), monotonic())
+        self.call = service.call(request.method, asked, _replayable(request.body), now)
 
     def begins(self, attempt: Pick) -> None:
         """The request is to go to the member of this attempt."""
-        request = self.request
-        request.url = url = self._url(attempt.member)
+        request, service, asked = self.request, self.service, self.asked
+        try:
+            scheme, authority, root = service.origins.of(attempt.member, SCHEMES[asked.scheme], service.view)
+            request.url = url = _moved(asked, scheme, authority, root)
+        except (UnusableAddress, ValueError) as error:
+            raise aiohttp.ClientConnectorError(request.connection_key, OSError(0, str(error))) from error
         if attempt.watched is not None:
             request.headers = request.headers.copy()  # which an attempt beside this one has too
             request.headers.update(attempt.watched.headers)
         if request.proxy is not None:
             request.proxy = request.proxy_auth = request.proxy_headers = None
         if url.scheme == "https" and request.server_hostname is None:
-            request.server_hostname = self.service.host
-        request.response_class = responses(self._before[1])
+            request.server_hostname = service.host
+        request.response_class = responses[self._before[1]]
 
     def restore(self) -> None:
         """The request is what it was: another middleware may use it once more."""
@@ -344,14 +350,6 @@ class _Exchange:
         else:  # of a middleware behind this one
             attempt.ended(monotonic(), True)
         return following
-
-    def _url(self, member: Member) -> URL:
-        asked, service = self.asked, self.service
-        try:
-            scheme, authority, root = service.origins.of(member, scheme_to(member, asked), service.view)
-            return _moved(asked, scheme, authority, root)
-        except (UnusableAddress, ValueError) as error:
-            raise aiohttp.ClientConnectorError(self.request.connection_key, OSError(0, str(error))) from error
 
 
 async def _discard(response: aiohttp.ClientResponse) -> None:

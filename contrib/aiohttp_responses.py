@@ -8,7 +8,6 @@ from typing import Any
 import aiohttp
 from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy, istr
-from yarl import URL
 
 from ..balancers import Balancer
 from ..balancers.calls.call import Call
@@ -19,7 +18,7 @@ from ..balancers.memory.pick import Pick
 from ..drivers.members import Member
 from .aiohttp_internals import replace_cookies
 
-__all__ = ["SCHEMES", "DiscoveryResponse", "responses", "scheme_to"]
+__all__ = ["SCHEMES", "DiscoveryResponse", "responses"]
 
 _SWITCHED = 101
 """The status of an answer after which the connection is a WebSocket, which ends when it is closed."""
@@ -27,11 +26,6 @@ _TRANSLATED = tuple(istr(name) for name in TRANSLATED)
 
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 """Those of aiohttp, and the scheme of the connection."""
-
-
-def scheme_to(member: Member, asked: URL) -> str:
-    """The scheme by which `member` is reached for this URL of a caller."""
-    return member_scheme(SCHEMES[asked.scheme], member)
 
 
 class DiscoveryResponse(aiohttp.ClientResponse):
@@ -72,11 +66,9 @@ class DiscoveryResponse(aiohttp.ClientResponse):
         """
         self.member, self._balanced_call, self._balanced_attempt = attempt.member, call, attempt
         headers = super().headers
-        for name in _TRANSLATED:
-            if name in headers:
-                scheme = scheme_to(attempt.member, self.url)
-                self._translate(headers, Terms(str(self.url), attempt.member, scheme, balancer.members))
-                break
+        if any(map(headers.__contains__, _TRANSLATED)):
+            scheme = member_scheme(SCHEMES[self.url.scheme], attempt.member)
+            self._translate(headers, Terms(str(self.url), attempt.member, scheme, balancer.members))
         if self.status != _SWITCHED:
             self.content.on_eof(self._complete)
 
@@ -111,12 +103,15 @@ class DiscoveryResponse(aiohttp.ClientResponse):
             attempt.ended(monotonic(), self.status == _SWITCHED)
 
 
-_kinds: dict[type[aiohttp.ClientResponse], type[DiscoveryResponse]] = {aiohttp.ClientResponse: DiscoveryResponse}
+class _Kinds(dict[type[aiohttp.ClientResponse], type[DiscoveryResponse]]):
+    """A dictionary, because every request looks here, and finds the class without a call of a function."""
 
-
-def responses(of: type[aiohttp.ClientResponse]) -> type[DiscoveryResponse]:
-    """The class for responses of a session whose own class for them is `of`."""
-    if of not in _kinds:
+    def __missing__(self, of: type[aiohttp.ClientResponse]) -> type[DiscoveryResponse]:
         both = (DiscoveryResponse, of)
-        _kinds[of] = of if issubclass(of, DiscoveryResponse) else type(f"Discovery{of.__name__}", both, {})
-    return _kinds[of]
+        kind = of if issubclass(of, DiscoveryResponse) else type(f"Discovery{of.__name__}", both, {})
+        self[of] = kind
+        return kind
+
+
+responses = _Kinds({aiohttp.ClientResponse: DiscoveryResponse})
+"""The class for responses of a session, by the session's own class for them."""

@@ -35,7 +35,7 @@ from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService, ClientErrors
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.trail import Attempt, Trail, attempts_on, member_found
-from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, member_scheme, without_secrets
+from ..balancers.calls.urls import LOGICAL_SCHEME, UnusableAddress, without_secrets
 from ..balancers.memory.pick import Pick
 from ..balancers.reporting import Given, reporting
 from ..discovery.arguments import checked_service
@@ -261,9 +261,9 @@ class DiscoveryAdapter(HTTPAdapter):
 
     def _outgoing(self, request: requests.PreparedRequest, call: Call, attempt: Pick) -> _Outgoing:
         """The request as it goes to the member of this attempt."""
-        scheme = member_scheme((request.url or "").partition(":")[0], attempt.member)
+        asked = (request.url or "").partition(":")[0]
         try:
-            base = self._service.origins.of(attempt.member, scheme, self._service.view)
+            base = self._service.origins.of(attempt.member, asked, self._service.view)
         except UnusableAddress as error:
             raise requests.exceptions.InvalidURL(str(error), request=request) from error
         return _Outgoing(request, base, call, attempt)

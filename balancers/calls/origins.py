@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ...drivers.members import Member
-from .urls import member_base
+from .urls import member_base, member_scheme
 
 __all__ = ["Origins"]
 
 T = TypeVar("T")
-_Key = tuple[str, str, int, str]
+_Key = tuple[str, str, str, int, str]
 
 _MOST = 4096
 """Kept per view, for a balancer of somebody else's that picks members which are in no view."""
@@ -30,18 +30,18 @@ class Origins(Generic[T]):
         self._make = make
         self._known: tuple[object, dict[_Key, T]] = (None, {})
 
-    def of(self, member: Member, scheme: str, version: object) -> T:
-        """The base of `member`, reached by `scheme`, as of the view whose identity is `version`.
+    def of(self, member: Member, asked: str, version: object) -> T:
+        """The base of `member` for a URL whose scheme is `asked`, as of the view whose identity is `version`.
 
         Raises:
             UnusableAddress: no request can be sent to such an address.
         """
         known, origins = self._known
-        key = (scheme, member.host, member.port, member.root_path)
+        key = (asked, member.scheme, member.host, member.port, member.root_path)
         if known is version and (origin := origins.get(key)) is not None:
             return origin
         if known is not version or len(origins) >= _MOST:
             origins = {}
             self._known = (version, origins)
-        origin = origins[key] = self._make(member_base(member, scheme))
+        origin = origins[key] = self._make(member_base(member, member_scheme(asked, member)))
         return origin

@@ -50,6 +50,14 @@ def test_a_base_url_is_made_once_per_view_member_and_scheme() -> None:
     ]
 
 
+def test_a_member_reached_by_tls_has_its_own_scheme_and_https_is_never_taken_back() -> None:
+    made = Made()
+    origins, secured, view = Origins(made), attrs.evolve(A, scheme="https"), object()
+    for member, asked in ((secured, "http"), (secured, "lb"), (A, "https"), (A, "lb"), (secured, "http")):
+        origins.of(member, asked, view)
+    assert made == ["https://10.0.0.1:1", "https://10.0.0.1:1", "https://10.0.0.1:1", "http://10.0.0.1:1"]
+
+
 def test_members_that_come_and_go_within_a_view_are_not_kept_for_ever() -> None:
     made = Made()
     origins = Origins(made)
