@@ -7,12 +7,10 @@ short, and is drawn at random so that the processes of a fleet do not come back 
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import logging
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,12 +27,11 @@ from ..drivers.contract import (
 )
 from ..drivers.errors import DiscoveryError
 from ..drivers.kit.backoff import Backoff
-from ..drivers.kit.cancellation import others_cancellation_as
 from ..drivers.kit.log_fields import fields
 from ..drivers.kit.log_limit import RateLimitedLog
-from ..drivers.kit.validation import escaped
 from ..drivers.members import DriverStatus, Instance
 from .clock import Clock
+from .driver_errors import errors_inside, errors_of_any_kind, innermost, said
 from .former_contract import reconfigurable, subscribing
 from .membership_log import log_registered
 from .shared_view import SharedView
@@ -161,7 +158,7 @@ class SupervisedDriver:
             if self.decided:
                 self.driver = self._made()
             view.detects_within(self.mode, self._detection_bound())
-            with _errors_inside("run"):
+            with errors_inside("run"):
                 async with anyio.create_task_group() as running:
                     instance, settings = self._instance, self._settings
                     self._present = True
@@ -175,16 +172,16 @@ class SupervisedDriver:
                     self._changed(self)
             cause: Exception = DiscoveryError("the driver returned although nobody stopped it")
         except Exception as error:
-            cause = _innermost(error)
+            cause = innermost(error)
         finally:
             self._present, self.probing = False, None
-        self._error = f"{type(cause).__name__}: {_said(cause)}"
+        self._error = f"{type(cause).__name__}: {said(cause)}"
         sink.ended(self._error)
         return cause
 
     async def _run_driver(self, sink: DriverSink, instance: Instance | None, *, task_status: TaskStatus[None]) -> None:
         # In the task itself: asyncio lets a SystemExit through to whoever runs the loop.
-        with _errors_inside("run"):
+        with errors_inside("run"):
             await self.driver.run(sink, instance, task_status=task_status)
 
     async def _catch_up(self, instance: Instance | None, settings: Any) -> None:
@@ -198,7 +195,7 @@ class SupervisedDriver:
             logger.error(
                 "the %s driver did not take up what was changed while it started: %s",
                 self.mode,
-                _said(error),
+                said(error),
                 extra=fields(backend=self.mode, reason=error),
             )
 
@@ -232,14 +229,14 @@ class SupervisedDriver:
         if not self._present:
             return
         try:
-            with _errors_inside("leave"):
+            with errors_inside("leave"):
                 await self.driver.leave()
         except Exception as error:
-            reason = _innermost(error)
+            reason = innermost(error)
             logger.warning(
                 "the %s driver could not leave: %s",
                 self.mode,
-                _said(reason),
+                said(reason),
                 extra=fields(backend=self.mode, reason=reason),
             )
 
@@ -250,10 +247,10 @@ class SupervisedDriver:
                 with anyio.move_on_after(within):
                     await self._update(saying)
             except Exception as error:
-                reason = _innermost(error)
+                reason = innermost(error)
                 extra = fields(backend=self.mode, reason=reason)
                 logger.info(
-                    "the %s driver could not say that this process drains: %s", self.mode, _said(reason), extra=extra
+                    "the %s driver could not say that this process drains: %s", self.mode, said(reason), extra=extra
                 )
         self._instance, self._held_back = None, False
         await self.leave()
@@ -263,7 +260,7 @@ class SupervisedDriver:
         if not (self.serving and isinstance(self.driver, AnnouncingDriver)):
             return 0.0
         try:
-            with _errors_of_any_kind("propagation_time"):
+            with errors_of_any_kind("propagation_time"):
                 return self.driver.propagation_time()
         except Exception as error:
             logger.warning(
@@ -281,7 +278,7 @@ class SupervisedDriver:
         self._instance = instance
 
     async def _update(self, instance: Instance) -> None:
-        with _errors_inside("update"):
+        with errors_inside("update"):
             await self.driver.update(instance)
 
     async def reconfigure(self, settings: Any, view: SharedView) -> None:
@@ -298,7 +295,7 @@ class SupervisedDriver:
                 f"the driver of the mode {self.mode!r}, {type(self.driver).__name__}, cannot be reconfigured: it does "
                 "not inherit pydoudou.drivers.contract.ReconfigurableDriver"
             )
-        with _errors_inside("reconfigure"):
+        with errors_inside("reconfigure"):
             await able.reconfigure(settings)
 
     def is_behind(self, service: str | None, wanted: bool) -> bool:
@@ -312,11 +309,11 @@ class SupervisedDriver:
             return
         (self._told.add if wanted else self._told.discard)(service)
         try:
-            with anyio.fail_after(self._timings.subscribe_timeout), _errors_inside("subscribe"):
+            with anyio.fail_after(self._timings.subscribe_timeout), errors_inside("subscribe"):
                 await (able.subscribe if wanted else able.unsubscribe)(service)
         except Exception as error:
             self._subscription_errors += 1
-            cause = _innermost(error)
+            cause = innermost(error)
             self._log.warning(
                 "subscribe" if wanted else "unsubscribe",
                 "the %s driver could not %s %s: %s: %s",
@@ -324,7 +321,7 @@ class SupervisedDriver:
                 "subscribe to" if wanted else "unsubscribe from",
                 "all services" if service is None else repr(service),
                 type(cause).__name__,
-                _said(cause),
+                said(cause),
                 extra=partial(fields, service=service or "", backend=self.mode, reason=cause),
             )
 
@@ -338,7 +335,7 @@ class SupervisedDriver:
     def ask_status(self) -> DriverStatus:
         """What the driver says of itself. On the event loop."""
         try:
-            with _errors_of_any_kind("status"):
+            with errors_of_any_kind("status"):
                 return self.driver.status()
         except Exception as error:
             self._log.warning(
@@ -348,7 +345,7 @@ class SupervisedDriver:
                 error,
                 extra=partial(fields, backend=self.mode, reason=error),
             )
-            return DriverStatus(self.mode, False, f"its status() raised {type(error).__name__}: {_said(error)}")
+            return DriverStatus(self.mode, False, f"its status() raised {type(error).__name__}: {said(error)}")
 
     def status(self, driver: DriverStatus, view: SharedView) -> BackendStatus:
         """How the driver is doing, given what it says of itself. From any thread."""
@@ -367,40 +364,3 @@ class SupervisedDriver:
 
 
 _NEEDED = ("detection_bound", "run", "update", "leave", "status")
-
-
-@contextmanager
-def _errors_inside(what: str) -> Iterator[None]:
-    """What comes out of a driver is the driver's error: a cancellation that nobody asked for would end the task group
-    that it comes to, every other driver with it, and be told nobody.
-    """
-    with (
-        others_cancellation_as(DiscoveryError(f"what its {what}() waited for was cancelled, and not by us")),
-        _errors_of_any_kind(what),
-    ):
-        yield
-
-
-@contextmanager
-def _errors_of_any_kind(what: str) -> Iterator[None]:
-    """What is no `Exception`, a SystemExit or the panic of an extension module, would end the event loop of all."""
-    try:
-        yield
-    except (Exception, asyncio.CancelledError, GeneratorExit):
-        raise
-    except BaseException as error:
-        if isinstance(error, BaseExceptionGroup) and error.split(asyncio.CancelledError)[1] is None:
-            raise
-        raise DiscoveryError(f"its {what}() raised {type(error).__name__}: {error}") from error
-
-
-def _said(error: Exception) -> str:
-    """An error of a driver as it may stand in a line: what a server answered may be in it."""
-    return escaped(str(error), 2000)
-
-
-def _innermost(error: Exception) -> Exception:
-    """The error itself, out of the groups that task groups wrap around it."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

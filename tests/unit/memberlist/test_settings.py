@@ -124,7 +124,18 @@ def test_a_node_name_that_others_would_refuse_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["node\n2", "\x1b[31mnode", "a\u2028b", "a\u202eb", '"node"', "'node'", "${HOSTNAME}", "$(POD_NAME)", "{{ .Name }}-1"]
+    "name",
+    [
+        "node\n2",
+        "\x1b[31mnode",
+        "a\u2028b",
+        "a\u202eb",
+        '"node"',
+        "'node'",
+        "${HOSTNAME}",
+        "$(POD_NAME)",
+        "{{ .Name }}-1",
+    ],
 )
 def test_a_name_that_no_other_node_takes_or_that_nobody_meant_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="GDD_MEM_NAME"):
