@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,14 @@ class RootIsAFolder:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Shuffle the tests, but leave the global generator alone.
+    """Shuffle the tests, but leave the global generator alone; and let Ctrl-C end what tests start.
 
-    Given as an option that would be an error where the plugin is left out (``-p no:randomly``).
+    Given as an option the first would be an error where the plugin is left out (``-p no:randomly``).
     """
     config.option.randomly_reset_seed = False
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell has what it runs in the background ignore Ctrl-C, and so would every process that a test starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(RootIsAFolder())
 
 
