@@ -50,8 +50,9 @@ class HandedOn(ConfigurationSource):
             await news.wait()
             self._news = news = anyio.Event()
             texts, taken = self._said.texts, self._taken
-            if texts is not None and taken is not None:
+            if texts is not None:
                 await told(texts)
+            if taken is not None and not news.is_set():  # else who waits, waits for what was said meanwhile
                 taken.set()
 
     def status(self) -> DriverStatus:
@@ -62,7 +63,8 @@ class HandedOn(ConfigurationSource):
         """The registrar has said this; without waiting for what comes of it, which may have to ask the registrar."""
         before, self._said = self._said, said
         if self._news is not None and said.texts is not None and said.texts != before.texts:
-            self._taken = anyio.Event()
+            if self._taken is None or self._taken.is_set():  # one for each would leave who waits with one never set
+                self._taken = anyio.Event()
             self._news.set()
 
     def lose(self) -> None:

@@ -59,6 +59,41 @@ async def test_what_is_said_is_told_once_and_in_force_when_it_was_taken() -> Non
         tasks.cancel_scope.cancel()
 
 
+async def test_who_waits_while_more_is_said_waits_for_the_last_of_it_and_no_longer() -> None:
+    told: list[Mapping[str, str | None]] = []
+    taken = anyio.Event()
+    in_force: list[Mapping[str, str | None]] = []
+
+    async def take(texts: Mapping[str, str | None]) -> None:
+        await taken.wait()
+        told.append(texts)
+
+    async def wait() -> None:
+        await followed.in_force()
+        in_force.append(told[-1])
+
+    async with anyio.create_task_group() as tasks:
+        followed = HandedOn()
+        await tasks.start(followed.follow, take)
+        first, second, third = ({"first": f"GDD_WEIGHT={weight}\n"} for weight in (1, 2, 3))
+        followed.hear(ToldConfiguration(first, True, "connected"))
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        followed.hear(ToldConfiguration(second, True, "connected"))
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        followed.hear(ToldConfiguration(third, True, "connected"))
+        taken.set()
+        await anyio.wait_all_tasks_blocked()
+        assert told == [first, third], "what is no longer so is not told"
+        assert in_force == [third, third]
+        followed.lose()
+        followed.hear(ToldConfiguration(message="not connected yet"))
+        with anyio.fail_after(5):
+            await followed.in_force()  # a successor that has heard nothing yet
+        tasks.cancel_scope.cancel()
+
+
 async def test_where_no_server_keeps_configuration_nothing_is_waited_for() -> None:
     nobody = HandedOn.here()
     nobody.hear(ToldConfiguration(TEXTS, True, "connected"))
