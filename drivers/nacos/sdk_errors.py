@@ -30,6 +30,8 @@ _WRONG_LOGIN = re.compile(
     r"|\b(?:wrong|bad|invalid|incorrect) (?:user|password|credential)",
     re.IGNORECASE,
 )
+_UNSAID = re.compile(r'"error"\s*:\s*"Internal Server Error"')
+"""All that Nacos 3.1 says of a wrong user or password: the page of an error, with the path of the login."""
 _NOT_LOOKED_AT = (429, 502, 503, 504)
 """What a gateway answers, or a server that starts or is busy: none of them has compared a password."""
 
@@ -70,4 +72,6 @@ def is_wrong_login(status: int, said: str) -> bool:
     """
     if status in _NOT_LOOKED_AT:
         return False
+    if status == 500 and LOGIN_PATH in said and _UNSAID.search(said):
+        return True
     return status in (401, 403) or _WRONG_LOGIN.search(said.replace(LOGIN_PATH, "")) is not None

@@ -184,7 +184,8 @@ SPRING = '{"timestamp":"2026-11-27","status":%d,"error":"%s","path":"/nacos/v1/a
         (500, "caused: user not found!;", True),
         (400, "[LDAP: error code 49 - Invalid Credentials]", True),
         (500, SPRING % (500, "unknown user!"), True),
-        (500, SPRING % (500, "Internal Server Error"), False),
+        (500, SPRING % (500, "Internal Server Error"), True),  # Nacos 3.1: there is nothing else to know it by
+        (500, SPRING.replace("auth/users/login", "") % (500, "Internal Server Error"), False),
         (404, SPRING % (404, "Not Found"), False),
         (503, SPRING % (503, "Service Unavailable"), False),
         (503, "the user service is STARTING", False),
