@@ -317,7 +317,9 @@ class Call:
         if not moves.repeats or all(pick.member.key != member.key for member in tried):
             tried.append(pick.member)
         moves.begun += 1
-        pick.starts(now, delay)
+        pick.started, pick.delay = now + delay, delay
+        if delay > 0.0:
+            pick.put_off()
         left = self._until - pick.started
         pick.connect_limit = left / still_to_try(pick, tried, self._policy.attempts - moves.begun + 1)
         self._limit_answer(pick, left)

@@ -100,7 +100,7 @@ class Loads:
 
     def show(self, place: int, ewma: float, stamp: float, pending: int) -> None:
         """The peak EWMA at `place` is this, as of `stamp`, and so many calls are in flight."""
-        average = self.averages[place] = ewma * self.scale(stamp)
+        average = self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
         self.pending[place] = pending
         self.costs[place] = average * (pending + 1)
         if not pending:

@@ -161,11 +161,10 @@ class Pick:
             self._loads.answered(record.place, now)
         return True
 
-    def starts(self, now: float, delay: float) -> None:
-        """The client sends this attempt so many seconds from now: until then no answer is to be expected."""
-        self.started, self.delay = now + delay, delay
+    def put_off(self) -> None:
+        """The client sends this attempt later: until then no answer is to be expected."""
         record, loads = self._record, self._loads
-        if delay > 0.0 and record is not None and loads is not None and record.place >= 0:
+        if record is not None and loads is not None and record.place >= 0:
             loads.not_waiting(record.place, self._began)
 
     def ended(self, now: float, complete: bool) -> None:

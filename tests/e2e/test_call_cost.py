@@ -106,9 +106,9 @@ def through_aiohttp(balancer: LeastLatency) -> int:
     ("calls", "most"),
     [
         pytest.param(through_requests, 53, id="requests"),
-        pytest.param(through_urllib3, 61, id="urllib3"),
+        pytest.param(through_urllib3, 62, id="urllib3"),
         pytest.param(through_a_client(httpx, of_httpx), 48, id="httpx"),
-        pytest.param(through_a_client(httpx2, of_httpx2), 48, id="httpx2"),
+        pytest.param(through_a_client(httpx2, of_httpx2), 49, id="httpx2"),
         pytest.param(through_an_async_client(httpx, of_httpx), 55, id="httpx, async"),
         pytest.param(through_an_async_client(httpx2, of_httpx2), 54, id="httpx2, async"),
         pytest.param(through_aiohttp, 52, id="aiohttp"),

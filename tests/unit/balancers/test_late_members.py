@@ -148,7 +148,7 @@ def test_those_who_tell_only_the_end_of_calls_know_late_members_as_well(world: W
 
 def test_an_attempt_that_is_sent_later_is_not_waited_for(world: World) -> None:
     held = world.begin(1)
-    held.starts(world.now, 1.0)
+    held.put_off()
     world.call(2, 0.2)
     assert world.share() > 0.4
     held.cancel()
