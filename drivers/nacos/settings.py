@@ -188,15 +188,13 @@ def _servers(environment: Environment) -> tuple[tuple[Server, ...], str, str]:
                 _SERVERS,
                 f"IPv4 addresses or host names: nacos-sdk-python cannot read the IPv6 address in {printable(item)}",
             )
-        elif not _is_host(host) or not _PATH.fullmatch(parts.path):
+        elif not item.isprintable() or not _is_host(host) or not _PATH.fullmatch(parts.path):
             environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} ({printable(item)} is none)")
         elif port + GRPC_PORT_OFFSET > 65535:
             environment.problem(
                 _SERVERS,
                 f"ports up to {65535 - GRPC_PORT_OFFSET}: gRPC is {GRPC_PORT_OFFSET} above ({printable(item)})",
             )
-        elif not item.isprintable() or not _is_host(host):
-            environment.problem(_SERVERS, f"{_ACCEPTED_SERVERS} (the host of {printable(item)} is none)")
         else:
             servers.append(Server(host, port))
             ways[parts.scheme, parts.path.rstrip("/") or "/nacos"] = None
