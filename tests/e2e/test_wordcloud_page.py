@@ -128,23 +128,24 @@ def test_what_was_said_of_an_upload_is_said_in_the_other_language_too(page: Any,
     expect(page.locator("#upload .failed")).to_have_text("The file has more than 1 MiB.")
 
 
-def test_of_two_answers_the_one_asked_for_later_is_shown(page: Any, late: SlowAnswers) -> None:
+def see_the_second_part_before_the_first(page: Any, late: SlowAnswers) -> None:
+    """The first part is asked for, and the second one is there before the answer."""
     late.hold("page=1&")
     page.click("#again")
     late.wait(1)
     page.click("#after")
     expect(page.locator("#where")).to_have_text("2 of 3")
+
+
+def test_of_two_answers_the_one_asked_for_later_is_shown(page: Any, late: SlowAnswers) -> None:
+    see_the_second_part_before_the_first(page, late)
     late.let_go()
     assert page.inner_text("#where") == "2 of 3"
     assert "ann 11" in page.inner_text("#tasks tr:first-child")
 
 
 def test_a_question_that_failed_after_a_later_one_was_answered_is_not_told(page: Any, late: SlowAnswers) -> None:
-    late.hold("page=1&")
-    page.click("#again")
-    late.wait(1)
-    page.click("#after")
-    expect(page.locator("#where")).to_have_text("2 of 3")
+    see_the_second_part_before_the_first(page, late)
     late.let_go(failed=True)
     assert page.inner_text("#upload .failed") == ""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
+from support.virtual_members import VirtualMembers
 
 from pydoudou import (
     HealthPolicy,
@@ -28,37 +29,26 @@ from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.memory.verdict import counted_seconds, counts_against
 from pydoudou.balancers.memory.zones import Callers
 from pydoudou.balancers.service_state import ServiceState, state_of
-from pydoudou.balancers.surroundings import Surroundings
 from pydoudou.balancers.table_balancer import TableBalancer
-from pydoudou.discovery.merging.snapshot import Snapshot
 from pydoudou.drivers.members import Outcome, Reached
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY = pytest.mark.parametrize("make", [RoundRobin, WeightedRandom, SmoothWeighted, LeastPending, LeastLatency])
 
 
-class World(Surroundings):
+class World(VirtualMembers):
     """A registry in virtual time, its members, and what they do."""
 
     def __init__(self, count: int, **fields: Any) -> None:
-        self.now = 1000.0
         self.why = ""
         self.probed: list[Member] = []
         self.given = Callers()
         self.pings: dict[int, float] = {}
         self.random = random.Random(1).random
-        self.show(*(Member("orders", "10.0.0.1", port, registered_at=BEGAN, **fields) for port in range(1, count + 1)))
+        ports = range(1, count + 1)
+        super().__init__(1000.0, *(Member("orders", "10.0.0.1", port, registered_at=BEGAN, **fields) for port in ports))
 
     # -- as balancers see it
-
-    def clock(self) -> float:
-        return self.now
-
-    def snapshot(self, service: str, /) -> Snapshot:
-        return self._snapshot
-
-    def explain(self, service: str) -> str:
-        return "in a test"
 
     def probe(self, member: Member) -> None:
         self.probed.append(member)
@@ -73,14 +63,6 @@ class World(Surroundings):
         return self.given
 
     # -- as tests change it
-
-    @property
-    def members(self) -> tuple[Member, ...]:
-        return self._snapshot.members
-
-    def show(self, *members: Member) -> None:
-        alive = tuple(member for member in members if member.state is MemberState.ALIVE)
-        self._snapshot = Snapshot("orders", members, alive or members)
 
     def change(self, port: int, **fields: Any) -> None:
         self.show(*(attrs.evolve(member, **fields) if member.port == port else member for member in self.members))

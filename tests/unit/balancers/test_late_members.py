@@ -7,40 +7,28 @@ import random
 from collections.abc import Callable
 
 import pytest
+from support.virtual_members import VirtualMembers
 
 from pydoudou import LeastLatency, Member
 from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.service_state import state_of
-from pydoudou.balancers.surroundings import Surroundings
-from pydoudou.discovery.merging.snapshot import Snapshot
 from pydoudou.drivers.members import Outcome, Reached
 
 FAST, SLOWER = 0.005, 0.02
 """What the first member takes, and what the others do: whoever has a call or two in flight is still the better one."""
 
 
-class World(Surroundings):
+class World(VirtualMembers):
     """Four members of which the first is the fastest, in virtual time."""
 
     def __init__(self) -> None:
-        self.now = 50.0
-        self.members = tuple(Member("orders", "10.0.0.1", port) for port in (1, 2, 3, 4))
-        self._snapshot = Snapshot("orders", self.members, self.members)
+        super().__init__(50.0, *(Member("orders", "10.0.0.1", port) for port in (1, 2, 3, 4)))
         self.balancer = LeastLatency("orders", self, random=random.Random(1))
         for _ in range(40):
             for port in (1, 2, 3, 4):
                 self.call(port, FAST if port == 1 else SLOWER)
         self.now += 1.0
         self.call(1, FAST)  # once a second it is seen what members take
-
-    def clock(self) -> float:
-        return self.now
-
-    def snapshot(self, service: str, /) -> Snapshot:
-        return self._snapshot
-
-    def explain(self, service: str) -> str:
-        return "in a test"
 
     def begin(self, port: int) -> Pick:
         """An attempt at this member."""

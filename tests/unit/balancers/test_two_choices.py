@@ -11,40 +11,26 @@ from typing import Any
 
 import attrs
 import pytest
+from support.virtual_members import VirtualMembers
 
 from pydoudou import LeastLatency, LeastPending, Member, NoMemberAvailable
 from pydoudou.balancers.memory.member_record import MemberRecord
 from pydoudou.balancers.memory.pick import Pick
 from pydoudou.balancers.service_state import state_of
-from pydoudou.balancers.surroundings import Surroundings
 from pydoudou.balancers.two_choices import TwoChoices
-from pydoudou.discovery.merging.snapshot import Snapshot
 from pydoudou.drivers.members import Outcome, Reached
 
 Make = Callable[..., TwoChoices]
 BOTH = pytest.mark.parametrize("make", [LeastPending, LeastLatency])
 
 
-class Timed(Surroundings):
+class Timed(VirtualMembers):
     """A registry in virtual time."""
 
     def __init__(self, *weights: float) -> None:
-        self.now = 50.0
         self.pings: dict[int, float] = {}
-        self.show(*(Member("orders", "10.0.0.1", port, weight=weight) for port, weight in enumerate(weights, 1)))
-
-    def show(self, *members: Member) -> None:
-        self.members = members
-        self._snapshot = Snapshot("orders", members, members)
-
-    def clock(self) -> float:
-        return self.now
-
-    def snapshot(self, service: str, /) -> Snapshot:
-        return self._snapshot
-
-    def explain(self, service: str) -> str:
-        return "in a test"
+        members = (Member("orders", "10.0.0.1", port, weight=weight) for port, weight in enumerate(weights, 1))
+        super().__init__(50.0, *members)
 
     def round_trip(self, member: Member) -> float | None:
         return self.pings.get(member.port)
