@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..drivers.members import Member
 from .memory.loads import Loads
 from .memory.member_record import MemberRecord
 from .two_choices import Candidates, TwoChoices
@@ -26,6 +27,27 @@ class LeastLatency(TwoChoices):
         if place >= 0 and loads.waiting[place] < loads.late_before:
             return loads.late_cost(place) / loads.scale(now)
         return record.cost(now) * (record.in_flight + 1)
+
+    def choose(self, table: Candidates) -> Member:
+        count = table.count
+        if table.weights is not None or table.sums is not None or count <= 2:
+            return super().choose(table)
+        # As there, in one piece: this is what nearly every call of a service pays.
+        drawn = self._draw() * count
+        first = int(drawn)
+        second = int((drawn - first) * (count - 1))
+        if second >= first:
+            second += 1
+        loads, places = table.loads, table.places
+        costs, waiting, before = loads.costs, loads.waiting, loads.late_before
+        a, b = (first, second) if places is None else (places[first], places[second])
+        one = costs[a] if waiting[a] >= before else loads.late_cost(a)
+        other = costs[b] if waiting[b] >= before else loads.late_cost(b)
+        if one > other:
+            first, a, one = second, b, other
+        if one > loads.far_above and self.bad(table, first):
+            return self.among_more(table, first)
+        return table.members[first]
 
     def better(self, table: Candidates, first: int, second: int) -> int:
         loads, weights, places = table.loads, table.weights, table.places

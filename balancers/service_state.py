@@ -5,10 +5,11 @@ The memory itself is pure (`balancers.memory`); its lock, its clock and its plac
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from math import inf
+from threading import get_ident
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary, ref
 
@@ -59,6 +60,7 @@ class ServiceState:
         self.memory = ServiceMemory(
             health=Health(self._around().random, self.doubt, lambda: self._around().callers()),
             round_trip=lambda member: self._around().round_trip(member),
+            failed=self._failed,
         )
         self._shared: tuple[Snapshot, int, Sharing] | None = None
         self.calls = SharedCalls()
@@ -73,32 +75,25 @@ class ServiceState:
         snapshot: Snapshot,
         eligible: Sequence[Member],
         observers: Observers,
-        now: float | None = None,
-        how: str = "",
+        now: float,
+        how: str,
     ) -> Pick:
         """An attempt at `member`, which was picked from `snapshot`, where these were eligible.
 
         Args:
-            now: by the clock of the registry; None for its present time.
+            now: by the clock of the registry.
             how: what chose the member, in a few words.
         """
         memory = self.memory
-        if now is None:
-            now = self.now()
-        if self._watched.get(threading.get_ident(), -math.inf) <= now:
+        if self._watched.get(get_ident(), -inf) <= now:
             self._watch(now)
-        untold = None
         with self._lock:
             if snapshot is not self._seen:
                 self._see(snapshot, now)
-            if memory.untold:
-                untold, memory.untold = memory.untold, []
             record = memory.begin(member, now)
-        for outcome in untold or ():
-            observers.attempt_ended(outcome.member.service, outcome)
-            observers.call_ended(outcome.member.service, outcome)
-        told = observers if observers.listening else None
-        return Pick(member, snapshot, eligible, record, memory.ended, told, now, how, self._failed, memory.loads)
+        if memory.untold:
+            self._tell(observers)
+        return Pick(member, snapshot, eligible, record, memory, observers if observers.listening else None, now, how)
 
     @property
     def health(self) -> HealthPolicy:
@@ -179,6 +174,13 @@ class ServiceState:
             self._seen = snapshot
             self.memory.see(snapshot.members, now)
 
+    def _tell(self, observers: Observers) -> None:
+        with self._lock:
+            untold, self.memory.untold = self.memory.untold, []
+        for outcome in untold:
+            observers.attempt_ended(outcome.member.service, outcome)
+            observers.call_ended(outcome.member.service, outcome)
+
     def _failed(self, outcome: Outcome, late: float) -> None:
         """A call to a member got no connection or no answer in time, and ended so many seconds after its time: the
         backends may want to look after the member, or this process after itself.
@@ -195,7 +197,7 @@ class ServiceState:
         """
         if len(self._watched) >= _MOST_WATCHED:
             self._watched.clear()
-        self._watched[threading.get_ident()] = now + _WATCH_EVERY
+        self._watched[get_ident()] = now + _WATCH_EVERY
         self.doubt()
 
     def doubt(self) -> str:

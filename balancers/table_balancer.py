@@ -135,21 +135,17 @@ class TableBalancer(Generic[T]):
         registry = self._registry or default_registry.current()
         if registry is None or registry is not self._source:
             registry = self._turn_to(registry)
-        snapshot = registry.snapshot(self.service)
-        derived = self._derived
-        if derived.due != math.inf and derived.state is not None and (now := derived.clock()) >= derived.due:
-            derived.state.advance(now)
-            derived.due = derived.memory.due
-        if derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
-            derived = self._derive(registry, snapshot)
-        if derived.table is None:
-            derived = self._after_first_answer(registry)
+        snapshot, derived = registry.snapshot(self.service), self._derived
+        table = derived.quick
+        if table is None or derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
+            derived = self._up_to_date(registry, snapshot)
+            table = derived.table
         if exclude:
             member = self._pick_other(derived, exclude, registry)
-        elif derived.table is None:
+        elif table is None:
             raise self._unavailable(registry)
         else:
-            member = self.choose(derived.table)
+            member = self.choose(table)
         if derived.observers.listening:
             derived.observers.picked(self.service, member)
         return member
@@ -161,10 +157,9 @@ class TableBalancer(Generic[T]):
             NoMemberAvailable: nobody is there, or nobody else.
         """
         derived = self._derived
-        now = derived.clock()
-        memory = derived.memory
-        if (memory.ended or now >= memory.health.due) and derived.state is not None:
-            derived.state.settle(now)  # before the choice, not after it
+        now, memory, state = derived.clock(), derived.memory, derived.state
+        if state is not None and (memory.ended or now >= memory.health.due):
+            state.settle(now)  # before the choice, not after it
         if now >= memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
             member, how = visit
             derived.observers.picked(self.service, member)
@@ -172,10 +167,11 @@ class TableBalancer(Generic[T]):
             member, how = self.pick(exclude), "not tried before" if exclude else self.how
             if derived is not self._derived:
                 derived = self._derived
-                now = derived.clock()
-        if derived.state is None or derived.snapshot is None:
-            return Pick(member, derived.snapshot)
-        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers, now, how)
+                now, state = derived.clock(), derived.state
+        snapshot = derived.snapshot
+        if state is None or snapshot is None:
+            return Pick(member, snapshot)
+        return state.begin(member, snapshot, derived.eligible, derived.observers, now, how)
 
     def call(self, exclude: Excluded = ()) -> OwnCall:
         """A call by whatever client, as a block (``with`` or ``async with``) that reports how it ended by itself.
@@ -284,6 +280,16 @@ class TableBalancer(Generic[T]):
             derived.eligible = [member for tier in self._tiers(derived) for member in tier.members]
         self._derived = derived
         return derived
+
+    def _up_to_date(self, registry: MemberSource, snapshot: Snapshot) -> Derived[T]:
+        """What is derived from this snapshot now."""
+        derived = self._derived
+        if derived.due != math.inf and derived.state is not None and (now := derived.clock()) >= derived.due:
+            derived.state.advance(now)
+            derived.due = derived.memory.due
+        if derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
+            derived = self._derive(registry, snapshot)
+        return self._after_first_answer(registry) if derived.table is None else derived
 
     def _visit(self, now: float) -> Visit | None:
         """A member that has to be called whatever the balancer would choose, as far as the present view has it."""

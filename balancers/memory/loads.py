@@ -99,7 +99,12 @@ class Loads:
         self._free.append(place)
 
     def show(self, place: int, ewma: float, stamp: float, pending: int) -> None:
-        """The peak EWMA at `place` is this, as of `stamp`, and so many calls are in flight."""
+        """The peak EWMA at `place` is this, as of `stamp`, and so many calls are in flight.
+
+        A member that is forgotten has a place below 0, and is not shown.
+        """
+        if place < 0:
+            return
         average = self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
         self.pending[place] = pending
         self.costs[place] = average * (pending + 1)
@@ -111,14 +116,15 @@ class Loads:
         return exp((now - self._since) / DECAY_SECONDS)
 
     def answered(self, place: int, now: float) -> None:
-        """The member at `place` has answered something. From any thread: it only assigns."""
-        self.waiting[place] = inf
+        """The member at `place` has answered something, unless it is forgotten. From any thread: it only assigns."""
+        if place >= 0:
+            self.waiting[place] = inf
         if now > self._heard:
             self._heard, self.late_before = now, now - self.patience
 
     def not_waiting(self, place: int, began: float) -> None:
         """The call to the member at `place` that began then is not to be answered yet."""
-        if self.waiting[place] == began:
+        if place >= 0 and self.waiting[place] == began:
             self.waiting[place] = inf
 
     def late_cost(self, place: int) -> float:

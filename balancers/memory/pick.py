@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from ...drivers.members import Member, Outcome, Reached
-from .loads import Loads
 from .member_record import MemberRecord
 from .verdict import says_well
 
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
+    from .service_memory import ServiceMemory
 
 __all__ = ["LATE_AFTER", "Ended", "Pick", "Told", "Watched"]
 
-Answered = tuple[float, bool]
-"""What is told of an answer that says nothing against the member, when nobody else listens: the seconds to its head,
-and whether it ended well. An `Outcome` takes ten times as long to make.
-"""
-
-Ended = tuple[MemberRecord, Outcome | Answered | None, bool, float, float, bool]
+Ended = tuple[MemberRecord, Outcome | float | None, bool, float, float, bool]
 """Whose attempt ended, how, whether an observer has to be told of it still, when the attempt began and when it ended,
 and whether its timeout was late.
+
+Of an answer that says nothing against the member, when nobody else listens, the second is the seconds to its head, and
+the third whether it ended well: an `Outcome` takes ten times as long to make.
 """
 
 _LEAST_ERROR = 400
@@ -88,14 +85,17 @@ class Pick:
         watched: what is to carry to the member, and to be told of the end, of an attempt that a tracer watches.
     """
 
+    answer_limit: float | None
+    retry_after: float | None
+    watched: Watched | None
+    _head: tuple[int, float] | None
+
     __slots__ = (
         "_began",
-        "_ended",
         "_ewma",
-        "_failed",
         "_head",
         "_how",
-        "_loads",
+        "_memory",
         "_pending",
         "_record",
         "_told",
@@ -117,30 +117,24 @@ class Pick:
         view: Snapshot | None = None,
         eligible: Sequence[Member] = (),
         record: MemberRecord | None = None,
-        ended: deque[Ended] | None = None,
+        memory: ServiceMemory | None = None,
         told: Told | None = None,
         started: float = 0.0,
         how: str = "",
-        failed: Callable[[Outcome, float], None] | None = None,
-        loads: Loads | None = None,
     ) -> None:
-        self.member, self.view, self.eligible = member, view, eligible
+        self.member, self.view, self.eligible, self._told, self._how = member, view, eligible, told, how
         self.started = self._began = started
-        self._record, self._ended, self._told, self._how, self._failed = record, ended, told, how, failed
-        self._loads = loads
+        self._record, self._memory = record, memory
         if record is not None:
             self._ewma, self._pending = record.ewma, record.in_flight
-        self.connect_limit: float = math.inf
-        self.answer_limit: float | None = None
+        self.connect_limit = inf
         self.delay = self.before = 0.0
-        self.retry_after: float | None = None
-        self._head: tuple[int, float] | None = None
-        self.watched: Watched | None = None
+        self.answer_limit = self.retry_after = self._head = self.watched = None
 
     @property
     def why(self) -> str:
         """Why this member was chosen, in one line."""
-        if self._ended is None:
+        if self._memory is None:
             return self._how or "the balancer's choice"
         others = self._pending - 1
         return f"{self._how or 'its turn'}; {others} in flight before, EWMA {self._ewma * 1000:.3g} ms"
@@ -152,28 +146,27 @@ class Pick:
 
         The timers of sockets are coarse: an answer may come a little after the time for it.
         """
-        seconds = now - self.started
-        if self.answer_limit is not None and seconds >= self.answer_limit:
+        seconds, limit, record = now - self.started, self.answer_limit, self._record
+        if limit is not None and seconds >= limit:
             return False
         self._head = (status, seconds)
-        record = self._record
-        if record is not None and self._loads is not None and record.place >= 0:
-            self._loads.answered(record.place, now)
+        if record is not None and self._memory is not None:
+            self._memory.loads.answered(record.place, now)
         return True
 
     def put_off(self) -> None:
         """The client sends this attempt later: until then no answer is to be expected."""
-        record, loads = self._record, self._loads
-        if record is not None and loads is not None and record.place >= 0:
-            loads.not_waiting(record.place, self._began)
+        record, memory = self._record, self._memory
+        if record is not None and memory is not None:
+            memory.loads.not_waiting(record.place, self._began)
 
     def ended(self, now: float, complete: bool) -> None:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
         head = self._head
         if head is not None and self._told is None and (head[0] < _LEAST_ERROR or says_well(head[0])):
             record, self._record = self._record, None
-            if record is not None and self._ended is not None:
-                self._ended.append((record, (head[1], complete), False, self._began, now, False))
+            if record is not None and self._memory is not None:
+                self._memory.ended.append((record, head[1], complete, self._began, now, False))
             return
         status, seconds = head or (None, None)
         taken = now - self.started
@@ -193,18 +186,19 @@ class Pick:
             last: whether the call is over with it; else `call_over` says so, unless there is another attempt.
         """
         record, self._record = self._record, None
-        if record is None or self._ended is None:
+        memory = self._memory
+        if record is None or memory is None:
             return
         late = 0.0
         if outcome.reached is Reached.UNCONNECTED or (
             outcome.reached is Reached.TIMED_OUT and not outcome.callers_time
         ):
             late = self._lateness(outcome)
-            if self._failed is not None:
-                self._failed(outcome, late)
+            if memory.failed is not None:
+                memory.failed(outcome, late)
         ended = (record, outcome, False, self._began, self.started + outcome.seconds, late > LATE_AFTER)
         # What is late is counted first: it says what the failures that came with it are worth.
-        self._ended.appendleft(ended) if late > LATE_AFTER else self._ended.append(ended)
+        memory.ended.appendleft(ended) if late > LATE_AFTER else memory.ended.append(ended)
         if self._told is not None:
             if outcome.reached is not Reached.ANSWERED:
                 self._told.attempt_failed(self.member.service, outcome)
@@ -222,8 +216,8 @@ class Pick:
     def cancel(self) -> None:
         """The attempt has ended, and that says nothing about the member."""
         record, self._record = self._record, None
-        if record is not None and self._ended is not None:
-            self._ended.append((record, None, False, self._began, self.started, False))
+        if record is not None and self._memory is not None:
+            self._memory.ended.append((record, None, False, self._began, self.started, False))
 
     def _lateness(self, outcome: Outcome) -> float:
         """For how many seconds the attempt went on after its time."""
@@ -232,10 +226,10 @@ class Pick:
 
     def __del__(self) -> None:
         record, self._record = self._record, None
-        if record is None or self._ended is None:
+        if record is None or self._memory is None:
             return
         outcome, seconds = None, 0.0
         if self._head is not None:
             status, seconds = self._head
             outcome = Outcome(self.member, Reached.ANSWERED, status, seconds, seconds, retry_after=self.retry_after)
-        self._ended.append((record, outcome, self._told is not None, self._began, self.started + seconds, False))
+        self._memory.ended.append((record, outcome, self._told is not None, self._began, self.started + seconds, False))

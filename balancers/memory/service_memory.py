@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
-import math
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 import attrs
@@ -36,6 +37,9 @@ _SAMPLE = 512
 CALLS_PER_STARVED = 10
 """At most one call in so many goes to a member only because it had none for long."""
 
+_QUEUED_AT_ONCE = 32
+"""Members that are put back into the queue of those without calls by one call: no call pays for 10,000."""
+
 _NOBODY: tuple[Member | None, MemberRecord | None] = None, None
 
 Address = tuple[str, int]
@@ -57,6 +61,8 @@ class ServiceMemory:
         untold: outcomes of which nobody has been told; whoever tells of them takes them out.
         visit_at: when the next call may have to go where no balancer would send it (`visit`).
         calls: how many attempts have begun.
+        failed: is told of an attempt that got no connection, or no answer in time, and of the seconds by which that
+            came too late.
     """
 
     epoch: int = 0
@@ -65,18 +71,21 @@ class ServiceMemory:
     round_trip: Callable[[Member], float | None] = lambda member: None
     loads: Loads = attrs.field(factory=Loads)
     untold: list[Outcome] = attrs.field(factory=list)
-    visit_at: float = math.inf
+    visit_at: float = inf
     calls: int = 0
+    failed: Callable[[Outcome, float], None] | None = None
     _records: dict[Address, MemberRecord] = attrs.field(factory=dict)
     _members: tuple[Member, ...] = ()
     _in_view: Sequence[MemberRecord] = ()
-    _seen_at: float = -math.inf
+    _seen_at: float = -inf
     _born: float | None = None
     _unlearned: dict[Address, MemberRecord] = attrs.field(factory=dict)
     _learned: int = 0
     _guess_again_at: int = 1
-    _called: OrderedDict[int, MemberRecord] = attrs.field(factory=OrderedDict)
-    _starved_after_calls: int = 0
+    # Who has been called, by the time when each would have been without a call for long if there was no other since.
+    _queue: list[tuple[float, int, MemberRecord]] = attrs.field(factory=list)
+    _queued: int = 0
+    _starved_from_call: int = 0
 
     @property
     def due(self) -> float:
@@ -91,24 +100,16 @@ class ServiceMemory:
         if record is None:
             record = self._seen(member, now)
         record.last_seen = record.called = now
-        place = record.place
-        pending = record.in_flight = record.in_flight + 1
-        if place >= 0:
-            loads = self.loads
-            loads.pending[place] = pending
-            loads.costs[place] = loads.averages[place] * (pending + 1)
-            if loads.waiting[place] == math.inf:
-                loads.waiting[place] = now
+        place, loads = record.place, self.loads
+        loads.pending[place] = pending = record.in_flight = record.in_flight + 1
+        loads.costs[place] = loads.averages[place] * (pending + 1)
+        if loads.waiting[place] == inf:
+            loads.waiting[place] = now
         self.calls += 1
-        called = self._called
-        if place in called:
-            called.move_to_end(place)
-        else:
-            called[place] = record
-        if self._starved_after_calls:
-            self._starved_after_calls -= 1
-        if self.visit_at == math.inf:  # else it is as early as it can be: who has been without calls is called since
-            self._look_for_visits()
+        if not record.queued:
+            self._put_in_queue(record, now)
+        if self.visit_at == inf:  # else it is as early as it can be: who has been without calls is called since
+            self._look_for_visits(now)
         return record
 
     def settle(self, now: float) -> None:
@@ -116,30 +117,31 @@ class ServiceMemory:
         health, loads = self.health, self.loads
         if loads.punished or now >= loads.move_on_at:
             self._keep_up(now)
-        while self.ended:
-            record, outcome, tell, began, ended, late = self.ended.popleft()
-            guessed = not record.learned
-            at = ended if began <= ended <= now else min(now, max(began, ended))
-            if isinstance(outcome, tuple):
-                record.end_well(outcome[0], outcome[1], at)
-                changed, back = health.answered(record, outcome[0], began, at)
-            else:
+        ended = self.ended
+        while ended:
+            record, outcome, flag, began, at, late = ended.popleft()
+            if not began <= at <= now:
+                at = min(now, max(began, at))
+            learned = record.learned
+            if outcome is None or isinstance(outcome, Outcome):
                 changed, back = health.ended(record, outcome, began, at, late)
-                if outcome is not None and outcome.reached is Reached.ANSWERED and record.place >= 0:
+                if outcome is not None and outcome.reached is Reached.ANSWERED:
                     loads.answered(record.place, at)
-                if tell and outcome is not None:
+                if flag and outcome is not None:
                     self.untold.append(outcome)
+            else:
+                record.end_well(outcome, flag, at)
+                changed, back = health.answered(record, outcome, began, at)
             if back:
                 record.back(self.median_cost(at, record), at)
             if changed:
                 self.epoch += 1
-            if record.place >= 0:  # it is not forgotten
-                if loads.punished or record.punished_until > now:
-                    self._show(record, now)
-                else:
-                    loads.show(record.place, record.ewma, record.stamp, record.in_flight)
-                if guessed and record.learned:
-                    self._has_learned(record, now)
+            if loads.punished or record.consecutive:
+                self._show(record, now)
+            else:
+                loads.show(record.place, record.ewma, record.stamp, record.in_flight)
+            if not learned and record.learned and record.place >= 0:  # it is not forgotten
+                self._has_learned(record, now)
         if now >= health.median_due:
             sample = self._sample()
             health.watch_latency(now, sorted(record.latency for record in sample if record.latency is not None))
@@ -148,12 +150,12 @@ class ServiceMemory:
         if now >= health.due:
             self.advance(now)
         elif health.ejections.trials:
-            self.visit_at = -math.inf
+            self.visit_at = -inf
 
     def advance(self, now: float) -> None:
         """What changes by time alone."""
         self.epoch += self.health.advance(now)
-        self._look_for_visits()
+        self._look_for_visits(now)
 
     def change_policy(self, policy: HealthPolicy, now: float) -> None:
         """These rules for who gets calls are in force from now on."""
@@ -161,7 +163,7 @@ class ServiceMemory:
             record.back(self.median_cost(now, record), now)
             self._show(record, now)
         self.epoch += 1
-        self._look_for_visits()
+        self._look_for_visits(now)
 
     def visit(self, now: float, starved: bool) -> Visit | None:
         """Whom the next call is to go to whatever the balancer would choose; None if that is its choice.
@@ -173,29 +175,57 @@ class ServiceMemory:
         if record is not None and record.member is not None:
             return record.member, "tried again after it was out"
         member = self._starved(now) if starved else None
-        self._look_for_visits()
+        self._look_for_visits(now)
         return None if member is None else (member, f"no call for {STARVED_AFTER:.0f} s")
 
     def _starved(self, now: float) -> Member | None:
-        while self._called and not self._starved_after_calls:
-            record = next(iter(self._called.values()))
-            if record.called is not None and now - record.called <= STARVED_AFTER:
-                return None
-            if record.shares:
-                self._starved_after_calls = CALLS_PER_STARVED
-                self.health.counts["starved"] += 1
-                return record.member
-            self._called.popitem(last=False)  # it is there again with its next call
-        return None
+        if self.calls < self._starved_from_call:
+            return None
+        self._bring_up_to_date(now)
+        record = self._queue[0][2] if self._queue else None
+        # Who is first in the queue may have had a call since, when not all could be brought up to date.
+        if record is None or not self._may_starve(record) or now <= (record.called or 0.0) + STARVED_AFTER:
+            return None
+        self._starved_from_call = self.calls + CALLS_PER_STARVED
+        self.health.counts["starved"] += 1
+        return record.member
 
-    def _look_for_visits(self) -> None:
+    def _look_for_visits(self, now: float) -> None:
         if self.health.ejections.trials:
-            self.visit_at = -math.inf
-        elif self._starved_after_calls or not self._called:
-            self.visit_at = math.inf
+            self.visit_at = -inf
+        elif self.calls < self._starved_from_call:
+            self.visit_at = inf
         else:
-            longest_without = next(iter(self._called.values()))
-            self.visit_at = (longest_without.called or 0.0) + STARVED_AFTER
+            self._bring_up_to_date(now)
+            self.visit_at = self._queue[0][0] if self._queue else inf
+
+    def _put_in_queue(self, record: MemberRecord, called: float) -> None:
+        record.queued = True
+        self._queued += 1
+        heapq.heappush(self._queue, (called + STARVED_AFTER, self._queued, record))
+
+    def _bring_up_to_date(self, now: float) -> None:
+        """Those whose time in the queue is over have had calls since, most of them. A call that goes to a member does
+        not touch the queue: it would have to for every call, and not once in ten seconds.
+        """
+        for _ in range(_QUEUED_AT_ONCE):
+            if not self._queue or now <= self._queue[0][0]:
+                break
+            record = self._queue[0][2]
+            called = record.called or 0.0
+            if self._may_starve(record):
+                if now > called + STARVED_AFTER:
+                    break
+                heapq.heappop(self._queue)
+                self._put_in_queue(record, called)
+            else:  # it is there again with its next call
+                heapq.heappop(self._queue)
+                record.queued = False
+
+    @staticmethod
+    def _may_starve(record: MemberRecord) -> bool:
+        """Whether it is to have a call now and then: it shares the traffic, and is not forgotten."""
+        return record.place >= 0 and record.shares
 
     # -- members -------------------------------------------------------------------------------------------------------
 
@@ -220,7 +250,7 @@ class ServiceMemory:
         for place, (address, record) in enumerate(gone):
             if place < surplus or now - record.last_seen > REMEMBERED_AFTER_GOING:
                 self._forget(address, record)
-        self._look_for_visits()
+        self._look_for_visits(now)
 
     def share(self, snapshot: Snapshot, now: float) -> Sharing:
         """Who of `snapshot` gets calls, and how many."""
@@ -312,7 +342,6 @@ class ServiceMemory:
     def _forget(self, address: Address, record: MemberRecord) -> None:
         del self._records[address]
         self._unlearned.pop(address, None)
-        self._called.pop(record.place, None)
         self.health.forget(record)
         self.loads.leave(record.place)
         record.place = -1  # calls to it may still end
@@ -329,6 +358,8 @@ class ServiceMemory:
     def _show(self, record: MemberRecord, now: float) -> None:
         """Let picks see what has become of the member."""
         loads, place = self.loads, record.place
+        if place < 0:
+            return
         loads.show(place, record.ewma, record.stamp, record.in_flight)
         if record.punished_until > now:
             loads.punished[place] = record.punished_until

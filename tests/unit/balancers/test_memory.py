@@ -36,7 +36,7 @@ def memory() -> ServiceMemory:
 
 
 def begin(memory: ServiceMemory, member: Member, now: float = 100.0) -> Pick:
-    return Pick(member, record=memory.begin(member, now), ended=memory.ended)
+    return Pick(member, record=memory.begin(member, now), memory=memory)
 
 
 def test_an_attempt_is_in_flight_until_its_end_is_counted(memory: ServiceMemory) -> None:
