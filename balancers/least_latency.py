@@ -26,7 +26,7 @@ class LeastLatency(TwoChoices):
         place = record.place
         if place >= 0 and loads.waiting[place] < loads.late_before:
             return loads.late_cost(place) / loads.scale(now)
-        return record.cost(now) * (record.in_flight + 1)
+        return record.cost(now) * (loads.pending[record.place] + 1)
 
     def choose(self, table: Candidates) -> Member:
         count = table.count

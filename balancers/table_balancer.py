@@ -158,7 +158,7 @@ class TableBalancer(Generic[T]):
         """
         derived = self._derived
         now, memory, state = derived.clock(), derived.memory, derived.state
-        if state is not None and (memory.ended or now >= memory.health.due):
+        if state is not None and ((memory.ended and now >= memory.settle_at) or now >= memory.health.due):
             state.settle(now)  # before the choice, not after it
         if now >= memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
             member, how = visit

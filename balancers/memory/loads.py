@@ -39,7 +39,8 @@ class Loads:
     """Of each place that a member has here:
 
     Attributes:
-        pending: its calls in flight.
+        pending: its calls in flight. It is changed without a lock when a call ends; `show` puts right what two threads
+            that did so at the same moment made of it.
         averages: its peak EWMA, in seconds times a factor that is the same for all.
         costs: the same times the calls in flight and one more.
         punished: the places of members that come after the others, with the time until when.
@@ -121,6 +122,12 @@ class Loads:
             self.waiting[place] = inf
         if now > self._heard:
             self._heard, self.late_before = now, now - self.patience
+
+    def ended(self, place: int) -> None:
+        """A call to the member at `place` has ended, which will be counted later."""
+        if place >= 0:
+            self.pending[place] = pending = self.pending[place] - 1
+            self.costs[place] = self.averages[place] * (pending + 1)
 
     def not_waiting(self, place: int, began: float) -> None:
         """The call to the member at `place` that began then is not to be answered yet."""

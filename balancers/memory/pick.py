@@ -67,7 +67,7 @@ class Pick:
     """One attempt at a member: a balancer's `begin` gives it, `done` or `cancel` ends it.
 
     One that is dropped counts as ended when it is collected. That may be at any place in any thread, in the middle of
-    our own code too, so the finalizer does nothing but append to a deque, which the next pick empties.
+    our own code too, so the finalizer does nothing but assign, and append to a deque, which the next pick empties.
 
     Everything a call knows of one attempt is here, in one object: it is made for every attempt, and each object and
     each call in between would cost as much as the rest.
@@ -125,8 +125,8 @@ class Pick:
         self.member, self.view, self.eligible, self._told, self._how = member, view, eligible, told, how
         self.started = self._began = started
         self._record, self._memory = record, memory
-        if record is not None:
-            self._ewma, self._pending = record.ewma, record.in_flight
+        if record is not None and memory is not None:
+            self._ewma, self._pending = record.ewma, memory.loads.pending[record.place]
         self.connect_limit = inf
         self.delay = self.before = 0.0
         self.answer_limit = self.retry_after = self._head = self.watched = None
@@ -164,9 +164,10 @@ class Pick:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
         head = self._head
         if head is not None and self._told is None and (head[0] < _LEAST_ERROR or says_well(head[0])):
-            record, self._record = self._record, None
-            if record is not None and self._memory is not None:
-                self._memory.ended.append((record, head[1], complete, self._began, now, False))
+            record, memory, self._record = self._record, self._memory, None
+            if record is not None and memory is not None:
+                memory.loads.ended(record.place)
+                memory.ended.append((record, head[1], complete, self._began, now, False))
             return
         status, seconds = head or (None, None)
         taken = now - self.started
@@ -199,6 +200,7 @@ class Pick:
         ended = (record, outcome, False, self._began, self.started + outcome.seconds, late > LATE_AFTER)
         # What is late is counted first: it says what the failures that came with it are worth.
         memory.ended.appendleft(ended) if late > LATE_AFTER else memory.ended.append(ended)
+        memory.settle_at = -inf
         if self._told is not None:
             if outcome.reached is not Reached.ANSWERED:
                 self._told.attempt_failed(self.member.service, outcome)
@@ -216,8 +218,10 @@ class Pick:
     def cancel(self) -> None:
         """The attempt has ended, and that says nothing about the member."""
         record, self._record = self._record, None
-        if record is not None and self._memory is not None:
-            self._memory.ended.append((record, None, False, self._began, self.started, False))
+        memory = self._memory
+        if record is not None and memory is not None:
+            memory.ended.append((record, None, False, self._began, self.started, False))
+            memory.settle_at = -inf
 
     def _lateness(self, outcome: Outcome) -> float:
         """For how many seconds the attempt went on after its time."""
@@ -226,10 +230,12 @@ class Pick:
 
     def __del__(self) -> None:
         record, self._record = self._record, None
-        if record is None or self._memory is None:
+        memory = self._memory
+        if record is None or memory is None:
             return
         outcome, seconds = None, 0.0
         if self._head is not None:
             status, seconds = self._head
             outcome = Outcome(self.member, Reached.ANSWERED, status, seconds, seconds, retry_after=self.retry_after)
-        self._memory.ended.append((record, outcome, self._told is not None, self._began, self.started + seconds, False))
+        memory.settle_at = -inf
+        memory.ended.append((record, outcome, self._told is not None, self._began, self.started + seconds, False))
