@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
 from aiohttp.payload import BytesPayload
 from yarl import URL
 
+from ..balancers.calls.call import Call
 from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.service import CalledService, ClientErrors
@@ -36,7 +37,13 @@ from ..balancers.calls.trail import Attempt, attempts_on, member_found
 from ..balancers.calls.urls import UnusableAddress
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
-from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
+from .aiohttp_internals import (
+    ConnectionKeys,
+    drop_connections,
+    failed_before,
+    has_idle_connection,
+    not_to_be_repeated,
+)
 from .aiohttp_responses import SCHEMES, DiscoveryResponse, responses
 from .hedged import Ended, sent_with_a_hedge
 from .service_hosts import GivenBalancers, ServiceHosts
@@ -131,7 +138,7 @@ class DiscoveryMiddleware:
     ) -> None:
         chosen = given_policy(policy, attempts, deadline)
         self._hosts: ServiceHosts[_Origin] = ServiceHosts(
-            services, balancer, chosen, _ERRORS, _origin, logger, SCHEMES, self._retire
+            services, balancer, chosen, _ERRORS, _Origin, logger, SCHEMES, self._retire
         )
         self._connectors: _Connectors = weakref.WeakKeyDictionary()
         self._present: dict[str, set[tuple[str, int]]] = {}
@@ -157,20 +164,20 @@ class DiscoveryMiddleware:
         if failed is not None:
             raise failed
         now = monotonic()
-        exchange = _Exchange(request, service, self._connectors, now)
-        call = exchange.call
+        call = service.call(request.method, asked, _replayable(request.body), now)
         if not service.ready:
             await service.wait_async(now)
             now = monotonic()
         attempt = service.first(call, request, now)
+        exchange = _Exchange(request, asked, service, call, self._connectors)
         while True:
             try:
                 if attempt.delay:
                     await asyncio.sleep(attempt.delay)
                 after = call.hedge_after(monotonic()) if call.hedges else None
                 if after is None:
-                    exchange.begins(attempt)
-                    if attempt.answer_limit is None and has_idle_connection(request):
+                    origin = exchange.begins(attempt)
+                    if attempt.answer_limit is None and has_idle_connection(request, origin.keys):
                         response = await handler(request)
                     else:
                         response = await exchange.in_time(attempt, handler)
@@ -215,25 +222,42 @@ discovery_middleware = DiscoveryMiddleware
 
 _Connectors = weakref.WeakKeyDictionary[aiohttp.BaseConnector, asyncio.AbstractEventLoop]
 """Those that may have connections to members, and their event loops."""
-_Origin = tuple[str, str, str]
-"""Scheme, host with port, and root path."""
+_MOST_URLS = 256
+"""Kept of each origin."""
 
 
-@functools.lru_cache(256)
-def _moved(asked: URL, scheme: str, authority: str, root: str) -> URL:
-    """`asked` at another origin. Programs ask for the same URLs again and again, and making one takes 5 µs."""
-    return URL.build(
-        scheme=scheme,
-        authority=authority,
-        path=root + asked.raw_path,
-        query_string=asked.raw_query_string,
-        encoded=True,
-    )
+class _Origin:
+    """Where a member is.
 
+    Attributes:
+        encrypted: whether it is reached by TLS.
+        urls: URLs that were asked for, as they are there. Programs ask for the same ones again and again, and making
+            one takes 5 µs.
+        keys: by which connections to it are found (`has_idle_connection`).
+    """
 
-def _origin(base: str) -> _Origin:
-    parts = urlsplit(base)
-    return parts.scheme, parts.netloc, parts.path
+    __slots__ = ("_authority", "_root", "_scheme", "encrypted", "keys", "urls")
+
+    def __init__(self, base: str) -> None:
+        parts = urlsplit(base)
+        self._scheme, self._authority, self._root = parts.scheme, parts.netloc, parts.path
+        self.encrypted = parts.scheme == "https"
+        self.urls: dict[URL, URL] = {}
+        self.keys: ConnectionKeys = {}
+
+    def moved(self, asked: URL) -> URL:
+        """`asked` here; from now on it is in `urls`."""
+        url = URL.build(
+            scheme=self._scheme,
+            authority=self._authority,
+            path=self._root + asked.raw_path,
+            query_string=asked.raw_query_string,
+            encoded=True,
+        )
+        if len(self.urls) >= _MOST_URLS:
+            self.urls = {}
+        self.urls[asked] = url
+        return url
 
 
 class _Exchange:
@@ -261,19 +285,22 @@ class _Exchange:
     left: bool
 
     def __init__(
-        self, request: aiohttp.ClientRequest, service: CalledService[_Origin], connectors: _Connectors, now: float
+        self,
+        request: aiohttp.ClientRequest,
+        asked: URL,
+        service: CalledService[_Origin],
+        call: Call,
+        connectors: _Connectors,
     ) -> None:
-        self.request, self.service, self._connectors = request, service, connectors
-        self.asked = asked = request.url
+        self.request, self.asked, self.service, self.call, self._connectors = request, asked, service, call, connectors
         self._before = request.server_hostname, request.response_class, request.headers
-        self.call = service.call(request.method, asked, _replayable(request.body), now)
 
-    def begins(self, attempt: Pick) -> None:
-        """The request is to go to the member of this attempt."""
+    def begins(self, attempt: Pick) -> _Origin:
+        """The request is to go to the member of this attempt; returns where that is."""
         request, service, asked = self.request, self.service, self.asked
         try:
-            scheme, authority, root = service.origins.of(attempt.member, SCHEMES[asked.scheme], service.view)
-            request.url = url = _moved(asked, scheme, authority, root)
+            origin = service.origins.of(attempt.member, SCHEMES[asked.scheme], service.view)
+            request.url = origin.urls.get(asked) or origin.moved(asked)
         except (UnusableAddress, ValueError) as error:
             raise aiohttp.ClientConnectorError(request.connection_key, OSError(0, str(error))) from error
         if attempt.watched is not None:
@@ -281,9 +308,10 @@ class _Exchange:
             request.headers.update(attempt.watched.headers)
         if request.proxy is not None:
             request.proxy = request.proxy_auth = request.proxy_headers = None
-        if url.scheme == "https" and request.server_hostname is None:
+        if origin.encrypted and request.server_hostname is None:
             request.server_hostname = service.host
-        request.response_class = responses[self._before[1]]
+        request.response_class = responses[request.response_class]
+        return origin
 
     def restore(self) -> None:
         """The request is what it was: another middleware may use it once more."""
@@ -346,7 +374,7 @@ class _Exchange:
         if following is not None:
             response.close()
         elif isinstance(response, DiscoveryResponse):
-            response.is_answer(call, attempt, service.balancer)
+            response.is_answer(call, attempt)
         else:  # of a middleware behind this one
             attempt.ended(monotonic(), True)
         return following

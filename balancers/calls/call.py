@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ...drivers.errors import NoMemberAvailable
@@ -99,13 +99,12 @@ class Call:
         if policy.breaker is not None:
             self._passage = self._balancer.calls.let_through(policy.breaker, "breaker" in policy.dry_run, now)
         try:
-            pick = self._balancer.begin()
+            self._present = pick = self._balancer.begin()
         except BaseException:
             self.cancelled(now)
             raise
-        self._shared = self._balancer.calls
-        self._budget_left = self._shared.began(now, policy.retry_ratio, policy.retry_reserve)
-        self._present = pick
+        self._shared = shared = self._balancer.calls
+        self._budget_left = shared.began(now, policy)
         pick.started = now
         most = policy.attempts
         if len(pick.eligible) < most:
@@ -137,35 +136,36 @@ class Call:
 
     def answered(self, present: Pick, status: int, header: Callable[[str], str | None], now: float) -> Pick | None:
         """The attempt after `present`, which was answered with `status`; None: that is the answer to the call."""
-        if self._policy.attempt_timeout is not None and self._attempt_timeout is None:
-            self._dry_run("attempt_timeout", now - present.started >= self._policy.attempt_timeout)
+        policy, shared = self._policy, self._shared
+        if policy.attempt_timeout is not None and self._attempt_timeout is None:
+            self._dry_run("attempt_timeout", now - present.started >= policy.attempt_timeout)
         if self._moves is not None:
             self._settle_loan()
-        self._present = present
+            self._present = present
         if status < 400:
-            if self._policy.hedge is not None:
-                self._shared.head(now - present.started)
-            if self._shared.budget.watching:
-                self._shared.answered(now)
+            if policy.hedge is not None:
+                shared.head(now - present.started)
+            if shared.budget.watching:
+                shared.answered(now)
             if self._passage is not None:
                 self._end(True, now)
             return None
-        present.retry_after = wait = retry_after(header, self._shared.wall)
+        present.retry_after = wait = retry_after(header, shared.wall)
         head = present.head
         seconds = now - present.started if head is None else head[1]
         outcome = Outcome(present.member, Reached.ANSWERED, status, seconds, seconds, False, wait)
         named = header(NOT_PROCESSED) if status == 503 else None
-        move = after_answer(outcome, self._policy, self.method, self._replayable, named)
-        if move.rule in self._policy.dry_run:
-            self._dry_run(move.rule, self.begun < self._policy.attempts and now < self._until)
-            by_status = status_moves(outcome, self._policy, self.method, self._replayable)
-            move = by_status if by_status.rule not in self._policy.dry_run else Move.STAY
+        move = after_answer(outcome, policy, self.method, self._replayable, named)
+        if move.rule in policy.dry_run:
+            self._dry_run(move.rule, self.begun < policy.attempts and now < self._until)
+            by_status = status_moves(outcome, policy, self.method, self._replayable)
+            move = by_status if by_status.rule not in policy.dry_run else Move.STAY
         following = self._following(present, outcome, move, str(status), None, now)
         if following is not None:
             present.done(outcome, last=False)
             return following
         if status < 500:
-            self._shared.answered(now)
+            shared.answered(now)
         self._end(status < 500, now)
         return None
 
@@ -214,6 +214,10 @@ class Call:
         """The caller gave the call up, which says nothing about the service."""
         self._settle_loan()
         self._end(None, now)
+
+    def members(self) -> Iterable[Member]:
+        """All members of the service now."""
+        return self._balancer.members()
 
     @property
     def begun(self) -> int:
