@@ -29,10 +29,10 @@ class LeastLatency(TwoChoices):
         return record.cost(now) * (loads.pending[record.place] + 1)
 
     def choose(self, table: Candidates) -> Member:
-        count = table.count
-        if table.weights is not None or table.sums is not None or count <= 2:
+        if not table.alike:
             return super().choose(table)
         # As there, in one piece: this is what nearly every call of a service pays.
+        count = table.count
         drawn = self._draw() * count
         first = int(drawn)
         second = int((drawn - first) * (count - 1))

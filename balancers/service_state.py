@@ -17,7 +17,7 @@ from ..drivers.members import Member, Outcome
 from .memory.chain import Sharing
 from .memory.health import Health
 from .memory.member_record import MemberRecord
-from .memory.pick import LATE_AFTER, Pick
+from .memory.pick import LATE_AFTER, Pick, PickedFrom, Told
 from .memory.policy import HealthPolicy
 from .memory.service_memory import ServiceMemory, Visit
 from .shared_calls import SharedCalls
@@ -25,7 +25,6 @@ from .surroundings import Surroundings, surroundings_of
 
 if TYPE_CHECKING:
     from ..discovery.merging.snapshot import Snapshot
-    from ..discovery.observer import Observers
 
 __all__ = ["ServiceState", "state_if_any", "state_of", "states_of"]
 
@@ -69,16 +68,8 @@ class ServiceState:
         self._seen: Snapshot | None = None
         self._watched: dict[int, float] = {}
 
-    def begin(
-        self,
-        member: Member,
-        snapshot: Snapshot,
-        eligible: Sequence[Member],
-        observers: Observers,
-        now: float,
-        how: str,
-    ) -> Pick:
-        """An attempt at `member`, which was picked from `snapshot`, where these were eligible.
+    def begin(self, member: Member, source: PickedFrom, now: float, how: str) -> Pick:
+        """An attempt at `member`, which was picked from `source`.
 
         Args:
             now: by the clock of the registry.
@@ -88,12 +79,12 @@ class ServiceState:
         if self._watched.get(get_ident(), -inf) <= now:
             self._watch(now)
         with self._lock:
-            if snapshot is not self._seen:
-                self._see(snapshot, now)
-            record = memory.begin(member, now)
-        if memory.untold:
-            self._tell(observers)
-        return Pick(member, snapshot, eligible, record, memory, observers if observers.listening else None, now, how)
+            if source.view is not self._seen and source.view is not None:
+                self._see(source.view, now)
+            record, pending = memory.begin(member, now)
+        if memory.untold and source.told is not None:
+            self._tell(source.told)
+        return Pick(member, source, record, pending, now, how)
 
     @property
     def health(self) -> HealthPolicy:
@@ -174,12 +165,12 @@ class ServiceState:
             self._seen = snapshot
             self.memory.see(snapshot.members, now)
 
-    def _tell(self, observers: Observers) -> None:
+    def _tell(self, told: Told) -> None:
         with self._lock:
             untold, self.memory.untold = self.memory.untold, []
         for outcome in untold:
-            observers.attempt_ended(outcome.member.service, outcome)
-            observers.call_ended(outcome.member.service, outcome)
+            told.attempt_ended(outcome.member.service, outcome)
+            told.call_ended(outcome.member.service, outcome)
 
     def _failed(self, outcome: Outcome, late: float) -> None:
         """A call to a member got no connection or no answer in time, and ended so many seconds after its time: the

@@ -158,7 +158,7 @@ class TableBalancer(Generic[T]):
         """
         derived = self._derived
         now, memory, state = derived.clock(), derived.memory, derived.state
-        if state is not None and ((memory.ended and now >= memory.settle_at) or now >= memory.health.due):
+        if now >= memory.settle_at and state is not None:
             state.settle(now)  # before the choice, not after it
         if now >= memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
             member, how = visit
@@ -168,10 +168,7 @@ class TableBalancer(Generic[T]):
             if derived is not self._derived:
                 derived = self._derived
                 now, state = derived.clock(), derived.state
-        snapshot = derived.snapshot
-        if state is None or snapshot is None:
-            return Pick(member, snapshot)
-        return state.begin(member, snapshot, derived.eligible, derived.observers, now, how)
+        return Pick(member, derived.source) if state is None else state.begin(member, derived.source, now, how)
 
     def call(self, exclude: Excluded = ()) -> OwnCall:
         """A call by whatever client, as a block (``with`` or ``async with``) that reports how it ended by itself.
@@ -277,7 +274,7 @@ class TableBalancer(Generic[T]):
             if due == math.inf:
                 derived.quick = derived.table
         if shared.rest or len(snapshot.candidates) != len(snapshot.members):
-            derived.eligible = [member for tier in self._tiers(derived) for member in tier.members]
+            derived.source.eligible = [member for tier in self._tiers(derived) for member in tier.members]
         self._derived = derived
         return derived
 

@@ -300,7 +300,8 @@ class _Exchange:
         request, service, asked = self.request, self.service, self.asked
         try:
             origin = service.origins.of(attempt.member, SCHEMES[asked.scheme], service.view)
-            request.url = origin.urls.get(asked) or origin.moved(asked)
+            url = origin.urls.get(asked)
+            request.url = origin.moved(asked) if url is None else url
         except (UnusableAddress, ValueError) as error:
             raise aiohttp.ClientConnectorError(request.connection_key, OSError(0, str(error))) from error
         if attempt.watched is not None:

@@ -107,7 +107,7 @@ class Call:
         self._budget_left = shared.began(now, policy)
         pick.started = now
         most = policy.attempts
-        if len(pick.eligible) < most:
+        if len(pick.source.eligible) < most:
             most = still_to_try(pick, [pick.member], most)
         pick.connect_limit = left / most
         if policy.deadline is not None or policy.attempt_timeout is not None:

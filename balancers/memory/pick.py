@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
     from .service_memory import ServiceMemory
 
-__all__ = ["LATE_AFTER", "Ended", "Pick", "Told", "Watched"]
+__all__ = ["LATE_AFTER", "Ended", "Pick", "PickedFrom", "Told", "Watched"]
 
 Ended = tuple[MemberRecord, Outcome | float | None, bool, float, float, bool]
 """Whose attempt ended, how, whether an observer has to be told of it still, when the attempt began and when it ended,
@@ -34,7 +34,14 @@ LATE_AFTER = 0.1
 
 
 class Told(Protocol):
-    """Who is told of outcomes; the observers of a registry are."""
+    """Who is told of outcomes; the observers of a registry are.
+
+    Attributes:
+        listening: whether anybody is.
+    """
+
+    @property
+    def listening(self) -> bool: ...
 
     def attempt_failed(self, service: str, outcome: Outcome) -> None:
         """An attempt got no answer."""
@@ -63,6 +70,31 @@ class Watched(Protocol):
         """
 
 
+class PickedFrom:
+    """What a balancer picks from for as long as nothing changes: the same object for all its picks of that time.
+
+    Attributes:
+        view: the snapshot; None for a balancer of somebody else's.
+        eligible: whom the picks of one call can go to, one after the other.
+        memory: where ends are counted; None: nowhere.
+        told: who hears of outcomes.
+    """
+
+    __slots__ = ("eligible", "memory", "told", "view")
+
+    def __init__(
+        self,
+        view: Snapshot | None = None,
+        eligible: Sequence[Member] = (),
+        memory: ServiceMemory | None = None,
+        told: Told | None = None,
+    ) -> None:
+        self.view, self.eligible, self.memory, self.told = view, eligible, memory, told
+
+
+_NOTHING = PickedFrom()
+
+
 class Pick:
     """One attempt at a member: a balancer's `begin` gives it, `done` or `cancel` ends it.
 
@@ -74,8 +106,7 @@ class Pick:
 
     Attributes:
         member: who was picked.
-        view: what it was picked from; None for a balancer of somebody else's.
-        eligible: whom the picks of one call can go to, one after the other.
+        source: what it was picked from.
         before: seconds that the call had taken when this attempt began.
         started: when the attempt began, by the clock that `answered` and the others are given.
         connect_limit: seconds that connecting may take.
@@ -95,38 +126,32 @@ class Pick:
         "_ewma",
         "_head",
         "_how",
-        "_memory",
         "_pending",
         "_record",
-        "_told",
         "answer_limit",
         "before",
         "connect_limit",
         "delay",
-        "eligible",
         "member",
         "retry_after",
+        "source",
         "started",
-        "view",
         "watched",
     )
 
     def __init__(
         self,
         member: Member,
-        view: Snapshot | None = None,
-        eligible: Sequence[Member] = (),
+        source: PickedFrom = _NOTHING,
         record: MemberRecord | None = None,
-        memory: ServiceMemory | None = None,
-        told: Told | None = None,
+        pending: int = 0,
         started: float = 0.0,
         how: str = "",
     ) -> None:
-        self.member, self.view, self.eligible, self._told, self._how = member, view, eligible, told, how
+        self.member, self.source, self._record, self._how = member, source, record, how
         self.started = self._began = started
-        self._record, self._memory = record, memory
-        if record is not None and memory is not None:
-            self._ewma, self._pending = record.ewma, memory.loads.pending[record.place]
+        if record is not None:
+            self._ewma, self._pending = record.ewma, pending
         self.connect_limit = inf
         self.delay = self.before = 0.0
         self.answer_limit = self.retry_after = self._head = self.watched = None
@@ -134,10 +159,9 @@ class Pick:
     @property
     def why(self) -> str:
         """Why this member was chosen, in one line."""
-        if self._memory is None:
+        if self.source.memory is None:
             return self._how or "the balancer's choice"
-        others = self._pending - 1
-        return f"{self._how or 'its turn'}; {others} in flight before, EWMA {self._ewma * 1000:.3g} ms"
+        return f"{self._how or 'its turn'}; {self._pending} in flight before, EWMA {self._ewma * 1000:.3g} ms"
 
     # -- for clients, in times -----------------------------------------------------------------------------------------
 
@@ -146,25 +170,27 @@ class Pick:
 
         The timers of sockets are coarse: an answer may come a little after the time for it.
         """
-        seconds, limit, record = now - self.started, self.answer_limit, self._record
+        seconds, limit = now - self.started, self.answer_limit
         if limit is not None and seconds >= limit:
             return False
         self._head = (status, seconds)
-        if record is not None and self._memory is not None:
-            self._memory.loads.answered(record.place, now)
+        record, memory = self._record, self.source.memory
+        if record is not None and memory is not None:
+            memory.loads.answered(record.place, now)
         return True
 
     def put_off(self) -> None:
         """The client sends this attempt later: until then no answer is to be expected."""
-        record, memory = self._record, self._memory
+        record, memory = self._record, self.source.memory
         if record is not None and memory is not None:
             memory.loads.not_waiting(record.place, self._began)
 
     def ended(self, now: float, complete: bool) -> None:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
-        head = self._head
-        if head is not None and self._told is None and (head[0] < _LEAST_ERROR or says_well(head[0])):
-            record, memory, self._record = self._record, self._memory, None
+        head, source = self._head, self.source
+        heard = source.told is not None and source.told.listening
+        if head is not None and not heard and (head[0] < _LEAST_ERROR or says_well(head[0])):
+            record, memory, self._record = self._record, source.memory, None
             if record is not None and memory is not None:
                 memory.loads.ended(record.place)
                 memory.ended.append((record, head[1], complete, self._began, now, False))
@@ -187,7 +213,7 @@ class Pick:
             last: whether the call is over with it; else `call_over` says so, unless there is another attempt.
         """
         record, self._record = self._record, None
-        memory = self._memory
+        memory, told = self.source.memory, self.source.told
         if record is None or memory is None:
             return
         late = 0.0
@@ -201,24 +227,25 @@ class Pick:
         # What is late is counted first: it says what the failures that came with it are worth.
         memory.ended.appendleft(ended) if late > LATE_AFTER else memory.ended.append(ended)
         memory.settle_at = -inf
-        if self._told is not None:
+        if told is not None and told.listening:
             if outcome.reached is not Reached.ANSWERED:
-                self._told.attempt_failed(self.member.service, outcome)
-            self._told.attempt_ended(self.member.service, outcome)
+                told.attempt_failed(self.member.service, outcome)
+            told.attempt_ended(self.member.service, outcome)
             if last:
                 self.call_over(outcome)
 
     def call_over(self, outcome: Outcome) -> None:
         """The call is over with the outcome of this attempt."""
-        if self._told is not None:
+        told = self.source.told
+        if told is not None and told.listening:
             if self.before:
                 outcome = attrs.evolve(outcome, before=self.before)
-            self._told.call_ended(self.member.service, outcome)
+            told.call_ended(self.member.service, outcome)
 
     def cancel(self) -> None:
         """The attempt has ended, and that says nothing about the member."""
         record, self._record = self._record, None
-        memory = self._memory
+        memory = self.source.memory
         if record is not None and memory is not None:
             memory.ended.append((record, None, False, self._began, self.started, False))
             memory.settle_at = -inf
@@ -230,7 +257,7 @@ class Pick:
 
     def __del__(self) -> None:
         record, self._record = self._record, None
-        memory = self._memory
+        memory, told = self.source.memory, self.source.told
         if record is None or memory is None:
             return
         outcome, seconds = None, 0.0
@@ -238,4 +265,5 @@ class Pick:
             status, seconds = self._head
             outcome = Outcome(self.member, Reached.ANSWERED, status, seconds, seconds, retry_after=self.retry_after)
         memory.settle_at = -inf
-        memory.ended.append((record, outcome, self._told is not None, self._began, self.started + seconds, False))
+        heard = told is not None and told.listening
+        memory.ended.append((record, outcome, heard, self._began, self.started + seconds, False))

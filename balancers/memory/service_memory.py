@@ -61,7 +61,7 @@ class ServiceMemory:
         epoch: changes whenever what is remembered changes whom a balancer may pick, or with what weight.
         ended: attempts that ended and are not counted yet. Whoever ends one appends, from any thread and from
             finalizers; whoever begins one after `settle_at` calls `settle` first.
-        settle_at: when what has ended is to be counted: at once, or a moment after the last time if all has ended well.
+        settle_at: when `settle` is to be called next: at once, or a moment after the last time if all has ended well.
         health: who gets calls, and how many.
         round_trip: seconds that a round trip to a member takes, as a backend measured it; None if none has.
         loads: the numbers of all members, for picks.
@@ -102,16 +102,17 @@ class ServiceMemory:
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
-    def begin(self, member: Member, now: float) -> MemberRecord:
-        """The record of `member`, with one attempt more in flight."""
+    def begin(self, member: Member, now: float) -> tuple[MemberRecord, int]:
+        """The record of `member`, with one attempt more in flight, and how many were before."""
         record = self._records.get((member.host, member.port))
         if record is None:
             record = self._seen(member, now)
         record.last_seen = record.called = now
         place, loads = record.place, self.loads
         record.in_flight += 1
-        loads.pending[place] = pending = loads.pending[place] + 1
-        loads.costs[place] = loads.averages[place] * (pending + 1)
+        pending = loads.pending[place]
+        loads.pending[place] = pending + 1
+        loads.costs[place] = loads.averages[place] * (pending + 2)
         if loads.waiting[place] == inf:
             loads.waiting[place] = now
         self.calls += 1
@@ -119,7 +120,7 @@ class ServiceMemory:
             self._put_in_queue(record, now)
         if self.visit_at == inf:  # else it is as early as it can be: who has been without calls is called since
             self._look_for_visits(now)
-        return record
+        return record, pending
 
     def settle(self, now: float) -> None:
         """Count what has ended, and what time has changed."""
