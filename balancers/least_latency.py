@@ -39,10 +39,10 @@ class LeastLatency(TwoChoices):
         if second >= first:
             second += 1
         loads, places = table.loads, table.places
-        costs, waiting, before = loads.costs, loads.waiting, loads.late_before
+        averages, pending, waiting, before = loads.averages, loads.pending, loads.waiting, loads.late_before
         a, b = (first, second) if places is None else (places[first], places[second])
-        one = costs[a] if waiting[a] >= before else loads.late_cost(a)
-        other = costs[b] if waiting[b] >= before else loads.late_cost(b)
+        one = averages[a] * (pending[a] + 1) if waiting[a] >= before else loads.late_cost(a)
+        other = averages[b] * (pending[b] + 1) if waiting[b] >= before else loads.late_cost(b)
         if one > other:
             first, a, one = second, b, other
         if one > loads.far_above and self.bad(table, first):
@@ -51,10 +51,10 @@ class LeastLatency(TwoChoices):
 
     def better(self, table: Candidates, first: int, second: int) -> int:
         loads, weights, places = table.loads, table.weights, table.places
-        costs, waiting, before = loads.costs, loads.waiting, loads.late_before
+        averages, pending, waiting, before = loads.averages, loads.pending, loads.waiting, loads.late_before
         a, b = (first, second) if places is None else (places[first], places[second])
-        one = costs[a] if waiting[a] >= before else loads.late_cost(a)
-        other = costs[b] if waiting[b] >= before else loads.late_cost(b)
+        one = averages[a] * (pending[a] + 1) if waiting[a] >= before else loads.late_cost(a)
+        other = averages[b] * (pending[b] + 1) if waiting[b] >= before else loads.late_cost(b)
         if weights is not None:
             one *= weights[second]
             other *= weights[first]
@@ -66,4 +66,4 @@ class LeastLatency(TwoChoices):
             place = table.places[place]
         if loads.waiting[place] < loads.late_before:
             return True
-        return loads.costs[place] > loads.far_above and loads.averages[place] > loads.far_above
+        return loads.averages[place] > loads.far_above

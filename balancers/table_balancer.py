@@ -225,8 +225,9 @@ class TableBalancer(Generic[T]):
 
     def default_policy(self) -> CallPolicy:
         """The policy of calls whose client was given none, as the variables of the registry say."""
-        registry = self._registry or default_registry.current()
-        return default_policy(registry if self._has_settings else None)  # type: ignore[arg-type]
+        if not self._has_settings:
+            return default_policy(None)
+        return default_policy(self._registry or default_registry.current())  # type: ignore[arg-type]
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""

@@ -164,7 +164,8 @@ class DiscoveryMiddleware:
         if failed is not None:
             raise failed
         now = monotonic()
-        call = service.call(request.method, asked, _replayable(request.body), now)
+        body = request.body
+        call = service.call(request.method, asked, not body or _replayable(body), now)
         if not service.ready:
             await service.wait_async(now)
             now = monotonic()
@@ -188,7 +189,6 @@ class DiscoveryMiddleware:
                         raise ended.error
                     assert ended.response is not None
                     response = ended.response
-                exchange.restore()
                 following = exchange.answered(attempt, response)
                 if following is None:
                     return response
@@ -363,11 +363,13 @@ class _Exchange:
         return made(*args, **kwargs)
 
     def answered(self, attempt: Pick, response: aiohttp.ClientResponse) -> Pick | None:
-        """What follows the head of an answer: nothing, or another attempt."""
-        service, call = self.service, self.call
+        """What follows the head of an answer: nothing, or another attempt. The request is what it was."""
+        service, call, request, now = self.service, self.call, self.request, monotonic()
+        request.url = self.asked
+        request.server_hostname, request.response_class, request.headers = self._before
         try:
             following = service.answered(
-                call, attempt, response.status, lambda name: response.headers.get(name), self.request, monotonic()
+                call, attempt, response.status, lambda name: response.headers.get(name), request, now
             )
         except BaseException:
             response.close()
@@ -375,9 +377,9 @@ class _Exchange:
         if following is not None:
             response.close()
         elif isinstance(response, DiscoveryResponse):
-            response.is_answer(call, attempt)
+            response.is_answer(call, attempt, now)
         else:  # of a middleware behind this one
-            attempt.ended(monotonic(), True)
+            attempt.ended(now, True)
         return following
 
 
@@ -386,8 +388,8 @@ async def _discard(response: aiohttp.ClientResponse) -> None:
 
 
 def _replayable(body: object) -> bool:
-    """Whether a body is in memory: none, bytes, text, JSON, a form, or a form of several such parts."""
-    if not body or isinstance(body, BytesPayload):
+    """Whether a body is in memory: bytes, text, JSON, a form, or a form of several such parts."""
+    if isinstance(body, BytesPayload):
         return True
     return isinstance(body, aiohttp.MultipartWriter) and all(isinstance(part, BytesPayload) for part, _, _ in body)
 

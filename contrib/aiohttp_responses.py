@@ -61,13 +61,18 @@ class DiscoveryResponse(aiohttp.ClientResponse):
             self._balanced_headers = self._translated(headers, call) if _are_translated(headers) else headers
         return self._balanced_headers
 
-    def is_answer(self, call: Call, attempt: Pick) -> None:
+    def is_answer(self, call: Call, attempt: Pick, now: float) -> None:
         """Called once, when this is the answer of the call: tell `attempt` when the body ends, which may be now."""
-        self.member, self._balanced_call, self._balanced_attempt = attempt.member, call, attempt
+        self.member, self._balanced_call = attempt.member, call
         if has_cookies(self):
             replace_cookies(self, self.headers.getall(hdrs.SET_COOKIE, ()))
+        content = self.content
+        if content.is_eof() and self.status != _SWITCHED:
+            attempt.ended(now, True)
+            return
+        self._balanced_attempt = attempt
         if self.status != _SWITCHED:
-            self.content.on_eof(self._complete)
+            content.on_eof(self._complete)
 
     def _translated(self, headers: CIMultiDictProxy[str], call: Call) -> CIMultiDictProxy[str]:
         scheme = member_scheme(SCHEMES[self.url.scheme], self.member)

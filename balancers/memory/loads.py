@@ -42,7 +42,6 @@ class Loads:
         pending: its calls in flight. It is changed without a lock when a call ends; `show` puts right what two threads
             that did so at the same moment made of it.
         averages: its peak EWMA, in seconds times a factor that is the same for all.
-        costs: the same times the calls in flight and one more.
         punished: the places of members that come after the others, with the time until when.
         waiting: when the first call began that it was given since it last answered anything; infinite without one.
 
@@ -60,7 +59,6 @@ class Loads:
         "_punished_looked_at",
         "_since",
         "averages",
-        "costs",
         "far_above",
         "late_before",
         "move_on_at",
@@ -72,7 +70,6 @@ class Loads:
 
     def __init__(self) -> None:
         self.pending: list[int] = []
-        self.costs = array("d")
         self.averages = array("d")
         self.punished: dict[int, float] = {}
         self._free: list[int] = []
@@ -87,14 +84,13 @@ class Loads:
         if self._free:
             return self._free.pop()
         self.pending.append(0)
-        self.costs.append(0.0)
         self.averages.append(0.0)
         self.waiting.append(inf)
         return len(self.pending) - 1
 
     def leave(self, place: int) -> None:
         """The place is another's from now on."""
-        self.pending[place], self.costs[place], self.averages[place] = 0, 0.0, 0.0
+        self.pending[place], self.averages[place] = 0, 0.0
         self.waiting[place] = inf
         self.punished.pop(place, None)
         self._free.append(place)
@@ -106,9 +102,8 @@ class Loads:
         """
         if place < 0:
             return
-        average = self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
+        self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
         self.pending[place] = pending
-        self.costs[place] = average * (pending + 1)
         if not pending:
             self.waiting[place] = inf
 
@@ -126,8 +121,7 @@ class Loads:
     def ended(self, place: int) -> None:
         """A call to the member at `place` has ended, which will be counted later."""
         if place >= 0:
-            self.pending[place] = pending = self.pending[place] - 1
-            self.costs[place] = self.averages[place] * (pending + 1)
+            self.pending[place] -= 1
 
     def not_waiting(self, place: int, began: float) -> None:
         """The call to the member at `place` that began then is not to be answered yet."""
@@ -140,7 +134,7 @@ class Loads:
         """
         heard = self._heard
         waited = (heard - self.waiting[place]) * self.scale(heard)
-        return max(self.costs[place], waited * (self.pending[place] + 1))
+        return max(self.averages[place], waited) * (self.pending[place] + 1)
 
     def compare(self, places: Iterable[int], seconds: Iterable[float]) -> None:
         """Set `far_above` by what the members at these places take, at least one, and `patience` by what each took

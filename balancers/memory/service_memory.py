@@ -67,7 +67,6 @@ class ServiceMemory:
         loads: the numbers of all members, for picks.
         untold: outcomes of which nobody has been told; whoever tells of them takes them out.
         visit_at: when the next call may have to go where no balancer would send it (`visit`).
-        calls: how many attempts have begun.
         failed: is told of an attempt that got no connection, or no answer in time, and of the seconds by which that
             came too late.
     """
@@ -80,7 +79,6 @@ class ServiceMemory:
     loads: Loads = attrs.field(factory=Loads)
     untold: list[Outcome] = attrs.field(factory=list)
     visit_at: float = inf
-    calls: int = 0
     failed: Callable[[Outcome, float], None] | None = None
     _records: dict[Address, MemberRecord] = attrs.field(factory=dict)
     _members: tuple[Member, ...] = ()
@@ -93,7 +91,7 @@ class ServiceMemory:
     # Who has been called, by the time when each would have been without a call for long if there was no other since.
     _queue: list[tuple[float, int, MemberRecord]] = attrs.field(factory=list)
     _queued: int = 0
-    _starved_from_call: int = 0
+    _calls_before_starved: int = 0
 
     @property
     def due(self) -> float:
@@ -112,10 +110,10 @@ class ServiceMemory:
         record.in_flight += 1
         pending = loads.pending[place]
         loads.pending[place] = pending + 1
-        loads.costs[place] = loads.averages[place] * (pending + 2)
         if loads.waiting[place] == inf:
             loads.waiting[place] = now
-        self.calls += 1
+        if self._calls_before_starved:
+            self._calls_before_starved -= 1
         if not record.queued:
             self._put_in_queue(record, now)
         if self.visit_at == inf:  # else it is as early as it can be: who has been without calls is called since
@@ -190,21 +188,21 @@ class ServiceMemory:
         return None if member is None else (member, f"no call for {STARVED_AFTER:.0f} s")
 
     def _starved(self, now: float) -> Member | None:
-        if self.calls < self._starved_from_call:
+        if self._calls_before_starved:
             return None
         self._bring_up_to_date(now)
         record = self._queue[0][2] if self._queue else None
         # Who is first in the queue may have had a call since, when not all could be brought up to date.
         if record is None or not self._may_starve(record) or now <= (record.called or 0.0) + STARVED_AFTER:
             return None
-        self._starved_from_call = self.calls + CALLS_PER_STARVED
+        self._calls_before_starved = CALLS_PER_STARVED
         self.health.counts["starved"] += 1
         return record.member
 
     def _look_for_visits(self, now: float) -> None:
         if self.health.ejections.trials:
             self.visit_at = -inf
-        elif self.calls < self._starved_from_call:
+        elif self._calls_before_starved:
             self.visit_at = inf
         else:
             self._bring_up_to_date(now)
