@@ -24,7 +24,7 @@ class LeastLatency(TwoChoices):
 
     def cost(self, record: MemberRecord, loads: Loads, now: float) -> float:
         place = record.place
-        if place >= 0 and loads.waiting[place] < loads.late_before:
+        if place >= 0 and loads.waiting[place] < loads.heard - loads.patience:
             return loads.late_cost(place) / loads.scale(now)
         return record.cost(now) * (loads.pending[record.place] + 1)
 
@@ -39,7 +39,7 @@ class LeastLatency(TwoChoices):
         if second >= first:
             second += 1
         loads, places = table.loads, table.places
-        averages, pending, waiting, before = loads.averages, loads.pending, loads.waiting, loads.late_before
+        averages, pending, waiting, before = loads.averages, loads.pending, loads.waiting, loads.heard - loads.patience
         a, b = (first, second) if places is None else (places[first], places[second])
         one = averages[a] * (pending[a] + 1) if waiting[a] >= before else loads.late_cost(a)
         other = averages[b] * (pending[b] + 1) if waiting[b] >= before else loads.late_cost(b)
@@ -51,7 +51,7 @@ class LeastLatency(TwoChoices):
 
     def better(self, table: Candidates, first: int, second: int) -> int:
         loads, weights, places = table.loads, table.weights, table.places
-        averages, pending, waiting, before = loads.averages, loads.pending, loads.waiting, loads.late_before
+        averages, pending, waiting, before = loads.averages, loads.pending, loads.waiting, loads.heard - loads.patience
         a, b = (first, second) if places is None else (places[first], places[second])
         one = averages[a] * (pending[a] + 1) if waiting[a] >= before else loads.late_cost(a)
         other = averages[b] * (pending[b] + 1) if waiting[b] >= before else loads.late_cost(b)
@@ -64,6 +64,6 @@ class LeastLatency(TwoChoices):
         loads = table.loads
         if table.places is not None:
             place = table.places[place]
-        if loads.waiting[place] < loads.late_before:
+        if loads.waiting[place] < loads.heard - loads.patience:
             return True
         return loads.averages[place] > loads.far_above

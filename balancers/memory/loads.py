@@ -50,17 +50,16 @@ class Loads:
     Attributes:
         far_above: an average above this is far above what the better ones of the members take, as of the last second.
         patience: seconds without an answer that are far more than answers take.
-        late_before: who has been waited for since before then is late.
+        heard: when any member answered last. Who has been waited for since before `heard - patience` is late.
     """
 
     __slots__ = (
         "_free",
-        "_heard",
         "_punished_looked_at",
         "_since",
         "averages",
         "far_above",
-        "late_before",
+        "heard",
         "move_on_at",
         "patience",
         "pending",
@@ -77,7 +76,7 @@ class Loads:
         self._punished_looked_at = 0.0
         self.far_above = self.patience = inf
         self.waiting = array("d")
-        self._heard = self.late_before = -inf
+        self.heard = -inf
 
     def place(self) -> int:
         """A place for one member more."""
@@ -115,8 +114,8 @@ class Loads:
         """The member at `place` has answered something, unless it is forgotten. From any thread: it only assigns."""
         if place >= 0:
             self.waiting[place] = inf
-        if now > self._heard:
-            self._heard, self.late_before = now, now - self.patience
+        if now > self.heard:
+            self.heard = now
 
     def ended(self, place: int) -> None:
         """A call to the member at `place` has ended, which will be counted later."""
@@ -132,7 +131,7 @@ class Loads:
         """What the member at `place` costs, which is late: as if its answers took as long as it has been waited for,
         if that is more.
         """
-        heard = self._heard
+        heard = self.heard
         waited = (heard - self.waiting[place]) * self.scale(heard)
         return max(self.averages[place], waited) * (self.pending[place] + 1)
 
@@ -144,7 +143,6 @@ class Loads:
         averages, taken = sorted([self.averages[place] for place in places]), sorted(seconds)
         third = (len(averages) - 1) // 3
         self.far_above, self.patience = _FAR_ABOVE * averages[third], _FAR_ABOVE * taken[third]
-        self.late_before = self._heard - self.patience
 
     def outdated(self, now: float) -> bool:
         """Whether all have to be shown anew, because the common moment has been moved on."""
