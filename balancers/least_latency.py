@@ -29,23 +29,26 @@ class LeastLatency(TwoChoices):
         return record.cost(now) * (loads.pending[record.place] + 1)
 
     def choose(self, table: Candidates) -> Member:
-        if not table.alike:
+        count = table.count
+        if table.sums is not None or count <= 2:
             return super().choose(table)
         # As there, in one piece: this is what nearly every call of a service pays.
-        count = table.count
         drawn = self._draw() * count
         first = int(drawn)
         second = int((drawn - first) * (count - 1))
         if second >= first:
             second += 1
-        loads, places = table.loads, table.places
+        loads, places, weights = table.loads, table.places, table.weights
         averages, pending, waiting, before = loads.averages, loads.pending, loads.waiting, loads.heard - loads.patience
         a, b = (first, second) if places is None else (places[first], places[second])
         one = averages[a] * (pending[a] + 1) if waiting[a] >= before else loads.late_cost(a)
         other = averages[b] * (pending[b] + 1) if waiting[b] >= before else loads.late_cost(b)
+        if weights is not None:
+            one *= weights[second]
+            other *= weights[first]
         if one > other:
-            first, a, one = second, b, other
-        if one > loads.far_above and self.bad(table, first):
+            first, a = second, b
+        if averages[a] > loads.far_above or waiting[a] < before:
             return self.among_more(table, first)
         return table.members[first]
 

@@ -13,10 +13,10 @@ themselves, some pattern of members that are down would have the same one follow
 from __future__ import annotations
 
 import functools
-import math
 import random as global_random
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from ..discovery import Registry, default_registry
@@ -136,8 +136,13 @@ class TableBalancer(Generic[T]):
         if registry is None or registry is not self._source:
             registry = self._turn_to(registry)
         snapshot, derived = registry.snapshot(self.service), self._derived
-        table = derived.quick
-        if table is None or derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
+        table = derived.table
+        if (
+            table is None
+            or derived.snapshot is not snapshot
+            or derived.epoch != derived.memory.epoch
+            or (derived.due != inf and derived.clock() >= derived.due)
+        ):
             derived = self._up_to_date(registry, snapshot)
             table = derived.table
         if exclude:
@@ -266,13 +271,13 @@ class TableBalancer(Generic[T]):
         if state is not None and self._health is not None:
             state.health, self._health = self._health, None
         clock = surroundings_of(registry).clock
-        shared, epoch, due = (Sharing((), ()), 0, math.inf) if state is None else state.share(snapshot)
+        shared, epoch, due = (Sharing((), ()), 0, inf) if state is None else state.share(snapshot)
         derived: Derived[T] = Derived(snapshot, state, shared, None, observers, clock)
         derived.due = due
         if shared.members and state is not None:
             derived.epoch = epoch
             derived.table = self.table_of(shared, snapshot, state, clock)
-            if due == math.inf:
+            if due == inf:
                 derived.quick = derived.table
         if shared.rest or len(snapshot.candidates) != len(snapshot.members):
             derived.source.eligible = [member for tier in self._tiers(derived) for member in tier.members]
@@ -282,7 +287,7 @@ class TableBalancer(Generic[T]):
     def _up_to_date(self, registry: MemberSource, snapshot: Snapshot) -> Derived[T]:
         """What is derived from this snapshot now."""
         derived = self._derived
-        if derived.due != math.inf and derived.state is not None and (now := derived.clock()) >= derived.due:
+        if derived.due != inf and derived.state is not None and (now := derived.clock()) >= derived.due:
             derived.state.advance(now)
             derived.due = derived.memory.due
         if derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:

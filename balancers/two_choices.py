@@ -45,10 +45,9 @@ class Candidates:
         places: where the numbers of each are in `loads`; None if in the same order.
         weights: what their cost is divided by; None if all are equal.
         sums: of the parts of their share that they get at present, so far; None if all get the whole of it.
-        alike: whether all get the same share, and there are enough to choose from.
     """
 
-    __slots__ = ("alike", "count", "loads", "members", "places", "sums", "weights")
+    __slots__ = ("count", "loads", "members", "places", "sums", "weights")
 
     def __init__(self, shared: Sharing, records: Sequence[MemberRecord], loads: Loads) -> None:
         self.members, self.loads = shared.members, loads
@@ -58,7 +57,6 @@ class Candidates:
         weights = shared.capacities
         self.weights = None if min(weights) == max(weights) else array("d", weights)
         self.sums = None if shared.parts is None else list(itertools.accumulate(shared.parts))
-        self.alike = self.weights is None and self.sums is None and self.count > 2
 
 
 class TwoChoices(TableBalancer[Candidates]):

@@ -193,7 +193,7 @@ class ServiceMemory:
         self._bring_up_to_date(now)
         record = self._queue[0][2] if self._queue else None
         # Who is first in the queue may have had a call since, when not all could be brought up to date.
-        if record is None or not self._may_starve(record) or now <= (record.called or 0.0) + STARVED_AFTER:
+        if record is None or not record.shares or now <= (record.called or 0.0) + STARVED_AFTER:
             return None
         self._calls_before_starved = CALLS_PER_STARVED
         self.health.counts["starved"] += 1
@@ -222,7 +222,7 @@ class ServiceMemory:
                 break
             record = self._queue[0][2]
             called = record.called or 0.0
-            if self._may_starve(record):
+            if record.shares:
                 if now > called + STARVED_AFTER:
                     break
                 heapq.heappop(self._queue)
@@ -230,11 +230,6 @@ class ServiceMemory:
             else:  # it is there again with its next call
                 heapq.heappop(self._queue)
                 record.queued = False
-
-    @staticmethod
-    def _may_starve(record: MemberRecord) -> bool:
-        """Whether it is to have a call now and then: it shares the traffic, and is not forgotten."""
-        return record.place >= 0 and record.shares
 
     # -- members -------------------------------------------------------------------------------------------------------
 
@@ -256,9 +251,16 @@ class ServiceMemory:
         self._guess([record for record in come if not record.learned], now)
         gone.sort(key=lambda item: item[1].last_seen)
         surplus = len(gone) - MAX_GONE
-        for place, (address, record) in enumerate(gone):
-            if place < surplus or now - record.last_seen > REMEMBERED_AFTER_GOING:
-                self._forget(address, record)
+        forgotten = [
+            item
+            for place, item in enumerate(gone)
+            if place < surplus or now - item[1].last_seen > REMEMBERED_AFTER_GOING
+        ]
+        for address, record in forgotten:
+            self._forget(address, record)
+        if forgotten:
+            self._queue = [item for item in self._queue if item[2].place >= 0]
+            heapq.heapify(self._queue)
         self._look_for_visits(now)
 
     def share(self, snapshot: Snapshot, now: float) -> Sharing:
