@@ -19,7 +19,6 @@ import weakref
 from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 try:
     import aiohttp
@@ -37,13 +36,8 @@ from ..balancers.calls.trail import Attempt, attempts_on, member_found
 from ..balancers.calls.urls import UnusableAddress
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
-from .aiohttp_internals import (
-    ConnectionKeys,
-    drop_connections,
-    failed_before,
-    has_idle_connection,
-    not_to_be_repeated,
-)
+from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
+from .aiohttp_origins import Origin
 from .aiohttp_responses import SCHEMES, DiscoveryResponse, responses
 from .hedged import Ended, sent_with_a_hedge
 from .service_hosts import GivenBalancers, ServiceHosts
@@ -137,8 +131,8 @@ class DiscoveryMiddleware:
         policy: CallPolicy | None = None,
     ) -> None:
         chosen = given_policy(policy, attempts, deadline)
-        self._hosts: ServiceHosts[_Origin] = ServiceHosts(
-            services, balancer, chosen, _ERRORS, _Origin, logger, SCHEMES, self._retire
+        self._hosts: ServiceHosts[Origin] = ServiceHosts(
+            services, balancer, chosen, _ERRORS, Origin, logger, SCHEMES, self._retire
         )
         self._connectors: _Connectors = weakref.WeakKeyDictionary()
         self._present: dict[str, set[tuple[str, int]]] = {}
@@ -222,42 +216,6 @@ discovery_middleware = DiscoveryMiddleware
 
 _Connectors = weakref.WeakKeyDictionary[aiohttp.BaseConnector, asyncio.AbstractEventLoop]
 """Those that may have connections to members, and their event loops."""
-_MOST_URLS = 256
-"""Kept of each origin."""
-
-
-class _Origin:
-    """Where a member is.
-
-    Attributes:
-        encrypted: whether it is reached by TLS.
-        urls: URLs that were asked for, as they are there. Programs ask for the same ones again and again, and making
-            one takes 5 µs.
-        keys: by which connections to it are found (`has_idle_connection`).
-    """
-
-    __slots__ = ("_authority", "_root", "_scheme", "encrypted", "keys", "urls")
-
-    def __init__(self, base: str) -> None:
-        parts = urlsplit(base)
-        self._scheme, self._authority, self._root = parts.scheme, parts.netloc, parts.path
-        self.encrypted = parts.scheme == "https"
-        self.urls: dict[URL, URL] = {}
-        self.keys: ConnectionKeys = {}
-
-    def moved(self, asked: URL) -> URL:
-        """`asked` here; from now on it is in `urls`."""
-        url = URL.build(
-            scheme=self._scheme,
-            authority=self._authority,
-            path=self._root + asked.raw_path,
-            query_string=asked.raw_query_string,
-            encoded=True,
-        )
-        if len(self.urls) >= _MOST_URLS:
-            self.urls = {}
-        self.urls[asked] = url
-        return url
 
 
 class _Exchange:
@@ -288,14 +246,14 @@ class _Exchange:
         self,
         request: aiohttp.ClientRequest,
         asked: URL,
-        service: CalledService[_Origin],
+        service: CalledService[Origin],
         call: Call,
         connectors: _Connectors,
     ) -> None:
         self.request, self.asked, self.service, self.call, self._connectors = request, asked, service, call, connectors
         self._before = request.server_hostname, request.response_class, request.headers
 
-    def begins(self, attempt: Pick) -> _Origin:
+    def begins(self, attempt: Pick) -> Origin:
         """The request is to go to the member of this attempt; returns where that is."""
         request, service, asked = self.request, self.service, self.asked
         try:

@@ -47,23 +47,12 @@ class Call:
         hedges: whether `hedge_after` may say that there is to be a second attempt beside one.
     """
 
-    __slots__ = (
-        "_balancer",
-        "_budget_left",
-        "_log",
-        "_moves",
-        "_passage",
-        "_policy",
-        "_present",
-        "_replayable",
-        "_shared",
-        "_until",
-        "hedges",
-        "method",
-        "url",
-    )
-
+    hedges = False
     _shared: SharedCalls
+    _budget_left: float
+    _present: Pick | None = None
+    _passage: Passage | None = None
+    _moves: Moves | None = None
 
     def __init__(
         self,
@@ -75,14 +64,15 @@ class Call:
         started: float,
         log: logging.Logger,
     ) -> None:
-        self._policy, self._balancer, self._log = policy, balancer, log
-        self.method, self.url, self._replayable = method, url, replayable
+        self._policy = policy
+        self._balancer = balancer
+        self._log = log
+        self.method = method
+        self.url = url
+        self._replayable = replayable
         self._until = started + (CONNECT_BUDGET if policy.deadline is None else policy.deadline)
-        self.hedges = policy.hedge is not None
-        self._present: Pick | None = None
-        self._passage: Passage | None = None
-        self._moves: Moves | None = None
-        self._budget_left = 0.0
+        if policy.hedge is not None:
+            self.hedges = True
 
     def first(self, now: float) -> Pick:
         """The first attempt.
