@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from ..discovery.merging.snapshot import Snapshot
 from ..discovery.observer import Observers
 from .memory.chain import Sharing
+from .memory.pick import PickedFrom
 from .memory.service_memory import ServiceMemory
 from .service_state import ServiceState
 from .tier import Tier
@@ -30,6 +31,7 @@ class Derived(Generic[T]):
         tiers: made when a pick first excludes somebody: those who share the traffic, then the suspects.
         observers: who is told of picks.
         clock: what time is measured by.
+        source: what its picks come from.
         quick: the table, unless time alone may change it.
         due: when it does.
     """
@@ -37,13 +39,13 @@ class Derived(Generic[T]):
     __slots__ = (
         "clock",
         "due",
-        "eligible",
         "epoch",
         "memory",
         "observers",
         "quick",
         "sharing",
         "snapshot",
+        "source",
         "state",
         "table",
         "tiers",
@@ -64,5 +66,5 @@ class Derived(Generic[T]):
         self.observers = observers or _NO_OBSERVERS
         self.memory = _FORGETFUL if state is None else state.memory
         self.epoch = self.memory.epoch
-        self.eligible = shared.members
+        self.source = PickedFrom(snapshot, shared.members, None if state is None else state.memory, self.observers)
         self.tiers: list[Tier] | None = None

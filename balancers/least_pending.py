@@ -23,7 +23,7 @@ class LeastPending(TwoChoices):
     how = "fewer in flight than another"
 
     def cost(self, record: MemberRecord, loads: Loads, now: float) -> float:
-        return record.in_flight + 1 + (_PUNISHED if record.punished_until > now else 0.0)
+        return loads.pending[record.place] + 1 + (_PUNISHED if record.punished_until > now else 0.0)
 
     def better(self, table: Candidates, first: int, second: int) -> int:
         loads, weights, places = table.loads, table.weights, table.places

@@ -11,7 +11,7 @@ from ..drivers.members import Member
 from .balancer import Balancer, Excluded, Random, ReportingBalancer
 from .calls.policy import CallPolicy
 from .default_policy import default_policy
-from .memory.pick import Pick
+from .memory.pick import Pick, PickedFrom
 from .memory.policy import HealthPolicy
 from .shared_calls import SharedCalls
 from .table_balancer import TableBalancer
@@ -53,7 +53,7 @@ class Reporting:
         view = self._view
         if members != view.members:  # the same object for as long as they are equal
             view = self._view = Snapshot(member.service, members, members)
-        return Pick(member, view, members)
+        return Pick(member, PickedFrom(view, members))
 
     def wait(self, timeout: float) -> bool:
         """Such a balancer has its members already."""

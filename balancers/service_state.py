@@ -5,10 +5,11 @@ The memory itself is pure (`balancers.memory`); its lock, its clock and its plac
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from math import inf
+from threading import get_ident
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary, ref
 
@@ -16,7 +17,7 @@ from ..drivers.members import Member, Outcome
 from .memory.chain import Sharing
 from .memory.health import Health
 from .memory.member_record import MemberRecord
-from .memory.pick import LATE_AFTER, Pick
+from .memory.pick import LATE_AFTER, Pick, PickedFrom, Told
 from .memory.policy import HealthPolicy
 from .memory.service_memory import ServiceMemory, Visit
 from .shared_calls import SharedCalls
@@ -24,7 +25,6 @@ from .surroundings import Surroundings, surroundings_of
 
 if TYPE_CHECKING:
     from ..discovery.merging.snapshot import Snapshot
-    from ..discovery.observer import Observers
 
 __all__ = ["ServiceState", "state_if_any", "state_of", "states_of"]
 
@@ -59,6 +59,7 @@ class ServiceState:
         self.memory = ServiceMemory(
             health=Health(self._around().random, self.doubt, lambda: self._around().callers()),
             round_trip=lambda member: self._around().round_trip(member),
+            failed=self._failed,
         )
         self._shared: tuple[Snapshot, int, Sharing] | None = None
         self.calls = SharedCalls()
@@ -67,38 +68,23 @@ class ServiceState:
         self._seen: Snapshot | None = None
         self._watched: dict[int, float] = {}
 
-    def begin(
-        self,
-        member: Member,
-        snapshot: Snapshot,
-        eligible: Sequence[Member],
-        observers: Observers,
-        now: float | None = None,
-        how: str = "",
-    ) -> Pick:
-        """An attempt at `member`, which was picked from `snapshot`, where these were eligible.
+    def begin(self, member: Member, source: PickedFrom, now: float, how: str) -> Pick:
+        """An attempt at `member`, which was picked from `source`.
 
         Args:
-            now: by the clock of the registry; None for its present time.
+            now: by the clock of the registry.
             how: what chose the member, in a few words.
         """
         memory = self.memory
-        if now is None:
-            now = self.now()
-        if self._watched.get(threading.get_ident(), -math.inf) <= now:
+        if self._watched.get(get_ident(), -inf) <= now:
             self._watch(now)
-        untold = None
         with self._lock:
-            if snapshot is not self._seen:
-                self._see(snapshot, now)
-            if memory.untold:
-                untold, memory.untold = memory.untold, []
-            record = memory.begin(member, now)
-        for outcome in untold or ():
-            observers.attempt_ended(outcome.member.service, outcome)
-            observers.call_ended(outcome.member.service, outcome)
-        told = observers if observers.listening else None
-        return Pick(member, snapshot, eligible, record, memory.ended, told, now, how, self._failed, memory.loads)
+            if source.view is not self._seen and source.view is not None:
+                self._see(source.view, now)
+            record, pending = memory.begin(member, now)
+        if memory.untold and source.told is not None:
+            self._tell(source.told)
+        return Pick(member, source, record, pending, now, how)
 
     @property
     def health(self) -> HealthPolicy:
@@ -179,6 +165,13 @@ class ServiceState:
             self._seen = snapshot
             self.memory.see(snapshot.members, now)
 
+    def _tell(self, told: Told) -> None:
+        with self._lock:
+            untold, self.memory.untold = self.memory.untold, []
+        for outcome in untold:
+            told.attempt_ended(outcome.member.service, outcome)
+            told.call_ended(outcome.member.service, outcome)
+
     def _failed(self, outcome: Outcome, late: float) -> None:
         """A call to a member got no connection or no answer in time, and ended so many seconds after its time: the
         backends may want to look after the member, or this process after itself.
@@ -195,7 +188,7 @@ class ServiceState:
         """
         if len(self._watched) >= _MOST_WATCHED:
             self._watched.clear()
-        self._watched[threading.get_ident()] = now + _WATCH_EVERY
+        self._watched[get_ident()] = now + _WATCH_EVERY
         self.doubt()
 
     def doubt(self) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from ..drivers.errors import CircuitOpen
 from .calls.breaker import Breaker, CircuitBreaker, Passage
-from .calls.budget import RetryBudget
+from .calls.budget import SLOTS, RetryBudget
 from .calls.hedging import HeadTimes
+from .calls.policy import CallPolicy
 
 __all__ = ["SharedCalls"]
 
@@ -34,15 +35,19 @@ class SharedCalls:
         self.breakers: dict[CircuitBreaker, Breaker] = {}
         self.counters: dict[str, int] = {}
         self.wall = wall
-        self._terms: tuple[float, float] | None = None
+        self._policy: CallPolicy | None = None
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
 
-    def began(self, now: float, ratio: float, reserve: float) -> float:
-        """A call began; how many retries are left (`RetryBudget.left`)."""
-        self._terms = (ratio, reserve)
-        with self._lock:
-            return self.budget.deposit(now, ratio, reserve)
+    def began(self, now: float, policy: CallPolicy) -> float:
+        """A call by this policy began; how many retries are left (`RetryBudget.left`)."""
+        self._policy = policy
+        budget = self.budget
+        with self._lock:  # `RetryBudget.deposit` in one piece: every call pays for it
+            if now >= budget.turn_at:
+                budget.turn(int(now))
+            budget.calls = calls = budget.calls + 1
+        return policy.retry_ratio * calls + policy.retry_reserve * SLOTS - budget.moves.total
 
     def answered(self, now: float) -> None:
         """A call was answered."""
@@ -56,8 +61,8 @@ class SharedCalls:
 
     def left_at(self, now: float) -> float | None:
         """How many retries are left by the policy of the latest call; None before the first."""
-        terms = self._terms
-        return None if terms is None else self.left(now, *terms)
+        policy = self._policy
+        return None if policy is None else self.left(now, policy.retry_ratio, policy.retry_reserve)
 
     def withdraw(self, now: float, ratio: float, reserve: float) -> bool:
         """As `RetryBudget.withdraw`."""

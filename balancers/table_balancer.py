@@ -13,10 +13,10 @@ themselves, some pattern of members that are down would have the same one follow
 from __future__ import annotations
 
 import functools
-import math
 import random as global_random
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from ..discovery import Registry, default_registry
@@ -135,21 +135,22 @@ class TableBalancer(Generic[T]):
         registry = self._registry or default_registry.current()
         if registry is None or registry is not self._source:
             registry = self._turn_to(registry)
-        snapshot = registry.snapshot(self.service)
-        derived = self._derived
-        if derived.due != math.inf and derived.state is not None and (now := derived.clock()) >= derived.due:
-            derived.state.advance(now)
-            derived.due = derived.memory.due
-        if derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
-            derived = self._derive(registry, snapshot)
-        if derived.table is None:
-            derived = self._after_first_answer(registry)
+        snapshot, derived = registry.snapshot(self.service), self._derived
+        table = derived.table
+        if (
+            table is None
+            or derived.snapshot is not snapshot
+            or derived.epoch != derived.memory.epoch
+            or (derived.due != inf and derived.clock() >= derived.due)
+        ):
+            derived = self._up_to_date(registry, snapshot)
+            table = derived.table
         if exclude:
             member = self._pick_other(derived, exclude, registry)
-        elif derived.table is None:
+        elif table is None:
             raise self._unavailable(registry)
         else:
-            member = self.choose(derived.table)
+            member = self.choose(table)
         if derived.observers.listening:
             derived.observers.picked(self.service, member)
         return member
@@ -161,10 +162,9 @@ class TableBalancer(Generic[T]):
             NoMemberAvailable: nobody is there, or nobody else.
         """
         derived = self._derived
-        now = derived.clock()
-        memory = derived.memory
-        if (memory.ended or now >= memory.health.due) and derived.state is not None:
-            derived.state.settle(now)  # before the choice, not after it
+        now, memory, state = derived.clock(), derived.memory, derived.state
+        if now >= memory.settle_at and state is not None:
+            state.settle(now)  # before the choice, not after it
         if now >= memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
             member, how = visit
             derived.observers.picked(self.service, member)
@@ -172,10 +172,8 @@ class TableBalancer(Generic[T]):
             member, how = self.pick(exclude), "not tried before" if exclude else self.how
             if derived is not self._derived:
                 derived = self._derived
-                now = derived.clock()
-        if derived.state is None or derived.snapshot is None:
-            return Pick(member, derived.snapshot)
-        return derived.state.begin(member, derived.snapshot, derived.eligible, derived.observers, now, how)
+                now, state = derived.clock(), derived.state
+        return Pick(member, derived.source) if state is None else state.begin(member, derived.source, now, how)
 
     def call(self, exclude: Excluded = ()) -> OwnCall:
         """A call by whatever client, as a block (``with`` or ``async with``) that reports how it ended by itself.
@@ -232,8 +230,9 @@ class TableBalancer(Generic[T]):
 
     def default_policy(self) -> CallPolicy:
         """The policy of calls whose client was given none, as the variables of the registry say."""
-        registry = self._registry or default_registry.current()
-        return default_policy(registry if self._has_settings else None)  # type: ignore[arg-type]
+        if not self._has_settings:
+            return default_policy(None)
+        return default_policy(self._registry or default_registry.current())  # type: ignore[arg-type]
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
@@ -272,18 +271,28 @@ class TableBalancer(Generic[T]):
         if state is not None and self._health is not None:
             state.health, self._health = self._health, None
         clock = surroundings_of(registry).clock
-        shared, epoch, due = (Sharing((), ()), 0, math.inf) if state is None else state.share(snapshot)
+        shared, epoch, due = (Sharing((), ()), 0, inf) if state is None else state.share(snapshot)
         derived: Derived[T] = Derived(snapshot, state, shared, None, observers, clock)
         derived.due = due
         if shared.members and state is not None:
             derived.epoch = epoch
             derived.table = self.table_of(shared, snapshot, state, clock)
-            if due == math.inf:
+            if due == inf:
                 derived.quick = derived.table
         if shared.rest or len(snapshot.candidates) != len(snapshot.members):
-            derived.eligible = [member for tier in self._tiers(derived) for member in tier.members]
+            derived.source.eligible = [member for tier in self._tiers(derived) for member in tier.members]
         self._derived = derived
         return derived
+
+    def _up_to_date(self, registry: MemberSource, snapshot: Snapshot) -> Derived[T]:
+        """What is derived from this snapshot now."""
+        derived = self._derived
+        if derived.due != inf and derived.state is not None and (now := derived.clock()) >= derived.due:
+            derived.state.advance(now)
+            derived.due = derived.memory.due
+        if derived.snapshot is not snapshot or derived.epoch != derived.memory.epoch:
+            derived = self._derive(registry, snapshot)
+        return self._after_first_answer(registry) if derived.table is None else derived
 
     def _visit(self, now: float) -> Visit | None:
         """A member that has to be called whatever the balancer would choose, as far as the present view has it."""

@@ -98,10 +98,15 @@ class TwoChoices(TableBalancer[Candidates]):
     def choose(self, table: Candidates) -> Member:
         place = self._of_two(table)
         if self.bad(table, place) and table.count > 2:
-            for _ in range(_MORE_PAIRS):
-                place = self.better(table, place, self._of_two(table))
-                if not self.bad(table, place):
-                    break
+            return self.among_more(table, place)
+        return table.members[place]
+
+    def among_more(self, table: Candidates, place: int) -> Member:
+        """The better one of the candidate at `place`, which is bad, and a few more pairs."""
+        for _ in range(_MORE_PAIRS):
+            place = self.better(table, place, self._of_two(table))
+            if not self.bad(table, place):
+                break
         return table.members[place]
 
     def retry_weights(self, weights: Sequence[float]) -> Sequence[float]:

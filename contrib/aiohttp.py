@@ -19,7 +19,6 @@ import weakref
 from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 try:
     import aiohttp
@@ -29,6 +28,7 @@ except ModuleNotFoundError as error:
 from aiohttp.payload import BytesPayload
 from yarl import URL
 
+from ..balancers.calls.call import Call
 from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy
 from ..balancers.calls.service import CalledService, ClientErrors
@@ -37,6 +37,7 @@ from ..balancers.calls.urls import UnusableAddress
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
 from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
+from .aiohttp_origins import Origin
 from .aiohttp_responses import SCHEMES, DiscoveryResponse, responses
 from .hedged import Ended, sent_with_a_hedge
 from .service_hosts import GivenBalancers, ServiceHosts
@@ -130,8 +131,8 @@ class DiscoveryMiddleware:
         policy: CallPolicy | None = None,
     ) -> None:
         chosen = given_policy(policy, attempts, deadline)
-        self._hosts: ServiceHosts[_Origin] = ServiceHosts(
-            services, balancer, chosen, _ERRORS, _origin, logger, SCHEMES, self._retire
+        self._hosts: ServiceHosts[Origin] = ServiceHosts(
+            services, balancer, chosen, _ERRORS, Origin, logger, SCHEMES, self._retire
         )
         self._connectors: _Connectors = weakref.WeakKeyDictionary()
         self._present: dict[str, set[tuple[str, int]]] = {}
@@ -157,20 +158,21 @@ class DiscoveryMiddleware:
         if failed is not None:
             raise failed
         now = monotonic()
-        exchange = _Exchange(request, service, self._connectors, now)
-        call = exchange.call
+        body = request.body
+        call = service.call(request.method, asked, not body or _replayable(body), now)
         if not service.ready:
             await service.wait_async(now)
             now = monotonic()
         attempt = service.first(call, request, now)
+        exchange = _Exchange(request, asked, service, call, self._connectors)
         while True:
             try:
                 if attempt.delay:
                     await asyncio.sleep(attempt.delay)
                 after = call.hedge_after(monotonic()) if call.hedges else None
                 if after is None:
-                    exchange.begins(attempt)
-                    if attempt.answer_limit is None and has_idle_connection(request):
+                    origin = exchange.begins(attempt)
+                    if attempt.answer_limit is None and has_idle_connection(request, origin.keys):
                         response = await handler(request)
                     else:
                         response = await exchange.in_time(attempt, handler)
@@ -181,7 +183,6 @@ class DiscoveryMiddleware:
                         raise ended.error
                     assert ended.response is not None
                     response = ended.response
-                exchange.restore()
                 following = exchange.answered(attempt, response)
                 if following is None:
                     return response
@@ -215,25 +216,6 @@ discovery_middleware = DiscoveryMiddleware
 
 _Connectors = weakref.WeakKeyDictionary[aiohttp.BaseConnector, asyncio.AbstractEventLoop]
 """Those that may have connections to members, and their event loops."""
-_Origin = tuple[str, str, str]
-"""Scheme, host with port, and root path."""
-
-
-@functools.lru_cache(256)
-def _moved(asked: URL, scheme: str, authority: str, root: str) -> URL:
-    """`asked` at another origin. Programs ask for the same URLs again and again, and making one takes 5 µs."""
-    return URL.build(
-        scheme=scheme,
-        authority=authority,
-        path=root + asked.raw_path,
-        query_string=asked.raw_query_string,
-        encoded=True,
-    )
-
-
-def _origin(base: str) -> _Origin:
-    parts = urlsplit(base)
-    return parts.scheme, parts.netloc, parts.path
 
 
 class _Exchange:
@@ -261,19 +243,23 @@ class _Exchange:
     left: bool
 
     def __init__(
-        self, request: aiohttp.ClientRequest, service: CalledService[_Origin], connectors: _Connectors, now: float
+        self,
+        request: aiohttp.ClientRequest,
+        asked: URL,
+        service: CalledService[Origin],
+        call: Call,
+        connectors: _Connectors,
     ) -> None:
-        self.request, self.service, self._connectors = request, service, connectors
-        self.asked = asked = request.url
+        self.request, self.asked, self.service, self.call, self._connectors = request, asked, service, call, connectors
         self._before = request.server_hostname, request.response_class, request.headers
-        self.call = service.call(request.method, asked, _replayable(request.body), now)
 
-    def begins(self, attempt: Pick) -> None:
-        """The request is to go to the member of this attempt."""
+    def begins(self, attempt: Pick) -> Origin:
+        """The request is to go to the member of this attempt; returns where that is."""
         request, service, asked = self.request, self.service, self.asked
         try:
-            scheme, authority, root = service.origins.of(attempt.member, SCHEMES[asked.scheme], service.view)
-            request.url = url = _moved(asked, scheme, authority, root)
+            origin = service.origins.of(attempt.member, SCHEMES[asked.scheme], service.view)
+            url = origin.urls.get(asked)
+            request.url = origin.moved(asked) if url is None else url
         except (UnusableAddress, ValueError) as error:
             raise aiohttp.ClientConnectorError(request.connection_key, OSError(0, str(error))) from error
         if attempt.watched is not None:
@@ -281,9 +267,10 @@ class _Exchange:
             request.headers.update(attempt.watched.headers)
         if request.proxy is not None:
             request.proxy = request.proxy_auth = request.proxy_headers = None
-        if url.scheme == "https" and request.server_hostname is None:
+        if origin.encrypted and request.server_hostname is None:
             request.server_hostname = service.host
-        request.response_class = responses[self._before[1]]
+        request.response_class = responses[request.response_class]
+        return origin
 
     def restore(self) -> None:
         """The request is what it was: another middleware may use it once more."""
@@ -334,11 +321,13 @@ class _Exchange:
         return made(*args, **kwargs)
 
     def answered(self, attempt: Pick, response: aiohttp.ClientResponse) -> Pick | None:
-        """What follows the head of an answer: nothing, or another attempt."""
-        service, call = self.service, self.call
+        """What follows the head of an answer: nothing, or another attempt. The request is what it was."""
+        service, call, request, now = self.service, self.call, self.request, monotonic()
+        request.url = self.asked
+        request.server_hostname, request.response_class, request.headers = self._before
         try:
             following = service.answered(
-                call, attempt, response.status, lambda name: response.headers.get(name), self.request, monotonic()
+                call, attempt, response.status, lambda name: response.headers.get(name), request, now
             )
         except BaseException:
             response.close()
@@ -346,9 +335,9 @@ class _Exchange:
         if following is not None:
             response.close()
         elif isinstance(response, DiscoveryResponse):
-            response.is_answer(call, attempt, service.balancer)
+            response.is_answer(call, attempt, now)
         else:  # of a middleware behind this one
-            attempt.ended(monotonic(), True)
+            attempt.ended(now, True)
         return following
 
 
@@ -357,8 +346,8 @@ async def _discard(response: aiohttp.ClientResponse) -> None:
 
 
 def _replayable(body: object) -> bool:
-    """Whether a body is in memory: none, bytes, text, JSON, a form, or a form of several such parts."""
-    if not body or isinstance(body, BytesPayload):
+    """Whether a body is in memory: bytes, text, JSON, a form, or a form of several such parts."""
+    if isinstance(body, BytesPayload):
         return True
     return isinstance(body, aiohttp.MultipartWriter) and all(isinstance(part, BytesPayload) for part, _, _ in body)
 

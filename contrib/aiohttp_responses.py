@@ -9,14 +9,13 @@ import aiohttp
 from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
-from ..balancers import Balancer
 from ..balancers.calls.call import Call
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.trail import Attempt
 from ..balancers.calls.urls import member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member
-from .aiohttp_internals import replace_cookies
+from .aiohttp_internals import has_cookies, replace_cookies
 
 __all__ = ["SCHEMES", "DiscoveryResponse", "responses"]
 
@@ -38,14 +37,14 @@ class DiscoveryResponse(aiohttp.ClientResponse):
     """
 
     member: Member
-    _balanced_call: Call
+    _balanced_call: Call | None = None
     _balanced_attempt: Pick | None = None
     _balanced_headers: CIMultiDictProxy[str] | None = None
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts of the call, this one included."""
-        return self._balanced_call.trail
+        return () if self._balanced_call is None else self._balanced_call.trail
 
     @property
     def request_info(self) -> aiohttp.RequestInfo:
@@ -55,31 +54,35 @@ class DiscoveryResponse(aiohttp.ClientResponse):
     @property
     def headers(self) -> CIMultiDictProxy[str]:
         """The headers, in the caller's terms."""
-        translated = self._balanced_headers
-        return super().headers if translated is None else translated
+        if self._balanced_headers is None:
+            headers, call = super().headers, self._balanced_call
+            if call is None:  # it is no answer of a call, or not yet
+                return headers
+            self._balanced_headers = self._translated(headers, call) if _are_translated(headers) else headers
+        return self._balanced_headers
 
-    def is_answer(self, call: Call, attempt: Pick, balancer: Balancer) -> None:
-        """Called once, when this is the answer of the call: tell `attempt` when the body ends, which may be now.
-
-        Args:
-            balancer: knows the members.
-        """
-        self.member, self._balanced_call, self._balanced_attempt = attempt.member, call, attempt
-        headers = super().headers
-        if any(map(headers.__contains__, _TRANSLATED)):
-            scheme = member_scheme(SCHEMES[self.url.scheme], attempt.member)
-            self._translate(headers, Terms(str(self.url), attempt.member, scheme, balancer.members))
+    def is_answer(self, call: Call, attempt: Pick, now: float) -> None:
+        """Called once, when this is the answer of the call: tell `attempt` when the body ends, which may be now."""
+        self.member, self._balanced_call = attempt.member, call
+        if has_cookies(self):
+            replace_cookies(self, self.headers.getall(hdrs.SET_COOKIE, ()))
+        content = self.content
+        if content.is_eof() and self.status != _SWITCHED:
+            attempt.ended(now, True)
+            return
+        self._balanced_attempt = attempt
         if self.status != _SWITCHED:
-            self.content.on_eof(self._complete)
+            content.on_eof(self._complete)
 
-    def _translate(self, headers: CIMultiDictProxy[str], terms: Terms) -> None:
-        translated = self._balanced_headers = CIMultiDictProxy(
+    def _translated(self, headers: CIMultiDictProxy[str], call: Call) -> CIMultiDictProxy[str]:
+        scheme = member_scheme(SCHEMES[self.url.scheme], self.member)
+        terms = Terms(str(self.url), self.member, scheme, call.members)
+        return CIMultiDictProxy(
             CIMultiDict(
                 (name, terms.header(name.lower(), value) if name.lower() in TRANSLATED else value)
                 for name, value in headers.items()
             )
         )
-        replace_cookies(self, translated.getall(hdrs.SET_COOKIE, ()))
 
     def _complete(self) -> None:
         attempt, self._balanced_attempt = self._balanced_attempt, None
@@ -101,6 +104,11 @@ class DiscoveryResponse(aiohttp.ClientResponse):
         attempt, self._balanced_attempt = self._balanced_attempt, None
         if attempt is not None:
             attempt.ended(monotonic(), self.status == _SWITCHED)
+
+
+def _are_translated(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether any of the headers may be another in the caller's terms."""
+    return any(name in headers for name in _TRANSLATED)
 
 
 class _Kinds(dict[type[aiohttp.ClientResponse], type[DiscoveryResponse]]):

@@ -320,8 +320,9 @@ class Registry(CallFindings, Draining):
         self._refuse_inherited()
         if (run := self._run) is None or not self._running:
             return RegistryStatus(running=False)
-        presence, configuration = run.registration.presence, run.configuration()
-        return running_status(run.view.snapshots(), run.backends(), run.self_doubt.known, presence, configuration)
+        presence, configuration, backends = run.registration.presence, run.configuration(), run.backends()
+        snapshots, authority = run.view.at_one_moment(backend.mode for backend in backends)
+        return running_status(snapshots, backends, authority, run.self_doubt.known, presence, configuration)
 
     def explain(self, service: str) -> str:
         """One line on why there may be nobody to pick (every `NoMemberAvailable` has it): the service, the modes, and

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import anyio
 
@@ -124,6 +124,13 @@ class SharedView:
     def services(self) -> tuple[str, ...]:
         """See `MergedView.services`; without the lock."""
         return self._merged.services()
+
+    def at_one_moment(self, modes: Iterable[str]) -> tuple[tuple[Snapshot, ...], dict[str, tuple[bool, str]]]:
+        """See `MergedView.snapshots` and, by mode, `MergedView.authority`. Whoever reads one after the other may see a
+        driver that does not count any more, and its members as if it did.
+        """
+        with self._lock:
+            return self._merged.snapshots(), {mode: self._merged.authority(mode) for mode in modes}
 
     def authority(self, mode: str) -> tuple[bool, str]:
         """See `MergedView.authority`; without the lock."""

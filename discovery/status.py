@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -131,12 +131,22 @@ class RegistryStatus:
 
 def running_status(
     snapshots: Sequence[Snapshot],
-    backends: tuple[BackendStatus, ...],
+    backends: Iterable[BackendStatus],
+    authority: Mapping[str, tuple[bool, str]],
     doubt: str,
     presence: str,
     configuration: RemoteStatus | None,
 ) -> RegistryStatus:
-    """The status of a registry that runs."""
+    """The status of a registry that runs.
+
+    Args:
+        authority: whether each backend's view counts, and why not, when the snapshots were what they are; that of
+            `backends` may be older.
+    """
+    backends = tuple(
+        attrs.evolve(backend, authoritative=authority[backend.mode][0], reason=authority[backend.mode][1])
+        for backend in backends
+    )
     members = sum(len(snapshot.members) for snapshot in snapshots)
     stale = tuple(snapshot.service for snapshot in snapshots if snapshot.stale)
     return RegistryStatus(

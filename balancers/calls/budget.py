@@ -14,7 +14,7 @@ per second that is 1.7 attempts per call.
 
 from __future__ import annotations
 
-__all__ = ["MOST_LENT", "RetryBudget"]
+__all__ = ["MOST_LENT", "SLOTS", "RetryBudget"]
 
 SLOTS = 10
 """Of one second each."""
@@ -32,53 +32,56 @@ class RetryBudget:
     What is told late, by a thread that was held up, counts in the present second.
 
     Attributes:
+        calls: in the last ten seconds. Until `turn_at` one more is counted by `calls += 1`.
+        moves: the retries in the last ten seconds.
+        turn_at: when the present second is over, and `turn` is to be called.
         watching: whether `answered` has to be told: not while nobody asked for a retry in the last ten seconds.
     """
 
     __slots__ = (
         "_answered",
         "_asked",
-        "_calls",
         "_earlier",
         "_hedges",
         "_lent",
-        "_moves",
         "_second",
-        "_turn_at",
         "_under_way",
+        "calls",
+        "moves",
+        "turn_at",
         "watching",
     )
 
     def __init__(self) -> None:
         self._second = -SLOTS
-        self._turn_at: float = self._second + 1
+        self.turn_at: float = self._second + 1
         # The calls of all ten seconds; those of the present one are in no slot before it ends, for every call pays.
-        self._calls = 0
-        self._earlier, self._moves, self._hedges, self._answered, self._lent = (_Sum() for _ in range(5))
+        self.calls = 0
+        self._earlier, self.moves, self._hedges, self._answered, self._lent = (Sum() for _ in range(5))
         self._under_way: list[float] = []
         self.watching = False
         self._asked = -SLOTS
 
     def deposit(self, now: float, ratio: float = 0.0, reserve: float = 0.0) -> float:
-        """A call began; how many retries are allowed now, as `left` says. In one piece: every call pays for it."""
-        if now >= self._turn_at:
-            self._turn(int(now))
-        self._calls += 1
-        return ratio * self._calls + reserve * SLOTS - self._moves.total
+        """A call began; how many retries are allowed now, as `left` says."""
+        if now >= self.turn_at:
+            self.turn(int(now))
+        self.calls += 1
+        return ratio * self.calls + reserve * SLOTS - self.moves.total
 
     def answered(self, now: float) -> None:
         """A call was answered."""
-        if now >= self._turn_at:
-            self._turn(int(now))
+        if now >= self.turn_at:
+            self.turn(int(now))
         answered = self._answered
         answered.counts[self._second % SLOTS] += 1
         answered.total += 1
 
     def left(self, now: float, ratio: float, reserve: float) -> float:
         """How many retries are allowed now; below 0 after policies that allow more than this one."""
-        if now >= self._turn_at:
-            self._turn(int(now))
-        return ratio * self._calls + reserve * SLOTS - self._moves.total
+        if now >= self.turn_at:
+            self.turn(int(now))
+        return ratio * self.calls + reserve * SLOTS - self.moves.total
 
     def withdraw(self, now: float, ratio: float, reserve: float) -> bool:
         """Take one for a retry; whether there was one."""
@@ -86,25 +89,25 @@ class RetryBudget:
         self.watching, self._asked = True, self._second
         if left < 1 - _SLACK:
             return False
-        self._moves.add(self._second)
+        self.moves.add(self._second)
         return True
 
     def hedge(self, now: float, ratio: float, reserve: float, most_extra: float) -> bool:
         """Take one for a second attempt beside the first; whether there was one, within this share of the calls."""
-        if self.left(now, ratio, reserve) < 1 - _SLACK or (self._hedges.total + 1 > most_extra * self._calls + _SLACK):
+        if self.left(now, ratio, reserve) < 1 - _SLACK or (self._hedges.total + 1 > most_extra * self.calls + _SLACK):
             return False
-        self._moves.add(self._second)
+        self.moves.add(self._second)
         self._hedges.add(self._second)
         return True
 
     def give_back(self) -> None:
         """The retry was not made, because there is nobody to try."""
-        self._moves.take_back(self._second)
+        self.moves.take_back(self._second)
 
     def lend(self, now: float) -> bool:
         """One more for a call of which nothing can have been done; `settle` says that it is over."""
-        if now >= self._turn_at:
-            self._turn(int(now))
+        if now >= self.turn_at:
+            self.turn(int(now))
         self._under_way = [begun for begun in self._under_way if begun > now - SLOTS]  # who never told is forgotten
         if len(self._under_way) >= MOST_LENT or self._lent.total >= self._answered.total:
             return False
@@ -117,16 +120,17 @@ class RetryBudget:
         if begun in self._under_way:
             self._under_way.remove(begun)
 
-    def _turn(self, second: int) -> None:
-        self._earlier.add(self._second, self._calls - self._earlier.total)
-        for counted in (self._earlier, self._moves, self._hedges, self._answered, self._lent):
+    def turn(self, second: int) -> None:
+        """This second begins; it is a later one than the present."""
+        self._earlier.add(self._second, self.calls - self._earlier.total)
+        for counted in (self._earlier, self.moves, self._hedges, self._answered, self._lent):
             counted.clear(max(self._second + 1, second - SLOTS + 1), second)
-        self._calls = self._earlier.total
-        self._second, self._turn_at = second, second + 1
+        self.calls = self._earlier.total
+        self._second, self.turn_at = second, second + 1
         self.watching = second - self._asked < SLOTS
 
 
-class _Sum:
+class Sum:
     """How often something happened in the last ten seconds."""
 
     __slots__ = ("counts", "total")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ...drivers.errors import NoMemberAvailable
@@ -47,23 +47,12 @@ class Call:
         hedges: whether `hedge_after` may say that there is to be a second attempt beside one.
     """
 
-    __slots__ = (
-        "_balancer",
-        "_budget_left",
-        "_log",
-        "_moves",
-        "_passage",
-        "_policy",
-        "_present",
-        "_replayable",
-        "_shared",
-        "_until",
-        "hedges",
-        "method",
-        "url",
-    )
-
+    hedges = False
     _shared: SharedCalls
+    _budget_left: float
+    _present: Pick | None = None
+    _passage: Passage | None = None
+    _moves: Moves | None = None
 
     def __init__(
         self,
@@ -75,14 +64,15 @@ class Call:
         started: float,
         log: logging.Logger,
     ) -> None:
-        self._policy, self._balancer, self._log = policy, balancer, log
-        self.method, self.url, self._replayable = method, url, replayable
+        self._policy = policy
+        self._balancer = balancer
+        self._log = log
+        self.method = method
+        self.url = url
+        self._replayable = replayable
         self._until = started + (CONNECT_BUDGET if policy.deadline is None else policy.deadline)
-        self.hedges = policy.hedge is not None
-        self._present: Pick | None = None
-        self._passage: Passage | None = None
-        self._moves: Moves | None = None
-        self._budget_left = 0.0
+        if policy.hedge is not None:
+            self.hedges = True
 
     def first(self, now: float) -> Pick:
         """The first attempt.
@@ -99,16 +89,15 @@ class Call:
         if policy.breaker is not None:
             self._passage = self._balancer.calls.let_through(policy.breaker, "breaker" in policy.dry_run, now)
         try:
-            pick = self._balancer.begin()
+            self._present = pick = self._balancer.begin()
         except BaseException:
             self.cancelled(now)
             raise
-        self._shared = self._balancer.calls
-        self._budget_left = self._shared.began(now, policy.retry_ratio, policy.retry_reserve)
-        self._present = pick
+        self._shared = shared = self._balancer.calls
+        self._budget_left = shared.began(now, policy)
         pick.started = now
         most = policy.attempts
-        if len(pick.eligible) < most:
+        if len(pick.source.eligible) < most:
             most = still_to_try(pick, [pick.member], most)
         pick.connect_limit = left / most
         if policy.deadline is not None or policy.attempt_timeout is not None:
@@ -137,35 +126,36 @@ class Call:
 
     def answered(self, present: Pick, status: int, header: Callable[[str], str | None], now: float) -> Pick | None:
         """The attempt after `present`, which was answered with `status`; None: that is the answer to the call."""
-        if self._policy.attempt_timeout is not None and self._attempt_timeout is None:
-            self._dry_run("attempt_timeout", now - present.started >= self._policy.attempt_timeout)
+        policy, shared = self._policy, self._shared
+        if policy.attempt_timeout is not None and self._attempt_timeout is None:
+            self._dry_run("attempt_timeout", now - present.started >= policy.attempt_timeout)
         if self._moves is not None:
             self._settle_loan()
-        self._present = present
+            self._present = present
         if status < 400:
-            if self._policy.hedge is not None:
-                self._shared.head(now - present.started)
-            if self._shared.budget.watching:
-                self._shared.answered(now)
+            if policy.hedge is not None:
+                shared.head(now - present.started)
+            if shared.budget.watching:
+                shared.answered(now)
             if self._passage is not None:
                 self._end(True, now)
             return None
-        present.retry_after = wait = retry_after(header, self._shared.wall)
+        present.retry_after = wait = retry_after(header, shared.wall)
         head = present.head
         seconds = now - present.started if head is None else head[1]
         outcome = Outcome(present.member, Reached.ANSWERED, status, seconds, seconds, False, wait)
         named = header(NOT_PROCESSED) if status == 503 else None
-        move = after_answer(outcome, self._policy, self.method, self._replayable, named)
-        if move.rule in self._policy.dry_run:
-            self._dry_run(move.rule, self.begun < self._policy.attempts and now < self._until)
-            by_status = status_moves(outcome, self._policy, self.method, self._replayable)
-            move = by_status if by_status.rule not in self._policy.dry_run else Move.STAY
+        move = after_answer(outcome, policy, self.method, self._replayable, named)
+        if move.rule in policy.dry_run:
+            self._dry_run(move.rule, self.begun < policy.attempts and now < self._until)
+            by_status = status_moves(outcome, policy, self.method, self._replayable)
+            move = by_status if by_status.rule not in policy.dry_run else Move.STAY
         following = self._following(present, outcome, move, str(status), None, now)
         if following is not None:
             present.done(outcome, last=False)
             return following
         if status < 500:
-            self._shared.answered(now)
+            shared.answered(now)
         self._end(status < 500, now)
         return None
 
@@ -214,6 +204,10 @@ class Call:
         """The caller gave the call up, which says nothing about the service."""
         self._settle_loan()
         self._end(None, now)
+
+    def members(self) -> Iterable[Member]:
+        """All members of the service now."""
+        return self._balancer.members()
 
     @property
     def begun(self) -> int:

@@ -40,7 +40,7 @@ def still_to_try(pick: Pick, tried: Sequence[Member], attempts: int) -> int:
     """How many of so many attempts, of which this is one, there may be: of the members that are left each is tried
     once. Each gets its share of the time.
     """
-    if len(pick.eligible) - len(tried) + 1 >= attempts:
+    if len(pick.source.eligible) - len(tried) + 1 >= attempts:
         return attempts
     keys = {member.key for member in tried}
-    return max(1, min(attempts, 1 + sum(member.key not in keys for member in pick.eligible)))
+    return max(1, min(attempts, 1 + sum(member.key not in keys for member in pick.source.eligible)))

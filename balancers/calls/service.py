@@ -112,8 +112,9 @@ class CalledService(Generic[T]):
             raise self._errors.no_member(str(error), request=request) from error
         except DeadlineOver as error:
             raise self._errors.timed_out(str(error), request=request) from error
-        if pick.view is not self.view:
-            self.view = pick.view
+        view = pick.source.view
+        if view is not self.view:
+            self.view = view
             self._changed(staying(self.balancer.members()))
         if watching.watcher is not None:
             pick.watched = watched(call, pick)

@@ -39,9 +39,9 @@ class Loads:
     """Of each place that a member has here:
 
     Attributes:
-        pending: its calls in flight.
+        pending: its calls in flight. It is changed without a lock when a call ends; `show` puts right what two threads
+            that did so at the same moment made of it.
         averages: its peak EWMA, in seconds times a factor that is the same for all.
-        costs: the same times the calls in flight and one more.
         punished: the places of members that come after the others, with the time until when.
         waiting: when the first call began that it was given since it last answered anything; infinite without one.
 
@@ -50,18 +50,16 @@ class Loads:
     Attributes:
         far_above: an average above this is far above what the better ones of the members take, as of the last second.
         patience: seconds without an answer that are far more than answers take.
-        late_before: who has been waited for since before then is late.
+        heard: when any member answered last. Who has been waited for since before `heard - patience` is late.
     """
 
     __slots__ = (
         "_free",
-        "_heard",
         "_punished_looked_at",
         "_since",
         "averages",
-        "costs",
         "far_above",
-        "late_before",
+        "heard",
         "move_on_at",
         "patience",
         "pending",
@@ -71,7 +69,6 @@ class Loads:
 
     def __init__(self) -> None:
         self.pending: list[int] = []
-        self.costs = array("d")
         self.averages = array("d")
         self.punished: dict[int, float] = {}
         self._free: list[int] = []
@@ -79,30 +76,33 @@ class Loads:
         self._punished_looked_at = 0.0
         self.far_above = self.patience = inf
         self.waiting = array("d")
-        self._heard = self.late_before = -inf
+        self.heard = -inf
 
     def place(self) -> int:
         """A place for one member more."""
         if self._free:
             return self._free.pop()
         self.pending.append(0)
-        self.costs.append(0.0)
         self.averages.append(0.0)
         self.waiting.append(inf)
         return len(self.pending) - 1
 
     def leave(self, place: int) -> None:
         """The place is another's from now on."""
-        self.pending[place], self.costs[place], self.averages[place] = 0, 0.0, 0.0
+        self.pending[place], self.averages[place] = 0, 0.0
         self.waiting[place] = inf
         self.punished.pop(place, None)
         self._free.append(place)
 
     def show(self, place: int, ewma: float, stamp: float, pending: int) -> None:
-        """The peak EWMA at `place` is this, as of `stamp`, and so many calls are in flight."""
-        average = self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
+        """The peak EWMA at `place` is this, as of `stamp`, and so many calls are in flight.
+
+        A member that is forgotten has a place below 0, and is not shown.
+        """
+        if place < 0:
+            return
+        self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
         self.pending[place] = pending
-        self.costs[place] = average * (pending + 1)
         if not pending:
             self.waiting[place] = inf
 
@@ -111,23 +111,29 @@ class Loads:
         return exp((now - self._since) / DECAY_SECONDS)
 
     def answered(self, place: int, now: float) -> None:
-        """The member at `place` has answered something. From any thread: it only assigns."""
-        self.waiting[place] = inf
-        if now > self._heard:
-            self._heard, self.late_before = now, now - self.patience
+        """The member at `place` has answered something, unless it is forgotten. From any thread: it only assigns."""
+        if place >= 0:
+            self.waiting[place] = inf
+        if now > self.heard:
+            self.heard = now
+
+    def ended(self, place: int) -> None:
+        """A call to the member at `place` has ended, which will be counted later."""
+        if place >= 0:
+            self.pending[place] -= 1
 
     def not_waiting(self, place: int, began: float) -> None:
         """The call to the member at `place` that began then is not to be answered yet."""
-        if self.waiting[place] == began:
+        if place >= 0 and self.waiting[place] == began:
             self.waiting[place] = inf
 
     def late_cost(self, place: int) -> float:
         """What the member at `place` costs, which is late: as if its answers took as long as it has been waited for,
         if that is more.
         """
-        heard = self._heard
+        heard = self.heard
         waited = (heard - self.waiting[place]) * self.scale(heard)
-        return max(self.costs[place], waited * (self.pending[place] + 1))
+        return max(self.averages[place], waited) * (self.pending[place] + 1)
 
     def compare(self, places: Iterable[int], seconds: Iterable[float]) -> None:
         """Set `far_above` by what the members at these places take, at least one, and `patience` by what each took
@@ -137,7 +143,6 @@ class Loads:
         averages, taken = sorted([self.averages[place] for place in places]), sorted(seconds)
         third = (len(averages) - 1) // 3
         self.far_above, self.patience = _FAR_ABOVE * averages[third], _FAR_ABOVE * taken[third]
-        self.late_before = self._heard - self.patience
 
     def outdated(self, now: float) -> bool:
         """Whether all have to be shown anew, because the common moment has been moved on."""

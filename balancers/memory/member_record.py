@@ -23,6 +23,7 @@ is slow would get its calls.
 from __future__ import annotations
 
 import math
+from math import exp
 
 import attrs
 
@@ -73,6 +74,7 @@ class MemberRecord:
         unconnected: whether the last attempt got no connection.
         slow_since: since when `latency` has been above the limit for slow members; None if it is not.
         slow_answers: answers since then.
+        queued: whether it is among those that may have to be called because they had no call for long.
         window: how many calls of the last ten seconds failed; None without a call.
     """
 
@@ -102,6 +104,7 @@ class MemberRecord:
     unconnected: bool = False
     slow_since: float | None = None
     slow_answers: int = 0
+    queued: bool = False
     window: SuccessWindow | None = None
 
     def end(self, outcome: Outcome | None, now: float, *, doubtful: bool = False) -> bool | None:
@@ -154,19 +157,36 @@ class MemberRecord:
         self.answered += 1
         if not complete:
             self.incomplete += 1
-        # As in `_average_answers`, at once: both fall by the same law, mostly from the same time on.
-        stamp, latency = self.stamp, self.latency
-        kept = math.exp((stamp - now) / DECAY_SECONDS) if now > stamp else 1.0
-        if latency is None or stamp != self.latency_stamp:
-            self._average_answers(seconds, now)
+        # What follows is `_average_answers`, `_average` and `window.add` in one piece, for nearly all calls end here.
+        # Both averages fall by the same law, mostly from the same time on.
+        stamp, average, latency, window = self.stamp, self.average, self.latency, self.window
+        if now > stamp:
+            kept = exp((stamp - now) / DECAY_SECONDS)
+            self.stamp = now
         else:
-            self.latency = latency * kept + seconds * (1.0 - kept)
-            self.latency_stamp = max(now, stamp)
-        self._average(seconds, kept, True, now)
-        self.unconnected, self.consecutive, self.punished_until = False, 0, -math.inf
-        if self.window is None:
-            self.window = SuccessWindow()
-        self.window.add(False, now)
+            kept, now = 1.0, stamp
+        if latency is not None and stamp == self.latency_stamp:
+            self.latency = seconds + (latency - seconds) * kept
+            self.latency_stamp = now
+        else:
+            self._average_answers(seconds, now)
+        if kept < _STALE or self.penalty or not self.learned:
+            self._average(seconds, kept, True, now)
+        else:
+            if seconds > average:
+                most = _MOST_RISE * average
+                average = most if seconds > most else seconds
+            else:
+                weight = 1.0 - kept
+                average += (seconds - average) * (weight if weight > _LEAST_WEIGHT else _LEAST_WEIGHT)
+            self.ewma = self.average = average
+        if self.consecutive:
+            self.unconnected, self.consecutive, self.punished_until = False, 0, -math.inf
+        if window is None:
+            window = self.window = SuccessWindow()
+        if now >= window.turn_at:
+            window.turn(now)
+        window.calls += 1
 
     def slower_than(self, limit: float, now: float) -> float:
         """For how many seconds the answers have taken longer on average than `limit`; to ask after each answer."""

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from ...drivers.members import Member, Outcome, Reached
-from .loads import Loads
 from .member_record import MemberRecord
 from .verdict import says_well
 
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
+    from .service_memory import ServiceMemory
 
-__all__ = ["LATE_AFTER", "Ended", "Pick", "Told", "Watched"]
+__all__ = ["LATE_AFTER", "Ended", "Pick", "PickedFrom", "Told", "Watched"]
 
-Answered = tuple[float, bool]
-"""What is told of an answer that says nothing against the member, when nobody else listens: the seconds to its head,
-and whether it ended well. An `Outcome` takes ten times as long to make.
-"""
-
-Ended = tuple[MemberRecord, Outcome | Answered | None, bool, float, float, bool]
+Ended = tuple[MemberRecord, Outcome | float | None, bool, float, float, bool]
 """Whose attempt ended, how, whether an observer has to be told of it still, when the attempt began and when it ended,
 and whether its timeout was late.
+
+Of an answer that says nothing against the member, when nobody else listens, the second is the seconds to its head, and
+the third whether it ended well: an `Outcome` takes ten times as long to make.
 """
 
 _LEAST_ERROR = 400
@@ -37,7 +34,14 @@ LATE_AFTER = 0.1
 
 
 class Told(Protocol):
-    """Who is told of outcomes; the observers of a registry are."""
+    """Who is told of outcomes; the observers of a registry are.
+
+    Attributes:
+        listening: whether anybody is.
+    """
+
+    @property
+    def listening(self) -> bool: ...
 
     def attempt_failed(self, service: str, outcome: Outcome) -> None:
         """An attempt got no answer."""
@@ -66,19 +70,43 @@ class Watched(Protocol):
         """
 
 
+class PickedFrom:
+    """What a balancer picks from for as long as nothing changes: the same object for all its picks of that time.
+
+    Attributes:
+        view: the snapshot; None for a balancer of somebody else's.
+        eligible: whom the picks of one call can go to, one after the other.
+        memory: where ends are counted; None: nowhere.
+        told: who hears of outcomes.
+    """
+
+    __slots__ = ("eligible", "memory", "told", "view")
+
+    def __init__(
+        self,
+        view: Snapshot | None = None,
+        eligible: Sequence[Member] = (),
+        memory: ServiceMemory | None = None,
+        told: Told | None = None,
+    ) -> None:
+        self.view, self.eligible, self.memory, self.told = view, eligible, memory, told
+
+
+_NOTHING = PickedFrom()
+
+
 class Pick:
     """One attempt at a member: a balancer's `begin` gives it, `done` or `cancel` ends it.
 
     One that is dropped counts as ended when it is collected. That may be at any place in any thread, in the middle of
-    our own code too, so the finalizer does nothing but append to a deque, which the next pick empties.
+    our own code too, so the finalizer does nothing but assign, and append to a deque, which the next pick empties.
 
     Everything a call knows of one attempt is here, in one object: it is made for every attempt, and each object and
     each call in between would cost as much as the rest.
 
     Attributes:
         member: who was picked.
-        view: what it was picked from; None for a balancer of somebody else's.
-        eligible: whom the picks of one call can go to, one after the other.
+        source: what it was picked from.
         before: seconds that the call had taken when this attempt began.
         started: when the attempt began, by the clock that `answered` and the others are given.
         connect_limit: seconds that connecting may take.
@@ -88,62 +116,41 @@ class Pick:
         watched: what is to carry to the member, and to be told of the end, of an attempt that a tracer watches.
     """
 
-    __slots__ = (
-        "_began",
-        "_ended",
-        "_ewma",
-        "_failed",
-        "_head",
-        "_how",
-        "_loads",
-        "_pending",
-        "_record",
-        "_told",
-        "answer_limit",
-        "before",
-        "connect_limit",
-        "delay",
-        "eligible",
-        "member",
-        "retry_after",
-        "started",
-        "view",
-        "watched",
-    )
+    # What nearly all attempts leave as it is belongs to the class: setting it in each takes a third of what making one
+    # does.
+    connect_limit: float = inf
+    answer_limit: float | None = None
+    delay: float = 0.0
+    before: float = 0.0
+    retry_after: float | None = None
+    watched: Watched | None = None
+    _head: tuple[int, float] | None = None
 
     def __init__(
         self,
         member: Member,
-        view: Snapshot | None = None,
-        eligible: Sequence[Member] = (),
+        source: PickedFrom = _NOTHING,
         record: MemberRecord | None = None,
-        ended: deque[Ended] | None = None,
-        told: Told | None = None,
+        pending: int = 0,
         started: float = 0.0,
         how: str = "",
-        failed: Callable[[Outcome, float], None] | None = None,
-        loads: Loads | None = None,
     ) -> None:
-        self.member, self.view, self.eligible = member, view, eligible
-        self.started = self._began = started
-        self._record, self._ended, self._told, self._how, self._failed = record, ended, told, how, failed
-        self._loads = loads
+        self.member = member
+        self.source = source
+        self.started = started
+        self._began = started
+        self._how = how
+        self._record = record
         if record is not None:
-            self._ewma, self._pending = record.ewma, record.in_flight
-        self.connect_limit: float = math.inf
-        self.answer_limit: float | None = None
-        self.delay = self.before = 0.0
-        self.retry_after: float | None = None
-        self._head: tuple[int, float] | None = None
-        self.watched: Watched | None = None
+            self._ewma = record.ewma
+            self._pending = pending
 
     @property
     def why(self) -> str:
         """Why this member was chosen, in one line."""
-        if self._ended is None:
+        if self.source.memory is None:
             return self._how or "the balancer's choice"
-        others = self._pending - 1
-        return f"{self._how or 'its turn'}; {others} in flight before, EWMA {self._ewma * 1000:.3g} ms"
+        return f"{self._how or 'its turn'}; {self._pending} in flight before, EWMA {self._ewma * 1000:.3g} ms"
 
     # -- for clients, in times -----------------------------------------------------------------------------------------
 
@@ -152,28 +159,30 @@ class Pick:
 
         The timers of sockets are coarse: an answer may come a little after the time for it.
         """
-        seconds = now - self.started
-        if self.answer_limit is not None and seconds >= self.answer_limit:
+        seconds, limit = now - self.started, self.answer_limit
+        if limit is not None and seconds >= limit:
             return False
         self._head = (status, seconds)
-        record = self._record
-        if record is not None and self._loads is not None and record.place >= 0:
-            self._loads.answered(record.place, now)
+        record, memory = self._record, self.source.memory
+        if record is not None and memory is not None:
+            memory.loads.answered(record.place, now)
         return True
 
     def put_off(self) -> None:
         """The client sends this attempt later: until then no answer is to be expected."""
-        record, loads = self._record, self._loads
-        if record is not None and loads is not None and record.place >= 0:
-            loads.not_waiting(record.place, self._began)
+        record, memory = self._record, self.source.memory
+        if record is not None and memory is not None:
+            memory.loads.not_waiting(record.place, self._began)
 
     def ended(self, now: float, complete: bool) -> None:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
-        head = self._head
-        if head is not None and self._told is None and (head[0] < _LEAST_ERROR or says_well(head[0])):
-            record, self._record = self._record, None
-            if record is not None and self._ended is not None:
-                self._ended.append((record, (head[1], complete), False, self._began, now, False))
+        head, source = self._head, self.source
+        heard = source.told is not None and source.told.listening
+        if head is not None and not heard and (head[0] < _LEAST_ERROR or says_well(head[0])):
+            record, memory, self._record = self._record, source.memory, None
+            if record is not None and memory is not None:
+                memory.loads.ended(record.place)
+                memory.ended.append((record, head[1], complete, self._began, now, False))
             return
         status, seconds = head or (None, None)
         taken = now - self.started
@@ -193,37 +202,42 @@ class Pick:
             last: whether the call is over with it; else `call_over` says so, unless there is another attempt.
         """
         record, self._record = self._record, None
-        if record is None or self._ended is None:
+        memory, told = self.source.memory, self.source.told
+        if record is None or memory is None:
             return
         late = 0.0
         if outcome.reached is Reached.UNCONNECTED or (
             outcome.reached is Reached.TIMED_OUT and not outcome.callers_time
         ):
             late = self._lateness(outcome)
-            if self._failed is not None:
-                self._failed(outcome, late)
+            if memory.failed is not None:
+                memory.failed(outcome, late)
         ended = (record, outcome, False, self._began, self.started + outcome.seconds, late > LATE_AFTER)
         # What is late is counted first: it says what the failures that came with it are worth.
-        self._ended.appendleft(ended) if late > LATE_AFTER else self._ended.append(ended)
-        if self._told is not None:
+        memory.ended.appendleft(ended) if late > LATE_AFTER else memory.ended.append(ended)
+        memory.settle_at = -inf
+        if told is not None and told.listening:
             if outcome.reached is not Reached.ANSWERED:
-                self._told.attempt_failed(self.member.service, outcome)
-            self._told.attempt_ended(self.member.service, outcome)
+                told.attempt_failed(self.member.service, outcome)
+            told.attempt_ended(self.member.service, outcome)
             if last:
                 self.call_over(outcome)
 
     def call_over(self, outcome: Outcome) -> None:
         """The call is over with the outcome of this attempt."""
-        if self._told is not None:
+        told = self.source.told
+        if told is not None and told.listening:
             if self.before:
                 outcome = attrs.evolve(outcome, before=self.before)
-            self._told.call_ended(self.member.service, outcome)
+            told.call_ended(self.member.service, outcome)
 
     def cancel(self) -> None:
         """The attempt has ended, and that says nothing about the member."""
         record, self._record = self._record, None
-        if record is not None and self._ended is not None:
-            self._ended.append((record, None, False, self._began, self.started, False))
+        memory = self.source.memory
+        if record is not None and memory is not None:
+            memory.ended.append((record, None, False, self._began, self.started, False))
+            memory.settle_at = -inf
 
     def _lateness(self, outcome: Outcome) -> float:
         """For how many seconds the attempt went on after its time."""
@@ -232,10 +246,13 @@ class Pick:
 
     def __del__(self) -> None:
         record, self._record = self._record, None
-        if record is None or self._ended is None:
+        memory, told = self.source.memory, self.source.told
+        if record is None or memory is None:
             return
         outcome, seconds = None, 0.0
         if self._head is not None:
             status, seconds = self._head
             outcome = Outcome(self.member, Reached.ANSWERED, status, seconds, seconds, retry_after=self.retry_after)
-        self._ended.append((record, outcome, self._told is not None, self._began, self.started + seconds, False))
+        memory.settle_at = -inf
+        heard = told is not None and told.listening
+        memory.ended.append((record, outcome, heard, self._began, self.started + seconds, False))

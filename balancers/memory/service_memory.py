@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 import attrs
@@ -18,11 +18,12 @@ from .member_record import FIRST_GUESS, STARVED_AFTER, MemberRecord
 from .pick import Ended
 from .policy import HealthPolicy
 from .slow_start import KNOWN_WITHIN
+from .starved import StarvedMembers
 
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
 
-__all__ = ["CALLS_PER_STARVED", "MAX_GONE", "REMEMBERED_AFTER_GOING", "ServiceMemory", "Visit"]
+__all__ = ["MAX_GONE", "REMEMBERED_AFTER_GOING", "SETTLED_AFTER", "ServiceMemory", "Visit"]
 
 REMEMBERED_AFTER_GOING = 300.0
 """Seconds that a member is remembered after it was last seen: a restart or a partition is over by then."""
@@ -33,8 +34,11 @@ MAX_GONE = 1024
 _SAMPLE = 512
 """How many members a median is taken of at most: it is exact enough to guess by, and costs the same for all sizes."""
 
-CALLS_PER_STARVED = 10
-"""At most one call in so many goes to a member only because it had none for long."""
+SETTLED_AFTER = 0.005
+"""Seconds after which the ends of calls are counted that say nothing against their members. Between real requests the
+processor has none of this at hand, so that one alone takes 8 µs, and each of twenty together 1.4; and that a member
+answers as it always does need not be known before. How many calls it has in flight is known at once (`Loads.ended`).
+"""
 
 _NOBODY: tuple[Member | None, MemberRecord | None] = None, None
 
@@ -50,33 +54,35 @@ class ServiceMemory:
     Attributes:
         epoch: changes whenever what is remembered changes whom a balancer may pick, or with what weight.
         ended: attempts that ended and are not counted yet. Whoever ends one appends, from any thread and from
-            finalizers; whoever begins one calls `settle` first.
+            finalizers; whoever begins one after `settle_at` calls `settle` first.
+        settle_at: when `settle` is to be called next: at once, or a moment after the last time if all has ended well.
         health: who gets calls, and how many.
         round_trip: seconds that a round trip to a member takes, as a backend measured it; None if none has.
         loads: the numbers of all members, for picks.
         untold: outcomes of which nobody has been told; whoever tells of them takes them out.
         visit_at: when the next call may have to go where no balancer would send it (`visit`).
-        calls: how many attempts have begun.
+        failed: is told of an attempt that got no connection, or no answer in time, and of the seconds by which that
+            came too late.
     """
 
     epoch: int = 0
     ended: deque[Ended] = attrs.field(factory=deque)
+    settle_at: float = -inf
     health: Health = attrs.field(factory=Health)
     round_trip: Callable[[Member], float | None] = lambda member: None
     loads: Loads = attrs.field(factory=Loads)
     untold: list[Outcome] = attrs.field(factory=list)
-    visit_at: float = math.inf
-    calls: int = 0
+    visit_at: float = inf
+    failed: Callable[[Outcome, float], None] | None = None
     _records: dict[Address, MemberRecord] = attrs.field(factory=dict)
     _members: tuple[Member, ...] = ()
     _in_view: Sequence[MemberRecord] = ()
-    _seen_at: float = -math.inf
+    _seen_at: float = -inf
     _born: float | None = None
     _unlearned: dict[Address, MemberRecord] = attrs.field(factory=dict)
     _learned: int = 0
     _guess_again_at: int = 1
-    _called: OrderedDict[int, MemberRecord] = attrs.field(factory=OrderedDict)
-    _starved_after_calls: int = 0
+    _starved: StarvedMembers = attrs.field(factory=StarvedMembers)
 
     @property
     def due(self) -> float:
@@ -85,61 +91,58 @@ class ServiceMemory:
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
-    def begin(self, member: Member, now: float) -> MemberRecord:
-        """The record of `member`, with one attempt more in flight."""
+    def begin(self, member: Member, now: float) -> tuple[MemberRecord, int]:
+        """The record of `member`, with one attempt more in flight, and how many were before."""
         record = self._records.get((member.host, member.port))
         if record is None:
             record = self._seen(member, now)
         record.last_seen = record.called = now
-        place = record.place
-        pending = record.in_flight = record.in_flight + 1
-        if place >= 0:
-            loads = self.loads
-            loads.pending[place] = pending
-            loads.costs[place] = loads.averages[place] * (pending + 1)
-            if loads.waiting[place] == math.inf:
-                loads.waiting[place] = now
-        self.calls += 1
-        called = self._called
-        if place in called:
-            called.move_to_end(place)
-        else:
-            called[place] = record
-        if self._starved_after_calls:
-            self._starved_after_calls -= 1
-        if self.visit_at == math.inf:  # else it is as early as it can be: who has been without calls is called since
-            self._look_for_visits()
-        return record
+        place, loads = record.place, self.loads
+        record.in_flight += 1
+        pending = loads.pending[place]
+        loads.pending[place] = pending + 1
+        if loads.waiting[place] == inf:
+            loads.waiting[place] = now
+        starved = self._starved
+        if starved.wait:
+            starved.wait -= 1
+        if not record.queued:
+            starved.add(record, now)
+        if self.visit_at == inf:  # else it is as early as it can be: who has been without calls is called since
+            self._look_for_visits(now)
+        return record, pending
 
     def settle(self, now: float) -> None:
         """Count what has ended, and what time has changed."""
         health, loads = self.health, self.loads
+        self.settle_at = now + SETTLED_AFTER
         if loads.punished or now >= loads.move_on_at:
             self._keep_up(now)
-        while self.ended:
-            record, outcome, tell, began, ended, late = self.ended.popleft()
-            guessed = not record.learned
-            at = ended if began <= ended <= now else min(now, max(began, ended))
-            if isinstance(outcome, tuple):
-                record.end_well(outcome[0], outcome[1], at)
-                changed, back = health.answered(record, outcome[0], began, at)
-            else:
+        ended = self.ended
+        while ended:
+            record, outcome, flag, began, at, late = ended.popleft()
+            if not began <= at <= now:
+                at = min(now, max(began, at))
+            learned = record.learned
+            if outcome is None or isinstance(outcome, Outcome):
                 changed, back = health.ended(record, outcome, began, at, late)
-                if outcome is not None and outcome.reached is Reached.ANSWERED and record.place >= 0:
+                if outcome is not None and outcome.reached is Reached.ANSWERED:
                     loads.answered(record.place, at)
-                if tell and outcome is not None:
+                if flag and outcome is not None:
                     self.untold.append(outcome)
+            else:
+                record.end_well(outcome, flag, at)
+                changed, back = health.answered(record, outcome, began, at)
             if back:
                 record.back(self.median_cost(at, record), at)
             if changed:
                 self.epoch += 1
-            if record.place >= 0:  # it is not forgotten
-                if loads.punished or record.punished_until > now:
-                    self._show(record, now)
-                else:
-                    loads.show(record.place, record.ewma, record.stamp, record.in_flight)
-                if guessed and record.learned:
-                    self._has_learned(record, now)
+            if loads.punished or record.consecutive:
+                self._show(record, now)
+            else:
+                loads.show(record.place, record.ewma, record.stamp, record.in_flight)
+            if not learned and record.learned and record.place >= 0:  # it is not forgotten
+                self._has_learned(record, now)
         if now >= health.median_due:
             sample = self._sample()
             health.watch_latency(now, sorted(record.latency for record in sample if record.latency is not None))
@@ -148,12 +151,12 @@ class ServiceMemory:
         if now >= health.due:
             self.advance(now)
         elif health.ejections.trials:
-            self.visit_at = -math.inf
+            self.visit_at = -inf
 
     def advance(self, now: float) -> None:
         """What changes by time alone."""
         self.epoch += self.health.advance(now)
-        self._look_for_visits()
+        self._look_for_visits(now)
 
     def change_policy(self, policy: HealthPolicy, now: float) -> None:
         """These rules for who gets calls are in force from now on."""
@@ -161,7 +164,7 @@ class ServiceMemory:
             record.back(self.median_cost(now, record), now)
             self._show(record, now)
         self.epoch += 1
-        self._look_for_visits()
+        self._look_for_visits(now)
 
     def visit(self, now: float, starved: bool) -> Visit | None:
         """Whom the next call is to go to whatever the balancer would choose; None if that is its choice.
@@ -172,30 +175,15 @@ class ServiceMemory:
         record = self.health.ejections.probe(now)
         if record is not None and record.member is not None:
             return record.member, "tried again after it was out"
-        member = self._starved(now) if starved else None
-        self._look_for_visits()
-        return None if member is None else (member, f"no call for {STARVED_AFTER:.0f} s")
+        record = self._starved.next(now) if starved else None
+        self._look_for_visits(now)
+        if record is None or record.member is None:
+            return None
+        self.health.counts["starved"] += 1
+        return record.member, f"no call for {STARVED_AFTER:.0f} s"
 
-    def _starved(self, now: float) -> Member | None:
-        while self._called and not self._starved_after_calls:
-            record = next(iter(self._called.values()))
-            if record.called is not None and now - record.called <= STARVED_AFTER:
-                return None
-            if record.shares:
-                self._starved_after_calls = CALLS_PER_STARVED
-                self.health.counts["starved"] += 1
-                return record.member
-            self._called.popitem(last=False)  # it is there again with its next call
-        return None
-
-    def _look_for_visits(self) -> None:
-        if self.health.ejections.trials:
-            self.visit_at = -math.inf
-        elif self._starved_after_calls or not self._called:
-            self.visit_at = math.inf
-        else:
-            longest_without = next(iter(self._called.values()))
-            self.visit_at = (longest_without.called or 0.0) + STARVED_AFTER
+    def _look_for_visits(self, now: float) -> None:
+        self.visit_at = -inf if self.health.ejections.trials else self._starved.due(now)
 
     # -- members -------------------------------------------------------------------------------------------------------
 
@@ -217,10 +205,16 @@ class ServiceMemory:
         self._guess([record for record in come if not record.learned], now)
         gone.sort(key=lambda item: item[1].last_seen)
         surplus = len(gone) - MAX_GONE
-        for place, (address, record) in enumerate(gone):
-            if place < surplus or now - record.last_seen > REMEMBERED_AFTER_GOING:
-                self._forget(address, record)
-        self._look_for_visits()
+        forgotten = [
+            item
+            for place, item in enumerate(gone)
+            if place < surplus or now - item[1].last_seen > REMEMBERED_AFTER_GOING
+        ]
+        for address, record in forgotten:
+            self._forget(address, record)
+        if forgotten:
+            self._starved.forget()
+        self._look_for_visits(now)
 
     def share(self, snapshot: Snapshot, now: float) -> Sharing:
         """Who of `snapshot` gets calls, and how many."""
@@ -312,7 +306,6 @@ class ServiceMemory:
     def _forget(self, address: Address, record: MemberRecord) -> None:
         del self._records[address]
         self._unlearned.pop(address, None)
-        self._called.pop(record.place, None)
         self.health.forget(record)
         self.loads.leave(record.place)
         record.place = -1  # calls to it may still end
@@ -329,6 +322,8 @@ class ServiceMemory:
     def _show(self, record: MemberRecord, now: float) -> None:
         """Let picks see what has become of the member."""
         loads, place = self.loads, record.place
+        if place < 0:
+            return
         loads.show(place, record.ewma, record.stamp, record.in_flight)
         if record.punished_until > now:
             loads.punished[place] = record.punished_until

@@ -15,25 +15,24 @@ class SuccessWindow:
 
     Attributes:
         calls, failures: within the window, as of the last `add`.
+        turn_at: when the present second is over. Until then a call is counted by `calls += 1`, which nearly all are.
     """
 
-    __slots__ = ("_buckets", "_second", "calls", "failures")
+    __slots__ = ("_before", "_buckets", "_second", "calls", "failures", "turn_at")
 
     def __init__(self) -> None:
         self._buckets: list[int] = [0] * (2 * WINDOW_SECONDS)
-        self._second = 0
+        # The calls of the present second are in no bucket before it ends.
+        self._before = (0, 0)
+        self._second, self.turn_at = 0, 1.0
         self.calls = self.failures = 0
 
     def add(self, failed: bool, now: float) -> None:
         """A call ended. One that ended before the last is counted as if it had ended then."""
-        second = int(now)
-        if second > self._second:
-            self._turn(second)
-        place = 2 * (self._second % WINDOW_SECONDS)
-        self._buckets[place] += 1
+        if now >= self.turn_at:
+            self.turn(now)
         self.calls += 1
         if failed:
-            self._buckets[place + 1] += 1
             self.failures += 1
 
     def ratio(self) -> float:
@@ -44,9 +43,15 @@ class SuccessWindow:
         """Begin anew."""
         self._buckets[:] = [0] * (2 * WINDOW_SECONDS)
         self.calls = self.failures = 0
+        self._before = (0, 0)
 
-    def _turn(self, second: int) -> None:
-        passed, self._second = second - self._second, second
+    def turn(self, now: float) -> None:
+        """The second of `now` begins; it is a later one than the present."""
+        place = 2 * (self._second % WINDOW_SECONDS)
+        self._buckets[place] = self.calls - self._before[0]
+        self._buckets[place + 1] = self.failures - self._before[1]
+        second = int(now)
+        passed, self._second, self.turn_at = second - self._second, second, second + 1.0
         if passed >= WINDOW_SECONDS:
             self.clear()
             return
@@ -55,3 +60,4 @@ class SuccessWindow:
             self.calls -= self._buckets[place]
             self.failures -= self._buckets[place + 1]
             self._buckets[place] = self._buckets[place + 1] = 0
+        self._before = self.calls, self.failures

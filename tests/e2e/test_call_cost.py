@@ -20,6 +20,7 @@ import requests
 from support.http_members import GivenMembers, HttpMember
 
 from pydoudou import LeastLatency
+from pydoudou.balancers.surroundings import Surroundings
 from pydoudou.contrib import httpx as of_httpx
 from pydoudou.contrib import httpx2 as of_httpx2
 from pydoudou.contrib.aiohttp import discovery_middleware
@@ -102,20 +103,26 @@ def through_aiohttp(balancer: LeastLatency) -> int:
         return found
 
 
+class StandingStill(GivenMembers, Surroundings):
+    """A registry whose time does not go on: what is counted now and then, for many calls together, is left out."""
+
+    clock = staticmethod(lambda: 100.0)
+
+
 @pytest.mark.parametrize(
     ("calls", "most"),
     [
-        pytest.param(through_requests, 53, id="requests"),
-        pytest.param(through_urllib3, 62, id="urllib3"),
-        pytest.param(through_a_client(httpx, of_httpx), 48, id="httpx"),
-        pytest.param(through_a_client(httpx2, of_httpx2), 49, id="httpx2"),
-        pytest.param(through_an_async_client(httpx, of_httpx), 55, id="httpx, async"),
-        pytest.param(through_an_async_client(httpx2, of_httpx2), 54, id="httpx2, async"),
-        pytest.param(through_aiohttp, 52, id="aiohttp"),
+        pytest.param(through_requests, 44, id="requests"),
+        pytest.param(through_urllib3, 53, id="urllib3"),
+        pytest.param(through_a_client(httpx, of_httpx), 39, id="httpx"),
+        pytest.param(through_a_client(httpx2, of_httpx2), 40, id="httpx2"),
+        pytest.param(through_an_async_client(httpx, of_httpx), 45, id="httpx, async"),
+        pytest.param(through_an_async_client(httpx2, of_httpx2), 44, id="httpx2, async"),
+        pytest.param(through_aiohttp, 36, id="aiohttp"),
     ],
 )
 def test_a_call_takes_no_more_functions_than_this(calls: Calls, most: int) -> None:
     with HttpMember() as one, HttpMember() as other, HttpMember() as third:
         members = [member.member() for member in (one, other, third)]
-        found = calls(LeastLatency("orders", GivenMembers(*members)))
+        found = calls(LeastLatency("orders", StandingStill(*members)))
     assert 0 < found <= most

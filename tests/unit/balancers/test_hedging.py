@@ -30,7 +30,7 @@ class Hedged:
         for seconds in times:
             self.shared.head(seconds)
         for _ in range(calls):
-            self.shared.began(100.0, 0.2, 1.0)
+            self.shared.began(100.0, CallPolicy())
         errors = ClientErrors(LookupError, TimeoutError, lambda error: Reached.BROKEN)
         log = logging.getLogger("pydoudou.tests")
         self.service = CalledService("orders", balancer, policy, errors, str, log, lambda _: None)

@@ -16,7 +16,7 @@ from support.scripted import ScriptedPlugin, settings
 from pydoudou import Member, MemberState, Registry, RoundRobin, SmoothWeighted
 from pydoudou.balancers.calls.call import Call
 from pydoudou.balancers.calls.policy import CallPolicy
-from pydoudou.balancers.memory.pick import Pick
+from pydoudou.balancers.memory.pick import Pick, PickedFrom
 from pydoudou.balancers.memory.service_memory import MAX_GONE, REMEMBERED_AFTER_GOING, ServiceMemory
 from pydoudou.balancers.service_state import ServiceState, state_of
 from pydoudou.balancers.surroundings import Surroundings
@@ -36,7 +36,7 @@ def memory() -> ServiceMemory:
 
 
 def begin(memory: ServiceMemory, member: Member, now: float = 100.0) -> Pick:
-    return Pick(member, record=memory.begin(member, now), ended=memory.ended)
+    return Pick(member, PickedFrom(memory=memory), *memory.begin(member, now))
 
 
 def test_an_attempt_is_in_flight_until_its_end_is_counted(memory: ServiceMemory) -> None:

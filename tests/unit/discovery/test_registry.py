@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -219,6 +221,28 @@ def test_while_a_driver_is_down_the_status_says_so_and_the_members_are_stale(
     assert status.backends[0].error == "ValueError: a defect"
     assert status.backends[1].ready
     assert status.stale == ("orders",)
+
+
+def test_a_status_is_of_one_moment(gossip: ScriptedPlugin) -> None:
+    def changes_its_mind() -> None:
+        while not enough.is_set():
+            for authoritative in (False, True):
+                gossip.sink.authoritative(authoritative)
+
+    enough, interval = threading.Event(), sys.getswitchinterval()
+    with Registry(settings(gossip)) as registry:
+        gossip.report(*(member(port=port) for port in range(1, 100)))
+        changing = threading.Thread(target=changes_its_mind)
+        changing.start()
+        sys.setswitchinterval(1e-6)
+        try:
+            for _ in range(300):
+                status = registry.status()
+                assert (status.stale == ()) is status.backends[0].authoritative
+        finally:
+            sys.setswitchinterval(interval)
+            enough.set()
+            changing.join()
 
 
 def test_what_the_next_run_does_not_report_is_gone_after_the_drivers_bound(clock: VirtualClock) -> None:
