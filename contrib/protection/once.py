@@ -27,10 +27,9 @@ class PerProcess(Generic[T]):
         self._made: dict[int, T] = {}
 
     def get(self) -> T:
-        process = os.getpid()
-        made = self._made.get(process)
+        made = self._made.get(os.getpid())
         # Of two threads that make one at the same time, both get the one that is there first.
-        return self._made.setdefault(process, self._make()) if made is None else made
+        return self._made.setdefault(os.getpid(), self._make()) if made is None else made
 
 
 class PerLoop(Generic[T]):
