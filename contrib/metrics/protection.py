@@ -53,7 +53,7 @@ class BulkheadCounts:
         with self._lock:
             self.waiting += 1
 
-    def enter(self, waited: bool) -> None:
+    def enter(self, waited: bool = False) -> None:
         """A request holds a place."""
         now = self._clock()
         with self._lock:

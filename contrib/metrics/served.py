@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from time import perf_counter
 from typing import Any
 
 from .calls import Durations
@@ -84,7 +84,7 @@ class ServedAsgi:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), _FAILED
+        began, status = perf_counter(), _FAILED
 
         # A plain function, whose caller awaits what `send` gives: a coroutine in between costs a microsecond.
         def counting(message: MutableMapping[str, Any]) -> Awaitable[None]:
@@ -96,7 +96,7 @@ class ServedAsgi:
         try:
             await self._app(scope, receive, counting)
         finally:
-            self._served.add(scope["method"], self._route(scope), status, time.perf_counter() - began)
+            self._served.add(scope["method"], self._route(scope), status, perf_counter() - began)
 
 
 class ServedWsgi:
@@ -107,7 +107,7 @@ class ServedWsgi:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """See WSGI."""
-        began, status = time.perf_counter(), _FAILED
+        began, status = perf_counter(), _FAILED
 
         def counting(line: str, *rest: Any) -> Callable[[bytes], object]:
             nonlocal status
@@ -115,7 +115,7 @@ class ServedWsgi:
             return start_response(line, *rest)
 
         def done() -> None:
-            self._served.add(environ["REQUEST_METHOD"], self._route(environ), status, time.perf_counter() - began)
+            self._served.add(environ["REQUEST_METHOD"], self._route(environ), status, perf_counter() - began)
 
         try:
             body = self._app(environ, counting)

@@ -57,7 +57,7 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[LoopPlaces]]):
         places, counts = self._places.get(), self._counts
         if places.free:
             places.free -= 1
-            counts.enter(waited=False)
+            counts.enter()
         else:
             request = WaitingRequest(receive)
             came = await self._wait(places, request)

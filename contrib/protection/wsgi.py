@@ -51,7 +51,7 @@ class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
             if not self._wait(places):
                 return _refuse(self._refusal(), start_response)
         else:
-            self._counts.enter(waited=False)
+            self._counts.enter()
         try:
             body = self.app(environ, start_response)
         except BaseException:
