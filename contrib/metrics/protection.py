@@ -27,8 +27,7 @@ class BulkheadCounts:
         clock: seconds.
 
     Attributes:
-        in_flight: requests that hold a place.
-        waiting: requests that wait for one.
+        waiting: requests that wait for a place.
     """
 
     def __init__(self, name: str, places: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,27 +38,36 @@ class BulkheadCounts:
     def forget(self) -> None:
         """Begin anew, in a process that was forked."""
         self._lock = threading.Lock()
-        self.in_flight = self.waiting = self._entered = self._refused = 0
-        self._busy_seconds, self._since = 0.0, self._clock()
+        self.waiting = self._entered = self._left = self._refused = 0
+        # The times at which places were given back, less those at which they were taken: that is one addition for each,
+        # and the seconds for which they are held without a thought of them in between.
+        self._held_seconds = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that hold a place."""
+        return self._entered - self._left
 
     def wait(self) -> None:
         """A request waits; `enter` or `refuse` ends that."""
         with self._lock:
             self.waiting += 1
 
-    def enter(self, waited: bool) -> None:
+    def enter(self, waited: bool = False) -> None:
         """A request holds a place."""
+        now = self._clock()
         with self._lock:
-            self.waiting -= waited
-            self._add_up()
-            self.in_flight += 1
             self._entered += 1
+            self._held_seconds -= now
+            if waited:
+                self.waiting -= 1
 
     def leave(self) -> None:
         """It gave it back."""
+        now = self._clock()
         with self._lock:
-            self._add_up()
-            self.in_flight -= 1
+            self._left += 1
+            self._held_seconds += now
 
     def give_up(self) -> None:
         """A request waits no more, because whoever sent it does not."""
@@ -75,13 +83,8 @@ class BulkheadCounts:
     def used(self) -> tuple[float, int, int]:
         """So far: the seconds for which places were held, added up; requests that got one, and that got none."""
         with self._lock:
-            self._add_up()
-            return self._busy_seconds, self._entered, self._refused
-
-    def _add_up(self) -> None:
-        now = self._clock()
-        self._busy_seconds += self.in_flight * (now - self._since)
-        self._since = now
+            now = self._clock()
+            return self._held_seconds + self.in_flight * now, self._entered, self._refused
 
     def read(self) -> Iterator[Reading]:
         """All values of this moment."""

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from time import perf_counter
 from typing import Any
-
-import attrs
 
 from .calls import Durations
 from .families import FAMILIES
@@ -33,14 +31,6 @@ _MOST_ROUTES = 256
 _FAILED = 500
 
 
-@attrs.define(eq=False)
-class _Row:
-    """The requests of one route, method and status; the durations are those of all its statuses."""
-
-    durations: Durations
-    count: int = 0
-
-
 class ServedCounts:
     """How many requests were answered, and how long that took; for any thread."""
 
@@ -49,39 +39,35 @@ class ServedCounts:
 
     def add(self, method: str, route: str, status: int, seconds: float) -> None:
         """One more. A method that is none of HTTP's is ``OTHER``; the path beyond 256 of them is empty."""
+        with self._lock:
+            (self._rows.get((route, method, status)) or self._other(method, route, status)).add(seconds)
+
+    def _other(self, method: str, route: str, status: int) -> Durations:
+        """Of what has none, a new one; of another method and of a route too many, that of all such."""
         if method not in _METHODS:
             method = "OTHER"
-        with self._lock:
-            row = self._rows.get((route, method, status)) or self._new(method, route, status)
-            row.count += 1
-            row.durations.add(seconds)
-
-    def _new(self, method: str, route: str, status: int) -> _Row:
-        """The row of what has none; of a route too many, that of the others."""
         if len(self._routes) < _MOST_ROUTES:
             self._routes.add(route)
         elif route not in self._routes:
             route = ""
-        durations = self._durations.setdefault((route, method), Durations())
-        return self._rows.setdefault((route, method, status), _Row(durations))
+        return self._rows.setdefault((route, method, status), Durations())
 
     def forget(self) -> None:
         """Begin anew, in a process that was forked."""
         self._lock = threading.RLock()
-        self._rows: dict[tuple[str, str, int], _Row] = {}
-        self._durations: dict[tuple[str, str], Durations] = {}
+        self._rows: dict[tuple[str, str, int], Durations] = {}
         self._routes: set[str] = set()
 
     def read(self) -> Iterator[Reading]:
         """All values of this moment."""
         with self._lock:
-            counts = {(route, method, str(status)): row.count for (route, method, status), row in self._rows.items()}
-            durations = {key: each.plus(Durations()) for key, each in self._durations.items()}
-        for counted, count in counts.items():
-            route, _, status = counted
-            yield FAMILIES["go_doudou_http_request_count"], counted, count
-            yield FAMILIES["http_requests_total"], (route,), count
-            yield FAMILIES["response_status"], (status,), count
+            rows = {key: row.plus(Durations()) for key, row in self._rows.items()}
+        durations: dict[tuple[str, str], Durations] = {}  # whatever the status
+        for (route, method, status), row in rows.items():
+            yield FAMILIES["go_doudou_http_request_count"], (route, method, str(status)), row.count
+            yield FAMILIES["http_requests_total"], (route,), row.count
+            yield FAMILIES["response_status"], (str(status),), row.count
+            durations[route, method] = row.plus(durations.get((route, method), Durations()))
         for timed, each in durations.items():
             yield FAMILIES["go_doudou_http_response_time_seconds"], timed, each
             yield FAMILIES["http_response_time_seconds"], timed[:1], each
@@ -98,7 +84,7 @@ class ServedAsgi:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), _FAILED
+        began, status = perf_counter(), _FAILED
 
         # A plain function, whose caller awaits what `send` gives: a coroutine in between costs a microsecond.
         def counting(message: MutableMapping[str, Any]) -> Awaitable[None]:
@@ -110,7 +96,7 @@ class ServedAsgi:
         try:
             await self._app(scope, receive, counting)
         finally:
-            self._served.add(scope["method"], self._route(scope), status, time.perf_counter() - began)
+            self._served.add(scope["method"], self._route(scope), status, perf_counter() - began)
 
 
 class ServedWsgi:
@@ -121,7 +107,7 @@ class ServedWsgi:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """See WSGI."""
-        began, status = time.perf_counter(), _FAILED
+        began, status = perf_counter(), _FAILED
 
         def counting(line: str, *rest: Any) -> Callable[[bytes], object]:
             nonlocal status
@@ -129,7 +115,7 @@ class ServedWsgi:
             return start_response(line, *rest)
 
         def done() -> None:
-            self._served.add(environ["REQUEST_METHOD"], self._route(environ), status, time.perf_counter() - began)
+            self._served.add(environ["REQUEST_METHOD"], self._route(environ), status, perf_counter() - began)
 
         try:
             body = self._app(environ, counting)
@@ -140,11 +126,14 @@ class ServedWsgi:
 
 
 def until_closed(body: Iterable[bytes], environ: dict[str, Any], done: Callable[[], None]) -> Iterable[bytes]:
-    """The body of an answer, and `done` is called when the server closes it: it was sent, or given up.
+    """The body of an answer, and `done` is called once, when the server closes it: it was sent, or given up.
 
     To the server it is what it was. One that the server has made of a file stays that object, for it is sent in another
     way (by sendfile in gunicorn); and a list has its length, which becomes the answer's where there is one piece.
     """
+    if isinstance(body, _Body) and body.then is None:  # one of ours will do for two
+        body.then = done
+        return body
     of_files = environ.get("wsgi.file_wrapper")
     if isinstance(of_files, type) and isinstance(body, of_files):
         with contextlib.suppress(AttributeError):  # some are of C
@@ -155,22 +144,37 @@ def until_closed(body: Iterable[bytes], environ: dict[str, Any], done: Callable[
 
 
 class _Body:
+    """A body, with what is to be done when it is closed: by the inner layer, and then by the outer one."""
+
+    __slots__ = ("_body", "_close", "_done", "then")
+
     def __init__(self, body: Iterable[bytes], done: Callable[[], None], close: Callable[[], object] | None) -> None:
-        self._body, self._done, self._close = body, done, close
+        self._body, self._close = body, close
+        self._done: Callable[[], None] | None = done
+        self.then: Callable[[], None] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._body)
 
     def close(self) -> None:
         """The server has sent it, or given it up."""
+        done, then = self._done, self.then
+        self._done = self.then = None
         try:
             if self._close is not None:
                 self._close()
         finally:
-            self._done()
+            try:
+                if done is not None:
+                    done()
+            finally:
+                if then is not None:
+                    then()
 
 
 class _SizedBody(_Body):
+    __slots__ = ()
+
     def __len__(self) -> int:
         return len(self._body)  # type: ignore[arg-type]
 

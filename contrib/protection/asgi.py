@@ -13,7 +13,6 @@ WebSockets and the server's lifespan pass through. What is added last is asked f
 
 from __future__ import annotations
 
-import contextlib
 import enum
 from collections.abc import Awaitable
 
@@ -23,6 +22,7 @@ from ..metrics.served import AsgiApp, Receive, Scope, Send
 from .guards import BulkheadBase, RateLimitBase
 from .limits import shared_by
 from .once import PerLoop
+from .places import LoopPlaces
 from .refusals import Refusal
 from .waiting import WaitingRequest
 
@@ -37,7 +37,7 @@ class _Came(enum.Enum):
     HANG_UP = "the end of its client's"
 
 
-class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
+class Bulkhead(BulkheadBase[AsgiApp, PerLoop[LoopPlaces]]):
     """Lets so many requests at a time into `app`; the others wait, and are refused if that takes too long.
 
     A refused request is answered with 503, ``Retry-After``, and ``X-Doudou-Not-Processed`` with the name of the
@@ -46,18 +46,21 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
     """
 
     @staticmethod
-    def _make_places(workers: int) -> PerLoop[anyio.CapacityLimiter]:
-        return PerLoop(lambda: anyio.CapacityLimiter(workers))
+    def _make_places(workers: int) -> PerLoop[LoopPlaces]:
+        return PerLoop(lambda: LoopPlaces(workers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        places, holder = self._places.get(), object()
-        if not self._enters(places, holder):
+        places, counts = self._places.get(), self._counts
+        if places.free:
+            places.free -= 1
+            counts.enter()
+        else:
             request = WaitingRequest(receive)
-            came = await self._wait(places, holder, request)
+            came = await self._wait(places, request)
             if came is _Came.NO_PLACE:
                 await _refuse(self._refusal(), send)
             if came is not _Came.PLACE:
@@ -65,50 +68,37 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
             receive = request.receive
         held = True
 
-        def leave() -> None:
+        async def send_last(message: Scope) -> None:
             nonlocal held
+            await send(message)
             if held:
                 held = False
-                places.release_on_behalf_of(holder)
-                self._counts.leave()
-
-        async def send_last(message: Scope) -> None:
-            await send(message)
-            leave()
+                places.give_back()
+                counts.leave()
 
         # Plain functions where there is nothing to wait for: a coroutine in between costs a microsecond.
         def sending(message: Scope) -> Awaitable[None]:
-            last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            return send_last(message) if last else send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                return send_last(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, sending)
         finally:
-            leave()
+            if held:
+                held = False
+                places.give_back()
+                counts.leave()
 
-    def _enters(self, places: anyio.CapacityLimiter, holder: object) -> bool:
-        """Whether there is a place for it at once."""
-        try:
-            places.acquire_on_behalf_of_nowait(holder)
-        except anyio.WouldBlock:
-            return False
-        self._counts.enter(waited=False)
-        return True
-
-    async def _wait(self, places: anyio.CapacityLimiter, holder: object, request: WaitingRequest) -> _Came:
+    async def _wait(self, places: LoopPlaces, request: WaitingRequest) -> _Came:
         came = _Came.NO_PLACE
         self._counts.wait()
         try:
             if self._longest_wait:
-                came = await self._first_to_come(places, holder, request)
+                came = await self._first_to_come(places, request)
         except BaseException:
             self._counts.give_up()
             raise
-        finally:
-            if came is not _Came.PLACE:
-                # Both may come together; and some versions of anyio leave a place with whom it came too late.
-                with contextlib.suppress(RuntimeError):
-                    places.release_on_behalf_of(holder)
         if came is _Came.PLACE:
             self._counts.enter(waited=True)
         elif came is _Came.NO_PLACE:
@@ -117,21 +107,27 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[anyio.CapacityLimiter]]):
             self._counts.give_up()
         return came
 
-    async def _first_to_come(self, places: anyio.CapacityLimiter, holder: object, request: WaitingRequest) -> _Came:
-        came = _Came.NO_PLACE
-        async with anyio.create_task_group() as tasks:
+    async def _first_to_come(self, places: LoopPlaces, request: WaitingRequest) -> _Came:
+        came, has_place = _Came.NO_PLACE, False
+        try:
+            async with anyio.create_task_group() as tasks:
 
-            async def hang_up() -> None:
-                nonlocal came
-                await request.gone()
-                came = _Came.HANG_UP
+                async def hang_up() -> None:
+                    nonlocal came
+                    await request.gone()
+                    came = _Came.HANG_UP
+                    tasks.cancel_scope.cancel()
+
+                tasks.start_soon(hang_up)
+                with anyio.move_on_after(self._longest_wait):
+                    await places.take_in_turn()
+                    has_place = True
                 tasks.cancel_scope.cancel()
-
-            tasks.start_soon(hang_up)
-            with anyio.move_on_after(self._longest_wait):
-                await places.acquire_on_behalf_of(holder)
+            if has_place and came is _Came.NO_PLACE:
                 came = _Came.PLACE
-            tasks.cancel_scope.cancel()
+        finally:
+            if has_place and came is not _Came.PLACE:  # it came together with another end of the wait
+                places.give_back()
         return came
 
 

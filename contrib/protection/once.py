@@ -6,8 +6,9 @@ in place of those of the standard library; and what waits on one event loop cann
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
+from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable
 from typing import Generic, TypeVar
 from weakref import ref
@@ -27,10 +28,9 @@ class PerProcess(Generic[T]):
         self._made: dict[int, T] = {}
 
     def get(self) -> T:
-        process = os.getpid()
-        made = self._made.get(process)
+        made = self._made.get(os.getpid())
         # Of two threads that make one at the same time, both get the one that is there first.
-        return self._made.setdefault(process, self._make()) if made is None else made
+        return self._made.setdefault(os.getpid(), self._make()) if made is None else made
 
 
 class PerLoop(Generic[T]):
@@ -40,28 +40,26 @@ class PerLoop(Generic[T]):
         self._make = make
         self._made: RunVar[T] = RunVar("made")
         # Of the event loop of asyncio that asked last, for most programs have one: a `RunVar` takes ten times as long.
-        self._latest: tuple[ref[asyncio.AbstractEventLoop], T] | None = None
+        self._latest: tuple[ref[AbstractEventLoop], T] | None = None
 
     def made(self) -> T | None:
         """What was made, if it was."""
         return self._made.get(None)
 
     def get(self) -> T:
-        loop, latest = _running_loop(), self._latest
-        if loop is not None and latest is not None and latest[0]() is loop:
-            return latest[1]
+        latest = self._latest
+        try:
+            if latest is not None and latest[0]() is get_running_loop():
+                return latest[1]
+        except RuntimeError:  # the event loop is one of another library
+            pass
+        return self._find()
+
+    def _find(self) -> T:
         made = self.made()
         if made is None:
             made = self._make()
             self._made.set(made)
-        if loop is not None:
-            self._latest = (ref(loop), made)
+        with contextlib.suppress(RuntimeError):
+            self._latest = (ref(get_running_loop()), made)
         return made
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    """That of asyncio; None on one of another library."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -12,7 +12,8 @@ What is outermost is asked first.
 
 from __future__ import annotations
 
-import threading
+import functools
+import queue
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..metrics.served import StartResponse, WsgiApp, until_closed
 from .guards import BulkheadBase, RateLimitBase
 from .limits import shared_by
 from .once import PerProcess
+from .places import ThreadPlaces, thread_places
 from .refusals import Refusal
 
 __all__ = ["Bulkhead", "RateLimit", "client_address"]
@@ -27,7 +29,7 @@ __all__ = ["Bulkhead", "RateLimit", "client_address"]
 Environ = dict[str, Any]
 
 
-class Bulkhead(BulkheadBase[WsgiApp, PerProcess[threading.Semaphore]]):
+class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
     """Lets so many requests at a time into `app`; the others wait, and are refused if that takes too long.
 
     A refused request is answered with 503, ``Retry-After``, and ``X-Doudou-Not-Processed`` with the name of the
@@ -37,38 +39,41 @@ class Bulkhead(BulkheadBase[WsgiApp, PerProcess[threading.Semaphore]]):
     """
 
     @staticmethod
-    def _make_places(workers: int) -> PerProcess[threading.Semaphore]:
-        return PerProcess(lambda: threading.Semaphore(workers))
+    def _make_places(workers: int) -> PerProcess[ThreadPlaces]:
+        return PerProcess(lambda: thread_places(workers))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """See WSGI."""
         places = self._places.get()
-        if not self._enter(places):
-            return _refuse(self._refusal(), start_response)
-        held = True
-
-        def leave() -> None:
-            nonlocal held
-            if held:
-                held = False
-                places.release()
-                self._counts.leave()
-
+        try:
+            places.get_nowait()
+        except queue.Empty:
+            if not self._wait(places):
+                return _refuse(self._refusal(), start_response)
+        else:
+            self._counts.enter()
         try:
             body = self.app(environ, start_response)
         except BaseException:
-            leave()
+            self._leave(places)
             raise
-        return until_closed(body, environ, leave)
+        return until_closed(body, environ, functools.partial(self._leave, places))
 
-    def _enter(self, places: threading.Semaphore) -> bool:
-        if places.acquire(blocking=False):
-            self._counts.enter(waited=False)
-            return True
+    def _leave(self, places: ThreadPlaces) -> None:
+        places.put(None)
+        self._counts.leave()
+
+    def _wait(self, places: ThreadPlaces) -> bool:
+        """Whether there was a place in time."""
         self._counts.wait()
-        if self._longest_wait and places.acquire(timeout=self._longest_wait):
-            self._counts.enter(waited=True)
-            return True
+        if self._longest_wait:
+            try:
+                places.get(timeout=self._longest_wait)
+            except queue.Empty:
+                pass
+            else:
+                self._counts.enter(waited=True)
+                return True
         self._counts.refuse(waited=True)
         return False
 

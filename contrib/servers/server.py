@@ -69,6 +69,10 @@ class RegisteredServer:
         doubtful: what answers may be another process, which has the port that this one is to fail to open. It is
             believed when `recognise` was told of the check, or this process still lives three seconds later.
 
+    Attributes:
+        draining: whether it leaves, or has: a server closes the connections of its clients then.
+        doubtful: whether it wants to be told of the requests that the application gets: until it has seen its own.
+
     Raises:
         ValueError: the path or the scheme cannot be used, or the registry registers nothing.
     """
@@ -91,13 +95,13 @@ class RegisteredServer:
         self._check = Check(settings.register_host, settings.port, path, scheme, agent=agent)
         self._drain = drain
         self._warn_after = warn_after
-        self._doubtful = doubtful
+        self.doubtful = doubtful
         self._began = 0.0
         self._state = State.STARTING
         self._asked = 0
         self._problem = ""
         self._told: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._goes = False
+        self.draining = False
         self._then: Callable[[], None] = _nothing
         self._thread = threading.Thread(target=self._run, name="pydoudou server", daemon=True)
 
@@ -112,33 +116,23 @@ class RegisteredServer:
         Args:
             then: is called by the thread of this object when the time to serve on is over.
         """
-        if self._goes or self._state is State.LEFT:
+        if self.draining or self._state is State.LEFT:
             return False
-        self._goes, self._then = True, then
+        self.draining, self._then = True, then
         self._told.put(True)
         return True
 
     def stop(self) -> None:
         """End the thread: nothing is registered from now on. It leaves the registry as it is."""
-        self._goes = True
+        self.draining = True
         self._told.put(False)
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_WITHIN)
 
-    @property
-    def draining(self) -> bool:
-        """Whether it leaves, or has: a server closes the connections of its clients then."""
-        return self._goes
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether it wants to be told of the requests that the application gets: until it has seen its own."""
-        return self._doubtful
-
     def recognise(self, agent: str) -> None:
         """The application of this process was asked by a client that calls itself so."""
         if agent == self._check.agent:
-            self._doubtful = False
+            self.doubtful = False
 
     def status(self) -> ServerStatus:
         """How it is doing; from any thread."""
@@ -177,13 +171,13 @@ class RegisteredServer:
         if self._state is State.STARTING:
             self._asked += 1
             problem = self._check.problem()
-            if not problem and self._doubtful and time.monotonic() - self._began < _BELIEVED_AFTER:
+            if not problem and self.doubtful and time.monotonic() - self._began < _BELIEVED_AFTER:
                 problem = "what answers there is another process"
             if problem:
                 return problem
-            self._doubtful = False
+            self.doubtful = False
             self._state = following(self._state, Event.ANSWERED)
-        if self._goes:
+        if self.draining:
             return "it was told to go before it was registered"
         try:
             self.registry.announce()
