@@ -10,9 +10,10 @@ import attrs
 from ...drivers.members import Member
 
 if TYPE_CHECKING:
+    from ..memory.pick import Pick
     from .call import Call
 
-__all__ = ["Attempt", "Trail", "attempts_on", "member_found", "reason_of"]
+__all__ = ["Attempt", "Trail", "attempts_on", "member_found", "only_attempt", "reason_of"]
 
 
 @attrs.frozen
@@ -35,6 +36,12 @@ class Attempt:
     seconds: float
     delay: float
     budget_left: float
+
+
+def only_attempt(pick: Pick) -> Attempt:
+    """The attempt of a call that was answered at once."""
+    status, seconds = pick.head or (None, 0.0)
+    return Attempt(pick.member, pick.why, "", status, seconds, pick.delay, pick.budget_left)
 
 
 class Trail(Sequence[Attempt]):

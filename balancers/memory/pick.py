@@ -113,6 +113,7 @@ class Pick:
         answer_limit: seconds until the head of the answer has to be there; None without a deadline.
         delay: seconds that the client waits before it sends this attempt.
         retry_after: seconds that the answer asks to wait, set before `ended`; None if it does not say.
+        budget_left: retries that the service's budget allowed when this attempt began.
         watched: what is to carry to the member, and to be told of the end, of an attempt that a tracer watches.
     """
 
@@ -124,6 +125,7 @@ class Pick:
     before: float = 0.0
     retry_after: float | None = None
     watched: Watched | None = None
+    budget_left: float = 0.0
     _head: tuple[int, float] | None = None
 
     def __init__(
