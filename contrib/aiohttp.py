@@ -175,7 +175,7 @@ class DiscoveryMiddleware:
         request.server_hostname, request.response_class, request.headers = before
         if isinstance(response, DiscoveryResponse) and response.status < 400:
             now = monotonic()
-            service.plain_answer(attempt, response.status, now)
+            service.plain_answer(now)
             response.is_answer(service.balancer, attempt, None, now)
             return response
         body = request.body

@@ -71,7 +71,7 @@ class DiscoveryResponse(aiohttp.ClientResponse):
 
         Args:
             balancer: knows the members.
-            call: whose attempts there were; None if there was this one.
+            call: whose attempts there were; None if there was this one, which has not been told of the head either.
         """
         self.member, self._balanced_by, self._balanced_pick, self._balanced_call = (
             attempt.member,
@@ -81,12 +81,14 @@ class DiscoveryResponse(aiohttp.ClientResponse):
         )
         if has_cookies(self):
             replace_cookies(self, self.headers.getall(hdrs.SET_COOKIE, ()))
-        content = self.content
-        if content.is_eof() and self.status != _SWITCHED:
-            attempt.ended(now, True)
+        content, status = self.content, self.status
+        if content.is_eof() and status != _SWITCHED:
+            attempt.answered_whole(status, now) if call is None else attempt.ended(now, True)
             return
+        if call is None:
+            attempt.answered(status, now)
         self._balanced_attempt = attempt
-        if self.status != _SWITCHED:
+        if status != _SWITCHED:
             content.on_eof(self._complete)
 
     def _translated(self, headers: CIMultiDictProxy[str], balancer: Balancer) -> CIMultiDictProxy[str]:

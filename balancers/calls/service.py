@@ -24,6 +24,7 @@ from .watching import watched
 
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
+    from ..shared_calls import SharedCalls
 
 __all__ = ["FIRST_ANSWER_WITHIN", "CalledService", "ClientErrors"]
 
@@ -65,6 +66,9 @@ class CalledService(Generic[T]):
         view: what the last call picked from, which is the version of `origins`.
         ready: whether no call has to wait for the first answer any more; else it calls `wait` first.
     """
+
+    _calls: SharedCalls
+    """Those of the balancer, since the view was seen: not before, for a balancer asks its registry for them."""
 
     def __init__(
         self,
@@ -119,16 +123,15 @@ class CalledService(Generic[T]):
         except DiscoveryError as error:
             raise self._without_member(error, request) from error
         pick.started = now
-        pick.budget_left = self.balancer.calls.began(now, policy)
         view = pick.source.view
         if view is not self.view:
             self._see(view)
+        pick.budget_left = self._calls.began(now, policy)
         return pick
 
-    def plain_answer(self, attempt: Pick, status: int, now: float) -> None:
-        """The head of the answer to the call came, with a status below 400; its end is still to be told."""
-        attempt.answered(status, now)
-        calls = self.balancer.calls
+    def plain_answer(self, now: float) -> None:
+        """The call was answered, with a status below 400. The attempt is told by the client."""
+        calls = self._calls
         if calls.budget.watching:
             calls.answered(now)
 
@@ -164,7 +167,7 @@ class CalledService(Generic[T]):
         return pick
 
     def _see(self, view: Snapshot | None) -> None:
-        self.view = view
+        self.view, self._calls = view, self.balancer.calls
         self._changed(staying(self.balancer.members()))
 
     def _without_member(self, error: DiscoveryError, request: object) -> Exception:
