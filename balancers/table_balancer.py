@@ -230,9 +230,8 @@ class TableBalancer(Generic[T]):
 
     def default_policy(self) -> CallPolicy:
         """The policy of calls whose client was given none, as the variables of the registry say."""
-        if not self._has_settings:
-            return default_policy(None)
-        return default_policy(self._registry or default_registry.current())  # type: ignore[arg-type]
+        registry = (self._registry or default_registry.current()) if self._has_settings else None
+        return default_policy(registry)  # type: ignore[arg-type]
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""

@@ -12,13 +12,10 @@ The middleware has to be the last one in `middlewares`, or those after it see th
 from __future__ import annotations
 
 import asyncio
-import copy
-import functools
 import logging
 import weakref
 from collections.abc import Iterable, Mapping
 from time import monotonic
-from typing import Any
 
 try:
     import aiohttp
@@ -26,20 +23,16 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("pydoudou.contrib.aiohttp needs aiohttp: pip install 'pydoudou[aiohttp]'") from error
 
 from aiohttp.payload import BytesPayload
-from yarl import URL
 
-from ..balancers.calls.call import Call
 from ..balancers.calls.given_policy import given_policy
 from ..balancers.calls.policy import CallPolicy
-from ..balancers.calls.service import CalledService, ClientErrors
+from ..balancers.calls.service import ClientErrors
 from ..balancers.calls.trail import Attempt, attempts_on, member_found
-from ..balancers.calls.urls import UnusableAddress
-from ..balancers.memory.pick import Pick
 from ..drivers.members import Member, Reached
-from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, not_to_be_repeated
+from .aiohttp_exchange import Connectors, Exchange, send_to
+from .aiohttp_internals import drop_connections, failed_before, has_idle_connection
 from .aiohttp_origins import Origin
-from .aiohttp_responses import SCHEMES, DiscoveryResponse, responses
-from .hedged import Ended, sent_with_a_hedge
+from .aiohttp_responses import SCHEMES, DiscoveryResponse
 from .service_hosts import GivenBalancers, ServiceHosts
 
 __all__ = [
@@ -134,7 +127,7 @@ class DiscoveryMiddleware:
         self._hosts: ServiceHosts[Origin] = ServiceHosts(
             services, balancer, chosen, _ERRORS, Origin, logger, SCHEMES, self._retire
         )
-        self._connectors: _Connectors = weakref.WeakKeyDictionary()
+        self._connectors: Connectors = weakref.WeakKeyDictionary()
         self._present: dict[str, set[tuple[str, int]]] = {}
 
     @property
@@ -157,45 +150,41 @@ class DiscoveryMiddleware:
         failed = failed_before(request)
         if failed is not None:
             raise failed
-        now = monotonic()
-        body = request.body
-        call = service.call(request.method, asked, not body or _replayable(body), now)
-        if not service.ready:
-            await service.wait_async(now)
+        policy = service.plain_policy()
+        if policy is None:
+            now, body = monotonic(), request.body
+            call = service.call(request.method, asked, not body or _replayable(body), now)
+            if not service.ready:
+                await service.wait_async(now)
+                now = monotonic()
+            attempt = service.first(call, request, now)
+            return await Exchange(request, asked, service, call, self._connectors).answer(attempt, handler)
+        # Nearly all requests go out over a connection that is there and are answered. As little as possible is done,
+        # and as few objects are made, for them: aiohttp takes 100 µs for one.
+        attempt = service.plain_attempt(policy, request, monotonic())
+        failure: BaseException | None = None
+        response: aiohttp.ClientResponse | None = None
+        before = request.server_hostname, request.response_class, request.headers
+        try:
+            origin = send_to(request, asked, service, attempt)
+            if has_idle_connection(request, origin.keys):
+                response = await handler(request)
+        except BaseException as error:
+            failure = error
+        request.url = asked
+        request.server_hostname, request.response_class, request.headers = before
+        if isinstance(response, DiscoveryResponse) and response.status < 400:
             now = monotonic()
-        attempt = service.first(call, request, now)
-        exchange = _Exchange(request, asked, service, call, self._connectors)
-        while True:
-            try:
-                if attempt.delay:
-                    await asyncio.sleep(attempt.delay)
-                after = call.hedge_after(monotonic()) if call.hedges else None
-                if after is None:
-                    origin = exchange.begins(attempt)
-                    if attempt.answer_limit is None and has_idle_connection(request, origin.keys):
-                        response = await handler(request)
-                    else:
-                        response = await exchange.in_time(attempt, handler)
-                else:
-                    ended = await exchange.hedged(attempt, handler, after)
-                    attempt = ended.attempt
-                    if ended.error is not None:
-                        raise ended.error
-                    assert ended.response is not None
-                    response = ended.response
-                following = exchange.answered(attempt, response)
-                if following is None:
-                    return response
-            except BaseException as error:
-                exchange.restore()
-                following = service.after(call, attempt, error, monotonic())
-                if following is None:
-                    final = not_to_be_repeated(request, error)
-                    if final is error:
-                        raise
-                    raise final from error
-            attempt = following
-            await request.close()  # what is left of writing the body to the last member
+            service.plain_answer(now)
+            response.is_answer(service.balancer, attempt, None, now)
+            return response
+        body = request.body
+        call = service.call_of(attempt, policy, request.method, asked, not body or _replayable(body))
+        exchange = Exchange(request, asked, service, call, self._connectors)
+        try:
+            return await exchange.answer(attempt, handler, response, failure)
+        finally:
+            failure = None  # which holds this frame by its traceback
 
     def _retire(self, host: str, members: Iterable[Member]) -> None:
         """Of the service that URLs call `host`, only these members are left."""
@@ -213,136 +202,6 @@ class DiscoveryMiddleware:
 
 discovery_middleware = DiscoveryMiddleware
 """The name by which it reads like what aiohttp calls it: ``middlewares=(discovery_middleware(),)``."""
-
-_Connectors = weakref.WeakKeyDictionary[aiohttp.BaseConnector, asyncio.AbstractEventLoop]
-"""Those that may have connections to members, and their event loops."""
-
-
-class _Exchange:
-    """One request of the session, out and in.
-
-    As little as possible is done, and as few objects are made, for a request that goes out over a connection that is
-    there: aiohttp takes 100 µs for it. And nothing that the request holds, such as its response, holds this object: a
-    cycle costs more, when it is collected, than all of it.
-    """
-
-    __slots__ = (
-        "_before",
-        "_connectors",
-        "_timer",
-        "answer_by",
-        "asked",
-        "call",
-        "left",
-        "request",
-        "service",
-    )
-
-    _timer: asyncio.Timeout
-    answer_by: float | None
-    left: bool
-
-    def __init__(
-        self,
-        request: aiohttp.ClientRequest,
-        asked: URL,
-        service: CalledService[Origin],
-        call: Call,
-        connectors: _Connectors,
-    ) -> None:
-        self.request, self.asked, self.service, self.call, self._connectors = request, asked, service, call, connectors
-        self._before = request.server_hostname, request.response_class, request.headers
-
-    def begins(self, attempt: Pick) -> Origin:
-        """The request is to go to the member of this attempt; returns where that is."""
-        request, service, asked = self.request, self.service, self.asked
-        try:
-            origin = service.origins.of(attempt.member, SCHEMES[asked.scheme], service.view)
-            url = origin.urls.get(asked)
-            request.url = origin.moved(asked) if url is None else url
-        except (UnusableAddress, ValueError) as error:
-            raise aiohttp.ClientConnectorError(request.connection_key, OSError(0, str(error))) from error
-        if attempt.watched is not None:
-            request.headers = request.headers.copy()  # which an attempt beside this one has too
-            request.headers.update(attempt.watched.headers)
-        if request.proxy is not None:
-            request.proxy = request.proxy_auth = request.proxy_headers = None
-        if origin.encrypted and request.server_hostname is None:
-            request.server_hostname = service.host
-        request.response_class = responses[request.response_class]
-        return origin
-
-    def restore(self) -> None:
-        """The request is what it was: another middleware may use it once more."""
-        request, request.url = self.request, self.asked
-        request.server_hostname, request.response_class, request.headers = self._before
-
-    async def in_time(self, attempt: Pick, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """The answer, within the limits of the attempt."""
-        request = self.request
-        connector = request.session.connector
-        if connector is not None:
-            self._connectors[connector] = request.loop
-        started = request.loop.time() - (monotonic() - attempt.started)
-        connect_limit, answer_limit, self.left = attempt.connect_limit, attempt.answer_limit, False
-        self.answer_by = None if answer_limit is None else started + answer_limit
-        self._timer = timer = asyncio.timeout_at(started + min(connect_limit, answer_limit or connect_limit))
-        request.response_class = functools.partial(self._leaves, request.response_class)  # type: ignore[assignment]
-        try:
-            async with timer:
-                return await handler(request)
-        except TimeoutError as error:
-            if not timer.expired():
-                raise
-            if self.left:
-                raise aiohttp.SocketTimeoutError(f"No answer from {attempt.member.address} in time") from error
-            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to {attempt.member.address}") from error
-
-    async def hedged(
-        self, attempt: Pick, handler: aiohttp.ClientHandlerType, after: float
-    ) -> Ended[aiohttp.ClientResponse]:
-        """Send an attempt, and another one beside it if it is silent for `after` seconds."""
-
-        async def send(one: Pick) -> aiohttp.ClientResponse:
-            own = copy.copy(self)
-            own.request = copy.copy(self.request)  # each has a URL and a connection of its own
-            own.begins(one)
-            return await own.in_time(one, handler)
-
-        return await sent_with_a_hedge(self.service, self.call, attempt, after, send, _discard)
-
-    def _leaves(self, made: type[aiohttp.ClientResponse], *args: Any, **kwargs: Any) -> aiohttp.ClientResponse:
-        """Called to make a response, which is as soon as there is a connection, and the request leaves: from now on the
-        time for the answer counts.
-        """
-        self.left = True
-        if not self._timer.expired():
-            self._timer.reschedule(self.answer_by)
-        return made(*args, **kwargs)
-
-    def answered(self, attempt: Pick, response: aiohttp.ClientResponse) -> Pick | None:
-        """What follows the head of an answer: nothing, or another attempt. The request is what it was."""
-        service, call, request, now = self.service, self.call, self.request, monotonic()
-        request.url = self.asked
-        request.server_hostname, request.response_class, request.headers = self._before
-        try:
-            following = service.answered(
-                call, attempt, response.status, lambda name: response.headers.get(name), request, now
-            )
-        except BaseException:
-            response.close()
-            raise
-        if following is not None:
-            response.close()
-        elif isinstance(response, DiscoveryResponse):
-            response.is_answer(call, attempt, now)
-        else:  # of a middleware behind this one
-            attempt.ended(now, True)
-        return following
-
-
-async def _discard(response: aiohttp.ClientResponse) -> None:
-    response.close()
 
 
 def _replayable(body: object) -> bool:

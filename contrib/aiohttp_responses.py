@@ -9,9 +9,10 @@ import aiohttp
 from aiohttp import hdrs
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
+from ..balancers import Balancer
 from ..balancers.calls.call import Call
 from ..balancers.calls.terms import TRANSLATED, Terms
-from ..balancers.calls.trail import Attempt
+from ..balancers.calls.trail import Attempt, only_attempt
 from ..balancers.calls.urls import member_scheme
 from ..balancers.memory.pick import Pick
 from ..drivers.members import Member
@@ -37,14 +38,18 @@ class DiscoveryResponse(aiohttp.ClientResponse):
     """
 
     member: Member
+    _balanced_by: Balancer | None = None
     _balanced_call: Call | None = None
+    _balanced_pick: Pick
     _balanced_attempt: Pick | None = None
     _balanced_headers: CIMultiDictProxy[str] | None = None
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts of the call, this one included."""
-        return () if self._balanced_call is None else self._balanced_call.trail
+        if self._balanced_call is not None:
+            return self._balanced_call.trail
+        return () if self._balanced_by is None else (only_attempt(self._balanced_pick),)
 
     @property
     def request_info(self) -> aiohttp.RequestInfo:
@@ -55,28 +60,40 @@ class DiscoveryResponse(aiohttp.ClientResponse):
     def headers(self) -> CIMultiDictProxy[str]:
         """The headers, in the caller's terms."""
         if self._balanced_headers is None:
-            headers, call = super().headers, self._balanced_call
-            if call is None:  # it is no answer of a call, or not yet
+            headers, balancer = super().headers, self._balanced_by
+            if balancer is None:  # it is no answer of a call, or not yet
                 return headers
-            self._balanced_headers = self._translated(headers, call) if _are_translated(headers) else headers
+            self._balanced_headers = self._translated(headers, balancer) if _are_translated(headers) else headers
         return self._balanced_headers
 
-    def is_answer(self, call: Call, attempt: Pick, now: float) -> None:
-        """Called once, when this is the answer of the call: tell `attempt` when the body ends, which may be now."""
-        self.member, self._balanced_call = attempt.member, call
+    def is_answer(self, balancer: Balancer, attempt: Pick, call: Call | None, now: float) -> None:
+        """Called once, when this is the answer of the call: tell `attempt` when the body ends, which may be now.
+
+        Args:
+            balancer: knows the members.
+            call: whose attempts there were; None if there was this one, which has not been told of the head either.
+        """
+        self.member, self._balanced_by, self._balanced_pick, self._balanced_call = (
+            attempt.member,
+            balancer,
+            attempt,
+            call,
+        )
         if has_cookies(self):
             replace_cookies(self, self.headers.getall(hdrs.SET_COOKIE, ()))
-        content = self.content
-        if content.is_eof() and self.status != _SWITCHED:
-            attempt.ended(now, True)
+        content, status = self.content, self.status
+        if content.is_eof() and status != _SWITCHED:
+            attempt.answered_whole(status, now) if call is None else attempt.ended(now, True)
             return
+        if call is None:
+            attempt.answered(status, now)
         self._balanced_attempt = attempt
-        if self.status != _SWITCHED:
+        if status != _SWITCHED:
             content.on_eof(self._complete)
 
-    def _translated(self, headers: CIMultiDictProxy[str], call: Call) -> CIMultiDictProxy[str]:
+    def _translated(self, headers: CIMultiDictProxy[str], balancer: Balancer) -> CIMultiDictProxy[str]:
         scheme = member_scheme(SCHEMES[self.url.scheme], self.member)
-        terms = Terms(str(self.url), self.member, scheme, call.members)
+        terms = Terms(str(self.url), self.member, scheme, balancer.members)
         return CIMultiDictProxy(
             CIMultiDict(
                 (name, terms.header(name.lower(), value) if name.lower() in TRANSLATED else value)

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import anyio
 
-from ..balancers.calls.policy import CallPolicy, shorter
+from ..balancers.calls.call import Call
+from ..balancers.calls.policy import CONNECT_BUDGET, CallPolicy, shorter
 from ..balancers.calls.service import CalledService
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.trail import Trail
@@ -76,10 +77,12 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
             for pool in self._sync.surplus():
                 pool.close()
         exchange = _Exchange(self.library, asked, scheme, service)
-        call = exchange.call
-        if not service.ready:
-            service.wait(monotonic())
-        attempt = service.first(call, request, monotonic())
+        attempt = exchange.plain_attempt()
+        if attempt is None:
+            call = exchange.begin()
+            if not service.ready:
+                service.wait(monotonic())
+            attempt = service.first(call, request, monotonic())
         response: Any = None
         while True:
             try:
@@ -90,16 +93,14 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     sleep(attempt.delay)
                 sent = exchange.outgoing(attempt)
                 response = self._sync.of(service.host, attempt.member).handle_request(sent)
-                following = service.answered(
-                    call, attempt, response.status_code, response.headers.get, request, monotonic()
-                )
+                following = exchange.answered(attempt, response)
                 if following is None:
                     return exchange.incoming(attempt, sent, response, self.library.sync_body)  # type: ignore[no-any-return]
             except BaseException as error:
                 if response is not None:
                     _close(response)
                     response = None
-                following = service.after(call, attempt, error, monotonic())
+                following = service.after(exchange.call_of(attempt), attempt, error, monotonic())
                 if following is None:
                     raise
             attempt = following
@@ -116,10 +117,12 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
             for pool in self._async.surplus():
                 await pool.aclose()
         exchange = _Exchange(self.library, asked, scheme, service)
-        call = exchange.call
-        if not service.ready:
-            await service.wait_async(monotonic())
-        attempt = service.first(call, request, monotonic())
+        attempt = exchange.plain_attempt()
+        if attempt is None:
+            call = exchange.begin()
+            if not service.ready:
+                await service.wait_async(monotonic())
+            attempt = service.first(call, request, monotonic())
         response: Any = None
         while True:
             try:
@@ -128,27 +131,25 @@ class BalancedTransport(Generic[RequestT, ResponseT]):
                     response = None
                 if attempt.delay:
                     await anyio.sleep(attempt.delay)
-                after = call.hedge_after(monotonic()) if call.hedges else None
+                after = exchange.hedge_after()
                 if after is None:
                     sent = exchange.outgoing(attempt)
                     response = await self._async.of(service.host, attempt.member).handle_async_request(sent)
                 else:
                     send = functools.partial(self._send, exchange)
-                    ended = await sent_with_a_hedge(service, call, attempt, after, send, _discard)
+                    ended = await sent_with_a_hedge(service, exchange.call_of(attempt), attempt, after, send, _discard)
                     attempt = ended.attempt
                     if ended.response is None:
                         raise ended.error or AssertionError("neither an answer nor an error")
                     sent, response = ended.response
-                following = service.answered(
-                    call, attempt, response.status_code, response.headers.get, request, monotonic()
-                )
+                following = exchange.answered(attempt, response)
                 if following is None:
                     return exchange.incoming(attempt, sent, response, self.library.async_body)  # type: ignore[no-any-return]
             except BaseException as error:
                 if response is not None:
                     await _aclose(response)
                     response = None
-                following = service.after(call, attempt, error, monotonic())
+                following = service.after(exchange.call_of(attempt), attempt, error, monotonic())
                 if following is None:
                     raise
             attempt = following
@@ -266,13 +267,54 @@ def _within(asked: dict[str, float | None], attempt: Pick) -> dict[str, float | 
 class _Exchange:
     """One request of the client, out and in. Everything but the sending, which is sync or async."""
 
-    __slots__ = ("_asked_scheme", "_library", "_request", "call", "service")
+    __slots__ = ("_asked_scheme", "_call", "_library", "_policy", "_request", "service")
 
     def __init__(self, library: Library, request: Any, scheme: str, service: CalledService[Any]) -> None:
         self._library, self._request, self._asked_scheme, self.service = library, request, scheme, service
+        self._call: Call | None = None
+
+    def plain_attempt(self) -> Pick | None:
+        """The first attempt, if no `Call` is needed before something else comes than an answer to it."""
+        policy = self._policy = self.service.plain_policy()
+        if policy is None:
+            return None
+        connect = self._request.extensions.get("timeout", _NO_TIMEOUTS).get("connect")
+        if connect is None or connect > CONNECT_BUDGET / policy.attempts:
+            return None
+        return self.service.plain_attempt(policy, self._request, monotonic())
+
+    def begin(self) -> Call:
+        """The call, which begins now."""
+        request = self._request
+        call = self._call = self.service.call(request.method, request.url, self._replayable(), monotonic())
+        return call
+
+    def call_of(self, attempt: Pick) -> Call:
+        """The call, whose attempt this is."""
+        if self._call is None:
+            request, policy = self._request, self._policy
+            assert policy is not None
+            self._call = self.service.call_of(attempt, policy, request.method, request.url, self._replayable())
+        return self._call
+
+    def _replayable(self) -> bool:
         # Any other stream reads from an iterator or a file and is empty, or an error, the second time.
-        replayable = isinstance(request.stream, library.repeatable)
-        self.call = service.call(request.method, request.url, replayable, monotonic())
+        return isinstance(self._request.stream, self._library.repeatable)
+
+    def hedge_after(self) -> float | None:
+        """Seconds from now after which there is to be another attempt beside the present one; None: never."""
+        call = self._call
+        return call.hedge_after(monotonic()) if call is not None and call.hedges else None
+
+    def answered(self, attempt: Pick, response: Any) -> Pick | None:
+        """What follows the head of an answer: nothing, or another attempt."""
+        status, now = response.status_code, monotonic()
+        if self._call is None and status < 400:
+            self.service.plain_answer(now)
+            attempt.answered(status, now)
+            return None
+        call = self.call_of(attempt)
+        return self.service.answered(call, attempt, status, response.headers.get, self._request, now)
 
     def outgoing(self, attempt: Pick) -> Any:
         """The request as it goes to the member of this attempt."""
@@ -299,7 +341,7 @@ class _Exchange:
         else:
             response.stream = body(response.stream, attempt)
         response.extensions["member"] = attempt.member
-        response.extensions["attempts"] = Trail(self.call)
+        response.extensions["attempts"] = Trail(self._call or attempt)
         if attempt.answer_limit is not None:
             # The time for an answer ends with its head; between two pieces of the body the client's timeout rules.
             timeout = sent.extensions["timeout"]

@@ -34,7 +34,7 @@ class RetryBudget:
     Attributes:
         calls: in the last ten seconds. Until `turn_at` one more is counted by `calls += 1`.
         moves: the retries in the last ten seconds.
-        turn_at: when the present second is over, and `turn` is to be called.
+        turn_at: when the present second is over, and `turn_to` is to be called.
         watching: whether `answered` has to be told: not while nobody asked for a retry in the last ten seconds.
     """
 
@@ -64,23 +64,20 @@ class RetryBudget:
 
     def deposit(self, now: float, ratio: float = 0.0, reserve: float = 0.0) -> float:
         """A call began; how many retries are allowed now, as `left` says."""
-        if now >= self.turn_at:
-            self.turn(int(now))
+        self.turn_to(now)
         self.calls += 1
         return ratio * self.calls + reserve * SLOTS - self.moves.total
 
     def answered(self, now: float) -> None:
         """A call was answered."""
-        if now >= self.turn_at:
-            self.turn(int(now))
+        self.turn_to(now)
         answered = self._answered
         answered.counts[self._second % SLOTS] += 1
         answered.total += 1
 
     def left(self, now: float, ratio: float, reserve: float) -> float:
         """How many retries are allowed now; below 0 after policies that allow more than this one."""
-        if now >= self.turn_at:
-            self.turn(int(now))
+        self.turn_to(now)
         return ratio * self.calls + reserve * SLOTS - self.moves.total
 
     def withdraw(self, now: float, ratio: float, reserve: float) -> bool:
@@ -106,8 +103,7 @@ class RetryBudget:
 
     def lend(self, now: float) -> bool:
         """One more for a call of which nothing can have been done; `settle` says that it is over."""
-        if now >= self.turn_at:
-            self.turn(int(now))
+        self.turn_to(now)
         self._under_way = [begun for begun in self._under_way if begun > now - SLOTS]  # who never told is forgotten
         if len(self._under_way) >= MOST_LENT or self._lent.total >= self._answered.total:
             return False
@@ -120,8 +116,11 @@ class RetryBudget:
         if begun in self._under_way:
             self._under_way.remove(begun)
 
-    def turn(self, second: int) -> None:
-        """This second begins; it is a later one than the present."""
+    def turn_to(self, now: float) -> None:
+        """It is `now`; another second may have begun."""
+        if now < self.turn_at:
+            return
+        second = int(now)
         self._earlier.add(self._second, self.calls - self._earlier.total)
         for counted in (self._earlier, self.moves, self._hedges, self._answered, self._lent):
             counted.clear(max(self._second + 1, second - SLOTS + 1), second)

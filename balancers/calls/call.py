@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...drivers.errors import NoMemberAvailable
@@ -49,7 +49,6 @@ class Call:
 
     hedges = False
     _shared: SharedCalls
-    _budget_left: float
     _present: Pick | None = None
     _passage: Passage | None = None
     _moves: Moves | None = None
@@ -94,15 +93,15 @@ class Call:
             self.cancelled(now)
             raise
         self._shared = shared = self._balancer.calls
-        self._budget_left = shared.began(now, policy)
+        pick.budget_left = shared.began(now, policy)
         pick.started = now
-        most = policy.attempts
-        if len(pick.source.eligible) < most:
-            most = still_to_try(pick, [pick.member], most)
-        pick.connect_limit = left / most
-        if policy.deadline is not None or policy.attempt_timeout is not None:
-            self._limit_answer(pick, left)
+        self._limit_first(pick, left)
         return pick
+
+    def take(self, first: Pick) -> None:
+        """`first` is the first attempt, which has begun already."""
+        self._present, self._shared = first, self._balancer.calls
+        self._limit_first(first, self._until - first.started)
 
     def next(self, present: Pick, reached: Reached, error: BaseException, now: float) -> Pick | None:
         """The attempt after `present`, which failed with `error`, or None: then that is the outcome of the call."""
@@ -184,7 +183,7 @@ class Call:
             return None
         self._shared.count("hedges")
         self._limit(moves, pick, now, 0.0)
-        pick.before = present.before + now - present.started
+        pick.before, pick.budget_left = present.before + now - present.started, present.budget_left
         return pick
 
     def lost(self, loser: Pick, reached: Reached | None, error: BaseException | None, now: float) -> None:
@@ -204,10 +203,6 @@ class Call:
         """The caller gave the call up, which says nothing about the service."""
         self._settle_loan()
         self._end(None, now)
-
-    def members(self) -> Iterable[Member]:
-        """All members of the service now."""
-        return self._balancer.members()
 
     @property
     def begun(self) -> int:
@@ -255,7 +250,7 @@ class Call:
             self._refund(moves)
             return None
         self._leave(present, f"{outcome.reached} ({reason})", outcome)
-        self._budget_left = budget_left
+        pick.budget_left = budget_left
         self._shared.count("moves")
         self._limit(moves, pick, now, delay)
         pick.before = present.before + pick.started - present.started
@@ -318,6 +313,15 @@ class Call:
         pick.connect_limit = left / still_to_try(pick, tried, self._policy.attempts - moves.begun + 1)
         self._limit_answer(pick, left)
         self._present = pick
+
+    def _limit_first(self, pick: Pick, left: float) -> None:
+        policy = self._policy
+        most = policy.attempts
+        if len(pick.source.eligible) < most:
+            most = still_to_try(pick, [pick.member], most)
+        pick.connect_limit = left / most
+        if policy.deadline is not None or policy.attempt_timeout is not None:
+            self._limit_answer(pick, left)
 
     def _limit_answer(self, pick: Pick, left: float) -> None:
         pick.answer_limit = None if self._policy.deadline is None else left
@@ -390,4 +394,4 @@ class Call:
         before = () if self._moves is None else self._moves.left
         again = any(attempt.member.key == pick.member.key for attempt in before)
         why = "tried again, as nobody else is left" if again else pick.why
-        return Attempt(pick.member, why, left, status, seconds, pick.delay, self._budget_left)
+        return Attempt(pick.member, why, left, status, seconds, pick.delay, pick.budget_left)

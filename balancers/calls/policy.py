@@ -161,6 +161,17 @@ class CallPolicy:
         if self.hedge is not None and self.attempts < 2:
             raise ValueError(f"hedge is {self.hedge!r}; accepted: None when attempts is 1, there is no second one")
 
+    @property
+    def plain(self) -> bool:
+        """Whether no rule has to be asked about an answer below 400, whenever it comes."""
+        return (
+            self.deadline is None
+            and self.attempt_timeout is None
+            and self.breaker is None
+            and self.hedge is None
+            and self.health is None
+        )
+
     def change(self, **fields: Any) -> CallPolicy:
         """The same policy but for these fields."""
         return attrs.evolve(self, **fields)

@@ -24,6 +24,7 @@ from .watching import watched
 
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
+    from ..shared_calls import SharedCalls
 
 __all__ = ["FIRST_ANSWER_WITHIN", "CalledService", "ClientErrors"]
 
@@ -66,6 +67,9 @@ class CalledService(Generic[T]):
         ready: whether no call has to wait for the first answer any more; else it calls `wait` first.
     """
 
+    _calls: SharedCalls
+    """Those of the balancer, since the view was seen: not before, for a balancer asks its registry for them."""
+
     def __init__(
         self,
         host: str,
@@ -82,6 +86,7 @@ class CalledService(Generic[T]):
         self.view: Snapshot | None = None
         self.ready = False
         self._wait_until: float | None = None
+        self._plain: CallPolicy | None = None
 
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
@@ -92,6 +97,52 @@ class CalledService(Generic[T]):
             self.balancer.health = policy.health
         return Call(policy, self.balancer, method, url, replayable, now, self._log)
 
+    # -- a call that needs no `Call`, because no rule has to be asked, as for nearly all -------------------------------
+
+    def plain_policy(self) -> CallPolicy | None:
+        """The policy of a call that begins now, if an answer below 400 is the answer to it, whenever it comes. None:
+        there has to be a `Call` from the beginning.
+        """
+        policy = overriding.get() or self.policy
+        if policy is UNSAID:
+            policy = self.balancer.default_policy()
+        if policy is not self._plain:
+            if not policy.plain:
+                return None
+            self._plain = policy
+        return policy if self.ready and watching.watcher is None else None
+
+    def plain_attempt(self, policy: CallPolicy, request: object, now: float) -> Pick:
+        """The first attempt of a call by such a policy. `call_of` makes the call of it when something else comes.
+
+        Raises:
+            Exception: the library's own, if there is no member.
+        """
+        try:
+            pick = self.balancer.begin()
+        except DiscoveryError as error:
+            raise self._without_member(error, request) from error
+        pick.started = now
+        view = pick.source.view
+        if view is not self.view:
+            self._see(view)
+        pick.budget_left = self._calls.began(now, policy)
+        return pick
+
+    def plain_answer(self, now: float) -> None:
+        """The call was answered, with a status below 400. The attempt is told by the client."""
+        calls = self._calls
+        if calls.budget.watching:
+            calls.answered(now)
+
+    def call_of(self, attempt: Pick, policy: CallPolicy, method: str, url: object, replayable: bool) -> Call:
+        """The call that began with this attempt by this policy."""
+        call = Call(policy, self.balancer, method, url, replayable, attempt.started, self._log)
+        call.take(attempt)
+        return call
+
+    # -- any call ------------------------------------------------------------------------------------------------------
+
     def first(self, call: Call, request: object, now: float) -> Pick:
         """The first attempt at a call.
 
@@ -100,25 +151,30 @@ class CalledService(Generic[T]):
         """
         try:
             pick = call.first(now)
-        except NoMemberAvailable as error:
-            self._changed(staying(self.balancer.members()))
-            self.view = None
-            raise self._errors.no_member(str(error), request=request) from error
         except CircuitOpen as error:
             raise (self._errors.circuit_open or self._errors.no_member)(
                 f"{self.host!r} is not called: {error}", request=request
             ) from error
-        except DiscoveryError as error:  # a registry that was inherited through a fork
-            raise self._errors.no_member(str(error), request=request) from error
+        except DiscoveryError as error:
+            raise self._without_member(error, request) from error
         except DeadlineOver as error:
             raise self._errors.timed_out(str(error), request=request) from error
         view = pick.source.view
         if view is not self.view:
-            self.view = view
-            self._changed(staying(self.balancer.members()))
+            self._see(view)
         if watching.watcher is not None:
             pick.watched = watched(call, pick)
         return pick
+
+    def _see(self, view: Snapshot | None) -> None:
+        self.view, self._calls = view, self.balancer.calls
+        self._changed(staying(self.balancer.members()))
+
+    def _without_member(self, error: DiscoveryError, request: object) -> Exception:
+        """The library's own error for a call that cannot begin. (A registry may have been inherited through a fork.)"""
+        if isinstance(error, NoMemberAvailable):
+            self._see(None)
+        return self._errors.no_member(str(error), request=request)
 
     def after(self, call: Call, attempt: Pick, error: BaseException, now: float) -> Pick | None:
         """The attempt after `attempt`, which ended with `error`; None if that is the outcome of the call."""

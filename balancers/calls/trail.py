@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, overload
 import attrs
 
 from ...drivers.members import Member
+from ..memory.pick import Pick
 
 if TYPE_CHECKING:
     from .call import Call
 
-__all__ = ["Attempt", "Trail", "attempts_on", "member_found", "reason_of"]
+__all__ = ["Attempt", "Trail", "attempts_on", "member_found", "only_attempt", "reason_of"]
 
 
 @attrs.frozen
@@ -37,22 +38,31 @@ class Attempt:
     budget_left: float
 
 
+def only_attempt(pick: Pick) -> Attempt:
+    """The attempt of a call that was answered at once."""
+    status, seconds = pick.head or (None, 0.0)
+    return Attempt(pick.member, pick.why, "", status, seconds, pick.delay, pick.budget_left)
+
+
 class Trail(Sequence[Attempt]):
     """The attempts of a call that is over, in order: what a tuple of them is, and equal to one.
 
     They are made when somebody looks: nearly all calls are answered at once, and nobody asks how.
+
+    Args:
+        of: the call, or its only attempt.
     """
 
-    __slots__ = ("_call", "_made")
+    __slots__ = ("_made", "_of")
 
-    def __init__(self, call: Call) -> None:
-        self._call: Call | None = call
+    def __init__(self, of: Call | Pick) -> None:
+        self._of: Call | Pick | None = of
         self._made: tuple[Attempt, ...] = ()
 
     def _all(self) -> tuple[Attempt, ...]:
-        call = self._call
-        if call is not None:
-            self._made, self._call = call.trail, None
+        of = self._of
+        if of is not None:
+            self._made, self._of = (only_attempt(of),) if isinstance(of, Pick) else of.trail, None
         return self._made
 
     @overload

@@ -113,6 +113,7 @@ class Pick:
         answer_limit: seconds until the head of the answer has to be there; None without a deadline.
         delay: seconds that the client waits before it sends this attempt.
         retry_after: seconds that the answer asks to wait, set before `ended`; None if it does not say.
+        budget_left: retries that the service's budget allowed when this attempt began.
         watched: what is to carry to the member, and to be told of the end, of an attempt that a tracer watches.
     """
 
@@ -124,6 +125,7 @@ class Pick:
     before: float = 0.0
     retry_after: float | None = None
     watched: Watched | None = None
+    budget_left: float = 0.0
     _head: tuple[int, float] | None = None
 
     def __init__(
@@ -168,6 +170,21 @@ class Pick:
             memory.loads.answered(record.place, now)
         return True
 
+    def answered_whole(self, status: int, now: float) -> None:
+        """`answered` and then `ended` in one, for an answer without a limit whose body is there already."""
+        source, record = self.source, self._record
+        memory, told = source.memory, source.told
+        seconds = now - self.started
+        self._head = (status, seconds)
+        if status >= _LEAST_ERROR or record is None or memory is None or (told is not None and told.listening):
+            self.answered(status, now)
+            self.ended(now, True)
+            return
+        self._record = None
+        memory.loads.answered(record.place, now)
+        memory.loads.ended(record.place)
+        memory.ended.append((record, seconds, True, self._began, now, False))
+
     def put_off(self) -> None:
         """The client sends this attempt later: until then no answer is to be expected."""
         record, memory = self._record, self.source.memory
@@ -177,8 +194,8 @@ class Pick:
     def ended(self, now: float, complete: bool) -> None:
         """The answer has ended: its body was read to the end (`complete`), closed early, or broke off."""
         head, source = self._head, self.source
-        heard = source.told is not None and source.told.listening
-        if head is not None and not heard and (head[0] < _LEAST_ERROR or says_well(head[0])):
+        told = source.told
+        if head is not None and (told is None or not told.listening) and (head[0] < _LEAST_ERROR or says_well(head[0])):
             record, memory, self._record = self._record, source.memory, None
             if record is not None and memory is not None:
                 memory.loads.ended(record.place)

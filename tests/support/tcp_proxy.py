@@ -42,7 +42,7 @@ class TcpProxy:
     def __init__(self, ports: Mapping[int, int], host: str = "127.0.0.1") -> None:
         self._ports = dict(ports)
         self._host = host
-        self._listeners: list[tuple[socket.socket, asyncio.Task[None]]] = []
+        self._listeners: list[socket.socket] = []
         self._links: set[_Link] = set()
         self._losing = False
         self._flowing = asyncio.Event()
@@ -92,12 +92,13 @@ class TcpProxy:
             for port, target in self._ports.items():
                 listener = socket.create_server((self._host, port), backlog=128)
                 listener.setblocking(False)
-                self._listeners.append((listener, asyncio.create_task(self._accept(listener, target))))
+                self._loop.add_reader(listener, self._accept, listener, target)
+                self._listeners.append(listener)
 
     async def _reset(self, refuse: bool) -> None:
         if refuse:
-            for listener, task in self._listeners:
-                await _cancelled(task)
+            for listener in self._listeners:
+                self._loop.remove_reader(listener)
                 listener.close()
             self._listeners.clear()
         for link in list(self._links):
@@ -117,9 +118,10 @@ class TcpProxy:
         for link in list(self._links):
             await link.close_side(side)
 
-    async def _accept(self, listener: socket.socket, target: int) -> None:
-        while True:
-            client, _ = await asyncio.get_running_loop().sock_accept(listener)
+    # No task that waits for a connection: cancelled as one comes, it loses the socket, which nobody closes then.
+    def _accept(self, listener: socket.socket, target: int) -> None:
+        with contextlib.suppress(OSError):  # whoever came is gone again
+            client, _ = listener.accept()
             self._links.add(_Link(client, (self._host, target), self._flowing, self._losing, self._links))
 
     def __enter__(self) -> TcpProxy:

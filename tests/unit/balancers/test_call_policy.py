@@ -13,7 +13,7 @@ import pytest
 from support.http_members import InOrder
 
 import pydoudou
-from pydoudou import CallPolicy, CircuitBreaker, Hedging, Member
+from pydoudou import CallPolicy, CircuitBreaker, HealthPolicy, Hedging, Member
 from pydoudou.balancers.calls.service import CalledService, ClientErrors
 from pydoudou.balancers.reporting import reporting
 from pydoudou.drivers.members import Reached
@@ -90,8 +90,8 @@ def test_nothing_but_a_policy_overrides_a_policy() -> None:
 # -- whose policy a call follows ---------------------------------------------------------------------------------------
 
 
-def service(policy: CallPolicy) -> CalledService[str]:
-    members = [Member("orders", "10.0.0.1", port) for port in (1, 2, 3)]
+def service(policy: CallPolicy, count: int = 3) -> CalledService[str]:
+    members = [Member("orders", "10.0.0.1", port) for port in range(1, count + 1)]
 
     def failed(message: str, *, request: object) -> Exception:
         return LookupError(message)
@@ -117,6 +117,52 @@ def test_the_clients_policy_holds_and_may_be_changed_at_run_time() -> None:
     assert attempts(called) == 3
     called.policy = CallPolicy(attempts=1)
     assert attempts(called) == 1
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"deadline": 3.0},
+        {"attempt_timeout": 0.5},
+        {"breaker": CircuitBreaker()},
+        {"hedge": Hedging()},
+        {"health": HealthPolicy()},
+    ],
+    ids=lambda rule: next(iter(rule)),
+)
+def test_a_call_is_plain_as_long_as_no_rule_has_to_be_asked_about_its_answer(rule: dict[str, Any]) -> None:
+    called = service(CallPolicy())
+    assert called.plain_policy() is None, "the first answer about the service is still to be waited for"
+    called.first_wait(0.0)
+    assert called.plain_policy() == CallPolicy()
+    called.policy = CallPolicy(**rule)
+    assert called.plain_policy() is None
+    with pydoudou.call_policy(CallPolicy(attempts=2)):
+        assert called.plain_policy() == CallPolicy(attempts=2)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_plain_attempt_that_fails_is_the_first_of_a_call_like_any_other(plain: bool) -> None:
+    policy = CallPolicy(attempts=2)
+    called = service(policy)
+    if plain:
+        attempt = called.plain_attempt(policy, None, 0.0)
+        call = called.call_of(attempt, policy, "GET", "http://orders/", True)
+    else:
+        call = called.call("GET", "http://orders/", True, 0.0)
+        attempt = called.first(call, None, 0.0)
+    assert attempt.connect_limit == 15.0
+    second = called.after(call, attempt, OSError(), 1.0)
+    assert second is not None
+    assert second.connect_limit == pytest.approx(29.0, abs=0.1)
+    assert called.after(call, second, error := OSError(), 2.0) is None
+    assert [one.member.port for one in error.attempts] == [1, 2]  # type: ignore[attr-defined]
+
+
+def test_a_plain_attempt_at_nobody_is_an_error_of_the_library() -> None:
+    called = service(CallPolicy(), 0)
+    with pytest.raises(LookupError, match="orders"):
+        called.plain_attempt(CallPolicy(), None, 0.0)
 
 
 CHANGES: list[tuple[dict[str, Any], int]] = [

@@ -6,7 +6,8 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 import pytest
@@ -93,6 +94,32 @@ def test_a_dropped_attempt_ends_when_it_is_collected(
     record = memory.record(A)
     assert record is not None
     assert (record.in_flight, record.outcomes) == (0, outcomes)
+
+
+@pytest.mark.parametrize("status", [200, 404, 429, 500, 503])
+def test_an_answer_that_is_told_as_a_whole_counts_like_one_that_is_told_in_two_steps(status: int) -> None:
+    def counted(tell: Callable[[Pick], None]) -> dict[str, Any]:
+        memory = ServiceMemory()
+        pick = begin(memory, A)
+        pick.started = 100.0
+        tell(pick)
+        memory.settle(101.0)
+        record = memory.record(A)
+        assert record is not None
+        return {**attrs.asdict(record, recurse=False, filter=attrs.filters.exclude("window")), "head": pick.head}
+
+    def in_steps(pick: Pick) -> None:
+        assert pick.answered(status, 100.5)
+        pick.ended(100.5, True)
+
+    assert counted(lambda pick: pick.answered_whole(status, 100.5)) == counted(in_steps)
+
+
+def test_an_observer_hears_of_an_answer_that_is_told_as_a_whole(observed: tuple[RoundRobin, Noting]) -> None:
+    balancer, noting = observed
+    pick = balancer.begin(exclude=[B])
+    pick.answered_whole(200, pick.started + 0.1)
+    assert noting.heard[-1] == ("call ended", "orders", 1, Reached.ANSWERED)
 
 
 def test_a_member_is_remembered_while_it_is_away_for_a_while(memory: ServiceMemory) -> None:
