@@ -103,7 +103,10 @@ class Exchange:
                     finally:
                         failure = None  # which holds this frame by its traceback
                 if response is None:
-                    attempt, response = await self._sent(attempt, handler)
+                    ended = await self._sent(attempt, handler)
+                    attempt, response = ended.attempt, ended.response
+                    if response is None:
+                        raise ended.error or AssertionError("neither an answer nor an error")
                 following = self._answered(attempt, response)
                 if following is None:
                     return response
@@ -118,21 +121,17 @@ class Exchange:
             attempt, response = following, None
             await request.close()  # what is left of writing the body to the last member
 
-    async def _sent(self, attempt: Pick, handler: aiohttp.ClientHandlerType) -> tuple[Pick, aiohttp.ClientResponse]:
-        """What is answered to this attempt, or to one beside it, and to which."""
+    async def _sent(self, attempt: Pick, handler: aiohttp.ClientHandlerType) -> Ended[aiohttp.ClientResponse]:
+        """How this attempt ended, or one beside it with which the call stays."""
         if attempt.delay:
             await asyncio.sleep(attempt.delay)
         after = self.call.hedge_after(monotonic()) if self.call.hedges else None
         if after is None:
             origin = send_to(self.request, self.asked, self.service, attempt)
             if attempt.answer_limit is None and has_idle_connection(self.request, origin.keys):
-                return attempt, await handler(self.request)
-            return attempt, await self.in_time(attempt, handler)
-        ended = await self.hedged(attempt, handler, after)
-        if ended.error is not None:
-            raise ended.error
-        assert ended.response is not None
-        return ended.attempt, ended.response
+                return Ended(attempt, await handler(self.request))
+            return Ended(attempt, await self.in_time(attempt, handler))
+        return await self.hedged(attempt, handler, after)
 
     def _restore(self) -> None:
         """The request is what it was: another middleware may use it once more."""

@@ -1,4 +1,4 @@
-"""A second attempt beside one that waits, through the async clients of httpx and httpx2, against real servers."""
+"""A second attempt beside one that waits, through the async clients of httpx and aiohttp, against real servers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import itertools
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import aiohttp
 import anyio
 import attrs
 import httpx
@@ -23,6 +24,7 @@ import pydoudou.contrib.httpx
 import pydoudou.contrib.httpx2
 from pydoudou import CallPolicy, Hedging, RoundRobin
 from pydoudou.balancers.service_state import state_of
+from pydoudou.contrib.aiohttp import attempts_of, discovery_middleware
 
 POLICY = CallPolicy(deadline=20.0, hedge=Hedging(most_extra=1.0))
 USUAL = 0.05
@@ -113,11 +115,31 @@ class Service:
 Use = Callable[[Callable[[Any], Awaitable[None]], Service], None]
 
 
+@attrs.frozen
+class Aiohttp:
+    """A session of aiohttp, with what the steps use of a client of httpx."""
+
+    session: aiohttp.ClientSession
+
+    async def get(self, url: str) -> Any:
+        return await self._request("GET", url, None)
+
+    async def post(self, url: str, content: bytes) -> Any:
+        return await self._request("POST", url, content)
+
+    async def _request(self, method: str, url: str, content: bytes | None) -> Any:
+        async with self.session.request(method, url, data=content) as response:
+            return SimpleNamespace(text=await response.text(), attempts=attempts_of(response))
+
+
 @pytest.fixture(
-    params=list(itertools.product((httpx, httpx2), ("asyncio", "trio"))), ids=lambda it: f"{it[0].__name__}-{it[1]}"
+    params=[*itertools.product((httpx, httpx2), ("asyncio", "trio")), (aiohttp, "asyncio")],
+    ids=lambda it: f"{it[0].__name__}-{it[1]}",
 )
 def using(request: pytest.FixtureRequest) -> Use:
     library: ModuleType = request.param[0]
+    if library is aiohttp:
+        return using_aiohttp
     contrib: Any = pydoudou.contrib.httpx if library is httpx else pydoudou.contrib.httpx2
 
     def use(steps: Callable[[Any], Awaitable[None]], service: Service) -> None:
@@ -129,6 +151,15 @@ def using(request: pytest.FixtureRequest) -> Use:
         asyncio.run(main()) if request.param[1] == "asyncio" else trio.run(main)
 
     return use
+
+
+def using_aiohttp(steps: Callable[[Any], Awaitable[None]], service: Service) -> None:
+    async def main() -> None:
+        middleware = discovery_middleware(balancer={"orders": service.balancer}, policy=POLICY)
+        async with aiohttp.ClientSession(middlewares=(middleware,)) as session:
+            await steps(Aiohttp(session))
+
+    asyncio.run(main())
 
 
 def left(response_or_error: Any) -> list[str]:
@@ -170,7 +201,7 @@ def test_one_that_fails_leaves_the_call_to_the_other(using: Use) -> None:
 
 def test_when_both_fail_the_last_one_is_the_error(using: Use) -> None:
     async def steps(client: Any) -> None:
-        with pytest.raises((httpx.TransportError, httpx2.TransportError)) as caught:
+        with pytest.raises((httpx.TransportError, httpx2.TransportError, aiohttp.ClientError)) as caught:
             await client.get("http://orders/items")
         assert [why.startswith("broken (") for why in left(caught.value)] == [True, True]
 

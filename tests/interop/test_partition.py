@@ -135,6 +135,7 @@ def test_with_a_fifth_of_all_packets_lost_no_live_node_is_declared_dead(
 ) -> None:
     cluster = loss.cluster
     time.sleep(max(0.0, loss.began + LOSSY_FOR - time.monotonic()))  # it is the loss itself that lasts
+    lost = [host.lost() for host in cluster.hosts]
     for host in cluster.hosts:
         host.heal()
     for peer, known in zip(cluster.go, loss.left, strict=True):
@@ -142,6 +143,10 @@ def test_with_a_fifth_of_all_packets_lost_no_live_node_is_declared_dead(
     counters = [peer.ask()["counters"] for peer in cluster.python]
     assert [count.get("nodes_gone", 0) for count in counters] == loss.dead
     eventually(lambda: cluster.views() == [6] * 6, timeout=20)
+    assert min(lost) > 0
+    # There need not be any suspicion: a probe is answered over TCP or by way of others.
     suspected = sum(count.get("suspicions", 0) for count in counters)
-    assert suspected, "nothing was lost"
-    record_property("figures", f"{LOST_PERCENT} % loss for {LOSSY_FOR:g} s: {suspected} suspicions, no death")
+    record_property(
+        "figures",
+        f"{LOST_PERCENT} % loss for {LOSSY_FOR:g} s: {sum(lost)} packets lost, {suspected} suspicions, no death",
+    )

@@ -11,6 +11,7 @@ import ctypes
 import ipaddress
 import itertools
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +31,10 @@ _NETWORK = 0x40000000  # CLONE_NEWNET
 _networks = itertools.count()
 
 
-def _run(*command: str, given: str | None = None) -> None:
+def _run(*command: str, given: str | None = None) -> str:
     done = subprocess.run(command, input=given, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+    return done.stdout
 
 
 @attrs.frozen
@@ -79,7 +81,12 @@ class Host:
 
     def lose(self, percent: int) -> None:
         """Lose this share of what arrives, at random."""
-        self._rules(f"numgen random mod 100 < {percent} drop;")
+        self._rules(f"numgen random mod 100 < {percent} counter drop;")
+
+    def lost(self) -> int:
+        """How many packets have been lost since `lose`."""
+        found = re.search(r"counter packets (\d+)", _run(*self.enter, "nft", "list", "ruleset"))
+        return int(found[1]) if found else 0
 
     def heal(self) -> None:
         """Hear everything again."""
