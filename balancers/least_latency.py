@@ -24,9 +24,9 @@ class LeastLatency(TwoChoices):
 
     def cost(self, record: MemberRecord, loads: Loads, now: float) -> float:
         place = record.place
-        if place >= 0 and loads.waiting[place] < loads.heard - loads.patience:
+        if loads.waiting[place] < loads.heard - loads.patience:
             return loads.late_cost(place) / loads.scale(now)
-        return record.cost(now) * (loads.pending[record.place] + 1)
+        return record.cost(now) * (loads.pending[place] + 1)
 
     def choose(self, table: Candidates) -> Member:
         count = table.count

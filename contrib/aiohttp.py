@@ -152,8 +152,8 @@ class DiscoveryMiddleware:
             raise failed
         policy = service.plain_policy()
         if policy is None:
-            now, body = monotonic(), request.body
-            call = service.call(request.method, asked, not body or _replayable(body), now)
+            now = monotonic()
+            call = service.call(request.method, asked, _replayable(request.body), now)
             if not service.ready:
                 await service.wait_async(now)
                 now = monotonic()
@@ -178,8 +178,7 @@ class DiscoveryMiddleware:
             service.plain_answer(now)
             response.is_answer(service.balancer, attempt, None, now)
             return response
-        body = request.body
-        call = service.call_of(attempt, policy, request.method, asked, not body or _replayable(body))
+        call = service.call_of(attempt, policy, request.method, asked, _replayable(request.body))
         exchange = Exchange(request, asked, service, call, self._connectors)
         try:
             return await exchange.answer(attempt, handler, response, failure)
@@ -205,8 +204,8 @@ discovery_middleware = DiscoveryMiddleware
 
 
 def _replayable(body: object) -> bool:
-    """Whether a body is in memory: bytes, text, JSON, a form, or a form of several such parts."""
-    if isinstance(body, BytesPayload):
+    """Whether a body is in memory: none, bytes, text, JSON, a form, or a form of several such parts."""
+    if not body or isinstance(body, BytesPayload):
         return True
     return isinstance(body, aiohttp.MultipartWriter) and all(isinstance(part, BytesPayload) for part, _, _ in body)
 

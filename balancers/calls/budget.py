@@ -62,12 +62,6 @@ class RetryBudget:
         self.watching = False
         self._asked = -SLOTS
 
-    def deposit(self, now: float, ratio: float = 0.0, reserve: float = 0.0) -> float:
-        """A call began; how many retries are allowed now, as `left` says."""
-        self.turn_to(now)
-        self.calls += 1
-        return ratio * self.calls + reserve * SLOTS - self.moves.total
-
     def answered(self, now: float) -> None:
         """A call was answered."""
         self.turn_to(now)

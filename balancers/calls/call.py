@@ -88,20 +88,25 @@ class Call:
         if policy.breaker is not None:
             self._passage = self._balancer.calls.let_through(policy.breaker, "breaker" in policy.dry_run, now)
         try:
-            self._present = pick = self._balancer.begin()
+            pick = self._balancer.begin()
         except BaseException:
             self.cancelled(now)
             raise
-        self._shared = shared = self._balancer.calls
-        pick.budget_left = shared.began(now, policy)
         pick.started = now
-        self._limit_first(pick, left)
+        self.take(pick)
+        pick.budget_left = self._shared.began(now, policy)
         return pick
 
     def take(self, first: Pick) -> None:
         """`first` is the first attempt, which has begun already."""
+        policy, left = self._policy, self._until - first.started
         self._present, self._shared = first, self._balancer.calls
-        self._limit_first(first, self._until - first.started)
+        most = policy.attempts
+        if len(first.source.eligible) < most:
+            most = still_to_try(first, [first.member], most)
+        first.connect_limit = left / most
+        if policy.deadline is not None or policy.attempt_timeout is not None:
+            self._limit_answer(first, left)
 
     def next(self, present: Pick, reached: Reached, error: BaseException, now: float) -> Pick | None:
         """The attempt after `present`, which failed with `error`, or None: then that is the outcome of the call."""
@@ -313,15 +318,6 @@ class Call:
         pick.connect_limit = left / still_to_try(pick, tried, self._policy.attempts - moves.begun + 1)
         self._limit_answer(pick, left)
         self._present = pick
-
-    def _limit_first(self, pick: Pick, left: float) -> None:
-        policy = self._policy
-        most = policy.attempts
-        if len(pick.source.eligible) < most:
-            most = still_to_try(pick, [pick.member], most)
-        pick.connect_limit = left / most
-        if policy.deadline is not None or policy.attempt_timeout is not None:
-            self._limit_answer(pick, left)
 
     def _limit_answer(self, pick: Pick, left: float) -> None:
         pick.answer_limit = None if self._policy.deadline is None else left

@@ -22,8 +22,7 @@ is slow would get its calls.
 
 from __future__ import annotations
 
-import math
-from math import exp
+from math import exp, inf
 
 import attrs
 
@@ -42,7 +41,7 @@ STARVED_AFTER = 10.0
 
 _MOST_RISE = 1.5
 _LEAST_WEIGHT = 1 / 16
-_STALE = math.exp(-5.0 / DECAY_SECONDS)
+_STALE = exp(-5.0 / DECAY_SECONDS)
 
 
 @attrs.define(eq=False)
@@ -85,7 +84,7 @@ class MemberRecord:
     present: bool = False
     shares: bool = True
     young_since: float | None = None
-    renewed: float = -math.inf
+    renewed: float = -inf
     in_flight: int = 0
     answered: int = 0
     failed: dict[Reached, int] = attrs.field(factory=dict)
@@ -97,7 +96,7 @@ class MemberRecord:
     stamp: float = attrs.field(default=attrs.Factory(lambda self: self.first_seen, takes_self=True))
     learned: bool = False
     called: float | None = None
-    punished_until: float = -math.inf
+    punished_until: float = -inf
     latency: float | None = None
     latency_stamp: float = 0.0
     consecutive: int = 0
@@ -144,7 +143,7 @@ class MemberRecord:
             self.punished_until = now + max(seconds, FAILURE_SECONDS)
             self.consecutive += 1
         else:
-            self.consecutive, self.punished_until = 0, -math.inf
+            self.consecutive, self.punished_until = 0, -inf
             self._average_answers(seconds, now)
         if self.window is None:
             self.window = SuccessWindow()
@@ -181,7 +180,7 @@ class MemberRecord:
                 average += (seconds - average) * (weight if weight > _LEAST_WEIGHT else _LEAST_WEIGHT)
             self.ewma = self.average = average
         if self.consecutive:
-            self.unconnected, self.consecutive, self.punished_until = False, 0, -math.inf
+            self.unconnected, self.consecutive, self.punished_until = False, 0, -inf
         if window is None:
             window = self.window = SuccessWindow()
         if now >= window.turn_at:
@@ -211,7 +210,7 @@ class MemberRecord:
 
     def cost(self, now: float) -> float:
         """The peak EWMA in seconds as it has fallen by now."""
-        return self.ewma * math.exp((self.stamp - now) / DECAY_SECONDS) if now > self.stamp else self.ewma
+        return self.ewma * exp((self.stamp - now) / DECAY_SECONDS) if now > self.stamp else self.ewma
 
     def guess(self, seconds: float, now: float) -> None:
         """Hold the member to take so long, until calls tell."""
@@ -225,7 +224,7 @@ class MemberRecord:
 
     def _kept(self, now: float) -> float:
         """Which part of what is remembered is left now."""
-        return math.exp((self.stamp - now) / DECAY_SECONDS) if now > self.stamp else 1.0
+        return exp((self.stamp - now) / DECAY_SECONDS) if now > self.stamp else 1.0
 
     def _average(self, seconds: float, kept: float, may_lower: bool, now: float) -> None:
         """An answer came; `kept` of what is remembered is left."""
@@ -258,6 +257,6 @@ class MemberRecord:
         if self.latency is None:
             self.latency = seconds
         else:
-            kept = math.exp((self.latency_stamp - now) / DECAY_SECONDS) if now > self.latency_stamp else 1.0
+            kept = exp((self.latency_stamp - now) / DECAY_SECONDS) if now > self.latency_stamp else 1.0
             self.latency = self.latency * kept + seconds * (1.0 - kept)
         self.latency_stamp = max(now, self.latency_stamp)

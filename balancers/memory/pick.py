@@ -174,13 +174,12 @@ class Pick:
         """`answered` and then `ended` in one, for an answer without a limit whose body is there already."""
         source, record = self.source, self._record
         memory, told = source.memory, source.told
-        seconds = now - self.started
-        self._head = (status, seconds)
         if status >= _LEAST_ERROR or record is None or memory is None or (told is not None and told.listening):
             self.answered(status, now)
             self.ended(now, True)
             return
-        self._record = None
+        seconds = now - self.started
+        self._head, self._record = (status, seconds), None
         memory.loads.answered(record.place, now)
         memory.loads.ended(record.place)
         memory.ended.append((record, seconds, True, self._began, now, False))

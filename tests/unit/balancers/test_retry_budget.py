@@ -15,6 +15,12 @@ from pydoudou.balancers.reporting import Reporting
 from pydoudou.drivers.members import Reached
 
 
+def begin(budget: RetryBudget, now: float) -> None:
+    """A call begins."""
+    budget.turn_to(now)
+    budget.calls += 1
+
+
 def spent(budget: RetryBudget, now: float, ratio: float = 0.2, reserve: float = 1.0) -> int:
     """How many retries are allowed at this moment."""
     count = 0
@@ -30,7 +36,7 @@ def spent(budget: RetryBudget, now: float, ratio: float = 0.2, reserve: float = 
 def test_calls_and_seconds_allow_retries(calls: int, ratio: float, reserve: float, allowed: int) -> None:
     budget = RetryBudget()
     for _ in range(calls):
-        budget.deposit(100.0)
+        begin(budget, 100.0)
     assert budget.left(100.0, ratio, reserve) == pytest.approx(ratio * calls + 10 * reserve)
     assert spent(budget, 100.0, ratio, reserve) == allowed
 
@@ -38,7 +44,7 @@ def test_calls_and_seconds_allow_retries(calls: int, ratio: float, reserve: floa
 def test_what_is_older_than_ten_seconds_counts_no_more() -> None:
     budget = RetryBudget()
     for _ in range(100):
-        budget.deposit(100.0)
+        begin(budget, 100.0)
     assert spent(budget, 100.5) == 30
     assert spent(budget, 109.9) == 0
     assert spent(budget, 110.0) == 10
@@ -70,14 +76,14 @@ def test_three_moves_at_a_time_are_lent_while_others_are_answered() -> None:
 
 def test_answers_are_counted_only_while_somebody_asks_for_retries() -> None:
     budget = RetryBudget()
-    budget.deposit(100.0)
+    begin(budget, 100.0)
     assert not budget.watching
     budget.withdraw(100.5, 0.0, 0.0)
     assert budget.watching
     for now in (101.0, 109.9):
-        budget.deposit(now)
+        begin(budget, now)
         assert budget.watching
-    budget.deposit(110.0)
+    begin(budget, 110.0)
     assert not budget.watching
 
 
@@ -91,8 +97,8 @@ def test_a_lent_move_of_which_nobody_hears_again_is_forgotten() -> None:
 
 def test_a_thread_that_was_held_up_for_a_minute_undoes_nothing() -> None:
     budget = RetryBudget()
-    budget.deposit(160.0)
-    budget.deposit(100.0)
+    begin(budget, 160.0)
+    begin(budget, 100.0)
     assert budget.left(160.0, 1.0, 0.0) == 2
 
 
