@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from ..drivers.errors import RegistryStateError
+from .configuration import changes
 from .observer import Observer
 from .registry import Registry
 from .running_loop import in_event_loop
@@ -118,6 +119,7 @@ def _only_one(settings: Settings) -> Registry:
                 "a node runs already in this process: shutdown() it first, or use Registry(settings) for a second one"
             )
         _current, _starting = Registry(settings), True
+        changes.changed()
         for observer in _observers:
             _current.add_observer(observer)
         return _current
@@ -141,6 +143,7 @@ def _give_up(registry: Registry) -> None:
     with _lock:
         if _current is registry:
             _current = None
+            changes.changed()
 
 
 def shutdown() -> None:

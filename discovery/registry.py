@@ -22,6 +22,7 @@ from ..drivers.members import Instance, Member
 from . import process, sigterm
 from .arguments import checked_mapping, checked_service
 from .call_findings import CallFindings
+from .configuration import changes
 from .draining import Draining
 from .explanation import ServiceExplanation, explained
 from .merging.snapshot import Snapshot
@@ -128,6 +129,7 @@ class Registry(CallFindings, Draining):
                 if run.ended:
                     raise RegistryStateError("the registry was stopped while it started")
                 self._running, self._view = True, run.view
+                changes.changed()
         except BaseException:
             self._stop(run)
             raise
@@ -152,6 +154,7 @@ class Registry(CallFindings, Draining):
                 announce=announce,
             )
             self._run = self._last_run = run
+            changes.changed()
             self._subscriptions.begin(run.wanted_changed, lambda service: run.view.snapshot(service).members)
             process.started(self)
         if self._settings.register and self._settings.leave_on_sigterm:
@@ -172,6 +175,7 @@ class Registry(CallFindings, Draining):
             run.refuse_calls()
             if self._run is run:
                 self._running, self._view, self._settings = False, _NOBODY, run.settings
+                changes.changed()
                 self._subscriptions.end()
         try:
             run.stop()
@@ -179,6 +183,7 @@ class Registry(CallFindings, Draining):
             with self._lock:
                 if self._run is run:
                     self._run = None
+                    changes.changed()
                 if self._last_run is run:
                     self._last_run = None
                     process.stopped(self)
@@ -370,6 +375,7 @@ class Registry(CallFindings, Draining):
             run.view.abandon(process.inherited_error())
             self._run = self._last_run = None
             self._running, self._view, self._inherited = False, process.InheritedView(()), True
+            changes.changed()
 
 
 _NOBODY = MergedView(())

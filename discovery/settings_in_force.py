@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..drivers.errors import DiscoveryError
+from .configuration import changes
 from .configuration.sources import Configuration
 from .log_level import set_log_level
 from .observer import Observers
@@ -107,6 +108,7 @@ class SettingsInForce:
             await self._reweigh(changed, before)
             raise
         self.settings = changed
+        changes.changed()
         set_log_level(changed.log_level)
 
     async def _reweigh(self, before: Settings, after: Settings) -> None:
