@@ -65,6 +65,9 @@ class ReportingBalancer(Balancer, Protocol):
     def begin(self, exclude: Excluded = ()) -> Pick:
         """As `pick`, for a call whose end will be told."""
 
+    def settle(self) -> None:
+        """Count the calls that have ended now: who has nothing else to do spares it the next `begin`."""
+
     def wait(self, timeout: float) -> bool:
         """Wait for the first answer about the service; whether it came within `timeout` seconds."""
 

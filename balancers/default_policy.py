@@ -8,9 +8,10 @@ from ..discovery import Registry
 from ..discovery.configuration.call_defaults import CallDefaults
 from .calls.policy import CallPolicy
 
-__all__ = ["default_policy"]
+__all__ = ["NOTHING_SAID", "default_policy", "policy_of"]
 
-_NOTHING_SAID = CallDefaults()
+NOTHING_SAID = CallDefaults()
+"""What the variables say where no registry has read them."""
 
 
 def default_policy(registry: Registry | None) -> CallPolicy:
@@ -19,16 +20,12 @@ def default_policy(registry: Registry | None) -> CallPolicy:
     Args:
         registry: whose settings count; None: nobody's.
     """
-    global _latest
-    defaults = _NOTHING_SAID if registry is None else registry.settings.calls
-    latest = _latest
-    if latest[0] is not defaults:
-        latest = _latest = (defaults, _made(defaults))
-    return latest[1]
+    return policy_of(NOTHING_SAID if registry is None else registry.settings.calls)
 
 
 @functools.lru_cache(maxsize=64)
-def _made(defaults: CallDefaults) -> CallPolicy:
+def policy_of(defaults: CallDefaults) -> CallPolicy:
+    """The one that the variables say so."""
     return CallPolicy(
         defaults.attempts,
         defaults.deadline or None,
@@ -36,7 +33,3 @@ def _made(defaults: CallDefaults) -> CallPolicy:
         retry_ratio=defaults.retry_ratio,
         retry_reserve=defaults.retry_reserve,
     )
-
-
-_latest = (_NOTHING_SAID, _made(_NOTHING_SAID))
-"""What was said last and the policy of it: every call asks, and settings are nearly always the same object."""

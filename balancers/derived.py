@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Generic, TypeVar
@@ -15,9 +16,12 @@ from .memory.service_memory import ServiceMemory
 from .service_state import ServiceState
 from .tier import Tier
 
-__all__ = ["Derived"]
+__all__ = ["HAS_GIL", "Derived"]
 
 T = TypeVar("T")
+
+HAS_GIL = "t" not in getattr(sys, "abiflags", "")
+"""Else threads may run at the same time, and only a lock keeps two counts from becoming one."""
 
 _FORGETFUL: Any = ServiceMemory()
 _NO_OBSERVERS = Observers()
@@ -33,6 +37,8 @@ class Derived(Generic[T]):
         clock: what time is measured by.
         source: what its picks come from.
         quick: the table, unless time alone may change it.
+        to_call: the same, unless threads do not take turns, or members are picked by more than `choose`.
+        watched: that of the state.
         due: when it does.
     """
 
@@ -49,6 +55,8 @@ class Derived(Generic[T]):
         "state",
         "table",
         "tiers",
+        "to_call",
+        "watched",
     )
 
     def __init__(
@@ -62,9 +70,11 @@ class Derived(Generic[T]):
     ) -> None:
         self.clock, self.due = clock, math.inf
         self.quick: T | None = None
+        self.to_call: T | None = None
         self.snapshot, self.state, self.sharing, self.table = snapshot, state, shared, table
         self.observers = observers or _NO_OBSERVERS
         self.memory = _FORGETFUL if state is None else state.memory
         self.epoch = self.memory.epoch
+        self.watched: dict[int, float] = {} if state is None else state.watched
         self.source = PickedFrom(snapshot, shared.members, None if state is None else state.memory, self.observers)
         self.tiers: list[Tier] | None = None

@@ -29,27 +29,34 @@ class LeastLatency(TwoChoices):
         return record.cost(now) * (loads.pending[place] + 1)
 
     def choose(self, table: Candidates) -> Member:
-        count = table.count
-        if table.sums is not None or count <= 2:
-            return super().choose(table)
         # As there, in one piece: this is what nearly every call of a service pays.
-        drawn = self._draw() * count
-        first = int(drawn)
-        second = int((drawn - first) * (count - 1))
-        if second >= first:
-            second += 1
+        pairs = table.pairs
+        if pairs:
+            first, second = pairs[int(self._draw() * len(pairs))]
+        elif table.sums is None and table.count > 2:
+            count = table.count
+            drawn = self._draw() * count
+            first = int(drawn)
+            second = int((drawn - first) * (count - 1))
+            if second >= first:
+                second += 1
+        else:
+            return super().choose(table)
         loads, places, weights = table.loads, table.places, table.weights
-        averages, pending, waiting, before = loads.averages, loads.pending, loads.waiting, loads.heard - loads.patience
-        a, b = (first, second) if places is None else (places[first], places[second])
-        one = averages[a] * (pending[a] + 1) if waiting[a] >= before else loads.late_cost(a)
-        other = averages[b] * (pending[b] + 1) if waiting[b] >= before else loads.late_cost(b)
+        averages, pending = loads.averages, loads.pending
+        if places is None:
+            a, b = first, second
+        else:
+            a, b = places[first], places[second]
+        one, other = averages[a] * (pending[a] + 1), averages[b] * (pending[b] + 1)
         if weights is not None:
             one *= weights[second]
             other *= weights[first]
         if one > other:
-            first, a = second, b
-        if averages[a] > loads.far_above or waiting[a] < before:
-            return self.among_more(table, first)
+            first, second, a = second, first, b
+        # Who is late costs more than this, so that only the better one has to be looked at.
+        if averages[a] > loads.far_above or loads.waiting[a] < loads.heard - loads.patience:
+            return self.of_pair(table, first, second)
         return table.members[first]
 
     def better(self, table: Candidates, first: int, second: int) -> int:

@@ -55,6 +55,9 @@ class Reporting:
             view = self._view = Snapshot(member.service, members, members)
         return Pick(member, PickedFrom(view, members))
 
+    def settle(self) -> None:
+        """There is nothing to count."""
+
     def wait(self, timeout: float) -> bool:
         """Such a balancer has its members already."""
         return True

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from ..discovery import default_registry
 from ..discovery.merging.snapshot import Snapshot
 from ..drivers.members import Member
-from .balancer import Excluded
+from .balancer import Excluded, Random
+from .member_source import MemberSource
 from .memory.chain import Sharing
 from .service_state import ServiceState
-from .table_balancer import MemberSource, Random, TableBalancer
+from .table_balancer import TableBalancer
 
 __all__ = ["RoundRobin"]
 
@@ -58,6 +59,8 @@ class RoundRobin(TableBalancer[Sequence[Member]]):
             for member, its_rounds in zip(members, comes, strict=True)
             if its_rounds[turn]
         ]
+
+    only_chooses = True
 
     def choose(self, table: Sequence[Member]) -> Member:
         return table[next(self._turns) % len(table)]

@@ -52,6 +52,7 @@ class ServiceState:
     Attributes:
         memory: what is remembered of its members.
         calls: what its calls share: the retry budget, the circuit breakers, and the counters of the rules.
+        watched: until when the threads that make calls need not be looked after again, by their identity.
     """
 
     def __init__(self, registry: object | None = None) -> None:
@@ -66,7 +67,7 @@ class ServiceState:
         # Reentrant: a signal handler that makes a call may interrupt one of the same thread.
         self._lock = threading.RLock()
         self._seen: Snapshot | None = None
-        self._watched: dict[int, float] = {}
+        self.watched: dict[int, float] = {}
 
     def begin(self, member: Member, source: PickedFrom, now: float, how: str) -> Pick:
         """An attempt at `member`, which was picked from `source`.
@@ -75,15 +76,12 @@ class ServiceState:
             now: by the clock of the registry.
             how: what chose the member, in a few words.
         """
-        memory = self.memory
-        if self._watched.get(get_ident(), -inf) <= now:
+        if self.watched.get(get_ident(), -inf) <= now:
             self._watch(now)
         with self._lock:
             if source.view is not self._seen and source.view is not None:
                 self._see(source.view, now)
-            record, pending = memory.begin(member, now)
-        if memory.untold and source.told is not None:
-            self._tell(source.told)
+            record, pending = self.memory.begin(member, now)
         return Pick(member, source, record, pending, now, how)
 
     @property
@@ -118,10 +116,16 @@ class ServiceState:
             self.memory.settle(now)
             return make(now, self.share(snapshot)[0])
 
-    def settle(self, now: float) -> None:
-        """Count what has ended."""
+    def settle(self, now: float, told: Told | None = None) -> None:
+        """Count what has ended, and tell of what nobody has been told of yet."""
         with self._lock:
             self.memory.settle(now)
+            if told is None or not self.memory.untold:
+                return
+            untold, self.memory.untold = self.memory.untold, []
+        for outcome in untold:
+            told.attempt_ended(outcome.member.service, outcome)
+            told.call_ended(outcome.member.service, outcome)
 
     def look(self, make: Callable[[float, ServiceMemory], T]) -> T:
         """What `make` makes of this moment and the memory, while nothing changes."""
@@ -165,13 +169,6 @@ class ServiceState:
             self._seen = snapshot
             self.memory.see(snapshot.members, now)
 
-    def _tell(self, told: Told) -> None:
-        with self._lock:
-            untold, self.memory.untold = self.memory.untold, []
-        for outcome in untold:
-            told.attempt_ended(outcome.member.service, outcome)
-            told.call_ended(outcome.member.service, outcome)
-
     def _failed(self, outcome: Outcome, late: float) -> None:
         """A call to a member got no connection or no answer in time, and ended so many seconds after its time: the
         backends may want to look after the member, or this process after itself.
@@ -186,9 +183,9 @@ class ServiceState:
         """Have the event loop of the calling thread watched while it makes calls, and that of the drivers: what says
         that a failure is this process's own has to be there before the first one.
         """
-        if len(self._watched) >= _MOST_WATCHED:
-            self._watched.clear()
-        self._watched[get_ident()] = now + _WATCH_EVERY
+        if len(self.watched) >= _MOST_WATCHED:
+            self.watched.clear()
+        self.watched[get_ident()] = now + _WATCH_EVERY
         self.doubt()
 
     def doubt(self) -> str:

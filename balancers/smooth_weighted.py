@@ -28,7 +28,8 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from ..drivers.members import Member
-from .table_balancer import Random, TableBalancer
+from .balancer import Random
+from .table_balancer import TableBalancer
 
 __all__ = ["SmoothWeighted", "evenly", "smooth_order", "whole_weights"]
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import functools
 import random as global_random
-from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from threading import get_ident
+from typing import Generic, TypeVar
 
 from ..discovery import Registry, default_registry
 from ..discovery.arguments import checked_service
@@ -27,8 +27,9 @@ from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
 from .balancer import Excluded, Random
 from .calls.policy import CallPolicy
-from .default_policy import default_policy
-from .derived import Derived
+from .default_policy import NOTHING_SAID, policy_of
+from .derived import HAS_GIL, Derived
+from .member_source import MemberSource
 from .memory.chain import Sharing, last_resort
 from .memory.pick import Pick
 from .memory.policy import HealthPolicy
@@ -36,35 +37,17 @@ from .memory.service_memory import ServiceMemory, Visit
 from .own_call import OwnCall
 from .service_state import ServiceState, state_of
 from .shared_calls import SharedCalls
+from .subscribed import Subscribed
 from .surroundings import surroundings_of
 from .tier import Tier
 
-__all__ = ["MemberSource", "Random", "TableBalancer"]
+__all__ = ["TableBalancer"]
 
 T = TypeVar("T")
 Key = tuple[str, str, int]
 
 
-@runtime_checkable
-class MemberSource(Protocol):
-    """What a balancer needs of a registry. Only a `Registry` has to be subscribed to, and has observers."""
-
-    def snapshot(self, service: str, /) -> Snapshot:
-        """The members of a service now; the same object until they change."""
-
-    def explain(self, service: str) -> str:
-        """What is known about a service, in one line."""
-
-
 _NOBODY = object()
-
-_abandoned: deque[Subscription] = deque()
-"""Subscriptions of balancers that were collected. A finalizer may run anywhere, in the registry's own lock too, so it
-does nothing but append here; balancers that subscribe later close them.
-"""
-
-_MOST_ABANDONED = 64
-"""Left open: a program that makes a client for every request wants the same service again at once."""
 
 
 class TableBalancer(Generic[T]):
@@ -91,16 +74,25 @@ class TableBalancer(Generic[T]):
         self._derived: Derived[T] = Derived()
         # Whom the service was last asked of. Nobody yet is not the same as no registry.
         self._source: object = _NOBODY
-        self._held: dict[Registry, Subscription] = {}
+        self._subscribed = Subscribed(self.service)
         self._closed = False
         self._own_calls = SharedCalls()
         self._health: HealthPolicy | None = None
+        self._default_policy = NOTHING_SAID, policy_of(NOTHING_SAID)
 
     how = "its turn"
     """How a member is chosen, in a few words: what `Pick.why` begins with."""
 
     visits_starved = False
     """Whether a member that it has not chosen for long gets a call now and then."""
+
+    only_chooses = True
+    """Whether `pick` only calls `choose`, so that calls may do without it; not with a `pick` of a subclass."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "pick" in vars(cls) and "only_chooses" not in vars(cls):
+            cls.only_chooses = False
 
     # -- for subclasses ------------------------------------------------------------------------------------------------
 
@@ -162,9 +154,39 @@ class TableBalancer(Generic[T]):
             NoMemberAvailable: nobody is there, or nobody else.
         """
         derived = self._derived
-        now, memory, state = derived.clock(), derived.memory, derived.state
+        registry, now, memory = self._registry or default_registry.current(), derived.clock(), derived.memory
+        table = derived.to_call
+        if (
+            table is None
+            or exclude
+            or registry is None
+            or registry is not self._source
+            or registry.snapshot(self.service) is not derived.snapshot
+            or derived.epoch != memory.epoch
+            or now >= memory.settle_at
+            or now >= derived.watched.get(get_ident(), -inf)
+            or derived.observers.listening
+        ):
+            return self._begin(exclude, now)
+        # As nearly every call begins: `ServiceState.begin` and `ServiceMemory.begin` in one piece, without a lock: it
+        # only counts, and with the GIL nothing of that is lost to another thread.
+        member, loads = self.choose(table), memory.loads
+        record = memory.by_address.get((member.host, member.port))
+        if record is None or not record.queued or (place := record.place) < 0:
+            return self._begun(member, derived, now, self.how)
+        record.called = now
+        record.in_flight += 1
+        pending = loads.pending[place]
+        loads.pending[place] = pending + 1
+        if loads.waiting[place] == inf:
+            loads.waiting[place] = now
+        return Pick(member, derived.source, record, pending, now)
+
+    def _begin(self, exclude: Excluded, now: float) -> Pick:
+        derived = self._derived
+        memory, state = derived.memory, derived.state
         if now >= memory.settle_at and state is not None:
-            state.settle(now)  # before the choice, not after it
+            state.settle(now, derived.observers)  # before the choice, not after it
         if now >= memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
             member, how = visit
             derived.observers.picked(self.service, member)
@@ -173,7 +195,18 @@ class TableBalancer(Generic[T]):
             if derived is not self._derived:
                 derived = self._derived
                 now, state = derived.clock(), derived.state
-        return Pick(member, derived.source) if state is None else state.begin(member, derived.source, now, how)
+        return self._begun(member, derived, now, how)
+
+    @staticmethod
+    def _begun(member: Member, derived: Derived[T], now: float, how: str) -> Pick:
+        state, source = derived.state, derived.source
+        return Pick(member, source) if state is None else state.begin(member, source, now, how)
+
+    def settle(self) -> None:
+        """Count the calls that have ended, which the next one would have to do."""
+        derived = self._derived
+        if derived.state is not None:
+            derived.state.settle(derived.clock(), derived.observers)
 
     def call(self, exclude: Excluded = ()) -> OwnCall:
         """A call by whatever client, as a block (``with`` or ``async with``) that reports how it ended by itself.
@@ -231,7 +264,12 @@ class TableBalancer(Generic[T]):
     def default_policy(self) -> CallPolicy:
         """The policy of calls whose client was given none, as the variables of the registry say."""
         registry = (self._registry or default_registry.current()) if self._has_settings else None
-        return default_policy(registry)  # type: ignore[arg-type]
+        defaults = NOTHING_SAID if registry is None else registry.settings.calls  # type: ignore[attr-defined]
+        known, policy = self._default_policy
+        if known is not defaults:  # every call asks, and settings are nearly always the same object
+            policy = policy_of(defaults)
+            self._default_policy = defaults, policy
+        return policy
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""
@@ -257,8 +295,7 @@ class TableBalancer(Generic[T]):
     def close(self) -> None:
         """Pick no more, and have the backends report the service no longer for this balancer."""
         self._closed, self._source = True, _NOBODY
-        while self._held:
-            self._held.popitem()[1].close()
+        self._subscribed.close()
         self._derived = Derived()
 
     # -- how -----------------------------------------------------------------------------------------------------------
@@ -272,12 +309,13 @@ class TableBalancer(Generic[T]):
         clock = surroundings_of(registry).clock
         shared, epoch, due = (Sharing((), ()), 0, inf) if state is None else state.share(snapshot)
         derived: Derived[T] = Derived(snapshot, state, shared, None, observers, clock)
-        derived.due = due
+        derived.due, derived.source.how = due, self.how
         if shared.members and state is not None:
             derived.epoch = epoch
             derived.table = self.table_of(shared, snapshot, state, clock)
             if due == inf:
                 derived.quick = derived.table
+                derived.to_call = derived.table if HAS_GIL and self.only_chooses else None
         if shared.rest or len(snapshot.candidates) != len(snapshot.members):
             derived.source.eligible = [member for tier in self._tiers(derived) for member in tier.members]
         self._derived = derived
@@ -316,31 +354,13 @@ class TableBalancer(Generic[T]):
             raise self._unavailable(registry)
         # Before anything is read: a service that is read without a subscription is wanted for an hour.
         if isinstance(registry, Registry):
-            self._subscribe(registry)
+            self._subscribed.to(registry)
         self._source = registry
         return registry
 
     def _subscription(self) -> Subscription | None:
         registry = self._registry or default_registry.current()
-        return self._subscribe(registry) if isinstance(registry, Registry) and not self._closed else None
-
-    def _subscribe(self, registry: Registry) -> Subscription:
-        """Have the backends of `registry`, and of no other, report the service as long as this balancer lives."""
-        while len(_abandoned) > _MOST_ABANDONED:
-            _abandoned.popleft().close()
-        held = self._held.get(registry)
-        if held is None:
-            made = registry.subscribe(self.service)
-            held = self._held.setdefault(registry, made)
-            if held is not made:  # another thread was faster
-                made.close()
-            for other in [other for other in tuple(self._held) if other is not registry]:
-                if (left := self._held.pop(other, None)) is not None:
-                    left.close()
-        return held
-
-    def __del__(self) -> None:
-        _abandoned.extend(getattr(self, "_held", {}).values())
+        return self._subscribed.to(registry) if isinstance(registry, Registry) and not self._closed else None
 
     def _tiers(self, derived: Derived[T]) -> list[Tier]:
         if derived.tiers is None:

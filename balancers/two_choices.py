@@ -22,16 +22,21 @@ from collections.abc import Callable, Sequence
 
 from ..discovery.merging.snapshot import Snapshot
 from ..drivers.members import Member
+from .balancer import Random
+from .member_source import MemberSource
 from .memory.chain import Sharing
 from .memory.loads import Loads
 from .memory.member_record import MemberRecord
 from .memory.service_memory import ServiceMemory
 from .service_state import ServiceState
-from .table_balancer import MemberSource, Random, TableBalancer
+from .table_balancer import TableBalancer
 
 __all__ = ["Candidates", "TwoChoices"]
 
 _DRAWS = 4
+
+_FEW = 16
+"""Members of which all pairs are kept: to draw one of these takes half of what it takes to draw two members."""
 
 _MORE_PAIRS = 5
 """Pairs that are drawn besides at most: with one good member among three, all six miss it once in 729."""
@@ -45,9 +50,10 @@ class Candidates:
         places: where the numbers of each are in `loads`; None if in the same order.
         weights: what their cost is divided by; None if all are equal.
         sums: of the parts of their share that they get at present, so far; None if all get the whole of it.
+        pairs: all pairs of two of them, if they are few and get the whole of their shares; else none.
     """
 
-    __slots__ = ("count", "loads", "members", "places", "sums", "weights")
+    __slots__ = ("count", "loads", "members", "pairs", "places", "sums", "weights")
 
     def __init__(self, shared: Sharing, records: Sequence[MemberRecord], loads: Loads) -> None:
         self.members, self.loads = shared.members, loads
@@ -57,6 +63,8 @@ class Candidates:
         weights = shared.capacities
         self.weights = None if min(weights) == max(weights) else array("d", weights)
         self.sums = None if shared.parts is None else list(itertools.accumulate(shared.parts))
+        few = shared.parts is None and self.count <= _FEW
+        self.pairs = list(itertools.permutations(range(self.count), 2)) if few else []
 
 
 class TwoChoices(TableBalancer[Candidates]):
@@ -96,17 +104,16 @@ class TwoChoices(TableBalancer[Candidates]):
         return Candidates(shared, state.records(snapshot, shared.members), state.memory.loads)
 
     def choose(self, table: Candidates) -> Member:
-        place = self._of_two(table)
-        if self.bad(table, place) and table.count > 2:
-            return self.among_more(table, place)
-        return table.members[place]
+        return self.of_pair(table, *self._two(table))
 
-    def among_more(self, table: Candidates, place: int) -> Member:
-        """The better one of the candidate at `place`, which is bad, and a few more pairs."""
-        for _ in range(_MORE_PAIRS):
-            place = self.better(table, place, self._of_two(table))
-            if not self.bad(table, place):
-                break
+    def of_pair(self, table: Candidates, first: int, second: int) -> Member:
+        """The better one of these two candidates; if it is bad as well, the best one of a few more pairs."""
+        place = self.better(table, first, second)
+        if table.count > 2:
+            for _ in range(_MORE_PAIRS):
+                if not self.bad(table, place):
+                    break
+                place = self.better(table, place, self.better(table, *self._two(table)))
         return table.members[place]
 
     def retry_weights(self, weights: Sequence[float]) -> Sequence[float]:
@@ -122,12 +129,14 @@ class TwoChoices(TableBalancer[Candidates]):
         others = self.cost(records[1], loads, time) / (other.weight or 1.0)
         return one if its <= others else other
 
-    def _of_two(self, table: Candidates) -> int:
-        """The better one of two that are drawn."""
-        count = table.count
+    def _two(self, table: Candidates) -> tuple[int, int]:
+        """Two that are drawn."""
+        count, pairs = table.count, table.pairs
         if table.sums is not None:
-            first, second = self._unequal(table.sums)
-        elif count > 2:
+            return self._unequal(table.sums)
+        if pairs:
+            return pairs[int(self._draw() * len(pairs))]
+        if count > 2:
             # One number has chance enough for both: what is left of it after the first choice makes the second.
             place = self._draw() * count
             first = int(place)
@@ -137,7 +146,7 @@ class TwoChoices(TableBalancer[Candidates]):
         else:
             first = int(self._draw() * count)
             second = count - 1 - first
-        return self.better(table, first, second)
+        return first, second
 
     def _unequal(self, sums: Sequence[float]) -> tuple[int, int]:
         """Two places, drawn in proportion to the parts; the same one twice if nearly all of it is one's."""

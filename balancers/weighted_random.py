@@ -13,7 +13,9 @@ from collections.abc import Sequence
 import attrs
 
 from ..drivers.members import Member
-from .table_balancer import MemberSource, Random, TableBalancer
+from .balancer import Random
+from .member_source import MemberSource
+from .table_balancer import TableBalancer
 
 __all__ = ["WeightedRandom"]
 

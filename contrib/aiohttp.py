@@ -15,6 +15,7 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Iterable, Mapping
+from math import inf
 from time import monotonic
 
 try:
@@ -30,9 +31,9 @@ from ..balancers.calls.service import ClientErrors
 from ..balancers.calls.trail import Attempt, attempts_on, member_found
 from ..drivers.members import Member, Reached
 from .aiohttp_exchange import Connectors, Exchange, send_to
-from .aiohttp_internals import drop_connections, failed_before, has_idle_connection
-from .aiohttp_origins import Origin
-from .aiohttp_responses import SCHEMES, DiscoveryResponse
+from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, last_failure
+from .aiohttp_origins import SCHEMES, Origin, Routes
+from .aiohttp_responses import DiscoveryResponse
 from .service_hosts import GivenBalancers, ServiceHosts
 
 __all__ = [
@@ -128,6 +129,7 @@ class DiscoveryMiddleware:
             services, balancer, chosen, _ERRORS, Origin, logger, SCHEMES, self._retire
         )
         self._connectors: Connectors = weakref.WeakKeyDictionary()
+        self._routes = Routes()
         self._present: dict[str, set[tuple[str, int]]] = {}
 
     @property
@@ -147,39 +149,42 @@ class DiscoveryMiddleware:
         service = self._hosts.of(asked.scheme, asked.host or "")
         if service is None:
             return await handler(request)
-        failed = failed_before(request)
-        if failed is not None:
+        if last_failure.get() is not None and (failed := failed_before(request)) is not None:
             raise failed
-        policy = service.plain_policy()
-        if policy is None:
-            now = monotonic()
+        now = monotonic()
+        attempt = service.plain_attempt(request, now)
+        if attempt is None:
             call = service.call(request.method, asked, _replayable(request.body), now)
             if not service.ready:
                 await service.wait_async(now)
                 now = monotonic()
             attempt = service.first(call, request, now)
-            return await Exchange(request, asked, service, call, self._connectors).answer(attempt, handler)
+            exchange = Exchange(request, asked, service, call, self._connectors, self._routes)
+            return await exchange.answer(attempt, handler)
         # Nearly all requests go out over a connection that is there and are answered. As little as possible is done,
         # and as few objects are made, for them: aiohttp takes 100 µs for one.
-        attempt = service.plain_attempt(policy, request, monotonic())
+        memory = attempt.source.memory
+        if memory is not None and now >= memory.settle_from:
+            memory.settle_from = inf
+            request.loop.call_soon(service.balancer.settle)  # while the answer is waited for
         failure: BaseException | None = None
         response: aiohttp.ClientResponse | None = None
-        before = request.server_hostname, request.response_class, request.headers
+        hostname, response_class = request.server_hostname, request.response_class
         try:
-            origin = send_to(request, asked, service, attempt)
-            if has_idle_connection(request, origin.keys):
+            route = send_to(request, asked, service, attempt, self._routes)
+            if has_idle_connection(request, route.keys):
                 response = await handler(request)
         except BaseException as error:
             failure = error
-        request.url = asked
-        request.server_hostname, request.response_class, request.headers = before
+        request.url, request.server_hostname, request.response_class = asked, hostname, response_class
         if isinstance(response, DiscoveryResponse) and response.status < 400:
             now = monotonic()
-            service.plain_answer(now)
-            response.is_answer(service.balancer, attempt, None, now)
+            if service.budget.watching:
+                service.plain_answer(now)
+            response.is_answer(attempt, None, now)
             return response
-        call = service.call_of(attempt, policy, request.method, asked, _replayable(request.body))
-        exchange = Exchange(request, asked, service, call, self._connectors)
+        call = service.call_of(attempt, request.method, asked, _replayable(request.body))
+        exchange = Exchange(request, asked, service, call, self._connectors, self._routes)
         try:
             return await exchange.answer(attempt, handler, response, failure)
         finally:
@@ -187,6 +192,7 @@ class DiscoveryMiddleware:
 
     def _retire(self, host: str, members: Iterable[Member]) -> None:
         """Of the service that URLs call `host`, only these members are left."""
+        self._routes.clear()
         present = {(member.host.lower(), member.port) for member in members}
         gone = self._present.get(host, set()) - present
         self._present[host] = present

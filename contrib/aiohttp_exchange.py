@@ -17,8 +17,8 @@ from ..balancers.calls.service import CalledService
 from ..balancers.calls.urls import UnusableAddress
 from ..balancers.memory.pick import Pick
 from .aiohttp_internals import has_idle_connection, not_to_be_repeated
-from .aiohttp_origins import Origin
-from .aiohttp_responses import SCHEMES, DiscoveryResponse, responses
+from .aiohttp_origins import Origin, Route, Routes
+from .aiohttp_responses import DiscoveryResponse, responses
 from .hedged import Ended, sent_with_a_hedge
 
 __all__ = ["Connectors", "Exchange", "send_to"]
@@ -27,23 +27,27 @@ Connectors = weakref.WeakKeyDictionary[aiohttp.BaseConnector, asyncio.AbstractEv
 """Those that may have connections to members, and their event loops."""
 
 
-def send_to(request: aiohttp.ClientRequest, asked: URL, service: CalledService[Origin], attempt: Pick) -> Origin:
-    """The request is to go to the member of this attempt; returns where that is."""
-    try:
-        origin = service.origins.of(attempt.member, SCHEMES[asked.scheme], service.view)
-        url = origin.urls.get(asked)
-        request.url = origin.moved(asked) if url is None else url
-    except (UnusableAddress, ValueError) as error:
-        raise aiohttp.ClientConnectorError(request.connection_key, OSError(0, str(error))) from error
+def send_to(
+    request: aiohttp.ClientRequest, asked: URL, service: CalledService[Origin], attempt: Pick, routes: Routes
+) -> Route:
+    """The request is to go to the member of this attempt; returns its way there."""
+    member = attempt.member
+    route = routes.get((id(member), asked))
+    if route is None:
+        try:
+            route = routes.add(member, asked, service)
+        except (UnusableAddress, ValueError) as error:
+            raise aiohttp.ClientConnectorError(request.connection_key, OSError(0, str(error))) from error
+    request.url = route.url
     if attempt.watched is not None:
         request.headers = request.headers.copy()  # which an attempt beside this one has too
         request.headers.update(attempt.watched.headers)
     if request.proxy is not None:
         request.proxy = request.proxy_auth = request.proxy_headers = None
-    if origin.encrypted and request.server_hostname is None:
+    if route.encrypted and request.server_hostname is None:
         request.server_hostname = service.host
     request.response_class = responses[request.response_class]
-    return origin
+    return route
 
 
 class Exchange:
@@ -56,6 +60,7 @@ class Exchange:
     __slots__ = (
         "_before",
         "_connectors",
+        "_routes",
         "_timer",
         "answer_by",
         "asked",
@@ -76,8 +81,10 @@ class Exchange:
         service: CalledService[Origin],
         call: Call,
         connectors: Connectors,
+        routes: Routes,
     ) -> None:
-        self.request, self.asked, self.service, self.call, self._connectors = request, asked, service, call, connectors
+        self.request, self.asked, self.service, self.call = request, asked, service, call
+        self._connectors, self._routes = connectors, routes
         self._before = request.server_hostname, request.response_class, request.headers
 
     async def answer(
@@ -127,8 +134,8 @@ class Exchange:
             await asyncio.sleep(attempt.delay)
         after = self.call.hedge_after(monotonic()) if self.call.hedges else None
         if after is None:
-            origin = send_to(self.request, self.asked, self.service, attempt)
-            if attempt.answer_limit is None and has_idle_connection(self.request, origin.keys):
+            route = send_to(self.request, self.asked, self.service, attempt, self._routes)
+            if attempt.answer_limit is None and has_idle_connection(self.request, route.keys):
                 return Ended(attempt, await handler(self.request))
             return Ended(attempt, await self.in_time(attempt, handler))
         return await self.hedged(attempt, handler, after)
@@ -167,7 +174,7 @@ class Exchange:
         async def send(one: Pick) -> aiohttp.ClientResponse:
             own = copy.copy(self)
             own.request = copy.copy(self.request)  # each has a URL and a connection of its own
-            send_to(own.request, self.asked, self.service, one)
+            send_to(own.request, self.asked, self.service, one, self._routes)
             return await own.in_time(one, handler)
 
         return await sent_with_a_hedge(self.service, self.call, attempt, after, send, _discard)
@@ -195,7 +202,7 @@ class Exchange:
         if following is not None:
             response.close()
         elif isinstance(response, DiscoveryResponse):
-            response.is_answer(service.balancer, attempt, call, now)
+            response.is_answer(attempt, call, now)
         else:  # of a middleware behind this one
             attempt.ended(now, True)
         return following

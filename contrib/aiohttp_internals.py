@@ -32,20 +32,23 @@ __all__ = [
     "failed_before",
     "has_cookies",
     "has_idle_connection",
+    "last_failure",
     "not_to_be_repeated",
     "replace_cookies",
 ]
 
-_failed: ContextVar[tuple[object, BaseException] | None] = ContextVar("pydoudou_aiohttp_failed", default=None)
-"""The call that failed last in this task, and how. It is looked at by the next one, and then forgotten."""
+last_failure: ContextVar[tuple[object, BaseException] | None] = ContextVar("pydoudou_aiohttp_failure", default=None)
+"""The call that failed last in this task, and how. If there is one the next call asks `failed_before`."""
 
 
 def failed_before(request: aiohttp.ClientRequest) -> BaseException | None:
-    """The error of the same call of the user, if `request` is aiohttp's own repetition of it."""
-    failed = _failed.get()
+    """The error of the same call of the user, if `request` is aiohttp's own repetition of it. The last failure is
+    forgotten.
+    """
+    failed = last_failure.get()
     if failed is None:
         return None
-    _failed.set(None)
+    last_failure.set(None)
     call, error = failed
     return error if call is request._timer else None
 
@@ -57,7 +60,7 @@ def not_to_be_repeated(request: aiohttp.ClientRequest, error: BaseException) -> 
     ):
         return error
     if CALLS_ARE_KNOWN:
-        _failed.set((request._timer, error))
+        last_failure.set((request._timer, error))
         return error
     # An error of this class, of which those above are subclasses, is never repeated.
     cautious = aiohttp.ClientConnectionError(str(error))

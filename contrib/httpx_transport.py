@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import anyio
 
 from ..balancers.calls.call import Call
-from ..balancers.calls.policy import CONNECT_BUDGET, CallPolicy, shorter
+from ..balancers.calls.policy import CallPolicy, shorter
 from ..balancers.calls.service import CalledService
 from ..balancers.calls.terms import TRANSLATED, Terms
 from ..balancers.calls.trail import Trail
@@ -267,7 +267,7 @@ def _within(asked: dict[str, float | None], attempt: Pick) -> dict[str, float | 
 class _Exchange:
     """One request of the client, out and in. Everything but the sending, which is sync or async."""
 
-    __slots__ = ("_asked_scheme", "_call", "_library", "_policy", "_request", "service")
+    __slots__ = ("_asked_scheme", "_call", "_library", "_request", "service")
 
     def __init__(self, library: Library, request: Any, scheme: str, service: CalledService[Any]) -> None:
         self._library, self._request, self._asked_scheme, self.service = library, request, scheme, service
@@ -275,13 +275,8 @@ class _Exchange:
 
     def plain_attempt(self) -> Pick | None:
         """The first attempt, if no `Call` is needed before something else comes than an answer to it."""
-        policy = self._policy = self.service.plain_policy()
-        if policy is None:
-            return None
         connect = self._request.extensions.get("timeout", _NO_TIMEOUTS).get("connect")
-        if connect is None or connect > CONNECT_BUDGET / policy.attempts:
-            return None
-        return self.service.plain_attempt(policy, self._request, monotonic())
+        return self.service.plain_attempt(self._request, monotonic(), connect)
 
     def begin(self) -> Call:
         """The call, which begins now."""
@@ -292,9 +287,8 @@ class _Exchange:
     def call_of(self, attempt: Pick) -> Call:
         """The call, whose attempt this is."""
         if self._call is None:
-            request, policy = self._request, self._policy
-            assert policy is not None
-            self._call = self.service.call_of(attempt, policy, request.method, request.url, self._replayable())
+            request = self._request
+            self._call = self.service.call_of(attempt, request.method, request.url, self._replayable())
         return self._call
 
     def _replayable(self) -> bool:
@@ -310,7 +304,8 @@ class _Exchange:
         """What follows the head of an answer: nothing, or another attempt."""
         status, now = response.status_code, monotonic()
         if self._call is None and status < 400:
-            self.service.plain_answer(now)
+            if self.service.budget.watching:
+                self.service.plain_answer(now)
             attempt.answered(status, now)
             return None
         call = self.call_of(attempt)

@@ -85,6 +85,7 @@ class RetryBudget:
 
     def hedge(self, now: float, ratio: float, reserve: float, most_extra: float) -> bool:
         """Take one for a second attempt beside the first; whether there was one, within this share of the calls."""
+        self.watching, self._asked = True, self._second
         if self.left(now, ratio, reserve) < 1 - _SLACK or (self._hedges.total + 1 > most_extra * self.calls + _SLACK):
             return False
         self.moves.add(self._second)

@@ -36,6 +36,7 @@ from ...drivers.members import Outcome, Reached
 from ..checks import a_kind, a_number, a_whole_number, an_option, seconds
 from ..memory.policy import HealthPolicy
 from .breaker import CircuitBreaker
+from .budget import SLOTS
 from .hedging import Hedging
 
 __all__ = [
@@ -171,6 +172,10 @@ class CallPolicy:
             and self.hedge is None
             and self.health is None
         )
+
+    def allowance(self, calls: int) -> float:
+        """Retries that so many calls in ten seconds allow, if none was made."""
+        return self.retry_ratio * calls + self.retry_reserve * SLOTS
 
     def change(self, **fields: Any) -> CallPolicy:
         """The same policy but for these fields."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
+from ...discovery.configuration import changes
 from ...drivers.errors import CircuitOpen, DiscoveryError, NoMemberAvailable
 from ...drivers.members import Member, Reached
 from ..balancer import ReportingBalancer
@@ -19,12 +20,13 @@ from .call import Call, DeadlineOver
 from .given_policy import UNSAID
 from .origins import Origins
 from .override import overriding
-from .policy import CallPolicy
+from .policy import CONNECT_BUDGET, CallPolicy
 from .watching import watched
 
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
     from ..shared_calls import SharedCalls
+    from .budget import RetryBudget
 
 __all__ = ["FIRST_ANSWER_WITHIN", "CalledService", "ClientErrors"]
 
@@ -64,11 +66,13 @@ class CalledService(Generic[T]):
     Attributes:
         origins: the base URLs of members.
         view: what the last call picked from, which is the version of `origins`.
+        budget: the retries of the service, since a call of it began.
         ready: whether no call has to wait for the first answer any more; else it calls `wait` first.
     """
 
+    # Those of the balancer, since the view was seen: not before, for a balancer asks its registry for them.
     _calls: SharedCalls
-    """Those of the balancer, since the view was seen: not before, for a balancer asks its registry for them."""
+    budget: RetryBudget
 
     def __init__(
         self,
@@ -80,13 +84,15 @@ class CalledService(Generic[T]):
         log: logging.Logger,
         changed: Callable[[Iterable[Member]], None],
     ) -> None:
-        self.host, self.balancer, self.policy, self._errors, self._log = host, balancer, policy, errors, log
+        self.host, self.balancer, self._errors, self._log = host, balancer, errors, log
+        self._policy = policy
+        # What `_plain_policy` found last, and at which `changes.number`.
+        self._plain: tuple[int, CallPolicy | None] = (-1, None)
         self._changed = changed
         self.origins = Origins(make_origin)
         self.view: Snapshot | None = None
         self.ready = False
         self._wait_until: float | None = None
-        self._plain: CallPolicy | None = None
 
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
@@ -99,47 +105,69 @@ class CalledService(Generic[T]):
 
     # -- a call that needs no `Call`, because no rule has to be asked, as for nearly all -------------------------------
 
-    def plain_policy(self) -> CallPolicy | None:
-        """The policy of a call that begins now, if an answer below 400 is the answer to it, whenever it comes. None:
-        there has to be a `Call` from the beginning.
-        """
-        policy = overriding.get() or self.policy
-        if policy is UNSAID:
-            policy = self.balancer.default_policy()
-        if policy is not self._plain:
-            if not policy.plain:
-                return None
-            self._plain = policy
-        return policy if self.ready and watching.watcher is None else None
+    @property
+    def policy(self) -> CallPolicy:
+        """The one of the client."""
+        return self._policy
 
-    def plain_attempt(self, policy: CallPolicy, request: object, now: float) -> Pick:
-        """The first attempt of a call by such a policy. `call_of` makes the call of it when something else comes.
+    @policy.setter
+    def policy(self, policy: CallPolicy) -> None:
+        self._policy = policy
+        changes.changed()
+
+    def plain_attempt(self, request: object, now: float, connect: float | None = 0.0) -> Pick | None:
+        """The first attempt of a call that begins now, if an answer below 400 will be the answer to it, whenever it
+        comes: `call_of` makes the call of it when something else does. None: there has to be a `Call` first.
+
+        Args:
+            connect: seconds after which the client gives up connecting by itself.
 
         Raises:
             Exception: the library's own, if there is no member.
         """
+        looked, policy = self._plain
+        if looked != changes.number or overriding.get() is not None:
+            policy = self._plain_policy()
+        if policy is None or connect is None or (connect and connect > CONNECT_BUDGET / policy.attempts):
+            return None
         try:
             pick = self.balancer.begin()
         except DiscoveryError as error:
             raise self._without_member(error, request) from error
-        pick.started = now
+        pick.started, pick.policy = now, policy
         view = pick.source.view
         if view is not self.view:
             self._see(view)
-        pick.budget_left = self._calls.began(now, policy)
+        budget = self.budget
+        if now < budget.turn_at and not budget.watching:  # as `SharedCalls.began`, and nobody has taken any
+            budget.calls = pick.calls = budget.calls + 1
+        else:
+            pick.budget_left = self._calls.began(now, policy)
         return pick
 
     def plain_answer(self, now: float) -> None:
-        """The call was answered, with a status below 400. The attempt is told by the client."""
-        calls = self._calls
-        if calls.budget.watching:
-            calls.answered(now)
+        """The call was answered, with a status below 400: to be told while `budget.watching`. The attempt is told by
+        the client.
+        """
+        self._calls.answered(now)
 
-    def call_of(self, attempt: Pick, policy: CallPolicy, method: str, url: object, replayable: bool) -> Call:
-        """The call that began with this attempt by this policy."""
-        call = Call(policy, self.balancer, method, url, replayable, attempt.started, self._log)
+    def call_of(self, attempt: Pick, method: str, url: object, replayable: bool) -> Call:
+        """The call that began with this plain attempt."""
+        assert attempt.policy is not None
+        call = Call(attempt.policy, self.balancer, method, url, replayable, attempt.started, self._log)
         call.take(attempt)
         return call
+
+    def _plain_policy(self) -> CallPolicy | None:
+        """The policy of a call that begins now, if it can do with a plain attempt."""
+        looked, override = changes.number, overriding.get()
+        policy = override or self.policy
+        if policy is UNSAID:
+            policy = self.balancer.default_policy()
+        plain = policy if self.ready and watching.watcher is None and policy.plain else None
+        if self.ready and override is None:
+            self._plain = looked, plain
+        return plain
 
     # -- any call ------------------------------------------------------------------------------------------------------
 
@@ -168,6 +196,7 @@ class CalledService(Generic[T]):
 
     def _see(self, view: Snapshot | None) -> None:
         self.view, self._calls = view, self.balancer.calls
+        self.budget = self._calls.budget
         self._changed(staying(self.balancer.members()))
 
     def _without_member(self, error: DiscoveryError, request: object) -> Exception:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ...discovery.configuration import changes
 from ..memory.pick import Pick, Watched
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def watch(by: Watcher | None) -> None:
     """Have `by` told of every attempt of this process at an HTTP call; None: nobody."""
     global watcher
     watcher = by
+    changes.changed()
 
 
 def watched(call: Call, attempt: Pick) -> Watched | None:

@@ -63,6 +63,7 @@ class Health:
         young: which part of its share each new member gets.
         due: when any of it changes by time alone.
         median_due: when the limit for slow members is to be set again (`watch_latency`).
+        slow_limit: that limit, in seconds.
     """
 
     random: Callable[[], float] = lambda: 0.5
@@ -79,7 +80,7 @@ class Health:
     due: float = math.inf
     _late_until: float = -math.inf
     _again_at: float = math.inf
-    _slow_limit: float = math.inf
+    slow_limit: float = math.inf
     _median: float = math.inf
     median_due: float = -math.inf
 
@@ -111,19 +112,24 @@ class Health:
             doubtful = doubtful or began < record.renewed
         failed = record.end(outcome, now, doubtful=doubtful)
         slow = self._slow(record, now) if failed is False else ""
-        too_slow = outcome is not None and (outcome.head_seconds or 0.0) > self._slow_limit
+        too_slow = outcome is not None and (outcome.head_seconds or 0.0) > self.slow_limit
         return self._judge(record, failed, began, now, slow, too_slow)
 
     def answered(self, record: MemberRecord, seconds: float, began: float, now: float) -> tuple[bool, bool]:
         """As `ended`, for what nearly all attempts are, once it is counted: an answer that says nothing against the
         member, whose head came after so many seconds.
         """
-        limit, slow = self._slow_limit, ""
+        limit, slow = self.slow_limit, ""
         if (record.latency or 0.0) > limit or record.slow_since is not None:
             slow = self._slow(record, now)
-        if slow or self.ejections.out or self.tried_out.out or self.ejections.changed:
+        if slow or self.judging:
             return self._judge(record, False, began, now, slow, seconds > limit)
         return _NOTHING  # there is nobody to judge
+
+    @property
+    def judging(self) -> bool:
+        """Whether an answer can change who gets calls although its member is not slow."""
+        return bool(self.ejections.out or self.tried_out.out or self.ejections.changed)
 
     def news(self, record: MemberRecord, now: float, *, anew: bool) -> None:
         """A backend has found the member alive, or it has registered anew (`anew`)."""
@@ -255,7 +261,7 @@ class Health:
 
     def _slow(self, record: MemberRecord, now: float) -> str:
         """Why it is too slow, as of the answer that ended now; "" if it is not."""
-        if record.slower_than(self._slow_limit, now) < SLOW_SECONDS:
+        if record.slower_than(self.slow_limit, now) < SLOW_SECONDS:
             return ""
         if record.slow_answers < self.policy.least_calls or self.reason_to_doubt(now):
             return ""
@@ -264,7 +270,7 @@ class Health:
 
     def _set_slow_limit(self) -> None:
         factor = self.policy.slow_factor
-        self._slow_limit = math.inf if factor is None else factor * self._median
+        self.slow_limit = math.inf if factor is None else factor * self._median
 
     def _look_for_due(self) -> None:
         self.due = min(self._again_at, self.ejections.due, self.tried_out.due)

@@ -14,6 +14,7 @@ from .verdict import says_well
 
 if TYPE_CHECKING:
     from ...discovery.merging.snapshot import Snapshot
+    from ..calls.policy import CallPolicy
     from .service_memory import ServiceMemory
 
 __all__ = ["LATE_AFTER", "Ended", "Pick", "PickedFrom", "Told", "Watched"]
@@ -78,9 +79,10 @@ class PickedFrom:
         eligible: whom the picks of one call can go to, one after the other.
         memory: where ends are counted; None: nowhere.
         told: who hears of outcomes.
+        how: the balancer chooses, in a few words.
     """
 
-    __slots__ = ("eligible", "memory", "told", "view")
+    __slots__ = ("eligible", "how", "memory", "told", "view")
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class PickedFrom:
         told: Told | None = None,
     ) -> None:
         self.view, self.eligible, self.memory, self.told = view, eligible, memory, told
+        self.how = ""
 
 
 _NOTHING = PickedFrom()
@@ -113,7 +116,7 @@ class Pick:
         answer_limit: seconds until the head of the answer has to be there; None without a deadline.
         delay: seconds that the client waits before it sends this attempt.
         retry_after: seconds that the answer asks to wait, set before `ended`; None if it does not say.
-        budget_left: retries that the service's budget allowed when this attempt began.
+        policy, calls: of a plain call, its policy, and how many calls there were in the last ten seconds when it began.
         watched: what is to carry to the member, and to be told of the end, of an attempt that a tracer watches.
     """
 
@@ -125,7 +128,10 @@ class Pick:
     before: float = 0.0
     retry_after: float | None = None
     watched: Watched | None = None
-    budget_left: float = 0.0
+    policy: CallPolicy | None = None
+    calls: int = 0
+    _budget_left: float | None = None
+    _how: str = ""
     _head: tuple[int, float] | None = None
 
     def __init__(
@@ -141,7 +147,8 @@ class Pick:
         self.source = source
         self.started = started
         self._began = started
-        self._how = how
+        if how:
+            self._how = how
         self._record = record
         if record is not None:
             self._ewma = record.ewma
@@ -150,9 +157,21 @@ class Pick:
     @property
     def why(self) -> str:
         """Why this member was chosen, in one line."""
+        how = self._how or self.source.how
         if self.source.memory is None:
-            return self._how or "the balancer's choice"
-        return f"{self._how or 'its turn'}; {self._pending} in flight before, EWMA {self._ewma * 1000:.3g} ms"
+            return how or "the balancer's choice"
+        return f"{how or 'its turn'}; {self._pending} in flight before, EWMA {self._ewma * 1000:.3g} ms"
+
+    @property
+    def budget_left(self) -> float:
+        """Retries that the service's budget allowed when this attempt began."""
+        if self._budget_left is not None:
+            return self._budget_left
+        return 0.0 if self.policy is None else self.policy.allowance(self.calls)
+
+    @budget_left.setter
+    def budget_left(self, retries: float) -> None:
+        self._budget_left = retries
 
     # -- for clients, in times -----------------------------------------------------------------------------------------
 
@@ -180,8 +199,12 @@ class Pick:
             return
         seconds = now - self.started
         self._head, self._record = (status, seconds), None
-        memory.loads.answered(record.place, now)
-        memory.loads.ended(record.place)
+        place, loads = record.place, memory.loads
+        if place >= 0:  # as `Loads.answered` and `Loads.ended`
+            loads.waiting[place] = inf
+            loads.pending[place] -= 1
+        if now > loads.heard:
+            loads.heard = now
         memory.ended.append((record, seconds, True, self._began, now, False))
 
     def put_off(self) -> None:
@@ -261,9 +284,12 @@ class Pick:
         return 0.0 if limit is None else max(0.0, outcome.seconds - limit)
 
     def __del__(self) -> None:
-        record, self._record = self._record, None
+        record = self._record
+        if record is None:
+            return
+        self._record = None
         memory, told = self.source.memory, self.source.told
-        if record is None or memory is None:
+        if memory is None:
             return
         outcome, seconds = None, 0.0
         if self._head is not None:

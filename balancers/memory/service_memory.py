@@ -56,11 +56,13 @@ class ServiceMemory:
         ended: attempts that ended and are not counted yet. Whoever ends one appends, from any thread and from
             finalizers; whoever begins one after `settle_at` calls `settle` first.
         settle_at: when `settle` is to be called next: at once, or a moment after the last time if all has ended well.
+        settle_from: from when on it may be called already by who has to wait for an answer anyway.
         health: who gets calls, and how many.
         round_trip: seconds that a round trip to a member takes, as a backend measured it; None if none has.
         loads: the numbers of all members, for picks.
         untold: outcomes of which nobody has been told; whoever tells of them takes them out.
         visit_at: when the next call may have to go where no balancer would send it (`visit`).
+        by_address: what is remembered of each member.
         failed: is told of an attempt that got no connection, or no answer in time, and of the seconds by which that
             came too late.
     """
@@ -68,13 +70,14 @@ class ServiceMemory:
     epoch: int = 0
     ended: deque[Ended] = attrs.field(factory=deque)
     settle_at: float = -inf
+    settle_from: float = -inf
     health: Health = attrs.field(factory=Health)
     round_trip: Callable[[Member], float | None] = lambda member: None
     loads: Loads = attrs.field(factory=Loads)
     untold: list[Outcome] = attrs.field(factory=list)
     visit_at: float = inf
+    by_address: dict[Address, MemberRecord] = attrs.field(factory=dict)
     failed: Callable[[Outcome, float], None] | None = None
-    _records: dict[Address, MemberRecord] = attrs.field(factory=dict)
     _members: tuple[Member, ...] = ()
     _in_view: Sequence[MemberRecord] = ()
     _seen_at: float = -inf
@@ -93,56 +96,60 @@ class ServiceMemory:
 
     def begin(self, member: Member, now: float) -> tuple[MemberRecord, int]:
         """The record of `member`, with one attempt more in flight, and how many were before."""
-        record = self._records.get((member.host, member.port))
+        record = self.by_address.get((member.host, member.port))
         if record is None:
             record = self._seen(member, now)
-        record.last_seen = record.called = now
-        place, loads = record.place, self.loads
+        if not record.queued:
+            self._starved.add(record, now)
+            if self.visit_at == inf:
+                self._look_for_visits(now)
+        record.called = now
         record.in_flight += 1
+        place, loads = record.place, self.loads
         pending = loads.pending[place]
         loads.pending[place] = pending + 1
         if loads.waiting[place] == inf:
             loads.waiting[place] = now
-        starved = self._starved
-        if starved.wait:
-            starved.wait -= 1
-        if not record.queued:
-            starved.add(record, now)
-        if self.visit_at == inf:  # else it is as early as it can be: who has been without calls is called since
-            self._look_for_visits(now)
         return record, pending
 
     def settle(self, now: float) -> None:
         """Count what has ended, and what time has changed."""
-        health, loads = self.health, self.loads
-        self.settle_at = now + SETTLED_AFTER
+        health, loads, ended, starved = self.health, self.loads, self.ended, self._starved
+        self.settle_at, self.settle_from = now + SETTLED_AFTER, now + SETTLED_AFTER / 10
         if loads.punished or now >= loads.move_on_at:
             self._keep_up(now)
-        ended = self.ended
+        if starved.wait:
+            starved.wait = max(0, starved.wait - len(ended))
+        if self.visit_at == inf:  # else it is as early as it can be: who has been without calls is called since
+            self._look_for_visits(now)
+        told: set[MemberRecord] = set()
+        judging, slow_limit = health.judging, health.slow_limit
         while ended:
             record, outcome, flag, began, at, late = ended.popleft()
             if not began <= at <= now:
                 at = min(now, max(began, at))
-            learned = record.learned
+            learned, changed, back = record.learned, False, False
+            told.add(record)
             if outcome is None or isinstance(outcome, Outcome):
                 changed, back = health.ended(record, outcome, began, at, late)
                 if outcome is not None and outcome.reached is Reached.ANSWERED:
                     loads.answered(record.place, at)
                 if flag and outcome is not None:
                     self.untold.append(outcome)
+                judging = health.judging
             else:
                 record.end_well(outcome, flag, at)
-                changed, back = health.answered(record, outcome, began, at)
+                if judging or record.slow_since is not None or (record.latency or 0.0) > slow_limit:
+                    changed, back = health.answered(record, outcome, began, at)
+                    judging = health.judging
             if back:
                 record.back(self.median_cost(at, record), at)
             if changed:
                 self.epoch += 1
-            if loads.punished or record.consecutive:
-                self._show(record, now)
-            else:
-                loads.show(record.place, record.ewma, record.stamp, record.in_flight)
             if not learned and record.learned and record.place >= 0:  # it is not forgotten
                 self._has_learned(record, now)
+        for record in told:
+            self._show(record, now)
         if now >= health.median_due:
             sample = self._sample()
             health.watch_latency(now, sorted(record.latency for record in sample if record.latency is not None))
@@ -194,10 +201,10 @@ class ServiceMemory:
             self._born = now
         in_view, come = self._found(members, now)
         present = set(in_view)
-        gone = [(address, record) for address, record in self._records.items() if record not in present]
+        gone = [(address, record) for address, record in self.by_address.items() if record not in present]
         for _, record in gone:
             if record.present:
-                record.last_seen = max(record.last_seen, self._seen_at)
+                record.last_seen = max(record.last_seen, record.called or -inf, self._seen_at)
             record.present = record.shares = False
         for record in come:
             record.present = True
@@ -222,7 +229,7 @@ class ServiceMemory:
         base = sharing(snapshot)
         records = self.records(base.members, now)
         shared = self.health.share(base, records, now)
-        for record in self._records.values():
+        for record in self.by_address.values():
             record.shares = False
         for record in records if shared is base else self.records(shared.members, now):
             record.shares = True
@@ -230,13 +237,13 @@ class ServiceMemory:
 
     def record(self, member: Member) -> MemberRecord | None:
         """What is remembered of a member, by its address."""
-        return self._records.get((member.host, member.port))
+        return self.by_address.get((member.host, member.port))
 
     def records(self, members: Sequence[Member], now: float) -> Sequence[MemberRecord]:
         """Those of all these members, in their order."""
         if members is self._members:  # a tuple: they are still those that were seen
             return self._in_view
-        return [self._records.get((member.host, member.port)) or self._seen(member, now) for member in members]
+        return [self.by_address.get((member.host, member.port)) or self._seen(member, now) for member in members]
 
     def median_cost(self, now: float, without: MemberRecord | None = None) -> float | None:
         """The median of what the members cost now, `without` one of them, and without those whose last call failed:
@@ -251,7 +258,7 @@ class ServiceMemory:
         return costs[(len(costs) - 1) // 2] if costs else None
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.by_address)
 
     def _found(self, members: Sequence[Member], now: float) -> tuple[list[MemberRecord], list[MemberRecord]]:
         """The records of these members, in their order, and those of them that were not in the view before.
@@ -278,14 +285,14 @@ class ServiceMemory:
         return found, come
 
     def _sample(self) -> list[MemberRecord]:
-        every = max(1, len(self._records) // _SAMPLE)
-        return [record for record in itertools.islice(self._records.values(), None, None, every) if record.present]
+        every = max(1, len(self.by_address) // _SAMPLE)
+        return [record for record in itertools.islice(self.by_address.values(), None, None, every) if record.present]
 
     def _seen(self, member: Member, now: float) -> MemberRecord:
         address = (member.host, member.port)
-        record = self._records.get(address)
+        record = self.by_address.get(address)
         if record is None:
-            record = self._records[address] = self._unlearned[address] = MemberRecord(now, now, self.loads.place())
+            record = self.by_address[address] = self._unlearned[address] = MemberRecord(now, now, self.loads.place())
             if self._born is not None and now > self._born + KNOWN_WITHIN:
                 record.young_since = now
             self._show(record, now)
@@ -304,7 +311,7 @@ class ServiceMemory:
             self.health.news(record, now, anew=False)
 
     def _forget(self, address: Address, record: MemberRecord) -> None:
-        del self._records[address]
+        del self.by_address[address]
         self._unlearned.pop(address, None)
         self.health.forget(record)
         self.loads.leave(record.place)
@@ -315,7 +322,7 @@ class ServiceMemory:
     def _keep_up(self, now: float) -> None:
         loads = self.loads
         if loads.outdated(now):
-            for record in self._records.values():
+            for record in self.by_address.values():
                 loads.show(record.place, record.ewma, record.stamp, record.in_flight)
         loads.forgive(now)
 

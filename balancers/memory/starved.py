@@ -28,8 +28,8 @@ class StarvedMembers:
     """The members of one service that have been called, and are to be called again.
 
     Attributes:
-        wait: how many calls have to go elsewhere before one may go to a starved member again; whoever begins a call
-            takes one off.
+        wait: how many calls have to go elsewhere before one may go to a starved member again; whoever counts calls that
+            ended takes them off.
     """
 
     wait: int = 0

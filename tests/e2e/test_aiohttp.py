@@ -33,6 +33,7 @@ from support.waiting import eventually_async
 from pydoudou import Balancer, Hedging, Member, NoMemberAvailable, RoundRobin
 from pydoudou.balancers.calls.policy import CallPolicy
 from pydoudou.balancers.service_state import state_of
+from pydoudou.balancers.surroundings import Surroundings
 from pydoudou.contrib import aiohttp_internals
 from pydoudou.contrib.aiohttp import DiscoveryResponse, NoMemberError, attempts_of, discovery_middleware, member_of
 from pydoudou.drivers.members import Reached
@@ -427,6 +428,56 @@ def test_the_class_of_the_sessions_responses_is_kept(good: HttpMember) -> None:
             assert member_of(response) == good.member()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("comes", ["with its head", "later"])
+def test_the_class_of_the_sessions_responses_is_kept_whenever_the_body_comes(good: HttpMember, comes: str) -> None:
+    class Own(aiohttp.ClientResponse):
+        __slots__ = ("note",)
+
+        def release(self) -> Any:
+            released.append(self)
+            return super().release()
+
+    released: list[aiohttp.ClientResponse] = []
+    second = threading.Event()
+    if comes == "later":
+        good.answer = in_two_pieces(second)
+    remembering = Remembering(good.member())
+
+    async def main() -> None:
+        middleware = discovery_middleware(balancer={"orders": remembering.balancer()})
+        async with aiohttp.ClientSession(middlewares=(middleware,), response_class=Own) as session:
+            async with session.get(URL) as response:
+                assert isinstance(response, Own)
+                assert isinstance(response, DiscoveryResponse)
+                assert response.member == good.member()
+                assert type(response).__name__ == "DiscoveryOwn"
+                response.note = "a slot of its own"
+                second.set()
+                await response.read()
+            assert released[-1] is response
+            assert remembering.seen(good) == ANSWERED
+
+    asyncio.run(main())
+
+
+def test_what_has_ended_is_counted_while_the_next_answer_is_waited_for(good: HttpMember) -> None:
+    class StandingStill(GivenMembers, Surroundings):
+        """By its clock it is never time to count anything before a member is chosen, once that has been done."""
+
+        clock = staticmethod(lambda: 100.0)
+
+    registry = StandingStill(good.member())
+
+    async def use(session: aiohttp.ClientSession) -> None:
+        for calls in range(4):
+            await fetched(session)
+            record = state_of(registry, "orders").memory.record(good.member())
+            assert record is not None
+            assert record.answered == calls, "this one is counted when there is another one to wait for"
+
+    run(RoundRobin("orders", registry), use)
 
 
 def test_an_error_for_a_status_is_in_the_callers_terms(good: HttpMember) -> None:

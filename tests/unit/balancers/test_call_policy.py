@@ -14,6 +14,7 @@ from support.http_members import InOrder
 
 import pydoudou
 from pydoudou import CallPolicy, CircuitBreaker, HealthPolicy, Hedging, Member
+from pydoudou.balancers.calls import watching
 from pydoudou.balancers.calls.service import CalledService, ClientErrors
 from pydoudou.balancers.reporting import reporting
 from pydoudou.drivers.members import Reached
@@ -132,22 +133,45 @@ def test_the_clients_policy_holds_and_may_be_changed_at_run_time() -> None:
 )
 def test_a_call_is_plain_as_long_as_no_rule_has_to_be_asked_about_its_answer(rule: dict[str, Any]) -> None:
     called = service(CallPolicy())
-    assert called.plain_policy() is None, "the first answer about the service is still to be waited for"
+
+    def policy(connect: float | None = 0.0) -> CallPolicy | None:
+        attempt = called.plain_attempt(None, 0.0, connect)
+        return None if attempt is None else attempt.policy
+
+    assert policy() is None, "the first answer about the service is still to be waited for"
     called.first_wait(0.0)
-    assert called.plain_policy() == CallPolicy()
+    assert policy() == policy(10.0) == CallPolicy()
+    assert policy(10.1) is policy(None) is None, "connecting to three members may take longer than it may in all"
     called.policy = CallPolicy(**rule)
-    assert called.plain_policy() is None
+    assert policy() is None
     with pydoudou.call_policy(CallPolicy(attempts=2)):
-        assert called.plain_policy() == CallPolicy(attempts=2)
+        assert policy() == policy(15.0) == CallPolicy(attempts=2)
+    assert policy() is None
+    called.policy = CallPolicy()
+    assert policy() == CallPolicy()
+
+
+def test_a_call_is_plain_until_somebody_watches_calls() -> None:
+    called = service(CallPolicy())
+    called.first_wait(0.0)
+    assert called.plain_attempt(None, 0.0) is not None
+    watching.watch(lambda call, attempt: None)
+    try:
+        assert called.plain_attempt(None, 0.0) is None
+    finally:
+        watching.watch(None)
+    assert called.plain_attempt(None, 0.0) is not None
 
 
 @pytest.mark.parametrize("plain", [True, False])
 def test_a_plain_attempt_that_fails_is_the_first_of_a_call_like_any_other(plain: bool) -> None:
     policy = CallPolicy(attempts=2)
     called = service(policy)
+    called.first_wait(0.0)
     if plain:
-        attempt = called.plain_attempt(policy, None, 0.0)
-        call = called.call_of(attempt, policy, "GET", "http://orders/", True)
+        first = called.plain_attempt(None, 0.0)
+        assert first is not None
+        attempt, call = first, called.call_of(first, "GET", "http://orders/", True)
     else:
         call = called.call("GET", "http://orders/", True, 0.0)
         attempt = called.first(call, None, 0.0)
@@ -161,8 +185,9 @@ def test_a_plain_attempt_that_fails_is_the_first_of_a_call_like_any_other(plain:
 
 def test_a_plain_attempt_at_nobody_is_an_error_of_the_library() -> None:
     called = service(CallPolicy(), 0)
+    called.ready = True
     with pytest.raises(LookupError, match="orders"):
-        called.plain_attempt(CallPolicy(), None, 0.0)
+        called.plain_attempt(None, 0.0)
 
 
 CHANGES: list[tuple[dict[str, Any], int]] = [

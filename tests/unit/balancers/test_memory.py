@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -391,3 +392,28 @@ def test_a_thread_that_calls_is_watched_before_a_call_has_failed_and_asks_now_an
     other.start()
     other.join()
     assert registry.asked == 2
+
+
+def test_a_balancer_with_a_pick_of_its_own_is_asked_by_it_for_calls_too(registry: GivenMembers) -> None:
+    class Sticky(RoundRobin):
+        def pick(self, exclude: object = ()) -> Member:
+            return A
+
+    assert {Sticky("orders", registry).begin().member for _ in range(4)} == {A}
+    assert {RoundRobin("orders", registry).begin().member for _ in range(4)} == {A, B}
+
+
+def test_calls_that_begin_in_many_threads_are_all_counted(registry: GivenMembers) -> None:
+    balancer, usual = RoundRobin("orders", registry), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            all_begun = threads.map(lambda _: [balancer.begin() for _ in range(2000)], range(8))
+            picks = [pick for begun in all_begun for pick in begun]
+    finally:
+        sys.setswitchinterval(usual)
+    state = state_of(registry, "orders")
+    assert sum(state.memory.loads.pending) == sum(state.in_flight(member) for member in (A, B)) == len(picks) == 16000
+    for pick in picks:
+        pick.answered_whole(200, pick.started)
+    assert sum(state.memory.loads.pending) == sum(state.in_flight(member) for member in (A, B)) == 0
