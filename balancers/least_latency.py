@@ -24,24 +24,20 @@ class LeastLatency(TwoChoices):
 
     def cost(self, record: MemberRecord, loads: Loads, now: float) -> float:
         place = record.place
-        if loads.waiting[place] < loads.heard - loads.patience:
+        if loads.is_late(place):
             return loads.late_cost(place) / loads.scale(now)
         return record.cost(now) * (loads.pending[place] + 1)
 
     def choose(self, table: Candidates) -> Member:
-        # As there, in one piece: this is what nearly every call of a service pays.
-        pairs = table.pairs
-        if pairs:
-            first, second = pairs[int(self._draw() * len(pairs))]
-        elif table.sums is None and table.count > 2:
-            count = table.count
-            drawn = self._draw() * count
-            first = int(drawn)
-            second = int((drawn - first) * (count - 1))
-            if second >= first:
-                second += 1
-        else:
+        count = table.count
+        if table.sums is not None or count <= 2:
             return super().choose(table)
+        # As there, in one piece: this is what nearly every call of a service pays.
+        drawn = self._draw() * count
+        first = int(drawn)
+        second = int((drawn - first) * (count - 1))
+        if second >= first:
+            second += 1
         loads, places, weights = table.loads, table.places, table.weights
         averages, pending = loads.averages, loads.pending
         if places is None:
@@ -55,16 +51,15 @@ class LeastLatency(TwoChoices):
         if one > other:
             first, second, a = second, first, b
         # Who is late costs more than this, so that only the better one has to be looked at.
-        if averages[a] > loads.far_above or loads.waiting[a] < loads.heard - loads.patience:
+        if averages[a] > loads.far_above or (loads.waiting and loads.is_late(a)):
             return self.of_pair(table, first, second)
         return table.members[first]
 
     def better(self, table: Candidates, first: int, second: int) -> int:
         loads, weights, places = table.loads, table.weights, table.places
-        averages, pending, waiting, before = loads.averages, loads.pending, loads.waiting, loads.heard - loads.patience
         a, b = (first, second) if places is None else (places[first], places[second])
-        one = averages[a] * (pending[a] + 1) if waiting[a] >= before else loads.late_cost(a)
-        other = averages[b] * (pending[b] + 1) if waiting[b] >= before else loads.late_cost(b)
+        one = loads.late_cost(a) if loads.is_late(a) else loads.averages[a] * (loads.pending[a] + 1)
+        other = loads.late_cost(b) if loads.is_late(b) else loads.averages[b] * (loads.pending[b] + 1)
         if weights is not None:
             one *= weights[second]
             other *= weights[first]
@@ -74,6 +69,4 @@ class LeastLatency(TwoChoices):
         loads = table.loads
         if table.places is not None:
             place = table.places[place]
-        if loads.waiting[place] < loads.heard - loads.patience:
-            return True
-        return loads.averages[place] > loads.far_above
+        return loads.averages[place] > loads.far_above or loads.is_late(place)

@@ -154,8 +154,10 @@ class TableBalancer(Generic[T]):
             NoMemberAvailable: nobody is there, or nobody else.
         """
         derived = self._derived
-        registry, now, memory = self._registry or default_registry.current(), derived.clock(), derived.memory
-        table = derived.to_call
+        now, memory, table = derived.clock(), derived.memory, derived.to_call
+        if now >= memory.settle_at and derived.state is not None:
+            derived.state.settle(now, derived.observers)  # before the choice, not after it
+        registry = self._registry or default_registry.current()
         if (
             table is None
             or exclude
@@ -163,7 +165,7 @@ class TableBalancer(Generic[T]):
             or registry is not self._source
             or registry.snapshot(self.service) is not derived.snapshot
             or derived.epoch != memory.epoch
-            or now >= memory.settle_at
+            or now >= memory.visit_at
             or now >= derived.watched.get(get_ident(), -inf)
             or derived.observers.listening
         ):
@@ -178,23 +180,20 @@ class TableBalancer(Generic[T]):
         record.in_flight += 1
         pending = loads.pending[place]
         loads.pending[place] = pending + 1
-        if loads.waiting[place] == inf:
+        if place not in loads.waiting:
             loads.waiting[place] = now
         return Pick(member, derived.source, record, pending, now)
 
     def _begin(self, exclude: Excluded, now: float) -> Pick:
         derived = self._derived
-        memory, state = derived.memory, derived.state
-        if now >= memory.settle_at and state is not None:
-            state.settle(now, derived.observers)  # before the choice, not after it
-        if now >= memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
+        if now >= derived.memory.visit_at and not exclude and (visit := self._visit(now)) is not None:
             member, how = visit
             derived.observers.picked(self.service, member)
         else:
             member, how = self.pick(exclude), "not tried before" if exclude else self.how
             if derived is not self._derived:
                 derived = self._derived
-                now, state = derived.clock(), derived.state
+                now = derived.clock()
         return self._begun(member, derived, now, how)
 
     @staticmethod

@@ -35,9 +35,6 @@ __all__ = ["Candidates", "TwoChoices"]
 
 _DRAWS = 4
 
-_FEW = 16
-"""Members of which all pairs are kept: to draw one of these takes half of what it takes to draw two members."""
-
 _MORE_PAIRS = 5
 """Pairs that are drawn besides at most: with one good member among three, all six miss it once in 729."""
 
@@ -50,10 +47,9 @@ class Candidates:
         places: where the numbers of each are in `loads`; None if in the same order.
         weights: what their cost is divided by; None if all are equal.
         sums: of the parts of their share that they get at present, so far; None if all get the whole of it.
-        pairs: all pairs of two of them, if they are few and get the whole of their shares; else none.
     """
 
-    __slots__ = ("count", "loads", "members", "pairs", "places", "sums", "weights")
+    __slots__ = ("count", "loads", "members", "places", "sums", "weights")
 
     def __init__(self, shared: Sharing, records: Sequence[MemberRecord], loads: Loads) -> None:
         self.members, self.loads = shared.members, loads
@@ -63,8 +59,6 @@ class Candidates:
         weights = shared.capacities
         self.weights = None if min(weights) == max(weights) else array("d", weights)
         self.sums = None if shared.parts is None else list(itertools.accumulate(shared.parts))
-        few = shared.parts is None and self.count <= _FEW
-        self.pairs = list(itertools.permutations(range(self.count), 2)) if few else []
 
 
 class TwoChoices(TableBalancer[Candidates]):
@@ -131,11 +125,9 @@ class TwoChoices(TableBalancer[Candidates]):
 
     def _two(self, table: Candidates) -> tuple[int, int]:
         """Two that are drawn."""
-        count, pairs = table.count, table.pairs
+        count = table.count
         if table.sums is not None:
             return self._unequal(table.sums)
-        if pairs:
-            return pairs[int(self._draw() * len(pairs))]
         if count > 2:
             # One number has chance enough for both: what is left of it after the first choice makes the second.
             place = self._draw() * count

@@ -33,7 +33,7 @@ from ..drivers.members import Member, Reached
 from .aiohttp_exchange import Connectors, Exchange, send_to
 from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, last_failure
 from .aiohttp_origins import SCHEMES, Origin, Routes
-from .aiohttp_responses import DiscoveryResponse
+from .aiohttp_responses import DiscoveryResponse, responses
 from .service_hosts import GivenBalancers, ServiceHosts
 
 __all__ = [
@@ -171,7 +171,11 @@ class DiscoveryMiddleware:
         response: aiohttp.ClientResponse | None = None
         hostname, response_class = request.server_hostname, request.response_class
         try:
-            route = send_to(request, asked, service, attempt, self._routes)
+            route = self._routes.get((id(attempt.member), asked))
+            if route is None or route.encrypted or request.proxy is not None:
+                route = send_to(request, asked, service, attempt, self._routes)
+            else:
+                request.url, request.response_class = route.url, responses[response_class]
             if has_idle_connection(request, route.keys):
                 response = await handler(request)
         except BaseException as error:

@@ -43,7 +43,8 @@ class Loads:
             that did so at the same moment made of it.
         averages: its peak EWMA, in seconds times a factor that is the same for all.
         punished: the places of members that come after the others, with the time until when.
-        waiting: when the first call began that it was given since it last answered anything; infinite without one.
+        waiting: the places of members that have been given a call since they last answered anything, with the time when
+            the first of these began. Mostly there are few, or none.
 
     And of all:
 
@@ -75,7 +76,7 @@ class Loads:
         self._since, self.move_on_at = 0.0, _MOVED_ON_AFTER
         self._punished_looked_at = 0.0
         self.far_above = self.patience = inf
-        self.waiting = array("d")
+        self.waiting: dict[int, float] = {}
         self.heard = -inf
 
     def place(self) -> int:
@@ -84,13 +85,12 @@ class Loads:
             return self._free.pop()
         self.pending.append(0)
         self.averages.append(0.0)
-        self.waiting.append(inf)
         return len(self.pending) - 1
 
     def leave(self, place: int) -> None:
         """The place is another's from now on."""
         self.pending[place], self.averages[place] = 0, 0.0
-        self.waiting[place] = inf
+        self.waiting.pop(place, None)
         self.punished.pop(place, None)
         self._free.append(place)
 
@@ -104,16 +104,15 @@ class Loads:
         self.averages[place] = ewma * exp((stamp - self._since) / DECAY_SECONDS)
         self.pending[place] = pending
         if not pending:
-            self.waiting[place] = inf
+            self.waiting.pop(place, None)
 
     def scale(self, now: float) -> float:
         """What seconds of that moment are multiplied by to be compared with `averages`."""
         return exp((now - self._since) / DECAY_SECONDS)
 
     def answered(self, place: int, now: float) -> None:
-        """The member at `place` has answered something, unless it is forgotten. From any thread: it only assigns."""
-        if place >= 0:
-            self.waiting[place] = inf
+        """The member at `place` has answered something. From any thread: each step is one of the interpreter's."""
+        self.waiting.pop(place, None)
         if now > self.heard:
             self.heard = now
 
@@ -124,15 +123,19 @@ class Loads:
 
     def not_waiting(self, place: int, began: float) -> None:
         """The call to the member at `place` that began then is not to be answered yet."""
-        if place >= 0 and self.waiting[place] == began:
-            self.waiting[place] = inf
+        if self.waiting.get(place) == began:
+            self.waiting.pop(place, None)
+
+    def is_late(self, place: int) -> bool:
+        """Whether the member at `place` has kept callers waiting for far longer than answers take."""
+        return self.waiting.get(place, inf) < self.heard - self.patience
 
     def late_cost(self, place: int) -> float:
         """What the member at `place` costs, which is late: as if its answers took as long as it has been waited for,
         if that is more.
         """
         heard = self.heard
-        waited = (heard - self.waiting[place]) * self.scale(heard)
+        waited = (heard - self.waiting.get(place, heard)) * self.scale(heard)
         return max(self.averages[place], waited) * (self.pending[place] + 1)
 
     def compare(self, places: Iterable[int], seconds: Iterable[float]) -> None:

@@ -201,7 +201,7 @@ class Pick:
         self._head, self._record = (status, seconds), None
         place, loads = record.place, memory.loads
         if place >= 0:  # as `Loads.answered` and `Loads.ended`
-            loads.waiting[place] = inf
+            loads.waiting.pop(place, None)
             loads.pending[place] -= 1
         if now > loads.heard:
             loads.heard = now

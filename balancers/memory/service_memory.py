@@ -108,7 +108,7 @@ class ServiceMemory:
         place, loads = record.place, self.loads
         pending = loads.pending[place]
         loads.pending[place] = pending + 1
-        if loads.waiting[place] == inf:
+        if place not in loads.waiting:
             loads.waiting[place] = now
         return record, pending
 
