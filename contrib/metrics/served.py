@@ -9,20 +9,18 @@ import contextlib
 import operator
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 from typing import Any
 
+from ..asgi_answers import Answer, AnsweringLayer, AsgiApp, Receive, Send
+from ..asgi_answers import Message as Scope
 from .calls import Durations
 from .families import FAMILIES
 from .reading import Reading
 
-__all__ = ["AsgiApp", "Route", "ServedAsgi", "ServedCounts", "ServedWsgi", "WsgiApp", "until_closed"]
+__all__ = ["Route", "ServedAsgi", "ServedCounts", "ServedWsgi", "WsgiApp", "until_closed"]
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 StartResponse = Callable[..., Callable[[bytes], object]]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 Route = Callable[[Any], str]
@@ -101,25 +99,23 @@ class ServedAsgi:
 
     def __init__(self, app: AsgiApp, served: ServedCounts, route: Route | None) -> None:
         self._app, self._served, self._route = app, served, route or _ROUTE_IN_SCOPE
+        self._layer = AnsweringLayer.shared(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = perf_counter(), _FAILED
-
-        # A plain function, whose caller awaits what `send` gives: a coroutine in between costs a microsecond.
-        def counting(message: MutableMapping[str, Any]) -> Awaitable[None]:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            return send(message)
-
+        began, answer = perf_counter(), Answer(send)
         try:
-            await self._app(scope, receive, counting)
+            if self._layer is None:
+                await self._app(scope, receive, answer.send)
+            else:
+                await self._layer.inside(scope, receive, answer)
         finally:
-            self._served.add(scope["method"], self._route(scope), status, perf_counter() - began)
+            if answer.places is not None:
+                answer.give_back()
+            self._served.add(scope["method"], self._route(scope), answer.status, perf_counter() - began)
 
 
 class ServedWsgi:

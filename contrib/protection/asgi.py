@@ -18,7 +18,8 @@ from collections.abc import Awaitable
 
 import anyio
 
-from ..metrics.served import AsgiApp, Receive, Scope, Send
+from ..asgi_answers import AsgiApp, Receive, Send
+from ..asgi_answers import Message as Scope
 from .guards import BulkheadBase, RateLimitBase
 from .limits import shared_by
 from .once import PerLoop
