@@ -12,7 +12,7 @@ import abc
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
-__all__ = ["Answer", "AnsweringLayer", "AsgiApp", "Draining", "Message", "Receive", "Send", "closing"]
+__all__ = ["Answer", "AnsweringLayer", "AsgiApp", "Message", "Receive", "Send", "closing"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
