@@ -12,52 +12,43 @@ What is registered, and with whom, are the variables GDD_*; GDD_PORT is the port
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from ..discovery.settings import Settings
+from .asgi_answers import Answer, Message, Receive, Send, closing
+from .asgi_answers import AsgiApp as App
 from .servers.arguments import check_arguments
 from .servers.server import RegisteredServer
 from .servers.serving import serving
 
 __all__ = ["Registered", "closing_connections"]
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-_CLOSE = (b"connection", b"close")
-
-
-def closing_connections(app: App, server: Callable[[], RegisteredServer | None]) -> App:
-    """`app`, whose answers over HTTP/1.1 end their connection while `server()` drains: the next request of that client
-    goes elsewhere. It also tells `server()` that it is called, as long as that wants to know.
+def closing_connections(app: App, server: RegisteredServer) -> App:
+    """`app`, whose answers over HTTP/1.1 end their connection while `server` drains: the next request of that client
+    goes elsewhere. It also tells `server` that it is called, as long as that wants to know.
     """
 
     # Plain functions, whose callers await what they give: each coroutine in between costs a microsecond. What rules out
     # fewest requests is looked at last.
     def answering(scope: Message, receive: Receive, send: Send) -> Awaitable[None]:
-        registered = server()
-        if registered is None:
-            return app(scope, receive, send)
-        if registered.doubtful and scope["type"] == "http":
+        if server.doubtful and scope["type"] == "http":
             agents = (value for name, value in scope.get("headers", ()) if name.lower() == b"user-agent")
-            registered.recognise(next(agents, b"").decode("latin-1"))
+            server.recognise(next(agents, b"").decode("latin-1"))
+        answer = getattr(send, "__self__", None)
+        if isinstance(answer, Answer) and answer.server is None:
+            answer.server, answer.scope = server, scope
+            return app(scope, receive, send)
 
         def sending(message: Message) -> Awaitable[None]:
-            if registered.draining and message["type"] == "http.response.start" and _is_http_1(scope):
-                others = [header for header in message.get("headers", ()) if header[0].lower() != b"connection"]
-                message = {**message, "headers": [*others, _CLOSE]}
+            if server.draining and message["type"] == "http.response.start":
+                message = closing(message, scope)
             return send(message)
 
         return app(scope, receive, sending)
 
     return answering
-
-
-def _is_http_1(scope: Message) -> bool:
-    return scope.get("http_version") in ("1.0", "1.1")
 
 
 class Registered:
@@ -94,7 +85,7 @@ class Registered:
         self.app = app
         self.server: RegisteredServer | None = None
         self._serving = functools.partial(serving, data, settings=settings, check=check, scheme=scheme, drain=drain)
-        self._answering = closing_connections(app, lambda: self.server)
+        self._answering = app
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -106,10 +97,12 @@ class Registered:
         startup = await receive()
         registered = self._serving()
         try:
-            self.server = await registered.__aenter__()
+            self.server = server = await registered.__aenter__()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
             return
+        if server is not None:
+            self._answering = closing_connections(self.app, server)
         try:
             ended = await self._live_inside(scope, startup, receive, send)
         finally:

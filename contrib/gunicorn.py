@@ -79,7 +79,7 @@ def _refuse_node_of_master() -> None:
 def _drain_first(worker: Any, server: RegisteredServer) -> None:
     drains, loop = TwiceIsOnce(server), getattr(worker, "loop", None)
     if loop is not None and hasattr(worker, "handle_exit_signal"):  # the class asgi, whose handlers are asyncio's
-        worker.asgi = closing_connections(worker.asgi, lambda: server)
+        worker.asgi = closing_connections(worker.asgi, server)
 
         def drain_first() -> None:
             if not drains.drain_soon(lambda: loop.call_soon_threadsafe(worker.handle_exit_signal)):

@@ -70,7 +70,7 @@ async def serve(
     library = import_module("hypercorn.trio" if _on_trio() else "hypercorn.asyncio")
     async with serving(data, settings=settings, check=check, scheme=scheme, drain=drain, on_sigterm=False) as server:
         await library.serve(
-            closing_connections(app, lambda: server),
+            app if server is None else closing_connections(app, server),
             config,
             shutdown_trigger=functools.partial(_served_on, server, shutdown_trigger),
             mode="asgi",

@@ -28,11 +28,12 @@ from prometheus_client.registry import Collector
 
 from ..discovery.registry import Registry
 from ..drivers.members import json_value
+from .asgi_answers import AsgiApp
 from .metrics.calls import BUCKETS, GO_BUCKETS, MOST_SERVICES, Durations
 from .metrics.families import FAMILIES, TUTORIAL_NAMES, Family
 from .metrics.protection import protection_readings
 from .metrics.reading import Reading
-from .metrics.served import AsgiApp, Route, ServedAsgi, ServedWsgi, WsgiApp
+from .metrics.served import Route, ServedAsgi, ServedWsgi, WsgiApp
 from .metrics.source import Source
 from .metrics.workers import Told, Workers
 

@@ -60,7 +60,8 @@ def lifespan(
     async def composed(app: Any) -> AsyncIterator[Any]:
         async with serving(data, settings=settings, check=check, scheme=scheme, drain=drain) as server:
             before = app.middleware_stack
-            app.middleware_stack = closing_connections(before, lambda: server)
+            if server is not None:
+                app.middleware_stack = closing_connections(before, server)
             try:
                 async with contextlib.nullcontext() if own is None else own(app) as state:
                     yield state

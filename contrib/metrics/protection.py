@@ -8,14 +8,36 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from weakref import WeakSet
 
 from .families import FAMILIES
 from .reading import Reading
 
-__all__ = ["BulkheadCounts", "LimitCounts", "protection_readings"]
+__all__ = ["BulkheadCounts", "LimitCounts", "LoopUse", "Use", "protection_readings"]
+
+Use = tuple[int, float, int]
+"""How many requests hold a place; the times at which places were given back, less those at which they were taken; and
+how many requests got one. (So there is one addition for each time, and the seconds for which places are held are known
+without a thought of them in between.)
+"""
+
+_ADDED_UP_AFTER = 500
+"""Requests."""
+
+
+class LoopUse:
+    """What requests of one event loop make of its places, of which no more than one runs at a time.
+
+    Attributes:
+        use: is replaced as a whole, so that whoever reads it in another thread needs no lock.
+    """
+
+    __slots__ = ("use",)
+
+    def __init__(self) -> None:
+        self.use: Use = 0, 0.0, 0
 
 
 class BulkheadCounts:
@@ -38,39 +60,64 @@ class BulkheadCounts:
     def forget(self) -> None:
         """Begin anew, in a process that was forked."""
         self._lock = threading.Lock()
-        self.waiting = self._entered = self._left = self._refused = 0
-        # The times at which places were given back, less those at which they were taken: that is one addition for each,
-        # and the seconds for which they are held without a thought of them in between.
-        self._held_seconds = 0.0
+        self.waiting = self._refused = 0
+        self._taken_at: deque[float] = deque()
+        self._given_back_at: deque[float] = deque()
+        self._use: Use = 0, 0.0, 0
+        self._loops: tuple[LoopUse, ...] = ()
 
     @property
     def in_flight(self) -> int:
         """Requests that hold a place."""
-        return self._entered - self._left
+        return self._all_use()[0]
 
     def wait(self) -> None:
-        """A request waits; `enter` or `refuse` ends that."""
+        """A request waits; `refuse` or `wait_no_more` ends that."""
         with self._lock:
             self.waiting += 1
 
-    def enter(self, waited: bool = False) -> None:
+    def enter(self) -> None:
         """A request holds a place."""
-        now = self._clock()
-        with self._lock:
-            self._entered += 1
-            self._held_seconds -= now
-            if waited:
-                self.waiting -= 1
+        # No lock: what was noted is added up for many at once.
+        self._taken_at.append(self._clock())
+        if len(self._taken_at) > _ADDED_UP_AFTER:
+            self._all_use()
 
     def leave(self) -> None:
         """It gave it back."""
+        self._given_back_at.append(self._clock())
+
+    def begin_loop(self, loop: LoopUse) -> None:
+        """Its requests count from now on, without `enter` and `leave`."""
+        with self._lock:
+            self._loops += (loop,)
+
+    def end_loop(self, loop: LoopUse) -> None:
+        """There will be none any more."""
         now = self._clock()
         with self._lock:
-            self._left += 1
-            self._held_seconds += now
+            if loop not in self._loops:  # it is the process's that forked this one
+                return
+            taken, seconds, entered = loop.use
+            self._use = self._use[0], self._use[1] + seconds + taken * now, self._use[2] + entered
+            self._loops = tuple(each for each in self._loops if each is not loop)
 
-    def give_up(self) -> None:
-        """A request waits no more, because whoever sent it does not."""
+    def _all_use(self) -> Use:
+        with self._lock:
+            # In this order: of a place that is given back meanwhile it is known that it was taken.
+            given_back, taken_now = _all_of(self._given_back_at), _all_of(self._taken_at)
+            taken, seconds, entered = self._use
+            self._use = (
+                taken + len(taken_now) - len(given_back),
+                seconds + sum(given_back) - sum(taken_now),
+                entered + len(taken_now),
+            )
+            each = zip(self._use, *(loop.use for loop in self._loops), strict=True)
+        all_taken, all_seconds, all_entered = each
+        return sum(all_taken), sum(all_seconds), sum(all_entered)
+
+    def wait_no_more(self) -> None:
+        """A request waits no more: it has a place, or whoever sent it does not wait."""
         with self._lock:
             self.waiting -= 1
 
@@ -82,20 +129,25 @@ class BulkheadCounts:
 
     def used(self) -> tuple[float, int, int]:
         """So far: the seconds for which places were held, added up; requests that got one, and that got none."""
-        with self._lock:
-            now = self._clock()
-            return self._held_seconds + self.in_flight * now, self._entered, self._refused
+        taken, seconds, entered = self._all_use()
+        return seconds + taken * self._clock(), entered, self._refused
 
     def read(self) -> Iterator[Reading]:
         """All values of this moment."""
+        taken, _, entered = self._all_use()
         for name, value in (
             ("pydoudou_bulkhead_places", self._places),
-            ("pydoudou_bulkhead_in_flight", self.in_flight),
+            ("pydoudou_bulkhead_in_flight", taken),
             ("pydoudou_bulkhead_waiting", self.waiting),
-            ("pydoudou_bulkhead_entered_total", self._entered),
+            ("pydoudou_bulkhead_entered_total", entered),
             ("pydoudou_bulkhead_refused_total", self._refused),
         ):
             yield FAMILIES[name], (self._name,), value
+
+
+def _all_of(times: deque[float]) -> list[float]:
+    """All that were noted; they are taken out."""
+    return [times.popleft() for _ in range(len(times))]
 
 
 class LimitCounts:

@@ -18,7 +18,8 @@ from collections.abc import Awaitable
 
 import anyio
 
-from ..metrics.served import AsgiApp, Receive, Scope, Send
+from ..asgi_answers import Answer, AnsweringLayer, AsgiApp, Receive, Send
+from ..asgi_answers import Message as Scope
 from .guards import BulkheadBase, RateLimitBase
 from .limits import shared_by
 from .once import PerLoop
@@ -37,7 +38,7 @@ class _Came(enum.Enum):
     HANG_UP = "the end of its client's"
 
 
-class Bulkhead(BulkheadBase[AsgiApp, PerLoop[LoopPlaces]]):
+class Bulkhead(AnsweringLayer, BulkheadBase[AsgiApp, PerLoop[LoopPlaces]]):
     """Lets so many requests at a time into `app`; the others wait, and are refused if that takes too long.
 
     A refused request is answered with 503, ``Retry-After``, and ``X-Doudou-Not-Processed`` with the name of the
@@ -45,50 +46,32 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[LoopPlaces]]):
     answer has been sent, the application fails, or its task is cancelled; work after the answer holds none.
     """
 
-    @staticmethod
-    def _make_places(workers: int) -> PerLoop[LoopPlaces]:
-        return PerLoop(lambda: LoopPlaces(workers))
+    def _make_places(self, workers: int) -> PerLoop[LoopPlaces]:
+        counts = self._counts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        places, counts = self._places.get(), self._counts
-        if places.free:
-            places.free -= 1
-            counts.enter()
-        else:
-            request = WaitingRequest(receive)
-            came = await self._wait(places, request)
-            if came is _Came.NO_PLACE:
-                await _refuse(self._refusal(), send)
-            if came is not _Came.PLACE:
-                return
-            receive = request.receive
-        held = True
+        def make() -> LoopPlaces:
+            places = LoopPlaces(workers)
+            counts.begin_loop(places)
+            return places
 
-        async def send_last(message: Scope) -> None:
-            nonlocal held
-            await send(message)
-            if held:
-                held = False
-                places.give_back()
-                counts.leave()
+        return PerLoop(make, counts.end_loop)
 
-        # Plain functions where there is nothing to wait for: a coroutine in between costs a microsecond.
-        def sending(message: Scope) -> Awaitable[None]:
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                return send_last(message)
-            return send(message)
+    def inside(self, scope: Scope, receive: Receive, answer: Answer) -> Awaitable[None]:
+        """For a layer of ours directly around this one; see `AnsweringLayer`."""
+        places = self._places.get()
+        if not places.take():
+            return self._in_turn(places, scope, receive, answer)
+        answer.places = places
+        return self.app(scope, receive, answer.send)
 
-        try:
-            await self.app(scope, receive, sending)
-        finally:
-            if held:
-                held = False
-                places.give_back()
-                counts.leave()
+    async def _in_turn(self, places: LoopPlaces, scope: Scope, receive: Receive, answer: Answer) -> None:
+        request = WaitingRequest(receive)
+        came = await self._wait(places, request)
+        if came is _Came.PLACE:
+            answer.places = places
+            await self.app(scope, request.receive, answer.send)
+        elif came is _Came.NO_PLACE:
+            await _refuse(self._refusal(), answer.send)
 
     async def _wait(self, places: LoopPlaces, request: WaitingRequest) -> _Came:
         came = _Came.NO_PLACE
@@ -97,14 +80,14 @@ class Bulkhead(BulkheadBase[AsgiApp, PerLoop[LoopPlaces]]):
             if self._longest_wait:
                 came = await self._first_to_come(places, request)
         except BaseException:
-            self._counts.give_up()
+            self._counts.wait_no_more()
             raise
-        if came is _Came.PLACE:
-            self._counts.enter(waited=True)
-        elif came is _Came.NO_PLACE:
+        if came is _Came.NO_PLACE:
             self._counts.refuse(waited=True)
         else:
-            self._counts.give_up()
+            self._counts.wait_no_more()
+        if came is _Came.PLACE:
+            places.enter()
         return came
 
     async def _first_to_come(self, places: LoopPlaces, request: WaitingRequest) -> _Came:

@@ -55,9 +55,8 @@ class BulkheadBase(abc.ABC, Generic[App, Places]):
         own_load.add_source(self._load)
         self._places = self._make_places(workers)
 
-    @staticmethod
     @abc.abstractmethod
-    def _make_places(workers: int) -> Places:
+    def _make_places(self, workers: int) -> Places:
         """So many places, which are made where they are needed."""
 
     def _refusal(self) -> Refusal:

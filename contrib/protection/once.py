@@ -6,7 +6,6 @@ in place of those of the standard library; and what waits on one event loop cann
 
 from __future__ import annotations
 
-import contextlib
 import os
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable
@@ -33,33 +32,54 @@ class PerProcess(Generic[T]):
         return self._made.setdefault(os.getpid(), self._make()) if made is None else made
 
 
-class PerLoop(Generic[T]):
-    """What `make` gives, for the event loop that runs."""
+class _Mark:
+    """Of an event loop, with which it goes."""
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._made: RunVar[T] = RunVar("made")
-        # Of the event loop of asyncio that asked last, for most programs have one: a `RunVar` takes ten times as long.
-        self._latest: tuple[ref[AbstractEventLoop], T] | None = None
+
+_mark: RunVar[_Mark] = RunVar("mark")
+
+
+class PerLoop(Generic[T]):
+    """What `make` gives, for the event loop that runs.
+
+    Args:
+        ended: is told of what was made for an event loop that is gone, when something is made for another one.
+    """
+
+    def __init__(self, make: Callable[[], T], ended: Callable[[T], object] | None = None) -> None:
+        self._make, self._ended = make, ended
+        # By the event loop of asyncio, or else by the mark of another library's: that takes ten times as long.
+        self._made: dict[ref[AbstractEventLoop] | ref[_Mark], T] = {}
+
+    def get(self) -> T:
+        try:
+            return self._made[ref(get_running_loop())]
+        except (KeyError, RuntimeError):  # there is none yet, or the event loop is another library's
+            return self._find()
 
     def made(self) -> T | None:
         """What was made, if it was."""
-        return self._made.get(None)
-
-    def get(self) -> T:
-        latest = self._latest
-        try:
-            if latest is not None and latest[0]() is get_running_loop():
-                return latest[1]
-        except RuntimeError:  # the event loop is one of another library
-            pass
-        return self._find()
+        return self._made.get(_running())
 
     def _find(self) -> T:
-        made = self.made()
-        if made is None:
-            made = self._make()
-            self._made.set(made)
-        with contextlib.suppress(RuntimeError):
-            self._latest = (ref(get_running_loop()), made)
-        return made
+        loop = _running()
+        if loop not in self._made:
+            self._end()
+            self._made[loop] = self._make()
+        return self._made[loop]
+
+    def _end(self) -> None:
+        for loop in tuple(self._made):
+            ended = None if loop() is not None else self._made.pop(loop, None)  # another thread may see it as well
+            if ended is not None and self._ended is not None:
+                self._ended(ended)
+
+
+def _running() -> ref[AbstractEventLoop] | ref[_Mark]:
+    try:
+        return ref(get_running_loop())
+    except RuntimeError:
+        mark = _mark.get(None)
+        if mark is None:
+            _mark.set(mark := _Mark())
+        return ref(mark)

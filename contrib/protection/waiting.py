@@ -11,7 +11,8 @@ from collections.abc import Awaitable
 
 import anyio
 
-from ..metrics.served import Receive, Scope
+from ..asgi_answers import Message as Scope
+from ..asgi_answers import Receive
 
 __all__ = ["WaitingRequest"]
 

@@ -38,8 +38,7 @@ class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
     than it has threads.
     """
 
-    @staticmethod
-    def _make_places(workers: int) -> PerProcess[ThreadPlaces]:
+    def _make_places(self, workers: int) -> PerProcess[ThreadPlaces]:
         return PerProcess(lambda: thread_places(workers))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -72,7 +71,8 @@ class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
             except queue.Empty:
                 pass
             else:
-                self._counts.enter(waited=True)
+                self._counts.wait_no_more()
+                self._counts.enter()
                 return True
         self._counts.refuse(waited=True)
         return False

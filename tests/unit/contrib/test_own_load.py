@@ -26,7 +26,7 @@ class Served:
         for _ in range(rounds):
             for _ in range(round(1 / seconds_each)):
                 for _ in range(at_once):
-                    self.counts.enter(waited=False)
+                    self.counts.enter()
                 self.now += seconds_each
                 for _ in range(at_once):
                     self.counts.leave()

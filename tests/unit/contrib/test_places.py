@@ -31,7 +31,7 @@ async def waiting(tasks: TaskGroup, places: LoopPlaces, name: str, took: list[st
 def test_who_waits_gets_places_in_turn(backend: str) -> None:
     async def run() -> None:
         places, took = LoopPlaces(1), list[str]()
-        places.free -= 1
+        assert places.take()
         async with anyio.create_task_group() as tasks:
             for name in "abc":
                 await waiting(tasks, places, name, took)
@@ -49,7 +49,7 @@ def test_who_waits_gets_places_in_turn(backend: str) -> None:
 def test_who_is_cancelled_has_no_place_and_is_not_waited_for(backend: str) -> None:
     async def run() -> None:
         places, took = LoopPlaces(1), list[str]()
-        places.free -= 1
+        assert places.take()
         async with anyio.create_task_group() as tasks:
             gone = await waiting(tasks, places, "gone", took)
             await waiting(tasks, places, "next", took)
@@ -65,7 +65,7 @@ def test_who_is_cancelled_has_no_place_and_is_not_waited_for(backend: str) -> No
 def test_a_place_that_comes_together_with_the_end_of_the_wait_is_lost_to_nobody(first: str, backend: str) -> None:
     async def run() -> None:
         places, took = LoopPlaces(1), list[str]()
-        places.free -= 1
+        assert places.take()
         async with anyio.create_task_group() as tasks:
             gone = await waiting(tasks, places, "gone", took)
             for what in (places.give_back, gone.cancel) if first == "the place" else (gone.cancel, places.give_back):
