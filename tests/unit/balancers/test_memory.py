@@ -399,8 +399,9 @@ def test_a_balancer_with_a_pick_of_its_own_is_asked_by_it_for_calls_too(registry
         def pick(self, exclude: object = ()) -> Member:
             return A
 
-    assert {Sticky("orders", registry).begin().member for _ in range(4)} == {A}
-    assert {RoundRobin("orders", registry).begin().member for _ in range(4)} == {A, B}
+    sticky, usual = Sticky("orders", registry), RoundRobin("orders", registry)
+    assert {sticky.begin().member for _ in range(4)} == {A}
+    assert {usual.begin().member for _ in range(4)} == {A, B}
 
 
 def test_calls_that_begin_in_many_threads_are_all_counted(registry: GivenMembers) -> None:

@@ -17,6 +17,7 @@ from support.asgi_requests import ask
 
 from pydoudou.contrib.metrics.protection import BulkheadCounts, LoopUse, protection_readings
 from pydoudou.contrib.metrics.served import ServedCounts
+from pydoudou.contrib.protection import asgi
 from pydoudou.contrib.protection.asgi import Bulkhead
 from pydoudou.contrib.protection.once import PerLoop
 from pydoudou.contrib.protection.places import LoopPlaces
@@ -132,19 +133,27 @@ def test_seconds_of_places_never_jump_however_often_they_are_taken_while_somebod
     assert (counts.in_flight, entered[-1]) == (0, 2 * ROUNDS * 4)
 
 
-def test_what_a_bulkhead_counted_outlives_its_event_loops_and_their_places_do_not(backend: str) -> None:
+def test_what_a_bulkhead_counted_outlives_its_event_loops_and_their_places_do_not(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[ref[LoopPlaces]] = []
+
+    class Places(LoopPlaces):
+        def __init__(self, number: int) -> None:
+            super().__init__(number)
+            there.append(ref(self))
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
 
-    def there() -> int:
-        gc.collect()
-        return sum(isinstance(each, LoopPlaces) for each in gc.get_objects())
-
-    before, bulkhead = there(), Bulkhead(app, 3, name="outlived")
+    monkeypatch.setattr(asgi, "LoopPlaces", Places)
+    bulkhead = Bulkhead(app, 3, name="outlived")
     for number in range(1, 6):
         anyio.run(ask, bulkhead, backend=backend)
-        assert there() <= before + 1
+        gc.collect()
+        assert len(there) == number
+        assert sum(each() is not None for each in there) == 1
         told = {family.name: value for family, (name, *_), value in protection_readings() if name == "outlived"}
         assert told["pydoudou_bulkhead_entered_total"] == number
         assert told["pydoudou_bulkhead_in_flight"] == 0
