@@ -40,7 +40,7 @@ class Answer:
 
     Attributes:
         status: that was sent; 500 before.
-        places: where it holds a place, until its last message has been sent; None: nowhere, or no more.
+        places: where it holds a place, until its last message goes to the server; None: nowhere, or no more.
         server: whose connections it closes, if that drains when it starts.
         scope: of the request, if there is a `server`.
     """
@@ -57,18 +57,15 @@ class Answer:
     # A plain function, whose caller awaits what it gives: a coroutine in between costs a microsecond.
     def send(self, message: Message) -> Awaitable[None]:
         """In place of the server's."""
-        kind = message["type"]
+        kind, places = message["type"], self.places
         if kind == "http.response.start":
             self.status = message["status"]
             if self.server is not None and self.server.draining:
                 message = closing(message, self.scope)
-        elif kind == "http.response.body" and self.places is not None and not message.get("more_body"):
-            return self._send_last(message)
+        elif places is not None and kind == "http.response.body" and not message.get("more_body"):
+            self.places = None
+            places.give_back()
         return self._send(message)
-
-    async def _send_last(self, message: Message) -> None:
-        await self._send(message)
-        self.give_back()
 
     def give_back(self) -> None:
         """It holds no place from now on."""

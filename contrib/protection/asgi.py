@@ -42,8 +42,8 @@ class Bulkhead(AnsweringLayer, BulkheadBase[AsgiApp, PerLoop[LoopPlaces]]):
     """Lets so many requests at a time into `app`; the others wait, and are refused if that takes too long.
 
     A refused request is answered with 503, ``Retry-After``, and ``X-Doudou-Not-Processed`` with the name of the
-    service: our clients then send it to another member, whatever its method. A place is held until the body of the
-    answer has been sent, the application fails, or its task is cancelled; work after the answer holds none.
+    service: our clients then send it to another member, whatever its method. A place is held until the last part of the
+    answer is handed to the server, the application fails, or its task is cancelled; work after the answer holds none.
     """
 
     def _make_places(self, workers: int) -> PerLoop[LoopPlaces]:

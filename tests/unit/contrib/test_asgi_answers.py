@@ -140,7 +140,7 @@ def test_who_is_cancelled_while_it_sends_gives_its_places_back_once(order: tuple
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body"})
+            await send({"type": "http.response.body", "more_body": True})
 
         layered = Layered(app, order)
         async with anyio.create_task_group() as tasks:
@@ -152,6 +152,22 @@ def test_who_is_cancelled_while_it_sends_gives_its_places_back_once(order: tuple
         assert layered.answered() == [{"200": 1}] * len(layered.counts)
 
     anyio.run(run, backend=backend)
+
+
+@in_every_order
+def test_a_place_is_free_as_soon_as_the_server_has_the_last_part(order: tuple[str, ...]) -> None:
+    async def send(message: Any) -> None:
+        at_send.append(layered.held()[0])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+
+    at_send: list[int] = []
+    layered = Layered(app, order)
+    anyio.run(layered.app, {"type": "http", "method": "GET"}, None, send)
+    assert at_send == [layered.bulkheads, layered.bulkheads, 0]
 
 
 @in_every_order
