@@ -122,14 +122,14 @@ class ServiceMemory:
             starved.wait = max(0, starved.wait - len(ended))
         if self.visit_at == inf:  # else it is as early as it can be: who has been without calls is called since
             self._look_for_visits(now)
-        told: set[MemberRecord] = set()
+        to_show: set[MemberRecord] = set()
         judging, slow_limit = health.judging, health.slow_limit
         while ended:
             record, outcome, flag, began, at, late = ended.popleft()
             if not began <= at <= now:
                 at = min(now, max(began, at))
             learned, changed, back = record.learned, False, False
-            told.add(record)
+            to_show.add(record)
             if outcome is None or isinstance(outcome, Outcome):
                 changed, back = health.ended(record, outcome, began, at, late)
                 if outcome is not None and outcome.reached is Reached.ANSWERED:
@@ -148,7 +148,7 @@ class ServiceMemory:
                 self.epoch += 1
             if not learned and record.learned and record.place >= 0:  # it is not forgotten
                 self._has_learned(record, now)
-        for record in told:
+        for record in to_show:
             self._show(record, now)
         if now >= health.median_due:
             sample = self._sample()
