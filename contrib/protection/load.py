@@ -20,6 +20,9 @@ from ..metrics.protection import BulkheadCounts
 __all__ = ["OwnLoad"]
 
 _STEP = 1 / 8
+_ROUNDED = 1e-9
+"""The share is a difference of large numbers: a step shall not seem to be more than one."""
+
 _SMOOTHED_BY = 0.5
 _USUAL_BY = 0.05
 _STILL_GOOD = 2.0
@@ -47,7 +50,7 @@ class OwnLoad:
         free = 0.0 if refused > 0 else max(0.0, 1.0 - busy / elapsed / self._places) * self._timely(busy, entered)
         self._free += _SMOOTHED_BY * (free - self._free)
         # Above the last half of a step the weight is 8 whatever is told.
-        if abs(self._free - self._told) > _STEP or self._free > 1 - _STEP / 2:
+        if abs(self._free - self._told) > _STEP + _ROUNDED or self._free > 1 - _STEP / 2:
             self._told = self._free
         return self._told
 
