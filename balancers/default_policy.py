@@ -8,10 +8,9 @@ from ..discovery import Registry
 from ..discovery.configuration.call_defaults import CallDefaults
 from .calls.policy import CallPolicy
 
-__all__ = ["NOTHING_SAID", "default_policy", "policy_of"]
+__all__ = ["default_policy"]
 
-NOTHING_SAID = CallDefaults()
-"""What the variables say where no registry has read them."""
+_NOTHING_SAID = CallDefaults()
 
 
 def default_policy(registry: Registry | None) -> CallPolicy:
@@ -20,12 +19,11 @@ def default_policy(registry: Registry | None) -> CallPolicy:
     Args:
         registry: whose settings count; None: nobody's.
     """
-    return policy_of(NOTHING_SAID if registry is None else registry.settings.calls)
+    return _made(_NOTHING_SAID if registry is None else registry.settings.calls)
 
 
 @functools.lru_cache(maxsize=64)
-def policy_of(defaults: CallDefaults) -> CallPolicy:
-    """The one that the variables say so."""
+def _made(defaults: CallDefaults) -> CallPolicy:
     return CallPolicy(
         defaults.attempts,
         defaults.deadline or None,

@@ -27,7 +27,7 @@ from ..drivers.errors import NoMemberAvailable
 from ..drivers.members import Member
 from .balancer import Excluded, Random
 from .calls.policy import CallPolicy
-from .default_policy import NOTHING_SAID, policy_of
+from .default_policy import default_policy
 from .derived import HAS_GIL, Derived
 from .member_source import MemberSource
 from .memory.chain import Sharing, last_resort
@@ -78,7 +78,6 @@ class TableBalancer(Generic[T]):
         self._closed = False
         self._own_calls = SharedCalls()
         self._health: HealthPolicy | None = None
-        self._default_policy = NOTHING_SAID, policy_of(NOTHING_SAID)
 
     how = "its turn"
     """How a member is chosen, in a few words: what `Pick.why` begins with."""
@@ -263,12 +262,7 @@ class TableBalancer(Generic[T]):
     def default_policy(self) -> CallPolicy:
         """The policy of calls whose client was given none, as the variables of the registry say."""
         registry = (self._registry or default_registry.current()) if self._has_settings else None
-        defaults = NOTHING_SAID if registry is None else registry.settings.calls  # type: ignore[attr-defined]
-        known, policy = self._default_policy
-        if known is not defaults:  # every call asks, and settings are nearly always the same object
-            policy = policy_of(defaults)
-            self._default_policy = defaults, policy
-        return policy
+        return default_policy(registry)  # type: ignore[arg-type]
 
     def members(self) -> tuple[Member, ...]:
         """All members now, suspects included; empty while no registry runs."""

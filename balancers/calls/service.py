@@ -86,8 +86,8 @@ class CalledService(Generic[T]):
     ) -> None:
         self.host, self.balancer, self._errors, self._log = host, balancer, errors, log
         self._policy = policy
-        # What `_plain_policy` found last, and at which `changes.number`.
-        self._plain: tuple[int, CallPolicy | None] = (-1, None)
+        # What `_look` found last, after the `changes.number` of that time.
+        self._in_force: tuple[int, CallPolicy, CallPolicy | None] = (-1, policy, None)
         self._changed = changed
         self.origins = Origins(make_origin)
         self.view: Snapshot | None = None
@@ -96,9 +96,9 @@ class CalledService(Generic[T]):
 
     def call(self, method: str, url: object, replayable: bool, now: float) -> Call:
         """A call of this service that begins now. (`Call` says what the arguments are.)"""
-        policy = overriding.get() or self.policy
-        if policy is UNSAID:
-            policy = self.balancer.default_policy()
+        looked, policy, _ = self._in_force
+        if looked != changes.number or overriding.get() is not None:
+            policy, _ = self._look()
         if policy.health is not None:
             self.balancer.health = policy.health
         return Call(policy, self.balancer, method, url, replayable, now, self._log)
@@ -125,9 +125,9 @@ class CalledService(Generic[T]):
         Raises:
             Exception: the library's own, if there is no member.
         """
-        looked, policy = self._plain
+        looked, _, policy = self._in_force
         if looked != changes.number or overriding.get() is not None:
-            policy = self._plain_policy()
+            _, policy = self._look()
         if policy is None or connect is None or (connect and connect > CONNECT_BUDGET / policy.attempts):
             return None
         try:
@@ -158,16 +158,16 @@ class CalledService(Generic[T]):
         call.take(attempt)
         return call
 
-    def _plain_policy(self) -> CallPolicy | None:
-        """The policy of a call that begins now, if it can do with a plain attempt."""
+    def _look(self) -> tuple[CallPolicy, CallPolicy | None]:
+        """The policy of a call that begins now; and the same once more if the call can do with a plain attempt."""
         looked, override = changes.number, overriding.get()
-        policy = override or self.policy
+        policy = override or self._policy
         if policy is UNSAID:
             policy = self.balancer.default_policy()
         plain = policy if self.ready and watching.watcher is None and policy.plain else None
         if self.ready and override is None:
-            self._plain = looked, plain
-        return plain
+            self._in_force = looked, policy, plain
+        return policy, plain
 
     # -- any call ------------------------------------------------------------------------------------------------------
 
