@@ -29,13 +29,12 @@ class LeastLatency(TwoChoices):
         return record.cost(now) * (loads.pending[place] + 1)
 
     def choose(self, table: Candidates) -> Member:
-        count = table.count
-        if table.sums is not None or count <= 2:
+        pairs = table.pairs
+        if not pairs:
             return super().choose(table)
         # As there, in one piece: this is what nearly every call of a service pays.
-        drawn = self._draw() * count
-        first = int(drawn)
-        second = int((drawn - first) * (count - 1))
+        drawn, others = int(self._draw() * pairs), table.count - 1
+        first, second = drawn // others, drawn % others
         if second >= first:
             second += 1
         loads, places, weights = table.loads, table.places, table.weights

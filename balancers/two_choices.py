@@ -44,12 +44,14 @@ class Candidates:
 
     Attributes:
         count: how many there are.
+        pairs: how many pairs there are to draw from, in either order; 0 if there is but one, or not all are drawn
+            equally often.
         places: where the numbers of each are in `loads`; None if in the same order.
         weights: what their cost is divided by; None if all are equal.
         sums: of the parts of their share that they get at present, so far; None if all get the whole of it.
     """
 
-    __slots__ = ("count", "loads", "members", "places", "sums", "weights")
+    __slots__ = ("count", "loads", "members", "pairs", "places", "sums", "weights")
 
     def __init__(self, shared: Sharing, records: Sequence[MemberRecord], loads: Loads) -> None:
         self.members, self.loads = shared.members, loads
@@ -59,6 +61,7 @@ class Candidates:
         weights = shared.capacities
         self.weights = None if min(weights) == max(weights) else array("d", weights)
         self.sums = None if shared.parts is None else list(itertools.accumulate(shared.parts))
+        self.pairs = self.count * (self.count - 1) if self.count > 2 and self.sums is None else 0
 
 
 class TwoChoices(TableBalancer[Candidates]):
@@ -126,19 +129,13 @@ class TwoChoices(TableBalancer[Candidates]):
     def _two(self, table: Candidates) -> tuple[int, int]:
         """Two that are drawn."""
         count = table.count
+        if table.pairs:
+            first, second = divmod(int(self._draw() * table.pairs), count - 1)
+            return first, second + (second >= first)
         if table.sums is not None:
             return self._unequal(table.sums)
-        if count > 2:
-            # One number has chance enough for both: what is left of it after the first choice makes the second.
-            place = self._draw() * count
-            first = int(place)
-            second = int((place - first) * (count - 1))
-            if second >= first:
-                second += 1
-        else:
-            first = int(self._draw() * count)
-            second = count - 1 - first
-        return first, second
+        first = int(self._draw() * count)
+        return first, count - 1 - first
 
     def _unequal(self, sums: Sequence[float]) -> tuple[int, int]:
         """Two places, drawn in proportion to the parts; the same one twice if nearly all of it is one's."""

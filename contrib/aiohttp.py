@@ -32,7 +32,7 @@ from ..balancers.calls.trail import Attempt, attempts_on, member_found
 from ..drivers.members import Member, Reached
 from .aiohttp_exchange import Connectors, Exchange, send_to
 from .aiohttp_internals import drop_connections, failed_before, has_idle_connection, last_failure
-from .aiohttp_origins import SCHEMES, Origin, Routes
+from .aiohttp_origins import SCHEMES, AskedUrls, Origin
 from .aiohttp_responses import DiscoveryResponse, responses
 from .service_hosts import GivenBalancers, ServiceHosts
 
@@ -129,7 +129,7 @@ class DiscoveryMiddleware:
             services, balancer, chosen, _ERRORS, Origin, logger, SCHEMES, self._retire
         )
         self._connectors: Connectors = weakref.WeakKeyDictionary()
-        self._routes = Routes()
+        self._asked = AskedUrls()
         self._present: dict[str, set[tuple[str, int]]] = {}
 
     @property
@@ -145,21 +145,25 @@ class DiscoveryMiddleware:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Called by `aiohttp.ClientSession`."""
-        asked = request.url
-        service = self._hosts.of(asked.scheme, asked.host or "")
-        if service is None:
-            return await handler(request)
+        url = request.url
+        asked = self._asked.get(url)
+        if asked is None:
+            service = self._hosts.of(url.scheme, url.host or "")
+            if service is None:
+                return await handler(request)
+            asked = self._asked.add(url, service)
+        service = asked.service
         if last_failure.get() is not None and (failed := failed_before(request)) is not None:
             raise failed
         now = monotonic()
         attempt = service.plain_attempt(request, now)
         if attempt is None:
-            call = service.call(request.method, asked, _replayable(request.body), now)
+            call = service.call(request.method, url, _replayable(request.body), now)
             if not service.ready:
                 await service.wait_async(now)
                 now = monotonic()
             attempt = service.first(call, request, now)
-            exchange = Exchange(request, asked, service, call, self._connectors, self._routes)
+            exchange = Exchange(request, asked, call, self._asked, self._connectors)
             return await exchange.answer(attempt, handler)
         # Nearly all requests go out over a connection that is there and are answered. As little as possible is done,
         # and as few objects are made, for them: aiohttp takes 100 µs for one.
@@ -171,24 +175,24 @@ class DiscoveryMiddleware:
         response: aiohttp.ClientResponse | None = None
         hostname, response_class = request.server_hostname, request.response_class
         try:
-            route = self._routes.get((id(attempt.member), asked))
+            route = asked.routes.get(id(attempt.member))
             if route is None or route.encrypted or request.proxy is not None:
-                route = send_to(request, asked, service, attempt, self._routes)
+                route = send_to(request, asked, attempt, self._asked)
             else:
                 request.url, request.response_class = route.url, responses[response_class]
             if has_idle_connection(request, route.keys):
                 response = await handler(request)
         except BaseException as error:
             failure = error
-        request.url, request.server_hostname, request.response_class = asked, hostname, response_class
+        request.url, request.server_hostname, request.response_class = url, hostname, response_class
         if isinstance(response, DiscoveryResponse) and response.status < 400:
             now = monotonic()
             if service.budget.watching:
                 service.plain_answer(now)
             response.is_answer(attempt, None, now)
             return response
-        call = service.call_of(attempt, request.method, asked, _replayable(request.body))
-        exchange = Exchange(request, asked, service, call, self._connectors, self._routes)
+        call = service.call_of(attempt, request.method, url, _replayable(request.body))
+        exchange = Exchange(request, asked, call, self._asked, self._connectors)
         try:
             return await exchange.answer(attempt, handler, response, failure)
         finally:
@@ -196,7 +200,7 @@ class DiscoveryMiddleware:
 
     def _retire(self, host: str, members: Iterable[Member]) -> None:
         """Of the service that URLs call `host`, only these members are left."""
-        self._routes.clear()
+        self._asked.clear()
         present = {(member.host.lower(), member.port) for member in members}
         gone = self._present.get(host, set()) - present
         self._present[host] = present

@@ -10,14 +10,12 @@ from time import monotonic
 from typing import Any
 
 import aiohttp
-from yarl import URL
 
 from ..balancers.calls.call import Call
-from ..balancers.calls.service import CalledService
 from ..balancers.calls.urls import UnusableAddress
 from ..balancers.memory.pick import Pick
 from .aiohttp_internals import has_idle_connection, not_to_be_repeated
-from .aiohttp_origins import Origin, Route, Routes
+from .aiohttp_origins import AskedUrl, AskedUrls, Route
 from .aiohttp_responses import DiscoveryResponse, responses
 from .hedged import Ended, sent_with_a_hedge
 
@@ -27,17 +25,12 @@ Connectors = weakref.WeakKeyDictionary[aiohttp.BaseConnector, asyncio.AbstractEv
 """Those that may have connections to members, and their event loops."""
 
 
-def send_to(
-    request: aiohttp.ClientRequest, asked: URL, service: CalledService[Origin], attempt: Pick, routes: Routes
-) -> Route:
+def send_to(request: aiohttp.ClientRequest, asked: AskedUrl, attempt: Pick, urls: AskedUrls) -> Route:
     """The request is to go to the member of this attempt; returns its way there."""
-    member = attempt.member
-    route = routes.get((id(member), asked))
-    if route is None:
-        try:
-            route = routes.add(member, asked, service)
-        except (UnusableAddress, ValueError) as error:
-            raise aiohttp.ClientConnectorError(request.connection_key, OSError(0, str(error))) from error
+    try:
+        route = urls.route(asked, attempt.member)
+    except (UnusableAddress, ValueError) as error:
+        raise aiohttp.ClientConnectorError(request.connection_key, OSError(0, str(error))) from error
     request.url = route.url
     if attempt.watched is not None:
         request.headers = request.headers.copy()  # which an attempt beside this one has too
@@ -45,7 +38,7 @@ def send_to(
     if request.proxy is not None:
         request.proxy = request.proxy_auth = request.proxy_headers = None
     if route.encrypted and request.server_hostname is None:
-        request.server_hostname = service.host
+        request.server_hostname = asked.service.host
     request.response_class = responses[request.response_class]
     return route
 
@@ -60,8 +53,8 @@ class Exchange:
     __slots__ = (
         "_before",
         "_connectors",
-        "_routes",
         "_timer",
+        "_urls",
         "answer_by",
         "asked",
         "call",
@@ -77,14 +70,13 @@ class Exchange:
     def __init__(
         self,
         request: aiohttp.ClientRequest,
-        asked: URL,
-        service: CalledService[Origin],
+        asked: AskedUrl,
         call: Call,
+        urls: AskedUrls,
         connectors: Connectors,
-        routes: Routes,
     ) -> None:
-        self.request, self.asked, self.service, self.call = request, asked, service, call
-        self._connectors, self._routes = connectors, routes
+        self.request, self.asked, self.service, self.call = request, asked, asked.service, call
+        self._urls, self._connectors = urls, connectors
         self._before = request.server_hostname, request.response_class, request.headers
 
     async def answer(
@@ -134,7 +126,7 @@ class Exchange:
             await asyncio.sleep(attempt.delay)
         after = self.call.hedge_after(monotonic()) if self.call.hedges else None
         if after is None:
-            route = send_to(self.request, self.asked, self.service, attempt, self._routes)
+            route = send_to(self.request, self.asked, attempt, self._urls)
             if attempt.answer_limit is None and has_idle_connection(self.request, route.keys):
                 return Ended(attempt, await handler(self.request))
             return Ended(attempt, await self.in_time(attempt, handler))
@@ -142,7 +134,7 @@ class Exchange:
 
     def _restore(self) -> None:
         """The request is what it was: another middleware may use it once more."""
-        request, request.url = self.request, self.asked
+        request, request.url = self.request, self.asked.url
         request.server_hostname, request.response_class, request.headers = self._before
 
     async def in_time(self, attempt: Pick, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -174,7 +166,7 @@ class Exchange:
         async def send(one: Pick) -> aiohttp.ClientResponse:
             own = copy.copy(self)
             own.request = copy.copy(self.request)  # each has a URL and a connection of its own
-            send_to(own.request, self.asked, self.service, one, self._routes)
+            send_to(own.request, self.asked, one, self._urls)
             return await own.in_time(one, handler)
 
         return await sent_with_a_hedge(self.service, self.call, attempt, after, send, _discard)

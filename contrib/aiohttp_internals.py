@@ -15,9 +15,10 @@ Where a release of aiohttp lacks it, the cautious way is taken instead. A test f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from http.cookies import SimpleCookie
+from operator import attrgetter
 from typing import Any
 
 import aiohttp
@@ -29,6 +30,8 @@ __all__ = [
     "CONNECTIONS_HAVE_KEYS",
     "COOKIES_ARE_LINES",
     "ConnectionKeys",
+    "cookie_headers",
+    "cookie_lines",
     "drop_connections",
     "failed_before",
     "has_cookies",
@@ -69,8 +72,10 @@ def not_to_be_repeated(request: aiohttp.ClientRequest, error: BaseException) -> 
     return cautious
 
 
-ConnectionKeys = dict[tuple[Any, str | None], ConnectionKey]
-"""Of one host and port: the keys of connections, by the ``ssl=`` and the ``server_hostname=`` of the requests."""
+ConnectionKeys = dict[Any, ConnectionKey]
+"""Of one host and port: the keys of connections, by the ``ssl=`` of the requests; together with their
+``server_hostname=`` if they have one.
+"""
 
 _MOST_KEYS = 16
 """Kept of each host and port: every request may bring a TLS context of its own."""
@@ -85,7 +90,9 @@ def has_idle_connection(request: aiohttp.ClientRequest, keys: ConnectionKeys) ->
     """
     if not CONNECTIONS_HAVE_KEYS or (connector := request._session._connector) is None:
         return False
-    asked = request._ssl, request.server_hostname
+    asked: Any = request._ssl
+    if request.server_hostname is not None:
+        asked = asked, request.server_hostname
     key = keys.get(asked)
     if key is None:
         if len(keys) >= _MOST_KEYS:
@@ -102,11 +109,6 @@ def drop_connections(connector: aiohttp.BaseConnector, addresses: Collection[tup
     for key in [key for key in idle if (key.host, key.port) in addresses]:
         for protocol, _ in idle.pop(key):
             protocol.close()
-
-
-def has_cookies(response: aiohttp.ClientResponse) -> bool:
-    """Whether the session will take cookies from a response."""
-    return response._raw_cookie_headers is not None if COOKIES_ARE_LINES else hdrs.SET_COOKIE in response.headers
 
 
 def replace_cookies(response: aiohttp.ClientResponse, lines: Sequence[str]) -> None:
@@ -128,3 +130,14 @@ CONNECTIONS_HAVE_KEYS = (
     and {"host", "port"} <= set(ConnectionKey._fields)
 )
 COOKIES_ARE_LINES = "_raw_cookie_headers" in aiohttp.ClientResponse.start.__code__.co_names
+
+cookie_lines: Callable[[aiohttp.ClientResponse], object] = attrgetter("_raw_cookie_headers")
+
+
+def cookie_headers(response: aiohttp.ClientResponse) -> object:
+    """The same in public terms."""
+    return response.headers.getall(hdrs.SET_COOKIE, None)
+
+
+has_cookies = cookie_lines if COOKIES_ARE_LINES else cookie_headers
+"""Something true if the session will take cookies from a response."""

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
 from support.http_members import (
     Behaviour,
     GivenMembers,
@@ -34,7 +35,7 @@ from pydoudou import Balancer, Hedging, Member, NoMemberAvailable, RoundRobin
 from pydoudou.balancers.calls.policy import CallPolicy
 from pydoudou.balancers.service_state import state_of
 from pydoudou.balancers.surroundings import Surroundings
-from pydoudou.contrib import aiohttp_internals
+from pydoudou.contrib import aiohttp_internals, aiohttp_responses
 from pydoudou.contrib.aiohttp import DiscoveryResponse, NoMemberError, attempts_of, discovery_middleware, member_of
 from pydoudou.drivers.members import Reached
 
@@ -148,6 +149,8 @@ def test_a_cookie_reaches_the_session_and_the_reader_in_the_callers_terms(
     lines: bool, monkeypatch: pytest.MonkeyPatch, good: HttpMember
 ) -> None:
     monkeypatch.setattr(aiohttp_internals, "COOKIES_ARE_LINES", lines)
+    ways = {True: aiohttp_internals.cookie_lines, False: aiohttp_internals.cookie_headers}
+    monkeypatch.setattr(aiohttp_responses, "has_cookies", ways[lines])
     plain, good.answer = good.answer, setting_two_cookies
 
     async def use(session: aiohttp.ClientSession) -> None:
@@ -426,6 +429,21 @@ def test_the_class_of_the_sessions_responses_is_kept(good: HttpMember) -> None:
             assert isinstance(response, Own)
             assert response.shout() == "HTTP://ORDERS/ITEMS"
             assert member_of(response) == good.member()
+
+    asyncio.run(main())
+
+
+def test_what_the_sessions_responses_make_of_their_headers_is_translated(good: HttpMember) -> None:
+    class Own(aiohttp.ClientResponse):
+        @property
+        def headers(self) -> CIMultiDictProxy[str]:  # type: ignore[override]
+            return CIMultiDictProxy(CIMultiDict({**super().headers, "Location": "/api/other", "X-Own": "1"}))
+
+    async def main() -> None:
+        middleware = discovery_middleware(balancer={"orders": InOrder(good.member(root_path="/api"))})
+        async with aiohttp.ClientSession(middlewares=(middleware,), response_class=Own) as session:
+            headers = (await fetched(session)).headers
+            assert (headers["Location"], headers["X-Own"]) == ("http://orders/other", "1")
 
     asyncio.run(main())
 

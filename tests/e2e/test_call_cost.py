@@ -118,7 +118,7 @@ class StandingStill(GivenMembers, Surroundings):
         pytest.param(through_a_client(httpx2, of_httpx2), 29, id="httpx2"),
         pytest.param(through_an_async_client(httpx, of_httpx), 35, id="httpx, async"),
         pytest.param(through_an_async_client(httpx2, of_httpx2), 34, id="httpx2, async"),
-        pytest.param(through_aiohttp, 21, id="aiohttp"),
+        pytest.param(through_aiohttp, 18, id="aiohttp"),
     ],
 )
 def test_a_call_takes_no_more_functions_than_this(calls: Calls, most: int) -> None:
