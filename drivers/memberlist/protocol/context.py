@@ -48,7 +48,7 @@ class Context:
         events: what happened, in order.
         counters: how often what happened, by the names of `counters`.
         vsn: the version bytes of `config`, for comparing them often, and for sharing them.
-        known_entries: the entries of a push/pull that are no news.
+        known_entries: the entries of a push/pull that are no news: none before the first one (`push_pull`).
         nodes: how many nodes are known, ourselves and the dead included: the n of every logarithm.
         sequence: the number of the last ping.
         stream_limits: who may hold connections, and how much.

@@ -2,6 +2,10 @@
 
 Each node hears such a word once a second at most, however often there is reason for one.
 
+Who returns after an earlier life says so to everybody, a gossip interval later: by then it knows who there is. Gossip
+alone passes somebody by in two of a hundred returns to a cluster of six, and whoever then still holds the node for left
+neither probes it nor gossips to it: it is not listed there until somebody's push/pull.
+
 A statement far above what is known of a node is not believed (`admission`): it may be forged. Nor can it be told from
 one that is true, when somebody has driven the node there with a forged statement that we did not hear. Then nothing
 that the node says reaches us any more, neither what it offers nor that it lives. So we ask the node, in the words of a
@@ -23,6 +27,8 @@ __all__ = ["Corrections"]
 _AGAIN_AFTER = 1.0
 _MOST_STEPS = 4
 """At once: who is further behind asks again from where these have brought it."""
+_TOLD_AT_ONCE = 32
+"""Of everybody, per gossip interval."""
 
 
 class Corrections:
@@ -31,6 +37,8 @@ class Corrections:
     def __init__(self, context: Context, roster: Roster) -> None:
         self._context = context
         self._roster = roster
+        self._telling = False
+        self._untold: list[NodeRecord] | None = None
 
     def tell_the_restarted(self, node: NodeRecord, message: Alive, host: str) -> None:
         """A node that we hold dead says that it lives, and not loud enough."""
@@ -59,6 +67,33 @@ class Corrections:
         steps = range(report.incarnation + MAX_INCARNATION_JUMP, me.incarnation, MAX_INCARNATION_JUMP)
         for incarnation in [*steps, me.incarnation][:_MOST_STEPS]:
             context.send(node.address, attrs.evolve(statement, incarnation=incarnation).encode(), crc=node.reads_crc)
+
+    def tell_everybody(self, me: NodeRecord) -> None:
+        """We are here, above what was said of an earlier life. A round that is under way begins anew, and no sooner:
+        such reports may be forged by the thousand.
+        """
+        self._untold = None
+        if not self._telling:
+            self._tell_later(me)
+
+    def _tell_later(self, me: NodeRecord) -> None:
+        context = self._context
+        self._telling = True
+        context.timers.at(context.now + context.config.gossip_interval, self._tell_some, me)
+
+    def _tell_some(self, me: NodeRecord) -> None:
+        self._telling = False
+        if me.gone:
+            return
+        untold = self._untold
+        if untold is None:
+            untold = [node for node in self._roster if node is not me and not node.gone]
+        now, self._untold = untold[:_TOLD_AT_ONCE], untold[_TOLD_AT_ONCE:]
+        statement = me.statement().encode()
+        for node in now:
+            self._context.send(node.address, statement, crc=node.reads_crc)
+        if self._untold:
+            self._tell_later(me)
 
     def _may_tell(self, node: NodeRecord) -> bool:
         if node.corrected_at + _AGAIN_AFTER > self._context.now:

@@ -19,6 +19,8 @@ Where this differs from the Go code, it is on purpose:
   refutes at once instead of staying dead until somebody's push/pull reaches it;
 - knowledge about the dead is monotone: a later report raises the incarnation that a return has to beat;
 - our refutation replaces the report in the gossip queue;
+- a node that was started again goes on above the incarnation of its life before, as soon as it hears of that
+  (`push_pull`), and says so to everybody directly (`corrections`); such a refutation is no sign of bad health;
 - a suspect is told by its reporter directly, and refutes directly to it, beside the gossip: with a fifth of all packets
   lost, gossip alone now and then takes longer than the four seconds that a small cluster gives a suspect;
 - whoever is about to declare a suspect dead tells it so once more, and a node that hears a report which it has
@@ -28,6 +30,7 @@ Where this differs from the Go code, it is on purpose:
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -194,7 +197,15 @@ class Membership:
             return
         same = (message.meta or b"") == (me.meta or b"") and message.vsn == me.vsn
         if message.incarnation > me.incarnation or not same:
-            self._refute(me, message.incarnation)
+            self._refute(me, message.incarnation, slow=False)
+
+    def outlive(self, incarnation: int) -> None:
+        """Somebody knows of an earlier life of ours: go on above it, or late words of it would hold for us."""
+        me = self.me
+        if self.running and incarnation >= me.incarnation:
+            with contextlib.suppress(ProtocolError):  # the merge reports it
+                check_incarnation(incarnation, me, MAX_REPORTED_JUMP)
+                self._refute(me, incarnation, slow=False)
 
     def _update(self, node: NodeRecord, message: Alive, host: str) -> None:
         context = self._context
@@ -290,7 +301,7 @@ class Membership:
             return
         is_me = node.name == context.config.name
         if is_me and self.running:
-            self._refute(node, message.incarnation, message.reporter)
+            self._refute(node, message.incarnation, message.reporter, slow=message.reporter != message.node)
             return
         context.broadcasts.queue(message.encode(), node.name, self._leave_told if is_me else None)
         context.counters["nodes_gone"] += 1
@@ -358,16 +369,22 @@ class Membership:
             return None
         return node
 
-    def _refute(self, me: NodeRecord, reported: int, reporter: str = "") -> None:
-        """State that we are alive, above the incarnation `reported`, and tell the reporter first. Having to is a sign
-        that we answer too slowly.
+    def _refute(self, me: NodeRecord, reported: int, reporter: str = "", *, slow: bool = True) -> None:
+        """State that we are alive, above the incarnation `reported`, and tell the reporter first.
+
+        Args:
+            slow: whether that is a sign that we answer too slowly. It is none if the report is about a former process
+                under our name; then there may be others that believe it, and everybody is told.
         """
         context = self._context
         self._raise_incarnation(max(self._incarnation, reported))
         self._roster.set_incarnation(me, self._incarnation)
-        context.awareness.apply(1)
         context.counters["refutations"] += 1
         context.broadcasts.queue_statement(me.name, me.statement_bytes)
+        if not slow:
+            self._corrections.tell_everybody(me)
+            return
+        context.awareness.apply(1)
         node = self._roster.get(reporter)
         if node is not None and node is not me:
             context.send(node.address, me.statement().encode(), crc=node.reads_crc)

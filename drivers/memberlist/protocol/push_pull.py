@@ -6,6 +6,12 @@ Go such a node waits for the next periodic exchange, 30 to 120 s later. Here a n
 eighth exchanges states once more as soon as gossip is quiet, and a node that is probed by a stranger asks the
 stranger. The side that was dialled answers with its own state before it merges the other's. A merge takes nobody's
 word for a death: what a peer holds dead is suspected here, so that the node in question can refute.
+
+A node that is started again counts its incarnations from 1, as in its life before. If others have not heard yet that
+it left, they hold it for alive, as it says itself; the leave that reaches them after all is of the same incarnation,
+and they believe it (hashicorp/memberlist issue 311 tells of the like). So a node looks at what the *first* peer with
+which it exchanges states says of it. Neither that peer has taken anything in of it yet nor anybody else: what it says
+is of an earlier life, even if it is word for word what the node says now. Later ones may only repeat that.
 """
 
 from __future__ import annotations
@@ -49,6 +55,7 @@ class Synchronizer:
         self.name_taken_by: Address | None = None
         self._settled_joins = 0
         self._asked_stranger_at = float("-inf")
+        self._met_anybody = False
 
     def interval(self) -> float:
         """Seconds until the next exchange, at the cluster's present size."""
@@ -98,6 +105,7 @@ class Synchronizer:
             if not isinstance(message, PushPull):
                 raise ProtocolError(f"expected a state, got {type(message).__name__}")
             self._look_for_own_name(message.nodes)
+            self._look_for_earlier_life(message.nodes)
             return self._merge(message, join=join)
 
         deadline = context.now + context.config.tcp_timeout
@@ -108,6 +116,7 @@ class Synchronizer:
 
     def answer(self, exchange: StreamExchange, message: PushPull) -> Iterator[None]:
         """Reply to a peer that dialled us, then merge what it sent."""
+        self._look_for_earlier_life(message.nodes)
         yield from self._write_state(exchange, join=message.join)
         yield from self._merge(message, join=message.join)
 
@@ -142,6 +151,23 @@ class Synchronizer:
         finally:
             self.merging -= 1
             context.events.append(MergeEnded())
+
+    def meet(self) -> None:
+        """Somebody hears of us: from here on what others say of us may be what they have from us."""
+        self._met_anybody = True
+        if self._context.hooks.merge is None:
+            self._context.known_entries = self._roster.entries
+
+    def _look_for_earlier_life(self, entries: list[Entry]) -> None:
+        """Whether the first peer knows of us, before it can have heard of us."""
+        if self._met_anybody:
+            return
+        self.meet()
+        me = self._membership.me
+        for _, addr, port, _, incarnation, state, _ in [entry for entry in entries if entry[0] == me.name]:
+            # Who is alive elsewhere may be another process: a conflict, which no incarnation settles.
+            if state != State.ALIVE or (addr, port) == (me.addr, me.port):
+                self._membership.outlive(incarnation)
 
     def _look_for_own_name(self, entries: list[Entry]) -> None:
         """Whether the node that we asked knows another one under our name. It refuses ours then, and all that hear of

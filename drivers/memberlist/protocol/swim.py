@@ -80,8 +80,6 @@ class Swim:
         if hooks is not None:
             self._context.hooks = hooks
         self._roster = Roster(random)
-        if self._context.hooks.merge is None:
-            self._context.known_entries = self._roster.entries
         self._membership = Membership(self._context, self._roster)
         self._prober = Prober(self._context, self._roster, self._membership)
         self._hints = Hints(self._context, self._roster, self._membership, self._prober)
@@ -348,7 +346,8 @@ class Swim:
     # -- seams for tests and simulations -------------------------------------------------------------------------------
 
     def introduce(self, nodes: Iterable[Node], now: float) -> None:
-        """Know live nodes as though for long: nothing is gossiped, counted or reported of them, nor of our own start.
+        """Know live nodes as though for long, and they us: nothing is gossiped, counted or reported of them, nor of our
+        own start.
 
         This is the seam with which tests and simulations form a cluster whose forming is not their subject. The rules
         of membership apply: a node that would be refused is refused.
@@ -358,6 +357,7 @@ class Swim:
         for node in nodes:
             addr = dialect.encode_host(node.host)
             self._membership.alive(Alive(node.incarnation, node.name, addr, node.port, node.meta or None, node.vsn))
+            self._synchronizer.meet()
         context.broadcasts.prune(0)
         context.counters.clear()
         context.events.clear()
