@@ -15,13 +15,14 @@ from __future__ import annotations
 import functools
 import queue
 from collections.abc import Iterable
+from time import perf_counter
 from typing import Any
 
 from ..metrics.served import StartResponse, WsgiApp, until_closed
 from .guards import BulkheadBase, RateLimitBase
 from .limits import shared_by
 from .once import PerProcess
-from .places import ThreadPlaces, thread_places
+from .places import Place, ThreadPlaces, thread_places
 from .refusals import Refusal
 
 __all__ = ["Bulkhead", "RateLimit", "client_address"]
@@ -39,43 +40,43 @@ class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
     """
 
     def _make_places(self, workers: int) -> PerProcess[ThreadPlaces]:
-        return PerProcess(lambda: thread_places(workers))
+        return PerProcess(functools.partial(thread_places, workers, self._counts))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """See WSGI."""
         places = self._places.get()
         try:
-            places.get_nowait()
+            place = places.get_nowait()
         except queue.Empty:
-            if not self._wait(places):
+            waited_for = self._wait(places)
+            if waited_for is None:
                 return _refuse(self._refusal(), start_response)
-        else:
-            self._counts.enter()
+            place = waited_for
+        place.enter(perf_counter())
+
+        def leave() -> None:
+            place.give_back(perf_counter())
+
         try:
             body = self.app(environ, start_response)
         except BaseException:
-            self._leave(places)
+            leave()
             raise
-        return until_closed(body, environ, functools.partial(self._leave, places))
+        return until_closed(body, environ, leave)
 
-    def _leave(self, places: ThreadPlaces) -> None:
-        places.put(None)
-        self._counts.leave()
-
-    def _wait(self, places: ThreadPlaces) -> bool:
-        """Whether there was a place in time."""
+    def _wait(self, places: ThreadPlaces) -> Place | None:
+        """A place, if there was one in time."""
         self._counts.wait()
         if self._longest_wait:
             try:
-                places.get(timeout=self._longest_wait)
+                place = places.get(timeout=self._longest_wait)
             except queue.Empty:
                 pass
             else:
                 self._counts.wait_no_more()
-                self._counts.enter()
-                return True
+                return place
         self._counts.refuse(waited=True)
-        return False
+        return None
 
 
 class RateLimit(RateLimitBase[WsgiApp, Environ]):
