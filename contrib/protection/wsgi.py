@@ -16,21 +16,18 @@ import functools
 import queue
 from collections.abc import Iterable
 from time import perf_counter
-from typing import Any
 
-from ..metrics.served import StartResponse, WsgiApp, until_closed
+from ..wsgi_answers import Answer, AnsweringLayer, Environ, StartResponse, WsgiApp
 from .guards import BulkheadBase, RateLimitBase
 from .limits import shared_by
 from .once import PerProcess
-from .places import Place, ThreadPlaces, thread_places
+from .places import ThreadPlaces, thread_places
 from .refusals import Refusal
 
 __all__ = ["Bulkhead", "RateLimit", "client_address"]
 
-Environ = dict[str, Any]
 
-
-class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
+class Bulkhead(AnsweringLayer, BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
     """Lets so many requests at a time into `app`; the others wait, and are refused if that takes too long.
 
     A refused request is answered with 503, ``Retry-After``, and ``X-Doudou-Not-Processed`` with the name of the
@@ -42,30 +39,21 @@ class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
     def _make_places(self, workers: int) -> PerProcess[ThreadPlaces]:
         return PerProcess(functools.partial(thread_places, workers, self._counts))
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """See WSGI."""
+    def inside(self, environ: Environ, start_response: StartResponse, answer: Answer) -> Iterable[bytes]:
+        """For a layer of ours directly around this one; see `AnsweringLayer`."""
         places = self._places.get()
         try:
             place = places.get_nowait()
         except queue.Empty:
-            waited_for = self._wait(places)
-            if waited_for is None:
+            if not self._wait(places, answer):
                 return _refuse(self._refusal(), start_response)
-            place = waited_for
-        place.enter(perf_counter())
+        else:
+            place.enter(answer.began)
+            answer.place = place
+        return self.app(environ, start_response)
 
-        def leave() -> None:
-            place.give_back(perf_counter())
-
-        try:
-            body = self.app(environ, start_response)
-        except BaseException:
-            leave()
-            raise
-        return until_closed(body, environ, leave)
-
-    def _wait(self, places: ThreadPlaces) -> Place | None:
-        """A place, if there was one in time."""
+    def _wait(self, places: ThreadPlaces, answer: Answer) -> bool:
+        """Whether there was a place in time; it is the answer's."""
         self._counts.wait()
         if self._longest_wait:
             try:
@@ -74,9 +62,11 @@ class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
                 pass
             else:
                 self._counts.wait_no_more()
-                return place
+                place.enter(perf_counter())
+                answer.place = place
+                return True
         self._counts.refuse(waited=True)
-        return None
+        return False
 
 
 class RateLimit(RateLimitBase[WsgiApp, Environ]):
