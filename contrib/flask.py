@@ -32,6 +32,7 @@ import click
 from flask.cli import FlaskGroup, run_command
 
 from ..discovery.settings import Settings
+from ..drivers.kit import own_process
 from .servers.called import CalledServer
 
 __all__ = ["Doudou"]
@@ -74,7 +75,8 @@ class Doudou:
         served = app.wsgi_app
 
         def called(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            if not app.testing:
+            # In this order: `testing` is looked for in the configuration each time.
+            if own_process.number not in server.begun and not app.testing:
                 server.called()
             return served(environ, start_response)
 

@@ -33,9 +33,10 @@ from .metrics.calls import BUCKETS, GO_BUCKETS, MOST_SERVICES, Durations
 from .metrics.families import FAMILIES, TUTORIAL_NAMES, Family
 from .metrics.protection import protection_readings
 from .metrics.reading import Reading
-from .metrics.served import Route, ServedAsgi, ServedWsgi, WsgiApp
+from .metrics.served import Route, ServedAsgi, ServedWsgi
 from .metrics.source import Source
 from .metrics.workers import Told, Workers
+from .wsgi_answers import WsgiApp
 
 __all__ = ["Metrics"]
 

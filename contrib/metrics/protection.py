@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from weakref import WeakSet
 
 from .families import FAMILIES
 from .reading import Reading
 
-__all__ = ["BulkheadCounts", "LimitCounts", "LoopUse", "Use", "protection_readings"]
+__all__ = ["BulkheadCounts", "LimitCounts", "PlacesUse", "Use", "protection_readings"]
 
 Use = tuple[int, float, int]
 """How many requests hold a place; the times at which places were given back, less those at which they were taken; and
@@ -23,15 +23,13 @@ how many requests got one. (So there is one addition for each time, and the seco
 without a thought of them in between.)
 """
 
-_ADDED_UP_AFTER = 500
-"""Requests."""
 
-
-class LoopUse:
-    """What requests of one event loop make of its places, of which no more than one runs at a time.
+class PlacesUse:
+    """What requests make of places: of all that an event loop has, or of a single one that threads have by turns.
 
     Attributes:
-        use: is replaced as a whole, so that whoever reads it in another thread needs no lock.
+        use: is replaced as a whole, by one request at a time; so nobody needs a lock, and who reads it in another
+            thread neither.
     """
 
     __slots__ = ("use",)
@@ -52,7 +50,7 @@ class BulkheadCounts:
         waiting: requests that wait for a place.
     """
 
-    def __init__(self, name: str, places: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, places: int, clock: Callable[[], float] = time.perf_counter) -> None:
         self._name, self._places, self._clock = name, places, clock
         self.forget()
         _all.add(self)
@@ -61,10 +59,8 @@ class BulkheadCounts:
         """Begin anew, in a process that was forked."""
         self._lock = threading.Lock()
         self.waiting = self._refused = 0
-        self._taken_at: deque[float] = deque()
-        self._given_back_at: deque[float] = deque()
         self._use: Use = 0, 0.0, 0
-        self._loops: tuple[LoopUse, ...] = ()
+        self._uses: tuple[PlacesUse, ...] = ()
 
     @property
     def in_flight(self) -> int:
@@ -76,45 +72,25 @@ class BulkheadCounts:
         with self._lock:
             self.waiting += 1
 
-    def enter(self) -> None:
-        """A request holds a place."""
-        # No lock: what was noted is added up for many at once.
-        self._taken_at.append(self._clock())
-        if len(self._taken_at) > _ADDED_UP_AFTER:
-            self._all_use()
-
-    def leave(self) -> None:
-        """It gave it back."""
-        self._given_back_at.append(self._clock())
-
-    def begin_loop(self, loop: LoopUse) -> None:
-        """Its requests count from now on, without `enter` and `leave`."""
+    def begin(self, *uses: PlacesUse) -> None:
+        """Requests that make this use of places count from now on."""
         with self._lock:
-            self._loops += (loop,)
+            self._uses += uses
 
-    def end_loop(self, loop: LoopUse) -> None:
+    def end(self, use: PlacesUse) -> None:
         """There will be none any more."""
         now = self._clock()
         with self._lock:
-            if loop not in self._loops:  # it is the process's that forked this one
+            if use not in self._uses:  # it is the process's that forked this one
                 return
-            taken, seconds, entered = loop.use
+            taken, seconds, entered = use.use
             self._use = self._use[0], self._use[1] + seconds + taken * now, self._use[2] + entered
-            self._loops = tuple(each for each in self._loops if each is not loop)
+            self._uses = tuple(each for each in self._uses if each is not use)
 
     def _all_use(self) -> Use:
         with self._lock:
-            # In this order: of a place that is given back meanwhile it is known that it was taken.
-            given_back, taken_now = _all_of(self._given_back_at), _all_of(self._taken_at)
-            taken, seconds, entered = self._use
-            self._use = (
-                taken + len(taken_now) - len(given_back),
-                seconds + sum(given_back) - sum(taken_now),
-                entered + len(taken_now),
-            )
-            each = zip(self._use, *(loop.use for loop in self._loops), strict=True)
-        all_taken, all_seconds, all_entered = each
-        return sum(all_taken), sum(all_seconds), sum(all_entered)
+            taken, seconds, entered = zip(self._use, *(each.use for each in self._uses), strict=True)
+        return sum(taken), sum(seconds), sum(entered)
 
     def wait_no_more(self) -> None:
         """A request waits no more: it has a place, or whoever sent it does not wait."""
@@ -143,11 +119,6 @@ class BulkheadCounts:
             ("pydoudou_bulkhead_refused_total", self._refused),
         ):
             yield FAMILIES[name], (self._name,), value
-
-
-def _all_of(times: deque[float]) -> list[float]:
-    """All that were noted; they are taken out."""
-    return [times.popleft() for _ in range(len(times))]
 
 
 class LimitCounts:

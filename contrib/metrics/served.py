@@ -15,14 +15,15 @@ from typing import Any
 
 from ..asgi_answers import Answer, AnsweringLayer, AsgiApp, Receive, Send
 from ..asgi_answers import Message as Scope
+from ..wsgi_answers import Answer as WsgiAnswer
+from ..wsgi_answers import AnsweringLayer as WsgiLayer
+from ..wsgi_answers import StartResponse, WsgiApp
 from .calls import Durations
 from .families import FAMILIES
 from .reading import Reading
 
-__all__ = ["Route", "ServedAsgi", "ServedCounts", "ServedWsgi", "WsgiApp", "until_closed"]
+__all__ = ["Route", "ServedAsgi", "ServedCounts", "ServedWsgi"]
 
-StartResponse = Callable[..., Callable[[bytes], object]]
-WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 Route = Callable[[Any], str]
 """The pattern of a request's route, from its ASGI scope or its WSGI environment."""
 
@@ -122,81 +123,23 @@ class ServedWsgi:
     """A WSGI application whose requests are counted; the time ends when its answer is closed."""
 
     def __init__(self, app: WsgiApp, served: ServedCounts, route: Route | None) -> None:
-        self._app, self._served, self._route = app, served, route or _no_route
+        self._app, self._served, self._route = app, served, route
+        self._layer = WsgiLayer.shared(app)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """See WSGI."""
-        began, status = perf_counter(), _FAILED
-
-        def counting(line: str, *rest: Any) -> Callable[[bytes], object]:
-            nonlocal status
-            status = int(line[:3])
-            return start_response(line, *rest)
-
-        def done() -> None:
-            self._served.add(environ["REQUEST_METHOD"], self._route(environ), status, perf_counter() - began)
-
+        answer = WsgiAnswer(environ, start_response, self)
         try:
-            body = self._app(environ, counting)
+            if self._layer is None:
+                body = self._app(environ, answer.start_response)
+            else:
+                body = self._layer.inside(environ, answer.start_response, answer)
+            return answer.around(body)
         except BaseException:
-            done()
+            answer.close()
             raise
-        return until_closed(body, environ, done)
 
-
-def until_closed(body: Iterable[bytes], environ: dict[str, Any], done: Callable[[], None]) -> Iterable[bytes]:
-    """The body of an answer, and `done` is called once, when the server closes it: it was sent, or given up.
-
-    To the server it is what it was. One that the server has made of a file stays that object, for it is sent in another
-    way (by sendfile in gunicorn); and a list has its length, which becomes the answer's where there is one piece.
-    """
-    if isinstance(body, _Body) and body.then is None:  # one of ours will do for two
-        body.then = done
-        return body
-    of_files = environ.get("wsgi.file_wrapper")
-    if isinstance(of_files, type) and isinstance(body, of_files):
-        with contextlib.suppress(AttributeError):  # some are of C
-            body.close = _Body((), done, getattr(body, "close", None)).close  # type: ignore[attr-defined]
-            return body
-    kind = _SizedBody if hasattr(body, "__len__") else _Body
-    return kind(body, done, getattr(body, "close", None))
-
-
-class _Body:
-    """A body, with what is to be done when it is closed: by the inner layer, and then by the outer one."""
-
-    __slots__ = ("_body", "_close", "_done", "then")
-
-    def __init__(self, body: Iterable[bytes], done: Callable[[], None], close: Callable[[], object] | None) -> None:
-        self._body, self._close = body, close
-        self._done: Callable[[], None] | None = done
-        self.then: Callable[[], None] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
-
-    def close(self) -> None:
-        """The server has sent it, or given it up."""
-        done, then = self._done, self.then
-        self._done = self.then = None
-        try:
-            if self._close is not None:
-                self._close()
-        finally:
-            try:
-                if done is not None:
-                    done()
-            finally:
-                if then is not None:
-                    then()
-
-
-class _SizedBody(_Body):
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        return len(self._body)  # type: ignore[arg-type]
-
-
-def _no_route(environ: object) -> str:
-    return ""
+    def count(self, answer: WsgiAnswer, seconds: float) -> None:
+        """See `Counting`."""
+        environ, route = answer.environ, self._route
+        self._served.add(environ["REQUEST_METHOD"], "" if route is None else route(environ), answer.status, seconds)

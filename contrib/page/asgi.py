@@ -15,7 +15,7 @@ from anyio import CapacityLimiter, to_thread
 from ...discovery.arguments import checked_mapping
 from ...discovery.registry import Registry
 from ..asgi_answers import AsgiApp
-from ..metrics.served import WsgiApp
+from ..wsgi_answers import WsgiApp
 from .document import Stream
 from .messages import PREFIX, Answer, Request, as_json, text_answer
 from .routes import EVENTS, Routes

@@ -51,10 +51,10 @@ class Bulkhead(AnsweringLayer, BulkheadBase[AsgiApp, PerLoop[LoopPlaces]]):
 
         def make() -> LoopPlaces:
             places = LoopPlaces(workers)
-            counts.begin_loop(places)
+            counts.begin(places)
             return places
 
-        return PerLoop(make, counts.end_loop)
+        return PerLoop(make, counts.end)
 
     def inside(self, scope: Scope, receive: Receive, answer: Answer) -> Awaitable[None]:
         """For a layer of ours directly around this one; see `AnsweringLayer`."""

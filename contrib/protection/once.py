@@ -6,13 +6,14 @@ in place of those of the standard library; and what waits on one event loop cann
 
 from __future__ import annotations
 
-import os
 from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable
 from typing import Generic, TypeVar
 from weakref import ref
 
 from anyio.lowlevel import RunVar
+
+from ...drivers.kit import own_process
 
 __all__ = ["PerLoop", "PerProcess"]
 
@@ -27,9 +28,9 @@ class PerProcess(Generic[T]):
         self._made: dict[int, T] = {}
 
     def get(self) -> T:
-        made = self._made.get(os.getpid())
+        made = self._made.get(own_process.number)
         # Of two threads that make one at the same time, both get the one that is there first.
-        return self._made.setdefault(os.getpid(), self._make()) if made is None else made
+        return self._made.setdefault(own_process.number, self._make()) if made is None else made
 
 
 class _Mark:

@@ -7,27 +7,55 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from time import monotonic
+from time import perf_counter
 
 import anyio
 
-from ..metrics.protection import LoopUse
+from ..metrics.protection import BulkheadCounts, PlacesUse
 
-__all__ = ["LoopPlaces", "ThreadPlaces", "thread_places"]
-
-ThreadPlaces = queue.SimpleQueue[None]
-"""For threads: as many items as there are free places. It is written in C, as no semaphore is."""
+__all__ = ["LoopPlaces", "Place", "ThreadPlaces", "thread_places"]
 
 
-def thread_places(number: int) -> ThreadPlaces:
-    """So many free places."""
-    places: ThreadPlaces = queue.SimpleQueue()
-    for _ in range(number):
-        places.put(None)
-    return places
+class Place(PlacesUse):
+    """One of the places of threads. Only who has it says what use is made of it, and so that needs no lock.
+
+    Args:
+        free: where it is when nobody has it.
+    """
+
+    __slots__ = ("_free",)
+
+    def __init__(self, free: ThreadPlaces) -> None:
+        super().__init__()
+        self._free = free
+
+    def enter(self, at: float) -> None:
+        """Whoever has taken it makes use of it from this time on, by `perf_counter`."""
+        _, seconds, entered = self.use
+        self.use = 1, seconds - at, entered + 1
+
+    def give_back(self, at: float) -> None:
+        """It is the next one's in turn, or free."""
+        _, seconds, entered = self.use
+        self.use = 0, seconds + at, entered
+        self._free.put(self)
 
 
-class LoopPlaces(LoopUse):
+ThreadPlaces = queue.SimpleQueue[Place]
+"""The places of threads that are free. It is written in C, as no semaphore is."""
+
+
+def thread_places(number: int, counts: BulkheadCounts) -> ThreadPlaces:
+    """So many free places, whose use counts."""
+    free: ThreadPlaces = queue.SimpleQueue()
+    places = tuple(Place(free) for _ in range(number))
+    for place in places:
+        free.put(place)
+    counts.begin(*places)
+    return free
+
+
+class LoopPlaces(PlacesUse):
     """So many places, for tasks of one event loop.
 
     Only one of them runs at a time, and so taking a place is a subtraction, without a lock.
@@ -50,7 +78,7 @@ class LoopPlaces(LoopUse):
         taken, seconds, entered = self.use
         if taken == self._number:
             return False
-        self.use = taken + 1, seconds - monotonic(), entered + 1
+        self.use = taken + 1, seconds - perf_counter(), entered + 1
         return True
 
     async def take_in_turn(self) -> None:
@@ -77,4 +105,4 @@ class LoopPlaces(LoopUse):
             self._waiting.popleft().set()
         else:
             taken, seconds, entered = self.use
-            self.use = taken - 1, seconds + monotonic(), entered
+            self.use = taken - 1, seconds + perf_counter(), entered

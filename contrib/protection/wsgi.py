@@ -15,9 +15,9 @@ from __future__ import annotations
 import functools
 import queue
 from collections.abc import Iterable
-from typing import Any
+from time import perf_counter
 
-from ..metrics.served import StartResponse, WsgiApp, until_closed
+from ..wsgi_answers import Answer, AnsweringLayer, Environ, StartResponse, WsgiApp
 from .guards import BulkheadBase, RateLimitBase
 from .limits import shared_by
 from .once import PerProcess
@@ -26,10 +26,8 @@ from .refusals import Refusal
 
 __all__ = ["Bulkhead", "RateLimit", "client_address"]
 
-Environ = dict[str, Any]
 
-
-class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
+class Bulkhead(AnsweringLayer, BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
     """Lets so many requests at a time into `app`; the others wait, and are refused if that takes too long.
 
     A refused request is answered with 503, ``Retry-After``, and ``X-Doudou-Not-Processed`` with the name of the
@@ -39,40 +37,33 @@ class Bulkhead(BulkheadBase[WsgiApp, PerProcess[ThreadPlaces]]):
     """
 
     def _make_places(self, workers: int) -> PerProcess[ThreadPlaces]:
-        return PerProcess(lambda: thread_places(workers))
+        return PerProcess(functools.partial(thread_places, workers, self._counts))
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """See WSGI."""
+    def inside(self, environ: Environ, start_response: StartResponse, answer: Answer) -> Iterable[bytes]:
+        """For a layer of ours directly around this one; see `AnsweringLayer`."""
         places = self._places.get()
         try:
-            places.get_nowait()
+            place = places.get_nowait()
         except queue.Empty:
-            if not self._wait(places):
+            if not self._wait(places, answer):
                 return _refuse(self._refusal(), start_response)
         else:
-            self._counts.enter()
-        try:
-            body = self.app(environ, start_response)
-        except BaseException:
-            self._leave(places)
-            raise
-        return until_closed(body, environ, functools.partial(self._leave, places))
+            place.enter(answer.began)
+            answer.place = place
+        return self.app(environ, start_response)
 
-    def _leave(self, places: ThreadPlaces) -> None:
-        places.put(None)
-        self._counts.leave()
-
-    def _wait(self, places: ThreadPlaces) -> bool:
-        """Whether there was a place in time."""
+    def _wait(self, places: ThreadPlaces, answer: Answer) -> bool:
+        """Whether there was a place in time; it is the answer's."""
         self._counts.wait()
         if self._longest_wait:
             try:
-                places.get(timeout=self._longest_wait)
+                place = places.get(timeout=self._longest_wait)
             except queue.Empty:
                 pass
             else:
                 self._counts.wait_no_more()
-                self._counts.enter()
+                place.enter(perf_counter())
+                answer.place = place
                 return True
         self._counts.refuse(waited=True)
         return False

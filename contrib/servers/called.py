@@ -9,7 +9,6 @@ the application, in this process or, behind a reloader, in another one, which th
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from ...discovery import default_registry
 from ...discovery.registry import Registry
 from ...discovery.settings import Settings
 from ...drivers.errors import DiscoveryError
+from ...drivers.kit import own_process
 from ...drivers.kit.log_fields import fields
 from .arguments import check_arguments
 from .check import Check
@@ -64,6 +64,9 @@ class CalledServer:
         drain: seconds to serve on after leaving; None: as `Registry.drain`.
         warn_after: seconds without an answer after which that is told, once.
 
+    Attributes:
+        begun: by number, the processes in which the application was called: a fork copies this object.
+
     Raises:
         TypeError, ValueError: an argument cannot be used.
     """
@@ -86,8 +89,7 @@ class CalledServer:
         self._warn_after = warn_after
         self._asked = 0
         self._problem = ""
-        self._begun: dict[int, object] = {}
-        """By process: a fork copies this object."""
+        self.begun: dict[int, object] = {}
         self._server: RegisteredServer | None = None
         self._registry: Registry | None = None
         self._stopped = threading.Event()
@@ -106,8 +108,8 @@ class CalledServer:
 
     def called(self) -> None:
         """The application is called: this process serves, and registers. It costs a look, but for the first time."""
-        process = os.getpid()
-        if process not in self._begun and self._begun.setdefault(process, mine := object()) is mine:
+        process = own_process.number
+        if process not in self.begun and self.begun.setdefault(process, mine := object()) is mine:
             self._in_a_thread(self._begin)
 
     def drain_soon(self, then: Callable[[], None]) -> bool:
@@ -147,7 +149,7 @@ class CalledServer:
             return
         self._check = attrs.evolve(self._check, host=settings.register_host, port=settings.port)
         wait, began, warned = _FIRST_WAIT, time.monotonic(), False
-        while not self._stopped.wait(wait) and os.getpid() not in self._begun:
+        while not self._stopped.wait(wait) and own_process.number not in self.begun:
             self._asked += 1
             self._problem = self._check.problem()
             if not self._problem:

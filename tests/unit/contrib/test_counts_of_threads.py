@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import Any
 from weakref import ref
 
@@ -15,12 +16,12 @@ import anyio
 import pytest
 from support.asgi_requests import ask
 
-from pydoudou.contrib.metrics.protection import BulkheadCounts, LoopUse, protection_readings
+from pydoudou.contrib.metrics.protection import BulkheadCounts, PlacesUse, protection_readings
 from pydoudou.contrib.metrics.served import ServedCounts
 from pydoudou.contrib.protection import asgi
 from pydoudou.contrib.protection.asgi import Bulkhead
 from pydoudou.contrib.protection.once import PerLoop
-from pydoudou.contrib.protection.places import LoopPlaces
+from pydoudou.contrib.protection.places import LoopPlaces, thread_places
 
 BACKENDS = ["asyncio", "trio"]
 ROUNDS = 5000
@@ -95,7 +96,7 @@ def test_requests_are_not_kept_one_by_one() -> None:
 
 def held_on_loops(counts: BulkheadCounts, number: int) -> None:
     places = LoopPlaces(number)
-    counts.begin_loop(places)
+    counts.begin(places)
     for _ in range(ROUNDS):
         for _ in range(number):
             assert places.take()
@@ -104,11 +105,13 @@ def held_on_loops(counts: BulkheadCounts, number: int) -> None:
 
 
 def held_in_threads(counts: BulkheadCounts, number: int) -> None:
+    places = thread_places(number, counts)
     for _ in range(ROUNDS):
-        for _ in range(number):
-            counts.enter()
-        for _ in range(number):
-            counts.leave()
+        taken = [places.get_nowait() for _ in range(number)]
+        for place in taken:
+            place.enter(perf_counter())
+        for place in taken:
+            place.give_back(perf_counter())
 
 
 @pytest.mark.parametrize("hold", [held_on_loops, held_in_threads])
@@ -161,12 +164,12 @@ def test_what_a_bulkhead_counted_outlives_its_event_loops_and_their_places_do_no
 
 def test_places_that_are_held_when_their_event_loop_is_gone_are_free() -> None:
     now = 100.0
-    counts, use = BulkheadCounts("gone", 1, lambda: now), LoopUse()
-    counts.begin_loop(use)
+    counts, use = BulkheadCounts("gone", 1, lambda: now), PlacesUse()
+    counts.begin(use)
     use.use = 1, -now, 1
     now = 103.0
     assert (counts.in_flight, counts.used()) == (1, (3.0, 1, 0))
-    counts.end_loop(use)
+    counts.end(use)
     now = 110.0
     assert (counts.in_flight, counts.used()) == (0, (3.0, 1, 0))
 

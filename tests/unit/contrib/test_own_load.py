@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pydoudou.contrib.metrics.protection import BulkheadCounts
+from pydoudou.contrib.metrics.protection import BulkheadCounts, PlacesUse
 from pydoudou.contrib.protection.load import OwnLoad
 from pydoudou.drivers.kit import own_load
 
@@ -19,17 +19,19 @@ class Served:
         self.now = 100.0
         self.counts = BulkheadCounts("own load", 10, lambda: self.now)
         self.load = OwnLoad(self.counts, 10, lambda: self.now)
+        self._places = PlacesUse()
+        self.counts.begin(self._places)
 
     def serve(self, at_once: int, seconds_each: float, rounds: int = 10) -> float:
         """So many requests at a time, each for so long, again and again: a reading a second."""
         said = 1.0
         for _ in range(rounds):
             for _ in range(round(1 / seconds_each)):
-                for _ in range(at_once):
-                    self.counts.enter()
+                taken, seconds, entered = self._places.use
+                self._places.use = taken + at_once, seconds - at_once * self.now, entered + at_once
                 self.now += seconds_each
-                for _ in range(at_once):
-                    self.counts.leave()
+                taken, seconds, entered = self._places.use
+                self._places.use = taken - at_once, seconds + at_once * self.now, entered
             said = self.load.headroom()
         return said
 
