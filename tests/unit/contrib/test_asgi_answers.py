@@ -9,10 +9,10 @@ import anyio
 import attrs
 import pytest
 from support.asgi_requests import AsgiAnswer, ask
+from support.layers import Layers
 from support.waiting import eventually_async
 
 from pydoudou.contrib.asgi import closing_connections
-from pydoudou.contrib.metrics.protection import protection_readings
 from pydoudou.contrib.metrics.served import ServedAsgi, ServedCounts
 from pydoudou.contrib.protection.asgi import Bulkhead
 
@@ -21,8 +21,6 @@ ORDERS = [(kind,) for kind in KINDS] + list(itertools.product(KINDS, repeat=2))
 ORDERS += itertools.permutations(("counted", "bulkhead", "registered"))
 ORDERS += itertools.islice(itertools.permutations(KINDS), 0, None, 11)
 in_every_order = pytest.mark.parametrize("order", ORDERS, ids=" ".join)
-
-_numbers = itertools.count()
 
 
 @attrs.define
@@ -33,24 +31,19 @@ class Server:
     doubtful: bool = False
 
 
-class Layered:
+class Layered(Layers):
     """An application in layers, the first of them outermost."""
 
     def __init__(self, app: Any, order: tuple[str, ...]) -> None:
         self.server = Server()
-        self.counts: list[ServedCounts] = []
-        self.bulkheads = order.count("bulkhead")
-        self._name = f"layered-{next(_numbers)}"
-        self.app = app
-        for kind in reversed(order):
-            self.app = getattr(self, kind)(self.app)
+        super().__init__(app, order)
 
     def counted(self, app: Any) -> Any:
         self.counts.append(ServedCounts())
         return ServedAsgi(app, self.counts[-1], lambda scope: "")
 
     def bulkhead(self, app: Any) -> Any:
-        return Bulkhead(app, 1, 0, name=self._name)
+        return Bulkhead(app, 1, 0, name=self.name)
 
     def registered(self, app: Any) -> Any:
         return closing_connections(app, self.server)  # type: ignore[arg-type]
@@ -69,21 +62,6 @@ class Layered:
             await app(dict(scope), receive, send)
 
         return layer
-
-    def answered(self) -> list[dict[str, float]]:
-        """How many requests each of those that count has seen, by status."""
-        return [
-            {labels[2]: value for family, labels, value in counts.read() if len(labels) == 3 and value}
-            for counts in self.counts
-        ]
-
-    def held(self) -> tuple[float, float]:
-        """How many places are held in all bulkheads, and how many were taken."""
-        values = {"pydoudou_bulkhead_in_flight": 0.0, "pydoudou_bulkhead_entered_total": 0.0}
-        for family, (name, *_), value in protection_readings():
-            if name == self._name and family.name in values:
-                values[family.name] += value  # type: ignore[operator]
-        return tuple(values.values())  # type: ignore[return-value]
 
 
 async def answer(send: Any) -> None:

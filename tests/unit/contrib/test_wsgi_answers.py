@@ -13,8 +13,8 @@ from weakref import ref
 from wsgiref.util import FileWrapper
 
 import pytest
+from support.layers import Layers
 
-from pydoudou.contrib.metrics.protection import protection_readings
 from pydoudou.contrib.metrics.served import ServedCounts, ServedWsgi
 from pydoudou.contrib.protection.wsgi import Bulkhead
 
@@ -29,26 +29,16 @@ in_every_order_of_ours = pytest.mark.parametrize(
     "order", [order for order in ORDERS if "wrapping" not in order], ids=" ".join
 )
 
-_numbers = itertools.count()
 
-
-class Layered:
+class Layered(Layers):
     """An application in layers, the first of them outermost."""
-
-    def __init__(self, app: Any, order: tuple[str, ...]) -> None:
-        self.counts: list[ServedCounts] = []
-        self.bulkheads = order.count("bulkhead")
-        self._name = f"layered-wsgi-{next(_numbers)}"
-        self.app = app
-        for kind in reversed(order):
-            self.app = getattr(self, kind)(self.app)
 
     def counted(self, app: Any) -> Any:
         self.counts.append(ServedCounts())
         return ServedWsgi(app, self.counts[-1], None)
 
     def bulkhead(self, app: Any) -> Any:
-        return Bulkhead(app, 1, 0, name=self._name)
+        return Bulkhead(app, 1, 0, name=self.name)
 
     def wrapping(self, app: Any) -> Any:
         """Somebody else's, around all that there is."""
@@ -77,21 +67,6 @@ class Layered:
             return app(environ, start_response)
 
         return layer
-
-    def answered(self) -> list[dict[str, float]]:
-        """How many requests each of those that count has seen, by status."""
-        return [
-            {labels[2]: value for family, labels, value in counts.read() if len(labels) == 3 and value}
-            for counts in self.counts
-        ]
-
-    def held(self) -> tuple[float, float]:
-        """How many places are held in all bulkheads, and how many were taken."""
-        values = {"pydoudou_bulkhead_in_flight": 0.0, "pydoudou_bulkhead_entered_total": 0.0}
-        for family, (name, *_), value in protection_readings():
-            if name == self._name and family.name in values:
-                values[family.name] += value  # type: ignore[operator]
-        return tuple(values.values())  # type: ignore[return-value]
 
 
 class Served:
